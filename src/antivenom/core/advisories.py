@@ -1,0 +1,127 @@
+"""Advisories and findings: the normalized words that every feed is translated to and every surface shows.
+
+Sources: OSV schema 1.7, CVE Record Format 5, NVD API 2.0, FACTS 6 (risk).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+import msgspec
+
+
+class Severity(IntEnum):
+    """Ordered; `unknown` is below `low` (it is never clean, and never higher than what is known)."""
+
+    unknown = 0
+    low = 1
+    medium = 2
+    high = 3
+    critical = 4
+
+
+class FindingStatus(StrEnum):
+    """What people or builds say of a finding. Worst first: active, reported, disputed, mitigated, cleared."""
+
+    active = "active"
+    reported = "reported"
+    disputed = "disputed"
+    mitigated = "mitigated"
+    cleared = "cleared"
+
+
+class Confidence(StrEnum):
+    """How surely the conda record was tied to the advisory's package."""
+
+    exact = "exact"  # purl on the record
+    high = "high"  # name map entry verified by artifact contents
+    medium = "medium"  # curated alias
+    low = "low"  # CPE product or equal name only
+
+
+class AffectedRange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One half-open interval, or a list of versions, in `scheme`'s order.
+
+    `scheme`: "pep440" | "semver" | "cpe" (NVD bounds) | "generic". Bounds are texts as published; None is open.
+    """
+
+    scheme: str
+    introduced: str | None = None  # inclusive
+    introduced_excluded: bool = False  # NVD versionStartExcluding
+    fixed: str | None = None  # exclusive
+    last_affected: str | None = None  # inclusive
+
+
+class AffectedPackage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One affected package of an advisory.
+
+    `ecosystem` is lower case: "pypi", "cran", "npm", "go", "crates.io", "julia", "bitnami", "oss-fuzz", "conda", or "cpe"
+    (then `name` is "vendor:product", both lower case). A version is affected when it is in any range or in `versions`.
+    """
+
+    ecosystem: str
+    name: str
+    ranges: tuple[AffectedRange, ...] = ()
+    versions: tuple[str, ...] = ()
+    fixed_versions: tuple[str, ...] = ()
+
+
+class Advisory(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One entry of one feed, normalized. Times are RFC 3339 UTC texts as published; "" when absent."""
+
+    id: str
+    source: str  # feed kind: "osv" | "nvd" | "cve5" | ...
+    aliases: tuple[str, ...] = ()
+    summary: str = ""
+    details: str = ""
+    published: str = ""
+    modified: str = ""
+    withdrawn: str = ""
+    cvss_vectors: tuple[str, ...] = ()
+    cvss: float | None = None  # 0-10, best vector (v4 over v3 over v2)
+    severity: Severity = Severity.unknown
+    affected: tuple[AffectedPackage, ...] = ()
+    references: tuple[str, ...] = ()
+    cwes: tuple[str, ...] = ()
+    disputed: bool = False
+    flags: tuple[str, ...] = ()  # oddities kept and shown: "date-in-future", "date-year-1", "bad-version", ...
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """Why a finding stands: which source, through which identity, in which range (all texts for people)."""
+
+    source: str
+    via: str
+    range: str
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Advisory x component, aliases merged: one vulnerability, all its ids, its evidence.
+
+    `ids`: non-empty, CVE first, then sorted. `epss` and `cvss` are None when unknown. `risk` 0-100 (FACTS 6).
+    `published`/`fixed_published`: RFC 3339 UTC or "". `fix_in_channel`: None when no channel was given.
+    """
+
+    ids: tuple[str, ...]
+    severity: str
+    cvss: float | None
+    kev: bool
+    epss: float | None
+    risk: float
+    fixed_versions: tuple[str, ...]
+    status: str
+    confidence: str
+    evidence: tuple[Evidence, ...]
+    published: str = ""
+    modified: str = ""
+    summary: str = ""
+    kev_ransomware: bool = False
+    fix_in_channel: bool | None = None
+
+
+class Assessment(msgspec.Struct, frozen=True):
+    """What is known about one component. `assessed` False means: no source covers it, and `reason` says why."""
+
+    assessed: bool
+    reason: str
+    findings: tuple[Finding, ...] = ()

@@ -1,0 +1,130 @@
+"""Every reason for which Antivenom refuses or fails, one class per reason.
+
+A class carries data; `server/problems.py` alone maps it to HTTP, to pages and to exit codes. `code` is stable and is
+listed in docs/reference/errors.md (a test compares them).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class AntivenomError(Exception):
+    """Something that Antivenom can explain: a stable code, a message for people and a hint with what helps."""
+
+    code: ClassVar[str] = "antivenom"
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, message: str, *, hint: str = "", **data: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.data = data
+
+
+class InvalidInputError(AntivenomError):
+    """The input is wrong; nothing was changed. `data` may carry `line`, `column` (1-based) and `field`."""
+
+    code = "invalid-input"
+    status = 422
+    exit_code = 2
+
+
+class NotFoundError(AntivenomError):
+    """The named thing does not exist, or the actor may not know that it does."""
+
+    code = "not-found"
+    status = 404
+    exit_code = 2
+
+
+class ConflictError(AntivenomError):
+    """The thing exists already, or changed meanwhile."""
+
+    code = "conflict"
+    status = 409
+    exit_code = 2
+
+
+class UnauthenticatedError(AntivenomError):
+    """No actor could be told from the request."""
+
+    code = "unauthenticated"
+    status = 401
+    exit_code = 2
+
+
+class ForbiddenError(AntivenomError):
+    """The actor is known and may not do this."""
+
+    code = "forbidden"
+    status = 403
+    exit_code = 2
+
+
+class BlockedByPolicyError(AntivenomError):
+    """A policy withholds the artifact. `data`: `policy`, `reasons`, `allowed_version`."""
+
+    code = "blocked-by-policy"
+    status = 403
+    exit_code = 1
+
+
+class UpstreamError(AntivenomError):
+    """Another server failed us. `permanent` says that trying again cannot help."""
+
+    code = "upstream"
+    status = 502
+    exit_code = 3
+
+    def __init__(self, message: str, *, permanent: bool = False, hint: str = "", **data: Any) -> None:
+        super().__init__(message, hint=hint, **data)
+        self.permanent = permanent
+
+
+class DigestMismatchError(UpstreamError):
+    """Bytes do not have the digest that their index promised; they were thrown away."""
+
+    code = "digest-mismatch"
+
+    def __init__(self, subject: str, *, expected: str, actual: str) -> None:
+        super().__init__(
+            f"{subject}: expected sha256 {expected}, got {actual}",
+            permanent=True,
+            hint="the upstream index and its file disagree; sync again, and ask the upstream's owner if it stays",
+            expected=expected,
+            actual=actual,
+        )
+
+
+class OutboundRefusedError(UpstreamError):
+    """The guarded client refused an address (private, loopback, link-local) or a scheme."""
+
+    code = "outbound-refused"
+    status = 422
+    exit_code = 2
+
+
+class StorageError(AntivenomError):
+    """The blob store or the disk refused a write; the last publication keeps serving."""
+
+    code = "storage"
+    status = 507
+    exit_code = 3
+
+
+class UnavailableError(AntivenomError):
+    """A part of the server is not there at the moment (database starting, worker away)."""
+
+    code = "unavailable"
+    status = 503
+    exit_code = 3
+
+
+class AlreadyRunningError(AntivenomError):
+    """Another server already runs in the same home."""
+
+    code = "already-running"
+    status = 503
+    exit_code = 3

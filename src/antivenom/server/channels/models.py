@@ -1,0 +1,24 @@
+"""Channels: a name under which publications are served."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from antivenom.server.db.base import At, Base, BigId
+
+
+class Channel(Base):
+    __tablename__ = "channel"
+
+    id: Mapped[BigId]
+    name: Mapped[str] = mapped_column(unique=True)  # ^[a-z][a-z0-9_-]*$
+    description: Mapped[str] = mapped_column(server_default="")
+    privacy: Mapped[str] = mapped_column(server_default="public")  # public | authenticated
+    closure: Mapped[bool] = mapped_column(server_default="true")
+    policy_revision_id: Mapped[int | None] = mapped_column(ForeignKey("policy_revision.id"))
+    # The one pointer that moves: which publication is served. No foreign key: publication already points here.
+    publication_id: Mapped[int | None] = mapped_column(BigInteger)
+    created_at: Mapped[At]
+    created_by: Mapped[str]
+    is_demo: Mapped[bool] = mapped_column(server_default="false")
