@@ -1,0 +1,41 @@
+"""What the API takes and answers about channels."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from antivenom.server.channels.models import Channel
+
+
+class ChannelCreate(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    description: str = ""
+    privacy: Literal["public", "authenticated"] = "public"
+    closure: bool = True
+
+
+class ChannelView(BaseModel):
+    name: str
+    description: str
+    privacy: str
+    closure: bool
+    created_at: datetime
+    created_by: str
+    demo: bool
+
+    @classmethod
+    def of(cls, channel: Channel) -> ChannelView:
+        return cls(
+            name=channel.name,
+            description=channel.description,
+            privacy=channel.privacy,
+            closure=channel.closure,
+            created_at=channel.created_at,
+            created_by=channel.created_by,
+            demo=channel.is_demo,
+        )

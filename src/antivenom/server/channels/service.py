@@ -1,0 +1,87 @@
+"""Creating, finding and deleting channels."""
+
+from __future__ import annotations
+
+import re
+
+from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError
+from antivenom.server.channels import queries
+from antivenom.server.channels.models import Channel
+from antivenom.server.context import Context
+from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
+from antivenom.server.events.service import record
+from antivenom.server.members.authorization import require
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+PRIVACIES = ("public", "authenticated")
+
+
+async def create_channel(
+    ctx: Context,
+    name: str,
+    *,
+    description: str = "",
+    privacy: str = "public",
+    closure: bool = True,
+    is_demo: bool = False,
+) -> Channel:
+    """A new, empty channel; it serves nothing until its first publication.
+
+    Raises:
+        InvalidInputError: The name is not `^[a-z][a-z0-9_-]*$` (64 characters at most) or the privacy is unknown.
+        ConflictError: A channel of that name exists.
+    """
+    require(ctx, "channels:write", subject=f"channel:{name}")
+    if not NAME.fullmatch(name):
+        raise InvalidInputError(
+            f"{name!r} cannot name a channel",
+            hint="start with a lower-case letter; then letters, digits, '-' and '_', 64 characters at most",
+            field="name",
+        )
+    if privacy not in PRIVACIES:
+        raise InvalidInputError(f"privacy {privacy!r} is not one of {', '.join(PRIVACIES)}", field="privacy")
+    if await queries.find_channel(ctx.session, name):
+        raise ConflictError(f"channel {name!r} exists already", hint=f"see it with: antivenom channel show {name}")
+    channel = Channel(
+        name=name,
+        description=description[:2000],
+        privacy=privacy,
+        closure=closure,
+        created_at=ctx.now,
+        created_by=ctx.actor.name,
+        is_demo=is_demo,
+    )
+    ctx.session.add(channel)
+    await ctx.session.flush()
+    await record(ctx, "channel.created", subject=f"channel:{name}", privacy=privacy, closure=closure)
+    return channel
+
+
+async def get_channel(ctx: Context, name: str, *, permission: str = "channels:read", lock: bool = False) -> Channel:
+    """The channel of that name.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    require(ctx, permission, subject=f"channel:{name}")
+    channel = await queries.find_channel(ctx.session, name, lock=lock)
+    if channel is None:
+        raise NotFoundError(f"there is no channel {name!r}", hint="list them with: antivenom channel list")
+    return channel
+
+
+async def list_channels(ctx: Context, *, q: str = "", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT) -> Page[Channel]:
+    """Channels by name; `q` is found in name or description."""
+    require(ctx, "channels:read", subject="channel:*")
+    return await queries.page_channels(ctx.session, q=q, page=page, page_size=page_size)
+
+
+async def delete_channel(ctx: Context, name: str) -> None:
+    """Remove a channel with its mirror and publications; blobs that others use stay.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    channel = await get_channel(ctx, name, permission="channels:manage", lock=True)
+    await ctx.session.delete(channel)
+    await record(ctx, "channel.deleted", subject=f"channel:{name}")

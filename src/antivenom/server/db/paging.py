@@ -1,0 +1,47 @@
+"""Pages of lists: the one shape that every listing service answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from antivenom.core.errors import InvalidInputError
+
+PAGE_SIZE_DEFAULT = 50
+PAGE_SIZE_MAX = 500
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list: `items` in order, `total` of all pages, `page` from 1."""
+
+    items: Sequence[T]
+    total: int
+    page: int = 1
+    page_size: int = PAGE_SIZE_DEFAULT
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-self.total // self.page_size))
+
+
+def check_paging(page: int, page_size: int) -> tuple[int, int]:
+    """Offset and limit of a page.
+
+    Raises:
+        InvalidInputError: `page` below 1, or `page_size` outside 1..500.
+    """
+    if page < 1 or page > 10_000_000:
+        raise InvalidInputError(f"page {page} does not exist: pages count from 1", field="page")
+    if not 1 <= page_size <= PAGE_SIZE_MAX:
+        raise InvalidInputError(f"page_size {page_size} is outside 1..{PAGE_SIZE_MAX}", field="page_size")
+    return (page - 1) * page_size, page_size
+
+
+def slice_page(items: Sequence[T], page: int, page_size: int) -> Page[T]:
+    """The page of a list that is whole in memory."""
+    offset, limit = check_paging(page, page_size)
+    return Page(items[offset : offset + limit], len(items), page, page_size)
