@@ -1,0 +1,121 @@
+"""Conda's own words through py-rattler; no other module imports it.
+
+Source: conda match specs as rattler reads them; what rattler 0.28 does not compare (subdir, file name) is compared here.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from rattler import MatchSpec, PackageRecord
+from rattler.package.build_string import BuildString
+
+from antivenom.core.errors import InvalidInputError
+from antivenom.core.records import RecordFacts
+
+SPEC_CHARACTERS_MAX = 500
+SPEC_KEYS = ("version", "build", "build_number", "license", "license_family", "subdir", "fn")
+_BRACKET_KEY = re.compile(r"[\[,;]\s*([a-z_0-9]+)\s*=")
+_QUOTED = re.compile(r'"[^"]*"')
+_HINT = "a spec reads NAME, NAME VERSION, NAME VERSION BUILD, or *[license='…']"
+
+
+class RecordSpec:
+    """A match spec over the facts of records; `fields` are the facts (besides the name) that decide whether it matches.
+
+    `exact_name` is the one name it can match, or "" when the name is a glob or a regular expression.
+    """
+
+    __slots__ = ("_fn", "_names", "_subdir", "_whole", "exact_name", "fields", "text")
+
+    def __init__(self, text: str, spec: MatchSpec) -> None:
+        self.text = text
+        self._whole = spec
+        self._subdir = spec.subdir or ""
+        self._fn = spec.file_name or ""
+        self._names = MatchSpec(spec.name.normalized, exact_names_only=False)
+        exact = spec.name.as_package_name()
+        self.exact_name = exact.normalized if exact else ""
+        self.fields = _fields_of(spec)
+
+    def matches_name(self, name: str) -> bool:
+        """Whether a record of this name can match at all."""
+        if self.exact_name:
+            return name == self.exact_name
+        return bool(self._names.matches(_package_record(RecordFacts("", "noarch", name, "0", "0"), ())))
+
+    def matches(self, record: RecordFacts) -> bool:
+        """Whether the record matches.
+
+        Raises:
+            InvalidInputError: The spec asks for a version and the record's is not one that conda can order.
+        """
+        if self._subdir and record.subdir != self._subdir:
+            return False
+        if self._fn and record.fn != self._fn:
+            return False
+        if not self.matches_name(record.name):
+            return False
+        return bool(self._whole.matches(_package_record(record, self.fields)))
+
+    def __repr__(self) -> str:
+        return f"RecordSpec({self.text!r})"
+
+
+def parse_record_spec(text: str) -> RecordSpec:
+    """The match spec that `text` writes, over the facts a record has.
+
+    Raises:
+        InvalidInputError: Not a match spec, or it asks for what `RecordFacts` does not tell (channel, digests, features).
+    """
+    if len(text) > SPEC_CHARACTERS_MAX:
+        raise InvalidInputError(f"a match spec has {SPEC_CHARACTERS_MAX} characters at most", hint=_HINT)
+    try:
+        spec = MatchSpec(text.strip(), exact_names_only=False)
+    except Exception as error:
+        raise InvalidInputError(f"{text!r} is not a match spec: {error}", hint=_HINT) from None
+    unknown = sorted(_bracket_keys(spec) - set(SPEC_KEYS))
+    if spec.channel is not None:
+        unknown.append("channel")
+    if unknown:
+        raise InvalidInputError(
+            f"the match spec {text!r} asks for {unknown[0]!r}, which is not compared here",
+            hint=f"it may ask for: name, {', '.join(SPEC_KEYS)}",
+        )
+    return RecordSpec(text, spec)
+
+
+def _fields_of(spec: MatchSpec) -> tuple[str, ...]:
+    asked = _bracket_keys(spec)
+    if spec.version:
+        asked.add("version")
+    if spec.build:
+        asked.add("build")
+    if spec.subdir:
+        asked.add("subdir")
+    return tuple(key for key in SPEC_KEYS if key in asked)
+
+
+def _bracket_keys(spec: MatchSpec) -> set[str]:
+    """The keys inside the brackets of a spec; rattler tells some of them only in its canonical text."""
+    return set(_BRACKET_KEY.findall(_QUOTED.sub('""', spec.to_canonical_string())))
+
+
+def _package_record(record: RecordFacts, fields: tuple[str, ...]) -> PackageRecord:
+    """rattler's record; version and build are left out where nothing asks for them, so that an odd one harms nothing.
+
+    A version may be URL-quoted: FACTS 9 names a real record with "1%21164.3095".
+    """
+    try:
+        return PackageRecord(
+            name=record.name,
+            version=unquote(record.version) if "version" in fields else "0",
+            build=BuildString(record.build if "build" in fields else "0"),
+            build_number=record.build_number,
+            subdir=record.subdir or "noarch",
+            license=record.license or None,
+            license_family=record.license_family or None,
+        )
+    except Exception as error:
+        raise InvalidInputError(f"{record.name} {record.version!r} cannot be compared: {error}") from None
