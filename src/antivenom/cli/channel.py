@@ -1,0 +1,161 @@
+"""`antivenom channel`: channels, what they withhold and why, their history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from antivenom.cli.client import client
+from antivenom.cli.output import Output, emit, note
+
+commands = typer.Typer(help="Channels: create, look into, explain, roll back.", no_args_is_help=True)
+
+ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel's name.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table for people, json for scripts.")]
+STREAM_PAGE = 500
+
+
+def all_items(path: str, **params: Any) -> Iterator[dict[str, Any]]:
+    """Every item of a paged listing, page after page."""
+    page, seen = 1, 0
+    while True:
+        answer = client().get(path, params={**params, "page": page, "page_size": STREAM_PAGE})
+        yield from answer["items"]
+        seen += len(answer["items"])
+        if seen >= answer["total"] or not answer["items"]:
+            return
+        page += 1
+
+
+@commands.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, '-' and '_'; begins with a letter.")],
+    description: Annotated[str, typer.Option(help="What the channel is for.")] = "",
+    privacy: Annotated[str, typer.Option(help="public, or authenticated (a token is needed to read).")] = "public",
+    closure: Annotated[str, typer.Option(help="on: withhold what needs something withheld. off: don't.")] = "on",
+    output: OutputOption = Output.table,
+) -> None:
+    """Make a new, empty channel."""
+    body = {"name": name, "description": description, "privacy": privacy, "closure": parse_switch(closure, "--closure")}
+    row = client().post("/api/v1/channels", json=body)
+    note(f"channel {name} created")
+    note(f"fill it with: antivenom mirror create {name} --upstream URL")
+    if output is Output.json:
+        emit(row, CHANNEL_COLUMNS, output)
+
+
+CHANNEL_COLUMNS = ("name", "records", "withheld", "warned", "policy", "publication", "privacy", "description")
+
+
+@commands.command("list")
+def list_channels(output: OutputOption = Output.table) -> None:
+    """List the channels."""
+    emit(all_items("/api/v1/channels"), CHANNEL_COLUMNS, output)
+
+
+@commands.command("show")
+def show(channel: ChannelName, output: OutputOption = Output.table) -> None:
+    """Show one channel: its publication, policy, mirror and counts."""
+    emit(client().get(f"/api/v1/channels/{channel}"), None, output)
+
+
+@commands.command("delete")
+def delete(
+    channel: ChannelName, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> None:
+    """Delete a channel, its mirror and its publications."""
+    if not yes:
+        typer.confirm(f"Delete channel {channel} and its publications?", abort=True, err=True)
+    client().delete(f"/api/v1/channels/{channel}")
+    note(f"channel {channel} deleted")
+
+
+@commands.command("packages")
+def packages(
+    channel: ChannelName,
+    query: Annotated[str, typer.Argument(metavar="[TEXT]", help="Part of the name.")] = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """List the packages of a channel."""
+    columns = ("name", "latest", "versions", "records", "withheld", "severity", "subdirs")
+    emit(all_items(f"/api/v1/channels/{channel}/packages", q=query), columns, output)
+
+
+@commands.command("withheld")
+def withheld(
+    channel: ChannelName,
+    spec: Annotated[str, typer.Argument(metavar="[SPEC]", help="Only records that match, such as 'openssl 3.0.*'.")] = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """List the records that the policy withholds, each with its reasons."""
+    params = {"spec": spec} if spec else {}
+    rows: Iterator[dict[str, Any]] = client().stream(f"/api/v1/channels/{channel}/withheld", params=params)
+    if output is Output.table:
+        rows = ({**row, "why": "; ".join(r["message"] for r in row["reasons"])} for row in rows)
+    emit(rows, ("subdir", "fn", "why"), output)
+
+
+@commands.command("findings")
+def findings(
+    channel: ChannelName,
+    severity: Annotated[str, typer.Option(help="At least this severity: low, medium, high, critical.")] = "",
+    kev: Annotated[bool, typer.Option("--kev", help="Only what is known to be exploited.")] = False,
+    output: OutputOption = Output.table,
+) -> None:
+    """List the vulnerabilities of a channel's packages, the riskiest first."""
+    params = {k: v for k, v in {"severity": severity, "kev": "true" if kev else ""}.items() if v}
+    rows: Iterator[dict[str, Any]] = client().stream(f"/api/v1/channels/{channel}/findings", params=params)
+    if output is Output.table:
+        rows = ({**row, "id": row["ids"][0], "fixed in": ", ".join(row["fixed_versions"])} for row in rows)
+    emit(rows, ("name", "version", "id", "severity", "cvss", "kev", "risk", "fixed in", "fix_in_channel"), output)
+
+
+@commands.command("explain")
+def explain(
+    channel: ChannelName,
+    what: Annotated[str, typer.Argument(metavar="FILE|SPEC", help="A file name, or a match spec.")],
+    output: OutputOption = Output.table,
+) -> None:
+    """Say for each record what was decided, by which rules, with what evidence."""
+    rows = client().get(f"/api/v1/channels/{channel}/explain", params={"what": what})["items"]
+    if output is Output.json:
+        emit(rows, None, output)
+        return
+    for row in rows:
+        note(f"{row['subdir']}/{row['fn']}: {row['decision']}", to_stdout=True)
+        for reason in row["reasons"]:
+            note(f"  {reason['action']}: {reason['message']} (rule {reason['rule_id']})", to_stdout=True)
+            if reason["recommendation"]:
+                note(f"    {reason['recommendation']}", to_stdout=True)
+        if not row["reasons"]:
+            note(f"  {row['assessment']}", to_stdout=True)
+
+
+@commands.command("history")
+def history(channel: ChannelName, output: OutputOption = Output.table) -> None:
+    """List the publications of a channel, the newest first."""
+    columns = ("number", "current", "created_at", "cause", "created_by", "policy", "kept", "withheld")
+    emit(all_items(f"/api/v1/channels/{channel}/history"), columns, output)
+
+
+@commands.command("rollback")
+def rollback(
+    channel: ChannelName,
+    to: Annotated[int | None, typer.Option("--to", help="The publication's number; the one before when absent.")] = None,
+    output: OutputOption = Output.table,
+) -> None:
+    """Serve an earlier publication again; the next change publishes anew."""
+    answer = client().post(f"/api/v1/channels/{channel}/rollback", json={"number": to})
+    note(f"channel {channel} serves publication {answer['number']} again")
+    if output is Output.json:
+        emit(answer, None, output)
+
+
+def parse_switch(text: str, option: str) -> bool:
+    """on/off as people write it."""
+    switches = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
+    if text.lower() not in switches:
+        raise typer.BadParameter(f"{text!r} is neither on nor off", param_hint=option)
+    return switches[text.lower()]

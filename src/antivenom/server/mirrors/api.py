@@ -1,0 +1,50 @@
+"""/api/v1/mirrors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from antivenom.server.members.authentication import RequestContext
+from antivenom.server.mirrors import service
+from antivenom.server.mirrors.schemas import MirrorCreate, MirrorView
+
+router = APIRouter(prefix="/mirrors", tags=["mirrors"])
+
+
+@router.post("", status_code=201)
+async def create_mirror(ctx: RequestContext, body: MirrorCreate) -> MirrorView:
+    mirror = await service.create_mirror(
+        ctx,
+        body.channel,
+        upstream=body.upstream,
+        mode=body.mode,
+        subdirs=body.subdirs,
+        specs=body.specs,
+        policy_text=body.policy,
+        every_s=body.every_s,
+        closure=body.closure,
+    )
+    return MirrorView.of(body.channel, mirror)
+
+
+@router.get("")
+async def list_mirrors(ctx: RequestContext) -> dict[str, Any]:
+    items = [MirrorView.of(name, mirror) for name, mirror in await service.list_mirrors(ctx)]
+    return {"items": items, "total": len(items), "page": 1, "page_size": max(1, len(items))}
+
+
+@router.get("/{channel}")
+async def get_mirror(ctx: RequestContext, channel: str) -> MirrorView:
+    return MirrorView.of(channel, await service.get_mirror(ctx, channel))
+
+
+@router.delete("/{channel}", status_code=204)
+async def delete_mirror(ctx: RequestContext, channel: str) -> None:
+    await service.delete_mirror(ctx, channel)
+
+
+@router.post("/{channel}/sync", status_code=202)
+async def request_sync(ctx: RequestContext, channel: str) -> MirrorView:
+    return MirrorView.of(channel, await service.request_sync(ctx, channel))

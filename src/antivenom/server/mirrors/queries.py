@@ -1,0 +1,33 @@
+"""Reading mirrors."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from antivenom.server.channels.models import Channel
+from antivenom.server.mirrors.models import Mirror
+
+
+async def find_mirror(session: AsyncSession, channel: str, *, lock: bool = False) -> Mirror | None:
+    query = select(Mirror).join(Channel, Channel.id == Mirror.channel_id).where(Channel.name == channel)
+    return await session.scalar(query.with_for_update(of=Mirror) if lock else query)
+
+
+async def find_mirror_by_id(session: AsyncSession, mirror_id: int, *, lock: bool = False) -> Mirror | None:
+    query = select(Mirror).where(Mirror.id == mirror_id)
+    return await session.scalar(query.with_for_update() if lock else query)
+
+
+async def list_mirrors(session: AsyncSession) -> list[tuple[str, Mirror]]:
+    rows = await session.execute(
+        select(Channel.name, Mirror).join(Channel, Channel.id == Mirror.channel_id).order_by(Channel.name)
+    )
+    return [(name, mirror) for name, mirror in rows]
+
+
+async def list_due(session: AsyncSession, now: datetime) -> list[Mirror]:
+    """Mirrors whose next sync (by schedule or after a failure) is due."""
+    return list(await session.scalars(select(Mirror).where(Mirror.next_sync_at <= now)))

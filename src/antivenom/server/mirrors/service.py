@@ -1,0 +1,159 @@
+"""Creating mirrors, asking for a sync, and reading how it goes."""
+
+from __future__ import annotations
+
+import re
+
+from antivenom.core.conda import parse_match_spec
+from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError
+from antivenom.server.channels import service as channels
+from antivenom.server.channels.models import Channel
+from antivenom.server.channels.queries import find_channel
+from antivenom.server.context import Context
+from antivenom.server.events.jobs import defer
+from antivenom.server.events.service import record
+from antivenom.server.members.authorization import require
+from antivenom.server.mirrors import queries
+from antivenom.server.mirrors.models import Mirror
+from antivenom.server.mirrors.upstream_url import parse_upstream
+from antivenom.server.publications import service as publications
+
+MODES = ("passive", "active")
+SUBDIR = re.compile(r"noarch|[a-z0-9]+-[a-z0-9_]+")
+EVERY_MIN_S = 60
+EVERY_MAX_S = 366 * 86_400
+
+
+async def create_mirror(
+    ctx: Context,
+    channel: str,
+    *,
+    upstream: str,
+    mode: str = "passive",
+    subdirs: list[str] | None = None,
+    specs: list[str] | None = None,
+    policy_text: str | None = None,
+    every_s: int | None = None,
+    closure: bool = True,
+) -> Mirror:
+    """Fill a channel from an upstream, under a policy; the first sync is due at once.
+
+    The channel is created when it does not exist. No `subdirs` means every standard subdir that the upstream has;
+    no `specs` means every package. `every_s` None means: only when asked.
+
+    Raises:
+        InvalidInputError: An argument is wrong; `data["field"]` names it. Nothing was changed.
+        ConflictError: The channel is a mirror already.
+    """
+    require(ctx, "mirrors:write", subject=f"channel:{channel}")
+    address = parse_upstream(upstream)
+    subdirs = check_subdirs(subdirs or [])
+    specs = check_specs(specs or [])
+    _check_mode_and_interval(mode, every_s)
+    ctx.resources.outbound.check_address(address.url)
+    row = await _open_channel(ctx, channel, closure=closure)
+    if await queries.find_mirror(ctx.session, channel):
+        raise ConflictError(
+            f"channel {channel!r} is a mirror already", hint=f"sync it with: antivenom mirror sync {channel} --wait"
+        )
+    mirror = Mirror(
+        channel_id=row.id,
+        upstream=address.url,
+        upstream_auth=address.auth,
+        mode=mode,
+        subdirs=subdirs,
+        specs=specs,
+        every_s=every_s,
+        created_at=ctx.now,
+        created_by=ctx.actor.name,
+        state="new",
+        progress={},
+        upstream_state={},
+        last_error="",
+        failures=0,
+    )
+    ctx.session.add(mirror)
+    await ctx.session.flush()
+    if policy_text is not None:
+        await publications.set_policy(ctx, channel, policy_text)
+    await record(ctx, "mirror.created", subject=f"channel:{channel}", upstream=address.url, mode=mode)
+    await _defer_sync(ctx, mirror)
+    return mirror
+
+
+async def _open_channel(ctx: Context, name: str, *, closure: bool) -> Channel:
+    existing = await find_channel(ctx.session, name, lock=True)
+    return existing or await channels.create_channel(ctx, name, closure=closure)
+
+
+def check_subdirs(subdirs: list[str]) -> list[str]:
+    """The subdirs to mirror, without repeats and with noarch (clients always ask for it); empty stays empty."""
+    for subdir in subdirs:
+        if not SUBDIR.fullmatch(subdir) or len(subdir) > 32:
+            raise InvalidInputError(
+                f"{subdir!r} is not a conda subdir", hint="such as linux-64, osx-arm64, win-64, noarch", field="subdirs"
+            )
+    return list(dict.fromkeys([*subdirs, "noarch"])) if subdirs else []
+
+
+def check_specs(specs: list[str]) -> list[str]:
+    """Match specs that parse, in order, without repeats."""
+    for spec in specs:
+        parse_match_spec(spec)
+    return list(dict.fromkeys(specs))
+
+
+def _check_mode_and_interval(mode: str, every_s: int | None) -> None:
+    if mode not in MODES:
+        raise InvalidInputError(f"mode {mode!r} is not one of {', '.join(MODES)}", field="mode")
+    if every_s is not None and not EVERY_MIN_S <= every_s <= EVERY_MAX_S:
+        raise InvalidInputError(f"an interval of {every_s} s is outside one minute to one year", field="every_s")
+
+
+async def get_mirror(ctx: Context, channel: str, *, permission: str = "mirrors:read", lock: bool = False) -> Mirror:
+    """The mirror that fills a channel.
+
+    Raises:
+        NotFoundError: There is no such channel, or it is not a mirror.
+    """
+    require(ctx, permission, subject=f"channel:{channel}")
+    mirror = await queries.find_mirror(ctx.session, channel, lock=lock)
+    if mirror is None:
+        raise NotFoundError(
+            f"channel {channel!r} is not a mirror", hint=f"make it one with: antivenom mirror create {channel} --upstream URL"
+        )
+    return mirror
+
+
+async def list_mirrors(ctx: Context) -> list[tuple[str, Mirror]]:
+    """(channel name, mirror) of every mirror, by channel name."""
+    require(ctx, "mirrors:read", subject="channel:*")
+    return await queries.list_mirrors(ctx.session)
+
+
+async def request_sync(ctx: Context, channel: str) -> Mirror:
+    """Ask for a sync now; a sync that is under way or waiting is not doubled."""
+    mirror = await get_mirror(ctx, channel, permission="mirrors:write", lock=True)
+    await _defer_sync(ctx, mirror)
+    return mirror
+
+
+async def delete_mirror(ctx: Context, channel: str) -> None:
+    """Stop mirroring; the channel keeps its last publication."""
+    mirror = await get_mirror(ctx, channel, permission="mirrors:write", lock=True)
+    await ctx.session.delete(mirror)
+    await record(ctx, "mirror.deleted", subject=f"channel:{channel}")
+
+
+async def _defer_sync(ctx: Context, mirror: Mirror) -> None:
+    mirror.next_sync_at = None
+    if mirror.state != "syncing":
+        mirror.state = "queued"
+        mirror.progress = {"phase": "waiting for a worker", "done": 0, "total": 0}
+    await defer(
+        ctx,
+        "mirror.sync",
+        lock=f"channel:{mirror.channel_id}",
+        queueing_lock=f"mirror:{mirror.id}",
+        mirror_id=mirror.id,
+    )

@@ -1,0 +1,139 @@
+"""Fetching an upstream's index: sharded or whole, conditional, bounded, verified. No database, no decisions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from antivenom.core.errors import DigestMismatchError, UpstreamError
+from antivenom.server.adapters.http import OutboundClient, Response
+from antivenom.server.mirrors.upstream_url import address_for_request, redact
+
+INDEX_MAX_BYTES = 2_000_000_000  # a compressed index beyond this is refused (conda-forge linux-64: 60 MB)
+SHARD_MAX_BYTES = 64_000_000
+SHARD_INDEX_MAX_BYTES = 128_000_000
+INDEX_TIMEOUT_S = 1800.0
+SHARD_TIMEOUT_S = 60.0
+SHARDS_AT_ONCE = 24
+SHARDS_BY_MONOLITH = 500  # more changed names than this and the whole index is the cheaper way
+STANDARD_SUBDIRS = ("noarch", "linux-64", "linux-aarch64", "osx-64", "osx-arm64", "win-64")
+
+SHARD_INDEX = "repodata_shards.msgpack.zst"
+MONOLITHS = ("repodata.json.zst", "repodata.json")
+
+Progress = Callable[[str, int, int], None]
+"""(phase, done, total): bytes or shards; a total of 0 is unknown."""
+
+
+@dataclass(slots=True)
+class IndexFile:
+    """One downloaded index file. `state` is what makes the next request conditional."""
+
+    path: Path
+    kind: Literal["shards", "zst", "json"]
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+class UpstreamChannel:
+    """One upstream channel, asked file by file through the guarded client."""
+
+    def __init__(self, outbound: OutboundClient, url: str, auth: str, folder: Path) -> None:
+        self._outbound = outbound
+        self._url = url
+        self._auth = auth
+        self._folder = folder
+
+    def address(self, path: str) -> str:
+        return f"{address_for_request(self._url, self._auth)}/{path}"
+
+    async def _get(self, path: str, **options: Any) -> Response:
+        basic = self._auth.removeprefix("basic:").partition(":") if self._auth.startswith("basic:") else None
+        return await self._outbound.get(
+            self.address(path), basic_auth=(basic[0], basic[2]) if basic else None, **options
+        )
+
+    async def fetch_index(self, subdir: str, state: Mapping[str, Any], progress: Progress) -> IndexFile | None | Literal["missing"]:
+        """The subdir's index: sharded if the upstream has it, else whole; None when it has not changed.
+
+        Raises:
+            UpstreamError: The upstream failed; what was published before stays.
+        """
+        found = await self._fetch_file(subdir, SHARD_INDEX, "shards", state, progress)
+        if found != "missing":
+            return found
+        return await self.fetch_monolith(subdir, state, progress)
+
+    async def fetch_monolith(self, subdir: str, state: Mapping[str, Any], progress: Progress) -> IndexFile | None | Literal["missing"]:
+        """The subdir's whole index, compressed if the upstream has it so."""
+        for name in MONOLITHS:
+            kind: Literal["zst", "json"] = "zst" if name.endswith(".zst") else "json"
+            found = await self._fetch_file(subdir, name, kind, state, progress)
+            if found != "missing":
+                return found
+        return "missing"
+
+    async def _fetch_file(
+        self, subdir: str, name: str, kind: Literal["shards", "zst", "json"], state: Mapping[str, Any], progress: Progress
+    ) -> IndexFile | None | Literal["missing"]:
+        known = state if state.get("file") == name else {}
+        to = self._folder / f"{subdir}-{name}"
+        response = await self._get(
+            f"{subdir}/{name}",
+            max_bytes=SHARD_INDEX_MAX_BYTES if kind == "shards" else INDEX_MAX_BYTES,
+            timeout_s=INDEX_TIMEOUT_S,
+            etag=known.get("etag"),
+            last_modified=known.get("last_modified"),
+            to=to,
+            on_progress=lambda done, total: progress(f"download {subdir}/{name}", done, total or 0),
+        )
+        if response.status == 304 or (response.status == 200 and known and response.sha256 == known.get("sha256")):
+            return None
+        if response.status in (404, 410) or (response.status == 403 and kind != "json"):
+            return "missing"
+        if response.status != 200:
+            raise UpstreamError(
+                f"{redact(self._url)}/{subdir}/{name} answered {response.status}",
+                permanent=response.status in (401, 403),
+                hint="give credentials in the upstream's URL" if response.status in (401, 403) else "it will be tried again",
+            )
+        return IndexFile(
+            to,
+            kind,
+            {
+                "file": name,
+                "etag": response.headers.get("etag"),
+                "last_modified": response.headers.get("last-modified"),
+                "sha256": response.sha256,
+            },
+        )
+
+    async def fetch_shards(
+        self, subdir: str, base: str, wanted: Mapping[str, bytes], progress: Progress
+    ) -> dict[str, bytes]:
+        """The named shards' compressed bytes by name, each verified against its hash.
+
+        Raises:
+            DigestMismatchError: A shard is not what the index promised.
+            UpstreamError: A shard could not be had.
+        """
+        limit = asyncio.Semaphore(SHARDS_AT_ONCE)
+        shards: dict[str, bytes] = {}
+
+        async def fetch(name: str, digest: bytes) -> None:
+            async with limit:
+                path = f"{subdir}/{base}{digest.hex()}.msgpack.zst"
+                response = await self._get(path, max_bytes=SHARD_MAX_BYTES, timeout_s=SHARD_TIMEOUT_S)
+                if response.status != 200:
+                    raise UpstreamError(f"{redact(self._url)}/{path} answered {response.status}")
+                if response.sha256 != digest.hex():
+                    raise DigestMismatchError(f"shard of {name}", expected=digest.hex(), actual=response.sha256)
+                shards[name] = response.body
+                progress(f"download {subdir} shards", len(shards), len(wanted))
+
+        async with asyncio.TaskGroup() as group:
+            for name, digest in wanted.items():
+                group.create_task(fetch(name, digest))
+        return shards

@@ -1,0 +1,96 @@
+"""Reading publications' rows; what they publish is in blobs (see reading.py)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from antivenom.server.channels.models import Channel
+from antivenom.server.db.paging import Page, check_paging
+from antivenom.server.policies.models import Policy, PolicyRevision
+from antivenom.server.publications.models import Publication
+
+
+async def find_publication(session: AsyncSession, publication_id: int | None) -> Publication | None:
+    return await session.get(Publication, publication_id) if publication_id is not None else None
+
+
+async def find_publication_by_number(session: AsyncSession, channel_id: int, number: int) -> Publication | None:
+    return await session.scalar(
+        select(Publication).where(Publication.channel_id == channel_id, Publication.number == number)
+    )
+
+
+async def last_number(session: AsyncSession, channel_id: int) -> int:
+    return await session.scalar(select(func.max(Publication.number)).where(Publication.channel_id == channel_id)) or 0
+
+
+async def page_history(
+    session: AsyncSession, channel_id: int, *, page: int, page_size: int
+) -> Page[tuple[Publication, str | None, int | None]]:
+    """(publication, policy name, policy revision number), newest first."""
+    offset, limit = check_paging(page, page_size)
+    total = await session.scalar(select(func.count()).where(Publication.channel_id == channel_id)) or 0
+    rows = await session.execute(
+        select(Publication, Policy.name, PolicyRevision.number)
+        .outerjoin(PolicyRevision, PolicyRevision.id == Publication.policy_revision_id)
+        .outerjoin(Policy, Policy.id == PolicyRevision.policy_id)
+        .where(Publication.channel_id == channel_id)
+        .order_by(Publication.number.desc())
+        .offset(offset)
+        .limit(limit)
+    )
+    return Page([(p, name, number) for p, name, number in rows], total, page, page_size)
+
+
+async def channel_overview(
+    session: AsyncSession, channel_ids: list[int]
+) -> dict[int, tuple[Publication | None, str | None, int | None]]:
+    """By channel id: its current publication, and the name and revision number of the policy now attached."""
+    rows = await session.execute(
+        select(Channel.id, Publication, Policy.name, PolicyRevision.number)
+        .outerjoin(Publication, Publication.id == Channel.publication_id)
+        .outerjoin(PolicyRevision, PolicyRevision.id == Channel.policy_revision_id)
+        .outerjoin(Policy, Policy.id == PolicyRevision.policy_id)
+        .where(Channel.id.in_(channel_ids))
+    )
+    return {channel_id: (publication, name, number) for channel_id, publication, name, number in rows}
+
+
+async def channels_under_policy(session: AsyncSession, policy_id: int) -> list[Channel]:
+    """Channels to which any revision of the policy is attached."""
+    return list(
+        await session.scalars(
+            select(Channel)
+            .join(PolicyRevision, PolicyRevision.id == Channel.policy_revision_id)
+            .where(PolicyRevision.policy_id == policy_id)
+            .order_by(Channel.name)
+            .with_for_update(of=Channel)
+        )
+    )
+
+
+async def published_channels(session: AsyncSession) -> list[Channel]:
+    return list(await session.scalars(select(Channel).where(Channel.publication_id.is_not(None))))
+
+
+async def channels_expired(session: AsyncSession, now: datetime) -> list[Channel]:
+    """Channels with a current publication of which time alone has changed a verdict."""
+    return list(
+        await session.scalars(
+            select(Channel)
+            .join(Publication, Publication.id == Channel.publication_id)
+            .where(Publication.holds_until <= now)
+        )
+    )
+
+
+async def list_retained(session: AsyncSession, channel_id: int) -> list[Publication]:
+    """Every publication of a channel, newest first."""
+    return list(
+        await session.scalars(
+            select(Publication).where(Publication.channel_id == channel_id).order_by(Publication.number.desc())
+        )
+    )
