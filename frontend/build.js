@@ -52,7 +52,7 @@ function buildIcons() {
   const named = new Set();
   for (const file of walk(server, ".html").concat(walk(server, ".py"))) {
     const text = readFileSync(file, "utf8");
-    for (const [, name] of text.matchAll(/\bicon(?:\(|=)\s*"([a-z0-9-]+)"/g)) named.add(name);
+    for (const [, name] of text.matchAll(/\b(?:icon\(|glyph=)\s*"([a-z0-9-]+)"/g)) named.add(name);
   }
   const symbols = [...named].sort().map((name) => {
     const svg = readFileSync(join(modules, "lucide-static", "icons", `${name}.svg`), "utf8");
