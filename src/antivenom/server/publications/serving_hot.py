@@ -1,0 +1,62 @@
+"""Answers that were given before, kept ready to be sent again; bounded in bytes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+HOT_MAX_BYTES = 64 * 1024 * 1024
+HOT_ENTRY_MAX_BYTES = 1024 * 1024  # a larger body goes from its file through the kernel instead
+ENTRY_OVERHEAD_BYTES = 600
+
+
+class HotAnswer(NamedTuple):
+    """A 200 as it goes over the wire: everything after the status line and the server's own headers.
+
+    `publication_id` None: the bytes never change (shards). `etag` is quoted; `not_modified` are the headers of a 304.
+    """
+
+    wire: bytes
+    not_modified: bytes
+    etag: bytes
+    publication_id: int | None
+
+
+class HotAnswers:
+    """The most recently used answers of all channels, by (channel, path below the channel)."""
+
+    def __init__(self, max_bytes: int = HOT_MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._answers: OrderedDict[tuple[bytes, bytes], HotAnswer] = OrderedDict()
+        self.size_bytes = 0
+
+    def recall(self, channel: bytes, path: bytes) -> HotAnswer | None:
+        answer = self._answers.get((channel, path))
+        if answer is not None:
+            self._answers.move_to_end((channel, path))
+        return answer
+
+    def remember(self, channel: bytes, path: bytes, answer: HotAnswer) -> None:
+        """Keep an answer, dropping those that were not asked for the longest. Too large a one is not kept."""
+        if len(answer.wire) > HOT_ENTRY_MAX_BYTES:
+            return
+        self._forget((channel, path))
+        self._answers[channel, path] = answer
+        self.size_bytes += _cost(answer)
+        while self.size_bytes > self._max_bytes:
+            self._forget(next(iter(self._answers)))
+
+    def forget_channel(self, channel: bytes) -> None:
+        for key in [key for key in self._answers if key[0] == channel]:
+            self._forget(key)
+
+    def _forget(self, key: tuple[bytes, bytes]) -> None:
+        if (answer := self._answers.pop(key, None)) is not None:
+            self.size_bytes -= _cost(answer)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+
+def _cost(answer: HotAnswer) -> int:
+    return len(answer.wire) + ENTRY_OVERHEAD_BYTES
