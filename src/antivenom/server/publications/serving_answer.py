@@ -80,7 +80,7 @@ class RequestHeaders:
 
     @classmethod
     def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> RequestHeaders:
-        """Read from ASGI headers (lower-case names); several If-None-Match lines are one list, else the first counts."""
+        """Read from ASGI headers (lower-case names); If-None-Match lines add up to one list, else the first counts."""
         found: dict[str, bytes] = {}
         for name, value in headers:
             if (attribute := _WANTED.get(name)) is not None:
