@@ -1,0 +1,132 @@
+"""Version events and bounds to half-open intervals, in any of the orders that feeds use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+
+from antivenom.core.advisories import AffectedRange
+
+Event = tuple[str, str]  # ("introduced" | "fixed" | "last_affected" | "limit", version)
+EVENT_WORDS = ("introduced", "fixed", "last_affected", "limit")
+OPEN = {"", "0", "*", "-", "n/a", "na", "unspecified", "none", "unknown", "all", "any"}
+PART = re.compile(r"\d+|[A-Za-z]+")
+
+
+def natural_key(version: str) -> tuple[tuple[int, int, str], ...]:
+    """A forgiving order: numbers by value, letters before numbers and before the end (1.0-rc1 < 1.0 < 1.0.1)."""
+    parts = PART.findall(version.lower().split("+", 1)[0])
+    return (*((1, int(p), "") if p.isdigit() else (-1, 0, p) for p in parts), (0, 0, ""))
+
+
+def order_keys(scheme: str, versions: Sequence[str]) -> list[Any]:
+    """Sort keys of versions; one bound that is not PEP 440 puts the whole list in the forgiving order."""
+    if scheme == "pep440":
+        try:
+            return [Version(v) for v in versions]
+        except InvalidVersion:
+            pass
+    return [natural_key(v) for v in versions]
+
+
+def intervals(scheme: str, events: Iterable[Event]) -> tuple[AffectedRange, ...]:
+    """The affected intervals that a range's events describe, ascending, each with its own bounds.
+
+    Events may come in any order. Decided where the specification is silent or would lose true matches:
+    several `last_affected` after one `introduced` reach to the highest; a repeated `fixed` counts once; `fixed` and
+    `introduced` at the same version join (the version itself is affected) unless the two stand the other way round,
+    which is an empty interval. "0" is before everything. `limit` caps what follows it at the highest limit.
+
+    Source: OSV schema 1.7, "affected[].ranges[].events" and its evaluation algorithm.
+    """
+    listed = list(events)
+    limits = [v for kind, v in listed if kind == "limit" and v != "*"]
+    listed = [e for e in listed if e[0] != "limit"]
+    if not listed:
+        return ()
+    keys = order_keys(scheme, [v for _, v in listed] + limits)
+    zero = order_keys(scheme, ["0"])[0] if _same_order(keys[0], scheme) else natural_key("0")
+    ordered = sorted(range(len(listed)), key=lambda i: zero if listed[i] == ("introduced", "0") else keys[i])
+    found = _pair([listed[i] for i in ordered], scheme)
+    if limits:
+        highest = max(range(len(limits)), key=lambda i: keys[len(listed) + i])
+        found = [_cap(r, limits[highest], scheme) for r in found]
+    return tuple(dict.fromkeys(r for r in found if r is not None))
+
+
+def _same_order(key: Any, scheme: str) -> bool:
+    return scheme == "pep440" and isinstance(key, Version)
+
+
+def _pair(events: list[Event], scheme: str) -> list[AffectedRange | None]:
+    """Walk sorted events: an open interval closes at `fixed`, or at the last of several `last_affected`."""
+    found: list[AffectedRange | None] = []
+    start: str | None = None
+    last: str | None = None
+    is_open = False
+
+    def close(fixed: str | None) -> None:
+        nonlocal is_open, last
+        introduced = None if start == "0" else start
+        if is_open and not (fixed is not None and fixed == start):
+            found.append(AffectedRange(scheme, introduced, fixed=fixed, last_affected=last))
+        is_open, last = False, None
+
+    for kind, version in events:
+        if kind == "introduced":
+            if last is not None:
+                close(None)
+            if not is_open:
+                start, is_open = version, True
+        elif kind == "fixed":
+            close(version if last is None else None)
+        elif is_open:
+            last = version
+    if is_open:
+        close(None)
+    return found
+
+
+def _cap(found: AffectedRange | None, limit: str, scheme: str) -> AffectedRange | None:
+    """The part of an interval below the limit; None when it lies above."""
+    if found is None:
+        return None
+    end = found.fixed or found.last_affected
+    start_key, limit_key = order_keys(scheme, [found.introduced or "0", limit])
+    if start_key >= limit_key:
+        return None
+    if end is not None:
+        end_key, limit_key = order_keys(scheme, [end, limit])
+        if end_key < limit_key or (found.fixed is not None and end_key == limit_key):
+            return found
+    return AffectedRange(scheme, found.introduced, fixed=limit)
+
+
+def complement(scheme: str, unaffected: Sequence[AffectedRange], versions: Sequence[str]) -> tuple[AffectedRange, ...]:
+    """Everything outside `unaffected` intervals and single `versions`: what `defaultStatus: affected` means."""
+    holes = [*unaffected, *(AffectedRange(scheme, v, last_affected=v) for v in versions)]
+    if not holes:
+        return (AffectedRange(scheme),)
+    keys = order_keys(scheme, [h.introduced or "0" for h in holes])
+    found: list[AffectedRange] = []
+    start: str | None = None
+    start_excluded = False
+    for i in sorted(range(len(holes)), key=lambda i: keys[i]):
+        hole = holes[i]
+        if hole.introduced is not None and hole.introduced != start:
+            found.append(AffectedRange(scheme, start, start_excluded, fixed=hole.introduced))
+        if hole.fixed is None and hole.last_affected is None:
+            return tuple(found)
+        start, start_excluded = hole.fixed or hole.last_affected, hole.fixed is None
+    return (*found, AffectedRange(scheme, start, start_excluded))
+
+
+def bound(version: object) -> str | None:
+    """A bound as published; None when it says "no bound" in one of the usual words."""
+    if not isinstance(version, str):
+        return None
+    found = version.strip()
+    return None if found.lower() in OPEN else found[:128]
