@@ -1,6 +1,7 @@
 """Conda's own words through py-rattler; no other module imports it.
 
-Source: conda match specs as rattler reads them; what rattler 0.28 does not compare (subdir, file name) is compared here.
+Source: conda match specs as rattler reads them; what rattler 0.28 does not compare (subdir, file name) is compared
+here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class RecordSpec:
     `exact_name` is the one name it can match, or "" when the name is a glob or a regular expression.
     """
 
-    __slots__ = ("_fn", "_names", "_subdir", "_whole", "exact_name", "fields", "text")
+    __slots__ = ("_fn", "_names", "_subdir", "_whole", "any_name", "exact_name", "fields", "text")
 
     def __init__(self, text: str, spec: MatchSpec) -> None:
         self.text = text
@@ -37,12 +38,13 @@ class RecordSpec:
         self._names = MatchSpec(spec.name.normalized, exact_names_only=False)
         exact = spec.name.as_package_name()
         self.exact_name = exact.normalized if exact else ""
+        self.any_name = spec.name.normalized == "*"
         self.fields = _fields_of(spec)
 
     def matches_name(self, name: str) -> bool:
         """Whether a record of this name can match at all."""
-        if self.exact_name:
-            return name == self.exact_name
+        if self.any_name or self.exact_name:
+            return self.any_name or name == self.exact_name
         return bool(self._names.matches(_package_record(RecordFacts("", "noarch", name, "0", "0"), ())))
 
     def matches(self, record: RecordFacts) -> bool:
@@ -67,7 +69,7 @@ def parse_record_spec(text: str) -> RecordSpec:
     """The match spec that `text` writes, over the facts a record has.
 
     Raises:
-        InvalidInputError: Not a match spec, or it asks for what `RecordFacts` does not tell (channel, digests, features).
+        InvalidInputError: Not a match spec, or it asks for what records do not tell here (channel, digests, …).
     """
     if len(text) > SPEC_CHARACTERS_MAX:
         raise InvalidInputError(f"a match spec has {SPEC_CHARACTERS_MAX} characters at most", hint=_HINT)

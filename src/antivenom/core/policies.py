@@ -1,37 +1,39 @@
-"""Policies: parse, explain, compile, judge. One format, one evaluation, many gates.
+"""Policies: parse, dump, compile, judge. One format, one evaluation, many gates.
 
-Types only so far; see docs/dev/contracts.md.
+Law: the action of a verdict is the worst of its reasons; an unexpired allowlist item puts a reason aside, whatever its
+rule says; neither the order of rules nor that of records matters.
+
+Source: FACTS 6 (gates, triggers, allowlists); docs/reference/policy.md is checked against the registry of rules.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
+from collections.abc import Callable, Hashable, Iterable
+from operator import attrgetter
 
 import msgspec
+import yaml
 
+from antivenom.core.advisories import Assessment
+from antivenom.core.policy_format import FOREVER_MS, AllowlistItem, Policy, parse_policy
+from antivenom.core.records import ChannelFacts, RecordFacts
+from antivenom.core.rules import TRIGGERS
+from antivenom.core.rules.base import NOTHING, Action, Check, Hit, Reason, Rule, Told, earliest
 
-class Action(IntEnum):
-    """Worst wins."""
-
-    go = 0
-    warn = 1
-    stop = 2
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """Why a verdict is not a plain go. `trigger_id` is stable: allowlist items name it.
-
-    trigger_id by gate: vulnerabilities "CVE-2024-0001+name" · licenses "GPL-3.0-only+name" · packages "spec+name"
-    · metadata "age+fn", "size+fn", ... · expression "ruleid+fn" · closure "closure+fn".
-    """
-
-    rule_id: str
-    gate: str
-    trigger: str
-    trigger_id: str
-    action: Action
-    message: str
-    recommendation: str = ""
+__all__ = [
+    "GO",
+    "Action",
+    "AllowlistItem",
+    "CompiledPolicy",
+    "Policy",
+    "Reason",
+    "Rule",
+    "Verdict",
+    "compile_policy",
+    "dump_policy",
+    "explain_change",
+    "parse_policy",
+]
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -48,3 +50,179 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 GO = Verdict(Action.go)
+
+
+def dump_policy(policy: Policy) -> str:
+    """The policy as YAML; parsing it gives the same policy again."""
+    return str(yaml.safe_dump(policy.document(), sort_keys=False, allow_unicode=True, width=120))
+
+
+def explain_change(old: Policy | None, new: Policy | None) -> set[str]:
+    """The gates whose rules or allowlist items differ; order does not matter. A whole policy's, when one is None."""
+    return {gate for gate, _ in _parts(old) ^ _parts(new)}
+
+
+def _parts(policy: Policy | None) -> set[tuple[str, bytes]]:
+    if policy is None:
+        return set()
+    encode = msgspec.json.Encoder(order="deterministic").encode
+    items: list[Rule | AllowlistItem] = [*policy.rules, *policy.allowlist]
+    return {(item.gate, type(item).__name__.encode() + encode(item)) for item in items}
+
+
+def compile_policy(policy: Policy) -> CompiledPolicy:
+    """The policy ready to judge. Picklable: another process compiles it anew."""
+    return CompiledPolicy(policy)
+
+
+class CompiledPolicy:
+    """Judges records. What it decided about equal facts it remembers, for one channel and one instant at a time.
+
+    `uses_time`: some verdict may change by time alone. `uses_findings`: assessments matter.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        checks = [check for rule in policy.rules for check in TRIGGERS[rule.gate, rule.trigger].checks(rule)]
+        self.uses_time = any(check.uses_time for check in checks) or any(i.expires_ms for i in policy.allowlist)
+        self.uses_findings = any("assessment" in check.reads for check in checks)
+        self._groups = [_Group(reads, found) for reads, found in _by_reads(checks).items()]
+        self._named = _by_name(checks)
+        self._direct = [check for check in checks if check.direct]
+        self._exceptions = policy.allowlist
+        self._concluded: dict[tuple[int, ...], tuple[Verdict, list[Told]]] = {}  # by the ids of the tellings
+        self._channel: ChannelFacts | None = None
+        self._now_ms = -1
+
+    def __reduce__(self) -> tuple[Callable[[Policy], CompiledPolicy], tuple[Policy]]:
+        return compile_policy, (self.policy,)
+
+    def judge(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Verdict:
+        """The verdict on one record; GO itself when no rule touches it.
+
+        Args:
+            assessment: Of the record's component; the same object for all its records (it is remembered by identity).
+            now_ms: Ms since 1970 UTC; the same for all records of a sweep (a new one forgets what was remembered).
+        """
+        if now_ms != self._now_ms or channel is not self._channel:
+            self._begin(channel, now_ms)
+        told = [
+            part for group in self._groups if (part := group.tell(record, assessment, channel, now_ms)) is not NOTHING
+        ]
+        shared = len(told)
+        for check in self._named.get(record.name, ()):
+            _add(told, check.tell(record, assessment, channel, now_ms))
+        for check in self._direct:
+            if check.concerns(record, assessment, channel, now_ms):
+                _add(told, check.tell(record, assessment, channel, now_ms))
+        return self._conclude(told, record, now_ms, remember=shared == len(told)) if told else GO
+
+    def _begin(self, channel: ChannelFacts, now_ms: int) -> None:
+        """Forget what a sweep of another channel or instant decided."""
+        self._channel, self._now_ms = channel, now_ms
+        self._concluded.clear()
+        for group in self._groups:
+            group.forget()
+
+    def _conclude(self, told: list[Told], record: RecordFacts, now_ms: int, *, remember: bool) -> Verdict:
+        """The verdict of some tellings. Records of one component share their tellings, and so their verdict."""
+        key = tuple(map(id, told))
+        if remember and key in self._concluded:
+            return self._concluded[key][0]
+        hits = [hit for part in told for hit in part.hits]
+        until_ms = earliest(*(part.until_ms for part in told))
+        counted, excepted = [], []
+        for hit in sorted(hits, key=_rank):
+            exception = self._exception_for(hit, record, now_ms) if self._exceptions else None
+            if exception is None:
+                counted.append(hit.reason)
+            else:
+                excepted.append((exception.id, hit.reason))
+                until_ms = earliest(until_ms, exception.expires_ms)
+        action = counted[0].action if counted else Action.go
+        verdict = Verdict(action, tuple(counted), until_ms, tuple(excepted)) if hits or until_ms else GO
+        if remember and not self._exceptions:
+            self._concluded[key] = verdict, told  # `told` is kept, so that no other telling can take its id
+        return verdict
+
+    def _exception_for(self, hit: Hit, record: RecordFacts, now_ms: int) -> AllowlistItem | None:
+        """The unexpired item that puts the reason aside: of several the one that lasts longest."""
+        fitting = [i for i in self._exceptions if i.excepts(hit, now_ms) and i.fits_record(record)]
+        return min(fitting, key=lambda item: (-(item.expires_ms or FOREVER_MS), item.id), default=None)
+
+
+class _Group:
+    """Checks that read the same facts: asked once for each distinct value of these, told once for each they tell of."""
+
+    def __init__(self, reads: tuple[str, ...], checks: list[Check]) -> None:
+        tells = dict.fromkeys(fact for check in checks for fact in (*check.reads, *check.tells))
+        self._checks = tuple(checks)
+        self._on_findings = "assessment" in reads
+        self._read = _getter(reads)
+        # One record has one file name: remembering what is told of it would only fill memory.
+        self._read_told = None if "fn" in tells else _getter(tells)
+        # The assessment is kept beside the answer, so that no other object can take its id.
+        self._decided: dict[Hashable, tuple[Assessment | None, tuple[Check, ...]]] = {}
+        self._told: dict[Hashable, Told] = {}
+
+    def forget(self) -> None:
+        self._decided.clear()
+        self._told.clear()
+
+    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
+        key: Hashable = self._read(record)
+        if self._on_findings:
+            key = (id(assessment), key)
+        known = self._decided.get(key)
+        if known is None:
+            concerned = tuple(c for c in self._checks if c.concerns(record, assessment, channel, now_ms))
+            known = self._decided[key] = assessment if self._on_findings else None, concerned
+        if not known[1]:
+            return NOTHING
+        if self._read_told is None:
+            return _merge(check.tell(record, assessment, channel, now_ms) for check in known[1])
+        told_key = (key, self._read_told(record))
+        told = self._told.get(told_key)
+        if told is None:
+            told = _merge(check.tell(record, assessment, channel, now_ms) for check in known[1])
+            self._told[told_key] = told
+        return told
+
+
+def _add(told: list[Told], part: Told) -> None:
+    if part is not NOTHING:
+        told.append(part)
+
+
+def _getter(facts: Iterable[str]) -> Callable[[RecordFacts], Hashable]:
+    fields = [fact for fact in facts if fact != "assessment"]
+    return attrgetter(*fields) if fields else lambda _record: None
+
+
+def _merge(parts: Iterable[Told]) -> Told:
+    told = [part for part in parts if part is not NOTHING]
+    if len(told) < 2:
+        return told[0] if told else NOTHING
+    return Told(tuple(hit for part in told for hit in part.hits), earliest(*(part.until_ms for part in told)))
+
+
+def _by_reads(checks: list[Check]) -> dict[tuple[str, ...], list[Check]]:
+    found: dict[tuple[str, ...], list[Check]] = {}
+    for check in checks:
+        if check.names is None and not check.direct:
+            found.setdefault(tuple(sorted(check.reads)), []).append(check)
+    return found
+
+
+def _by_name(checks: list[Check]) -> dict[str, list[Check]]:
+    found: dict[str, list[Check]] = {}
+    for check in checks:
+        for name in check.names or ():
+            found.setdefault(name, []).append(check)
+    return found
+
+
+def _rank(hit: Hit) -> tuple[int, float, str, str, str]:
+    """Worst first; among equals the weightier, then by words, so that the order of rules never shows."""
+    reason = hit.reason
+    return -reason.action, -hit.weight, reason.rule_id, reason.trigger_id, reason.message

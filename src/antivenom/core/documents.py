@@ -1,0 +1,222 @@
+"""Documents that people write (YAML or JSON), read with the line and column of every value.
+
+Bounds: 1 MiB, 24 levels, 100,000 values, no aliases, no tags. Times stay texts: who reads them decides.
+
+Source: YAML 1.1 as PyYAML reads it; JSON is read as the YAML it (nearly) is.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import yaml
+
+from antivenom.core.errors import InvalidInputError
+
+BYTES_MAX = 1 << 20
+DEPTH_MAX = 24
+NODES_MAX = 100_000
+
+Path = tuple[str | int, ...]
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PREFIX = "tag:yaml.org,2002:"
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing wrong with a document. `line` and `column` count from 1; `field` is a path such as rules[2].gate."""
+
+    line: int
+    column: int
+    field: str
+    message: str
+    hint: str = ""
+
+
+class Document:
+    """A document's value, where each part of it stands, and what is wrong with it so far."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.problems: list[Problem] = []
+        self._values: dict[Path, tuple[int, int]] = {}
+        self._keys: dict[Path, tuple[int, int]] = {}
+        self._multiline: dict[Path, bool] = {}
+
+    def report(
+        self,
+        path: Path,
+        message: str,
+        hint: str = "",
+        *,
+        at_key: bool = False,
+        offset: tuple[int, int] | None = None,
+    ) -> None:
+        """Note a problem at a value (or its key); `offset` is a 1-based line and column inside a plain or quoted text."""
+        places = self._keys if at_key and path in self._keys else self._values
+        line, column = places.get(path) or self._values.get(path[:-1]) or (1, 1)
+        if offset and not self._multiline.get(path):
+            column += offset[1] - 1 + (1 if self._is_quoted(path) else 0)
+        elif offset:
+            line, column = line + offset[0], offset[1]
+        self.problems.append(Problem(line, column, field_name(path), message, hint))
+
+    def _is_quoted(self, path: Path) -> bool:
+        return path in self._multiline
+
+    def place(self, path: Path, node: yaml.Node) -> None:
+        self._values[path] = _position(node.start_mark)
+        if isinstance(node, yaml.ScalarNode) and node.style:
+            self._multiline[path] = node.style in "|>"
+
+    def place_key(self, path: Path, node: yaml.Node) -> None:
+        self._keys[path] = _position(node.start_mark)
+
+    def refuse(self, subject: str) -> None:
+        """Raise all problems, in the order in which they stand.
+
+        Raises:
+            InvalidInputError: There are any.
+        """
+        if not self.problems:
+            return
+        problems = sorted(self.problems, key=lambda p: (p.line, p.column))
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise InvalidInputError(
+            f"{subject}, line {first.line}, column {first.column}: {first.message}{more}",
+            hint=first.hint,
+            line=first.line,
+            column=first.column,
+            field=first.field,
+            problems=[msgspec.to_builtins(p) for p in problems],
+        )
+
+
+def field_name(path: Path) -> str:
+    """A path as people read it: rules[2].params.severity."""
+    name = ""
+    for part in path:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
+    return name
+
+
+def read_document(text: str, subject: str = "document") -> Document:
+    """Read a YAML or JSON text.
+
+    Raises:
+        InvalidInputError: Not YAML, or beyond the bounds. What can be read on with (repeated keys) is only reported.
+    """
+    document = Document()
+    if len(text.encode("utf-8", "surrogatepass")) > BYTES_MAX:
+        document.report((), f"the {subject} is larger than {BYTES_MAX >> 20} MiB")
+        document.refuse(subject)
+    if text.lstrip("\ufeff \t\r\n").startswith("{"):
+        # JSON may be indented with tabs, which YAML refuses; a JSON text never holds a raw tab, so places stay true.
+        text = text.replace("\t", " ")
+    try:
+        _check_bounds(text)
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        _report_syntax(document, error)
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position] if isinstance(error.position, int) else ""
+        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+        document.problems.append(
+            Problem(line, column, "", "a character that no text may hold", "save the file as UTF-8")
+        )
+    document.refuse(subject)
+    if node is not None:
+        document.value = _build(document, (), node)
+    return document
+
+
+def _check_bounds(text: str) -> None:
+    """Depth and size, over events: composing recurses, events do not."""
+    depth = nodes = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(
+                None, None, "aliases (*name) are not read: write the value out", event.start_mark
+            )
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        nodes += 1
+        if depth > DEPTH_MAX or nodes > NODES_MAX:
+            limit = f"{DEPTH_MAX} levels deep" if depth > DEPTH_MAX else f"{NODES_MAX} values"
+            raise yaml.MarkedYAMLError(None, None, f"more than {limit}", event.start_mark)
+
+
+def _report_syntax(document: Document, error: yaml.MarkedYAMLError) -> None:
+    mark = error.problem_mark or error.context_mark
+    line, column = _position(mark) if mark else (1, 1)
+    context = f" ({error.context})" if error.context else ""
+    message = f"not valid YAML or JSON: {error.problem or 'cannot be read'}{context}"
+    document.problems.append(Problem(line, column, "", message, "check the indentation, quotes and brackets"))
+
+
+def _position(mark: Any) -> tuple[int, int]:
+    return mark.line + 1, mark.column + 1
+
+
+def _build(document: Document, path: Path, node: yaml.Node) -> Any:
+    document.place(path, node)
+    if isinstance(node, yaml.SequenceNode):
+        return [_build(document, (*path, index), item) for index, item in enumerate(node.value)]
+    if isinstance(node, yaml.MappingNode):
+        return _build_mapping(document, path, node)
+    return _build_scalar(document, path, node)
+
+
+def _build_mapping(document: Document, path: Path, node: yaml.MappingNode) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+        if not isinstance(key, str):
+            document.place_key((*path, "?"), key_node)
+            document.report((*path, "?"), "a key must be a word", at_key=True)
+            continue
+        here = (*path, key)
+        if key in found:
+            document.place_key(here, key_node)
+            document.report(here, f"{key!r} is given twice", "remove one of them", at_key=True)
+            continue
+        document.place_key(here, key_node)
+        found[key] = _build(document, here, value_node)
+    return found
+
+
+def _build_scalar(document: Document, path: Path, node: yaml.ScalarNode) -> Any:
+    text: str = node.value
+    match node.tag.removeprefix(_PREFIX):
+        case "null":
+            return None
+        case "bool":
+            return text.lower() in ("true", "yes", "on")
+        case "int" | "float":
+            return _number(text)
+        case "str" | "timestamp" | "value" | "merge":
+            return _repair_surrogates(document, path, text)
+    document.report(path, f"the tag {node.tag!r} is not read", "write a plain value")
+    return text
+
+
+def _number(text: str) -> int | float | str:
+    """A decimal number; what YAML 1.1 reads as one besides (octal, sexagesimal, underscores) stays a text."""
+    try:
+        number = float(text)
+        return text if "_" in text else int(text) if text.lstrip("+-").isdigit() else number
+    except ValueError:
+        return math.inf if text.lower().endswith(".inf") else math.nan if text.lower().endswith(".nan") else text
+
+
+def _repair_surrogates(document: Document, path: Path, text: str) -> str:
+    """JSON writes what is outside the first plane as two escapes, which YAML reads as two halves."""
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        document.report(path, "half of a surrogate pair", "save the file as UTF-8")
+        return ""
