@@ -85,6 +85,8 @@ class Advisory(msgspec.Struct, frozen=True, omit_defaults=True):
     cwes: tuple[str, ...] = ()
     disputed: bool = False
     flags: tuple[str, ...] = ()  # oddities kept and shown: "date-in-future", "date-year-1", "bad-version", ...
+    related: tuple[str, ...] = ()  # near, but not the same vulnerability: never merged
+    upstream: tuple[str, ...] = ()  # what this advisory was derived from: never merged
 
 
 class Evidence(msgspec.Struct, frozen=True):

@@ -289,7 +289,7 @@ def _items(document: bytes, wrappers: tuple[str, ...], name: str) -> list[msgspe
             return msgspec.json.decode(document, type=list[msgspec.Raw])
         outer = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
         for wrapper in wrappers:
-            if bytes(outer.get(wrapper, b"")[:1]) == b"[":  # type: ignore[index]
+            if wrapper in outer and bytes(memoryview(outer[wrapper])[:1]) == b"[":
                 return msgspec.json.decode(outer[wrapper], type=list[msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(
