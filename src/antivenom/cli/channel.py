@@ -62,9 +62,7 @@ def show(channel: ChannelName, output: OutputOption = Output.table) -> None:
 
 
 @commands.command("delete")
-def delete(
-    channel: ChannelName, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
-) -> None:
+def delete(channel: ChannelName, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Delete a channel, its mirror and its publications."""
     if not yes:
         typer.confirm(f"Delete channel {channel} and its publications?", abort=True, err=True)
@@ -86,7 +84,9 @@ def packages(
 @commands.command("withheld")
 def withheld(
     channel: ChannelName,
-    spec: Annotated[str, typer.Argument(metavar="[SPEC]", help="Only records that match, such as 'openssl 3.0.*'.")] = "",
+    spec: Annotated[
+        str, typer.Argument(metavar="[SPEC]", help="Only records that match, such as 'openssl 3.0.*'.")
+    ] = "",
     output: OutputOption = Output.table,
 ) -> None:
     """List the records that the policy withholds, each with its reasons."""
@@ -143,7 +143,9 @@ def history(channel: ChannelName, output: OutputOption = Output.table) -> None:
 @commands.command("rollback")
 def rollback(
     channel: ChannelName,
-    to: Annotated[int | None, typer.Option("--to", help="The publication's number; the one before when absent.")] = None,
+    to: Annotated[
+        int | None, typer.Option("--to", help="The publication's number; the one before when absent.")
+    ] = None,
     output: OutputOption = Output.table,
 ) -> None:
     """Serve an earlier publication again; the next change publishes anew."""

@@ -43,7 +43,9 @@ def create(
     channel: ChannelName,
     upstream: Annotated[str, typer.Option(help="URL of a conda channel, or conda-forge, bioconda, defaults.")],
     mode: Annotated[str, typer.Option(help="passive: files on first request. active: all files now.")] = "passive",
-    subdir: Annotated[list[str] | None, typer.Option(help="Repeat for several. Default: all that the upstream has.")] = None,
+    subdir: Annotated[
+        list[str] | None, typer.Option(help="Repeat for several. Default: all that the upstream has.")
+    ] = None,
     spec: Annotated[list[str] | None, typer.Option(help="Only what matches. Repeat for several.")] = None,
     policy: Annotated[Path | None, typer.Option(help="The policy to publish under.")] = None,
     every: Annotated[str | None, typer.Option(help="Sync again after this long: 30m, 1h, 1d.")] = None,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from antivenom.server.channels import service
@@ -24,14 +22,3 @@ async def create_channel(ctx: RequestContext, body: ChannelCreate) -> ChannelVie
 @router.delete("/{channel}", status_code=204)
 async def delete_channel(ctx: RequestContext, channel: str) -> None:
     await service.delete_channel(ctx, channel)
-
-
-@router.get("")
-async def list_channels(ctx: RequestContext, q: str = "", page: int = 1, page_size: int = 50) -> dict[str, Any]:
-    found = await service.list_channels(ctx, q=q, page=page, page_size=page_size)
-    return {
-        "items": [ChannelView.of(c) for c in found.items],
-        "total": found.total,
-        "page": found.page,
-        "page_size": found.page_size,
-    }

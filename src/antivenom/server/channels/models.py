@@ -19,6 +19,9 @@ class Channel(Base):
     policy_revision_id: Mapped[int | None] = mapped_column(ForeignKey("policy_revision.id"))
     # The one pointer that moves: which publication is served. No foreign key: publication already points here.
     publication_id: Mapped[int | None] = mapped_column(BigInteger)
+    # Where its records come from; "" for a channel that is filled by uploads. `mapping_channel` names the name maps to use.
+    upstream: Mapped[str] = mapped_column(server_default="")
+    mapping_channel: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[At]
     created_by: Mapped[str]
     is_demo: Mapped[bool] = mapped_column(server_default="false")

@@ -23,7 +23,9 @@ async def page_channels(session: AsyncSession, *, q: str, page: int, page_size: 
     offset, limit = check_paging(page, page_size)
     query = select(Channel)
     if q:
-        query = query.where(Channel.name.contains(q, autoescape=True) | Channel.description.icontains(q, autoescape=True))
+        query = query.where(
+            Channel.name.contains(q, autoescape=True) | Channel.description.icontains(q, autoescape=True)
+        )
     total = await session.scalar(select(func.count()).select_from(query.subquery())) or 0
     rows = await session.scalars(query.order_by(Channel.name).offset(offset).limit(limit))
     return Page(list(rows), total, page, page_size)

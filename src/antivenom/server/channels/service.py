@@ -70,7 +70,9 @@ async def get_channel(ctx: Context, name: str, *, permission: str = "channels:re
     return channel
 
 
-async def list_channels(ctx: Context, *, q: str = "", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT) -> Page[Channel]:
+async def list_channels(
+    ctx: Context, *, q: str = "", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+) -> Page[Channel]:
     """Channels by name; `q` is found in name or description."""
     require(ctx, "channels:read", subject="channel:*")
     return await queries.page_channels(ctx.session, q=q, page=page, page_size=page_size)

@@ -77,7 +77,7 @@ async def create_mirror(
     if policy_text is not None:
         await publications.set_policy(ctx, channel, policy_text)
     await record(ctx, "mirror.created", subject=f"channel:{channel}", upstream=address.url, mode=mode)
-    await _defer_sync(ctx, mirror)
+    await defer_sync(ctx, mirror)
     return mirror
 
 
@@ -120,7 +120,8 @@ async def get_mirror(ctx: Context, channel: str, *, permission: str = "mirrors:r
     mirror = await queries.find_mirror(ctx.session, channel, lock=lock)
     if mirror is None:
         raise NotFoundError(
-            f"channel {channel!r} is not a mirror", hint=f"make it one with: antivenom mirror create {channel} --upstream URL"
+            f"channel {channel!r} is not a mirror",
+            hint=f"make it one with: antivenom mirror create {channel} --upstream URL",
         )
     return mirror
 
@@ -134,7 +135,7 @@ async def list_mirrors(ctx: Context) -> list[tuple[str, Mirror]]:
 async def request_sync(ctx: Context, channel: str) -> Mirror:
     """Ask for a sync now; a sync that is under way or waiting is not doubled."""
     mirror = await get_mirror(ctx, channel, permission="mirrors:write", lock=True)
-    await _defer_sync(ctx, mirror)
+    await defer_sync(ctx, mirror)
     return mirror
 
 
@@ -145,7 +146,8 @@ async def delete_mirror(ctx: Context, channel: str) -> None:
     await record(ctx, "mirror.deleted", subject=f"channel:{channel}")
 
 
-async def _defer_sync(ctx: Context, mirror: Mirror) -> None:
+async def defer_sync(ctx: Context, mirror: Mirror) -> None:
+    """Queue a sync of the mirror; one that already waits is not doubled."""
     mirror.next_sync_at = None
     if mirror.state != "syncing":
         mirror.state = "queued"

@@ -55,7 +55,9 @@ class UpstreamChannel:
             self.address(path), basic_auth=(basic[0], basic[2]) if basic else None, **options
         )
 
-    async def fetch_index(self, subdir: str, state: Mapping[str, Any], progress: Progress) -> IndexFile | None | Literal["missing"]:
+    async def fetch_index(
+        self, subdir: str, state: Mapping[str, Any], progress: Progress
+    ) -> IndexFile | None | Literal["missing"]:
         """The subdir's index: sharded if the upstream has it, else whole; None when it has not changed.
 
         Raises:
@@ -66,7 +68,9 @@ class UpstreamChannel:
             return found
         return await self.fetch_monolith(subdir, state, progress)
 
-    async def fetch_monolith(self, subdir: str, state: Mapping[str, Any], progress: Progress) -> IndexFile | None | Literal["missing"]:
+    async def fetch_monolith(
+        self, subdir: str, state: Mapping[str, Any], progress: Progress
+    ) -> IndexFile | None | Literal["missing"]:
         """The subdir's whole index, compressed if the upstream has it so."""
         for name in MONOLITHS:
             kind: Literal["zst", "json"] = "zst" if name.endswith(".zst") else "json"
@@ -76,7 +80,12 @@ class UpstreamChannel:
         return "missing"
 
     async def _fetch_file(
-        self, subdir: str, name: str, kind: Literal["shards", "zst", "json"], state: Mapping[str, Any], progress: Progress
+        self,
+        subdir: str,
+        name: str,
+        kind: Literal["shards", "zst", "json"],
+        state: Mapping[str, Any],
+        progress: Progress,
     ) -> IndexFile | None | Literal["missing"]:
         known = state if state.get("file") == name else {}
         to = self._folder / f"{subdir}-{name}"
@@ -97,7 +106,9 @@ class UpstreamChannel:
             raise UpstreamError(
                 f"{redact(self._url)}/{subdir}/{name} answered {response.status}",
                 permanent=response.status in (401, 403),
-                hint="give credentials in the upstream's URL" if response.status in (401, 403) else "it will be tried again",
+                hint="give credentials in the upstream's URL"
+                if response.status in (401, 403)
+                else "it will be tried again",
             )
         return IndexFile(
             to,

@@ -17,9 +17,12 @@ class Publication(Base):
     number: Mapped[int]  # 1, 2, 3 ... within the channel
     created_at: Mapped[At]
     created_by: Mapped[str]
-    cause: Mapped[str]  # "sync", "policy", "advisories", "time", "rollback", "curation"
+    cause: Mapped[str]  # "sync", "policy", "advisories", "time", "curation"
     policy_revision_id: Mapped[int | None] = mapped_column(ForeignKey("policy_revision.id"))
     knowledge_revision: Mapped[int] = mapped_column(BigInteger)
-    subdirs: Mapped[Document]  # {subdir: {"source": blob key, "index": blob key, "monolith": blob key, sizes, digests}}
-    counts: Mapped[Document]  # {"records", "kept", "withheld", "warned", "by_rule": {...}, "by_severity": {...}}
+    # {subdir: {"source", "index", "monolith": blob keys, "monolith_bytes", "monolith_sha256"}}
+    subdirs: Mapped[Document]
+    findings_key: Mapped[str | None]  # blob with findings.ChannelFindings of this publication
+    counts: Mapped[Document]  # {"records", "kept", "withheld", "warned", "by_rule": {...}, "by_severity": {...}, ...}
     holds_until: Mapped[OptionalAt]  # the earliest instant at which time alone changes a verdict
+    collected_at: Mapped[OptionalAt]  # its blobs were thrown away; it can no longer be served

@@ -23,6 +23,13 @@ async def find_publication_by_number(session: AsyncSession, channel_id: int, num
     )
 
 
+async def newest_publication(session: AsyncSession, channel_id: int) -> Publication | None:
+    """The latest made, which is not the served one after a rollback: its sources are the newest."""
+    return await session.scalar(
+        select(Publication).where(Publication.channel_id == channel_id).order_by(Publication.number.desc()).limit(1)
+    )
+
+
 async def last_number(session: AsyncSession, channel_id: int) -> int:
     return await session.scalar(select(func.max(Publication.number)).where(Publication.channel_id == channel_id)) or 0
 

@@ -1,0 +1,22 @@
+"""Jobs that keep mirrors in step with their upstreams."""
+
+from __future__ import annotations
+
+from antivenom.server.context import Resources
+from antivenom.server.events.jobs import job
+from antivenom.server.members.actors import SYSTEM
+from antivenom.server.mirrors import queries, service, syncing
+
+
+@job("mirror.sync", retries=0)
+async def sync(resources: Resources, *, mirror_id: int) -> None:
+    """Sync one mirror; a failure is kept on the mirror and tried again by `mirror.sync_due`."""
+    await syncing.sync_mirror(resources, mirror_id)
+
+
+@job("mirror.sync_due", every_s=15)
+async def sync_due(resources: Resources) -> None:
+    """Ask for a sync of every mirror whose time has come."""
+    async with resources.context(SYSTEM) as ctx:
+        for mirror in await queries.list_due(ctx.session, ctx.now):
+            await service.defer_sync(ctx, mirror)

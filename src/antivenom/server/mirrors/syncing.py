@@ -1,0 +1,296 @@
+"""One sync: fetch what changed upstream, ingest it in a child process, publish. Network and CPU outside transactions."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from antivenom.core.errors import AntivenomError, StorageError, UpstreamError
+from antivenom.core.mirroring import Ingested, ShardPlan
+from antivenom.server.channels.queries import find_channel_by_id
+from antivenom.server.context import Resources
+from antivenom.server.events.service import record
+from antivenom.server.members.actors import SYSTEM
+from antivenom.server.mirrors import ingesting, queries
+from antivenom.server.mirrors.artifacts import fetch_artifacts
+from antivenom.server.mirrors.upstream import SHARDS_BY_MONOLITH, STANDARD_SUBDIRS, IndexFile, UpstreamChannel
+from antivenom.server.publications.publishing import NewSources, publish_channel
+
+BACKOFF_FIRST_S = 30
+BACKOFF_LONGEST_S = 6 * 3600
+PROGRESS_EVERY_S = 0.5
+REREAD_WHOLE_AFTER_S = 86_400  # names bound to upstream shards by a whole index are checked against a fresh one daily
+SET_ASIDE_SHOWN = 200
+
+
+@dataclass(slots=True)
+class _Sync:
+    """What a sync works on; `sources` and `states` grow subdir by subdir."""
+
+    mirror_id: int
+    channel_id: int
+    channel_name: str
+    url: str
+    auth: str
+    mode: str
+    subdirs: list[str]
+    specs: list[str]
+    upstream_state: dict[str, Any]
+    now_ms: int
+    states: dict[str, Any] = field(default_factory=dict)
+    changed: set[str] | None = field(default_factory=set)
+    has_new_source: bool = False
+
+
+async def sync_mirror(resources: Resources, mirror_id: int) -> None:
+    """Bring a mirror in step with its upstream and publish what changed.
+
+    A failure leaves the last publication serving; the mirror shows the reason and tries again, later each time.
+    """
+    sync = await _begin(resources, mirror_id)
+    if sync is None:
+        return
+    reporter = ProgressReporter(resources, mirror_id)
+    try:
+        async with reporter.running():
+            await _run(resources, sync, reporter)
+    except* AntivenomError as group:
+        await _fail(resources, sync, _first(group))
+    except* OSError as group:
+        await _fail(
+            resources, sync, StorageError(f"the sync could not write: {_first(group)}", hint="is the disk full?")
+        )
+
+
+def _first(group: BaseExceptionGroup[Any]) -> Any:
+    error: Any = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
+    async with resources.context(SYSTEM) as ctx:
+        mirror = await queries.find_mirror_by_id(ctx.session, mirror_id, lock=True)
+        channel = await find_channel_by_id(ctx.session, mirror.channel_id) if mirror else None
+        if mirror is None or channel is None:
+            return None
+        mirror.state = "syncing"
+        mirror.last_sync_at = ctx.now
+        mirror.progress = {"phase": "starting", "done": 0, "total": 0}
+        return _Sync(
+            mirror_id=mirror.id,
+            channel_id=channel.id,
+            channel_name=channel.name,
+            url=mirror.upstream,
+            auth=mirror.upstream_auth,
+            mode=mirror.mode,
+            subdirs=list(mirror.subdirs),
+            specs=list(mirror.specs),
+            upstream_state=dict(mirror.upstream_state),
+            now_ms=round(ctx.now.timestamp() * 1000),
+            changed=set() if mirror.upstream_state else None,
+        )
+
+
+async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
+    with tempfile.TemporaryDirectory(prefix="antivenom-sync-", dir=resources.settings.scratch) as folder:
+        upstream = UpstreamChannel(resources.outbound, sync.url, sync.auth, Path(folder))
+        for subdir in sync.subdirs or STANDARD_SUBDIRS:
+            await _sync_subdir(resources, sync, upstream, subdir, reporter)
+    if set(sync.states) == {"noarch"} and sync.states["noarch"].get("missing") and not sync.subdirs:
+        raise UpstreamError(
+            f"{sync.url} is not a conda channel: it has no repodata in any standard subdir",
+            hint="check the URL: it must end before the subdir, such as https://conda.anaconda.org/conda-forge",
+        )
+    if sync.has_new_source:
+        await _publish(resources, sync, reporter)
+    await _succeed(resources, sync)
+    if sync.mode == "active":
+        await fetch_artifacts(resources, sync.channel_name, on_progress=reporter)
+
+
+async def _sync_subdir(
+    resources: Resources, sync: _Sync, upstream: UpstreamChannel, subdir: str, reporter: ProgressReporter
+) -> None:
+    known = sync.upstream_state.get(subdir, {})
+    conditional = {} if _is_stale(known, sync.now_ms) else known
+    found = await upstream.fetch_index(subdir, conditional, reporter)
+    if found is None:
+        sync.states[subdir] = known
+        return
+    if found == "missing":
+        await _take_missing(resources, sync, subdir, known)
+        return
+    ingested = await _ingest(resources, sync, upstream, subdir, known, found, reporter)
+    found.path.unlink(missing_ok=True)
+    _take(sync, subdir, known, found, ingested)
+
+
+def _is_stale(known: dict[str, Any], now_ms: int) -> bool:
+    return bool(known.get("bound_at_ms")) and now_ms - known["bound_at_ms"] > REREAD_WHOLE_AFTER_S * 1000
+
+
+async def _take_missing(resources: Resources, sync: _Sync, subdir: str, known: dict[str, Any]) -> None:
+    """noarch may be missing (an empty one is served); so may any subdir that nobody named; else it is an error."""
+    if known.get("source") and not known.get("missing"):
+        raise UpstreamError(f"{sync.url}/{subdir} is gone upstream; its last index keeps being served")
+    if subdir == "noarch":
+        ingested = await resources.cpu.run(ingesting.make_empty, resources.blobs.url, subdir)
+        sync.has_new_source |= ingested.source != known.get("source")
+        sync.states[subdir] = {"source": ingested.source, "missing": True, "records": 0}
+    elif sync.subdirs:
+        raise UpstreamError(
+            f"{sync.url} has no subdir {subdir}", permanent=True, hint="make the mirror with the subdirs that it has"
+        )
+
+
+async def _ingest(
+    resources: Resources,
+    sync: _Sync,
+    upstream: UpstreamChannel,
+    subdir: str,
+    known: dict[str, Any],
+    found: IndexFile,
+    reporter: ProgressReporter,
+) -> Ingested:
+    reporter(f"read {subdir}", 0, 0)
+    request = ingesting.IngestRequest(
+        subdir=subdir, now_ms=sync.now_ms, previous=known.get("source"), specs=tuple(sync.specs)
+    )
+    store = resources.blobs.url
+    if found.kind != "shards":
+        return await resources.cpu.run(ingesting.ingest_whole, store, request, str(found.path), None)
+    plan: ShardPlan = await resources.cpu.run(ingesting.plan_sharded, store, request, str(found.path))
+    if len(plan.changed) > SHARDS_BY_MONOLITH and (whole := await _fetch_whole(upstream, subdir, found, reporter)):
+        found.state["bound_at_ms"] = sync.now_ms
+        return await resources.cpu.run(ingesting.ingest_whole, store, request, str(whole.path), dict(plan.keys))
+    wanted = {name: bytes.fromhex(digest) for name, digest in plan.changed.items()}
+    shards = await upstream.fetch_shards(subdir, plan.shards_base_url, wanted, reporter)
+    by_hex = {plan.changed[name]: data for name, data in shards.items()}
+    return await resources.cpu.run(ingesting.ingest_sharded, store, request, str(found.path), by_hex)
+
+
+async def _fetch_whole(
+    upstream: UpstreamChannel, subdir: str, index: IndexFile, reporter: ProgressReporter
+) -> IndexFile | None:
+    """The whole index, if the shard index was the same before and after it was read: then both speak of one state."""
+    whole = await upstream.fetch_monolith(subdir, {}, reporter)
+    if not isinstance(whole, IndexFile):
+        return None
+    again = await upstream.fetch_index(subdir, index.state, reporter)
+    return whole if again is None else None
+
+
+def _take(sync: _Sync, subdir: str, known: dict[str, Any], found: IndexFile, ingested: Ingested) -> None:
+    if "bound_at_ms" in known and found.kind == "shards":
+        found.state.setdefault("bound_at_ms", known["bound_at_ms"])
+    sync.states[subdir] = {
+        **found.state,
+        "source": ingested.source,
+        "records": ingested.records,
+        "set_aside": ingested.set_aside_count,
+        "set_aside_examples": ingested.set_aside[:SET_ASIDE_SHOWN],
+    }
+    if ingested.source != known.get("source"):
+        sync.has_new_source = True
+        if sync.changed is not None:
+            sync.changed.update(ingested.changed)
+            sync.changed.update(ingested.gone)
+
+
+async def _publish(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
+    sources = NewSources(
+        keys={subdir: state["source"] for subdir, state in sync.states.items()},
+        changed=frozenset(sync.changed) if sync.changed is not None else None,
+        upstream=sync.url,
+        mapping_channel=sync.url.rstrip("/").rsplit("/", 1)[-1],
+    )
+    await publish_channel(resources, sync.channel_id, cause="sync", sources=sources, on_progress=reporter)
+
+
+async def _succeed(resources: Resources, sync: _Sync) -> None:
+    async with resources.context(SYSTEM) as ctx:
+        mirror = await queries.find_mirror_by_id(ctx.session, sync.mirror_id, lock=True)
+        if mirror is None:
+            return
+        mirror.state, mirror.last_error, mirror.failures = "ok", "", 0
+        mirror.upstream_state = sync.states
+        mirror.progress = {}
+        mirror.last_success_at = ctx.now
+        mirror.next_sync_at = ctx.now + timedelta(seconds=mirror.every_s) if mirror.every_s else None
+        records = sum(state.get("records", 0) for state in sync.states.values())
+        await record(
+            ctx, "mirror.synced", subject=f"channel:{sync.channel_name}", changed=sync.has_new_source, records=records
+        )
+
+
+async def _fail(resources: Resources, sync: _Sync, error: AntivenomError) -> None:
+    async with resources.context(SYSTEM) as ctx:
+        mirror = await queries.find_mirror_by_id(ctx.session, sync.mirror_id, lock=True)
+        if mirror is None:
+            return
+        mirror.state = "failed"
+        mirror.last_error = f"{error.message}" + (f" ({error.hint})" if error.hint else "")
+        mirror.failures += 1
+        mirror.progress = {}
+        mirror.next_sync_at = ctx.now + timedelta(seconds=retry_after_s(mirror.failures))
+        await record(
+            ctx, "mirror.failed", subject=f"channel:{sync.channel_name}", error=error.message, failures=mirror.failures
+        )
+
+
+def retry_after_s(failures: int) -> int:
+    """30 s after the first failure, twice as long after each further one, six hours at most."""
+    return min(BACKOFF_LONGEST_S, BACKOFF_FIRST_S * 2 ** min(failures - 1, 20))
+
+
+class ProgressReporter:
+    """Keeps the mirror's row in step with what the sync is doing, at most twice a second, off the hot path."""
+
+    def __init__(self, resources: Resources, mirror_id: int) -> None:
+        self._resources = resources
+        self._mirror_id = mirror_id
+        self._latest: tuple[str, int, int] | None = None
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        self._latest = (phase, done, total)
+
+    def running(self) -> _Reporting:
+        return _Reporting(self)
+
+    async def write(self) -> None:
+        if self._latest is None:
+            return
+        phase, done, total = self._latest
+        self._latest = None
+        async with self._resources.context(SYSTEM) as ctx:
+            mirror = await queries.find_mirror_by_id(ctx.session, self._mirror_id)
+            if mirror is not None and mirror.state == "syncing":
+                mirror.progress = {"phase": phase, "done": done, "total": total, "at": time.time()}
+
+
+class _Reporting:
+    """Writes progress while its block runs."""
+
+    def __init__(self, reporter: ProgressReporter) -> None:
+        self._reporter = reporter
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.create_task(self._loop())
+
+    async def __aexit__(self, *exc: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _loop(self) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_EVERY_S)
+            await self._reporter.write()

@@ -1,0 +1,352 @@
+"""What is in a publication: packages, withheld records, findings, and the reasons for each. Reading only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from antivenom.core.advisories import Finding, Severity
+from antivenom.core.conda import parse_record_spec
+from antivenom.core.errors import InvalidInputError, NotFoundError
+from antivenom.core.policies import Action
+from antivenom.core.publication_index import Decision
+from antivenom.server.channels import service as channels
+from antivenom.server.channels.models import Channel
+from antivenom.server.context import Context
+from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, check_paging, slice_page
+from antivenom.server.findings import service as findings_service
+from antivenom.server.publications import queries
+from antivenom.server.publications.models import Publication
+from antivenom.server.publications.reading import OpenPublication, PackageOverview, open_publication
+from antivenom.server.publications.schemas import finding_row, reason_row
+
+Row = dict[str, Any]
+EXPLAIN_AT_MOST = 500
+PACKAGE_SORTS: dict[str, Callable[[PackageOverview], Any]] = {
+    "name": lambda p: p.name,
+    "records": lambda p: p.records,
+    "versions": lambda p: p.versions,
+    "withheld": lambda p: p.withheld,
+    "severity": lambda p: (Severity[p.severity], p.risk),
+    "vulnerabilities": lambda p: p.vulnerabilities,
+    "risk": lambda p: p.risk,
+}
+FINDING_SORTS: dict[str, Callable[[Row], Any]] = {
+    "risk": lambda r: r["risk"],
+    "severity": lambda r: (Severity[r["severity"]], r["risk"]),
+    "cvss": lambda r: r["cvss"] or 0.0,
+    "epss": lambda r: r["epss"] or 0.0,
+    "name": lambda r: r["name"],
+    "id": lambda r: r["ids"][0],
+    "published": lambda r: r["published"],
+}
+
+
+async def current(ctx: Context, channel: str) -> tuple[Channel, Publication]:
+    """A channel and the publication that it serves.
+
+    Raises:
+        NotFoundError: No such channel, or nothing was published yet.
+    """
+    row = await channels.get_channel(ctx, channel)
+    publication = await queries.find_publication(ctx.session, row.publication_id)
+    if publication is None:
+        raise NotFoundError(
+            f"channel {channel!r} has published nothing yet",
+            hint=f"sync it with: antivenom mirror sync {channel} --wait",
+        )
+    return row, publication
+
+
+async def _open_current(ctx: Context, channel: str) -> OpenPublication:
+    _, publication = await current(ctx, channel)
+    return await open_publication(ctx, publication)
+
+
+# -- packages --------------------------------------------------------------------------------------------------------------
+
+
+async def list_packages(
+    ctx: Context,
+    channel: str,
+    *,
+    q: str = "",
+    severity: str = "",
+    withheld: bool | None = None,
+    sort: str = "name",
+    page: int = 1,
+    page_size: int = PAGE_SIZE_DEFAULT,
+) -> Page[PackageOverview]:
+    """Package names of a channel. `severity` is the least; `withheld` True keeps names with withheld records.
+
+    Raises:
+        InvalidInputError: An unknown sort or severity, or a page that cannot be.
+    """
+    check_paging(page, page_size)
+    least = _severity(severity)
+    key, reverse = _sort(sort, PACKAGE_SORTS)
+    opened = await _open_current(ctx, channel)
+    packages = await asyncio.to_thread(opened.packages)
+    wanted = q.lower()
+    found = [
+        p
+        for p in packages
+        if wanted in p.name
+        and (least is None or (p.vulnerabilities and Severity[p.severity] >= least))
+        and (withheld is None or bool(p.withheld) == withheld)
+    ]
+    if sort != "name":
+        found.sort(key=key, reverse=reverse)
+    return slice_page(found, page, page_size)
+
+
+async def get_package(ctx: Context, channel: str, name: str) -> Row:
+    """One package: its overview, every record with its decision, its findings by version.
+
+    Raises:
+        NotFoundError: The channel has no record of that name, not even a withheld one.
+    """
+    opened = await _open_current(ctx, channel)
+    records = await asyncio.to_thread(_records_of, opened, name)
+    if not records:
+        raise NotFoundError(
+            f"channel {channel!r} has no package {name!r}",
+            hint=f"search with: antivenom channel packages {channel} TEXT",
+        )
+    overview = next(p for p in opened.packages() if p.name == name)
+    return {
+        "package": overview,
+        "records": [_decision_row(opened, subdir, decision) for subdir, decision in records],
+        "findings": await asyncio.to_thread(_finding_rows, opened, name),
+        "allowed_version": _allowed_version(opened, name),
+    }
+
+
+def _records_of(opened: OpenPublication, name: str) -> list[tuple[str, Decision]]:
+    return [(subdir, decision) for subdir, index in opened.maps.items() for decision in index.records(name)]
+
+
+def _allowed_version(opened: OpenPublication, name: str) -> str | None:
+    versions = [v for index in opened.maps.values() if (v := index.allowed_version(name))]
+    return versions[0] if versions else None
+
+
+# -- withheld, explain -----------------------------------------------------------------------------------------------------
+
+
+def withheld_row(subdir: str, decision: Decision) -> Row:
+    """A withheld record as listings show it."""
+    return {
+        "subdir": subdir,
+        "fn": decision.fn,
+        "name": decision.name,
+        "version": decision.version,
+        "build": decision.build,
+        "reasons": [reason_row(reason) for reason in decision.reasons],
+    }
+
+
+async def list_withheld(
+    ctx: Context,
+    channel: str,
+    *,
+    spec: str = "",
+    subdir: str = "",
+    gate: str = "",
+    rule_id: str = "",
+    q: str = "",
+    page: int = 1,
+    page_size: int = PAGE_SIZE_DEFAULT,
+) -> Page[Row]:
+    """Withheld records with their reasons, by subdir and file name; every filter narrows.
+
+    Raises:
+        InvalidInputError: The spec does not parse.
+    """
+    offset, limit = check_paging(page, page_size)
+    rows = await iterate_withheld(ctx, channel, spec=spec, subdir=subdir, gate=gate, rule_id=rule_id, q=q)
+
+    def take() -> tuple[list[Row], int]:
+        items = list(islice(rows, offset, offset + limit))
+        return items, offset + len(items) + sum(1 for _ in rows)
+
+    items, total = await asyncio.to_thread(take)
+    return Page(items, total, page, page_size)
+
+
+async def iterate_withheld(
+    ctx: Context, channel: str, *, spec: str = "", subdir: str = "", gate: str = "", rule_id: str = "", q: str = ""
+) -> Iterator[Row]:
+    """The same rows, one after the other; iterate in a thread."""
+    if spec:
+        parse_record_spec(spec)
+    opened = await _open_current(ctx, channel)
+
+    def rows() -> Iterator[Row]:
+        for name, index in opened.maps.items():
+            if subdir and name != subdir:
+                continue
+            for decision in index.withheld(spec or None):
+                if _is_wanted(decision, gate, rule_id, q):
+                    yield withheld_row(name, decision)
+
+    return rows()
+
+
+def _is_wanted(decision: Decision, gate: str, rule_id: str, q: str) -> bool:
+    return (
+        (not q or q.lower() in decision.fn.lower())
+        and (not gate or any(r.gate == gate for r in decision.reasons))
+        and (not rule_id or any(r.rule_id == rule_id for r in decision.reasons))
+    )
+
+
+async def explain(ctx: Context, channel: str, what: str) -> list[Row]:
+    """What was decided for a file name or for every record that a match spec names, and why; 500 rows at most.
+
+    Raises:
+        InvalidInputError: `what` is neither a file name nor a match spec.
+        NotFoundError: No record of the channel's upstream is meant by it.
+    """
+    opened = await _open_current(ctx, channel)
+
+    def look() -> list[Row]:
+        return [
+            _decision_row(opened, subdir, decision)
+            for subdir, index in opened.maps.items()
+            for decision in islice(index.explain(what), EXPLAIN_AT_MOST)
+        ]
+
+    rows = await asyncio.to_thread(look)
+    if not rows:
+        raise NotFoundError(
+            f"channel {channel!r} has no record that {what!r} names",
+            hint="it may not exist upstream, or be outside the mirror's subdirs and specs",
+        )
+    return rows[:EXPLAIN_AT_MOST]
+
+
+DECISIONS = {Action.stop: "withheld", Action.warn: "warned", Action.go: "admitted"}
+
+
+def _decision_row(opened: OpenPublication, subdir: str, decision: Decision) -> Row:
+    component = opened.assessment_of(decision.name, decision.version)
+    found = component.assessment.findings if component else ()
+    return {
+        "subdir": subdir,
+        "fn": decision.fn,
+        "name": decision.name,
+        "version": decision.version,
+        "build": decision.build,
+        "size": decision.size,
+        "sha256": decision.sha256.hex() if isinstance(decision.sha256, bytes) else decision.sha256,
+        "decision": DECISIONS[Action(decision.action)],
+        "reasons": [reason_row(reason) for reason in decision.reasons],
+        "excepted": [{"allowlist_id": item, **reason_row(reason)} for item, reason in decision.excepted],
+        "assessment": _assessment_text(opened, decision.name, found),
+        "findings": [finding_row(finding) for finding in found],
+    }
+
+
+def _assessment_text(opened: OpenPublication, name: str, found: tuple[Finding, ...]) -> str:
+    if found:
+        return f"{len(found)} known vulnerabilities: {', '.join(f.ids[0] for f in found[:5])}"
+    if reason := opened.unassessed.get(name):
+        return f"not assessed: {reason}"
+    return "no known vulnerability"
+
+
+# -- findings of a channel -------------------------------------------------------------------------------------------------
+
+
+async def list_channel_findings(
+    ctx: Context,
+    channel: str,
+    *,
+    q: str = "",
+    severity: str = "",
+    kev: bool | None = None,
+    epss_min: float | None = None,
+    status: str = "",
+    sort: str = "-risk",
+    page: int = 1,
+    page_size: int = PAGE_SIZE_DEFAULT,
+) -> Page[Row]:
+    """Findings of a channel's components, one row a (component, vulnerability), the riskiest first."""
+    check_paging(page, page_size)
+    found = await filter_channel_findings(
+        ctx, channel, q=q, severity=severity, kev=kev, epss_min=epss_min, status=status, sort=sort
+    )
+    return slice_page(found, page, page_size)
+
+
+async def filter_channel_findings(
+    ctx: Context,
+    channel: str,
+    *,
+    q: str = "",
+    severity: str = "",
+    kev: bool | None = None,
+    epss_min: float | None = None,
+    status: str = "",
+    sort: str = "-risk",
+) -> list[Row]:
+    """Every row that the filters leave. `q` is found in the name or in an id; `severity` and `epss_min` are the least."""
+    least = _severity(severity)
+    key, reverse = _sort(sort, FINDING_SORTS)
+    opened = await _open_current(ctx, channel)
+    wanted = q.lower()
+
+    def look() -> list[Row]:
+        rows = [
+            row
+            for row in opened.finding_rows(_finding_rows)
+            if (not wanted or wanted in row["name"] or any(wanted in i.lower() for i in row["ids"]))
+            and (least is None or Severity[row["severity"]] >= least)
+            and (kev is None or row["kev"] == kev)
+            and (epss_min is None or (row["epss"] or 0.0) >= epss_min)
+            and (not status or row["status"] == status)
+        ]
+        rows.sort(key=key, reverse=reverse)
+        return rows
+
+    return await asyncio.to_thread(look)
+
+
+def _finding_rows(opened: OpenPublication, name: str) -> list[Row]:
+    """One row a (component, vulnerability) of one package name."""
+    records = _records_of(opened, name)
+    kept_versions = sorted({d.version for _, d in records if d.action != Action.stop})
+    rows = []
+    for component in opened.by_name.get(name, ()):
+        mine = [(subdir, d) for subdir, d in records if d.version == component.version]
+        place = {
+            "name": name,
+            "version": component.version,
+            "subdirs": sorted({subdir for subdir, _ in mine}),
+            "records": len(mine),
+            "withheld": sum(d.action == Action.stop for _, d in mine),
+        }
+        for finding in component.assessment.findings:
+            fixed = findings_service.fix_in_channel(finding, kept_versions)
+            rows.append({**place, **finding_row(finding), "fix_in_channel": fixed})
+    return rows
+
+
+def _severity(text: str) -> Severity | None:
+    if not text:
+        return None
+    if text not in Severity.__members__:
+        raise InvalidInputError(
+            f"severity {text!r} is not known", hint=f"one of {', '.join(s.name for s in Severity)}", field="severity"
+        )
+    return Severity[text]
+
+
+def _sort(sort: str, keys: dict[str, Callable[[Any], Any]]) -> tuple[Callable[[Any], Any], bool]:
+    name = sort.removeprefix("-")
+    if name not in keys:
+        raise InvalidInputError(f"cannot sort by {name!r}", hint=f"one of {', '.join(keys)}", field="sort")
+    return keys[name], sort.startswith("-")

@@ -1,0 +1,38 @@
+"""Jobs that publish anew when a policy, our knowledge, an exception or the clock changed something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from antivenom.server.context import Resources
+from antivenom.server.events.jobs import defer, job
+from antivenom.server.members.actors import SYSTEM
+from antivenom.server.publications import publishing, queries, retention
+
+
+@job("publication.republish", retries=5)
+async def republish(resources: Resources, *, channel_id: int, cause: str) -> None:
+    """Publish a channel anew from the sources of its newest publication."""
+    await publishing.publish_channel(resources, channel_id, cause=cause)
+
+
+@job("publication.republish_all", on=("knowledge.compiled",))
+async def republish_all(resources: Resources, *, event: dict[str, Any] | None = None) -> None:
+    """Our knowledge changed: every published channel is judged anew (only what changed is rewritten)."""
+    async with resources.context(SYSTEM) as ctx:
+        for channel in await queries.published_channels(ctx.session):
+            await defer_republish(ctx, channel.id, cause="advisories")
+
+
+@job("publication.expire_due", every_s=30)
+async def expire_due(resources: Resources) -> None:
+    """A cooldown or an exception ran out: the verdicts that held until now are made anew."""
+    async with resources.context(SYSTEM) as ctx:
+        for channel in await queries.channels_expired(ctx.session, ctx.now):
+            await defer_republish(ctx, channel.id, cause="time")
+
+
+@job("publication.collect", every_s=3600)
+async def collect(resources: Resources) -> None:
+    """Throw away blobs that only long superseded publications name."""
+    await retention.collect(resources)

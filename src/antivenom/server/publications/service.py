@@ -1,0 +1,253 @@
+"""What a channel publishes, what it withholds and why, and moving its pointer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from antivenom.core.errors import ConflictError, NotFoundError
+from antivenom.core.policies import parse_policy
+from antivenom.server.channels import service as channels
+from antivenom.server.channels.models import Channel
+from antivenom.server.context import Context
+from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
+from antivenom.server.events.service import record
+from antivenom.server.findings import service as findings_service
+from antivenom.server.members.authorization import require
+from antivenom.server.policies import service as policies
+from antivenom.server.policies.models import Policy, PolicyRevision
+from antivenom.server.publications import queries
+from antivenom.server.publications.build import BuildRequest, plan_publication
+from antivenom.server.publications.contents import (
+    current,
+    explain,
+    filter_channel_findings,
+    get_package,
+    iterate_withheld,
+    list_channel_findings,
+    list_packages,
+    list_withheld,
+    withheld_row,
+)
+from antivenom.server.publications.models import Publication
+from antivenom.server.publications.publishing import channel_facts, defer_republish
+from antivenom.server.publications.schemas import ChannelSummary, PublicationView
+
+__all__ = [
+    "current",
+    "explain",
+    "filter_channel_findings",
+    "get_channel_policy",
+    "get_channel_summary",
+    "get_package",
+    "get_trend",
+    "iterate_withheld",
+    "list_channel_findings",
+    "list_channel_summaries",
+    "list_history",
+    "list_packages",
+    "list_withheld",
+    "plan_policy",
+    "rollback",
+    "set_policy",
+    "set_policy_everywhere",
+]
+
+Row = dict[str, Any]
+PLAN_EXAMPLES = 1000
+
+
+# -- channels with what they serve -----------------------------------------------------------------------------------------
+
+
+async def list_channel_summaries(
+    ctx: Context, *, q: str = "", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+) -> Page[ChannelSummary]:
+    """Channels by name, each with its current publication's numbers."""
+    found = await channels.list_channels(ctx, q=q, page=page, page_size=page_size)
+    overview = await queries.channel_overview(ctx.session, [c.id for c in found.items])
+    return Page([_summary(c, *overview[c.id]) for c in found.items], found.total, page, page_size)
+
+
+async def get_channel_summary(ctx: Context, channel: str) -> ChannelSummary:
+    """One channel with its current publication's numbers."""
+    row = await channels.get_channel(ctx, channel)
+    overview = await queries.channel_overview(ctx.session, [row.id])
+    return _summary(row, *overview[row.id])
+
+
+def _summary(
+    channel: Channel, publication: Publication | None, policy: str | None, revision: int | None
+) -> ChannelSummary:
+    counts = publication.counts if publication else {}
+    return ChannelSummary(
+        name=channel.name,
+        description=channel.description,
+        privacy=channel.privacy,
+        closure=channel.closure,
+        upstream=channel.upstream,
+        created_at=channel.created_at,
+        demo=channel.is_demo,
+        publication=publication.number if publication else None,
+        published_at=publication.created_at if publication else None,
+        cause=publication.cause if publication else "",
+        policy=policy,
+        policy_revision=revision,
+        subdirs=sorted(publication.subdirs) if publication else [],
+        records=counts.get("records", 0),
+        kept=counts.get("kept", 0),
+        withheld=counts.get("withheld", 0),
+        warned=counts.get("warned", 0),
+        counts=counts,
+    )
+
+
+# -- history, rollback -----------------------------------------------------------------------------------------------------
+
+
+async def list_history(
+    ctx: Context, channel: str, *, page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+) -> Page[PublicationView]:
+    """Publications of a channel, newest first."""
+    row = await channels.get_channel(ctx, channel)
+    found = await queries.page_history(ctx.session, row.id, page=page, page_size=page_size)
+    items = [_publication_view(row, publication, policy, revision) for publication, policy, revision in found.items]
+    return Page(items, found.total, page, page_size)
+
+
+def _publication_view(
+    channel: Channel, publication: Publication, policy: str | None, revision: int | None
+) -> PublicationView:
+    return PublicationView(
+        number=publication.number,
+        current=publication.id == channel.publication_id,
+        served=publication.collected_at is None,
+        created_at=publication.created_at,
+        created_by=publication.created_by,
+        cause=publication.cause,
+        policy=policy,
+        policy_revision=revision,
+        records=publication.counts.get("records", 0),
+        kept=publication.counts.get("kept", 0),
+        withheld=publication.counts.get("withheld", 0),
+        warned=publication.counts.get("warned", 0),
+        counts=publication.counts,
+    )
+
+
+async def rollback(ctx: Context, channel: str, number: int | None = None) -> Publication:
+    """Serve an earlier publication again: one pointer moves. The next change publishes anew from the newest sources.
+
+    Args:
+        number: Which; None is the one before the current.
+
+    Raises:
+        NotFoundError: There is no such publication, or its blobs were thrown away.
+        ConflictError: It is the current one.
+    """
+    row = await channels.get_channel(ctx, channel, permission="channels:write", lock=True)
+    serving = await queries.find_publication(ctx.session, row.publication_id)
+    if number is None:
+        number = serving.number - 1 if serving else 0
+    target = await queries.find_publication_by_number(ctx.session, row.id, number)
+    if target is None or target.collected_at is not None:
+        raise NotFoundError(
+            f"channel {channel!r} has no publication {number} to go back to",
+            hint=f"see what there is with: antivenom channel history {channel}",
+        )
+    if target.id == row.publication_id:
+        raise ConflictError(f"publication {number} is the one that channel {channel!r} serves now")
+    row.publication_id = target.id
+    await record(ctx, "publication.rolled_back", subject=f"channel:{channel}", number=number)
+    return target
+
+
+# -- the channel's policy --------------------------------------------------------------------------------------------------
+
+
+async def set_policy(ctx: Context, channel: str, text: str) -> PolicyRevision:
+    """Attach a policy (as a new revision, if its text is new) to one channel and have it published anew at once.
+
+    Other channels under a policy of the same name keep their revision; see `set_policy_everywhere`.
+
+    Raises:
+        InvalidInputError: The policy is wrong; `data["problems"]` says where.
+    """
+    require(ctx, "policies:write", subject=f"channel:{channel}")
+    row = await channels.get_channel(ctx, channel, permission="channels:write", lock=True)
+    revision = await policies.save_policy(ctx, text)
+    await _attach(ctx, row, revision)
+    return revision
+
+
+async def set_policy_everywhere(ctx: Context, text: str) -> tuple[PolicyRevision, list[str]]:
+    """A new revision of a policy for every channel that is under it; the revision and the channels' names."""
+    require(ctx, "policies:write", subject="policy:*")
+    revision = await policies.save_policy(ctx, text)
+    rows = await queries.channels_under_policy(ctx.session, revision.policy_id)
+    for row in rows:
+        await _attach(ctx, row, revision)
+    return revision, [row.name for row in rows]
+
+
+async def _attach(ctx: Context, channel: Channel, revision: PolicyRevision) -> None:
+    if channel.policy_revision_id == revision.id:
+        return
+    channel.policy_revision_id = revision.id
+    await record(ctx, "policy.attached", subject=f"channel:{channel.name}", revision=revision.number)
+    await defer_republish(ctx, channel.id, cause="policy")
+
+
+async def get_channel_policy(ctx: Context, channel: str) -> tuple[Policy, PolicyRevision] | None:
+    """The policy and revision attached to a channel; None when it has none."""
+    row = await channels.get_channel(ctx, channel)
+    if row.policy_revision_id is None:
+        return None
+    revision = await ctx.session.get_one(PolicyRevision, row.policy_revision_id)
+    return await ctx.session.get_one(Policy, revision.policy_id), revision
+
+
+async def plan_policy(ctx: Context, channel: str, text: str) -> Row:
+    """What a policy would withhold or release on a channel, by rule; nothing is changed.
+
+    Raises:
+        InvalidInputError: The policy is wrong.
+        NotFoundError: The channel has published nothing yet.
+    """
+    require(ctx, "policies:read", subject=f"channel:{channel}")
+    parse_policy(text)
+    row, publication = await current(ctx, channel)
+    newest = await queries.newest_publication(ctx.session, row.id)
+    knowledge = await findings_service.current_knowledge(ctx)
+    request = BuildRequest(
+        sources={s: entry["source"] for s, entry in (newest or publication).subdirs.items()},
+        channel=await channel_facts(ctx, row),
+        policy_text=text,
+        knowledge_key=knowledge.index_key,
+        now_ms=round(ctx.now.timestamp() * 1000),
+        closure=row.closure,
+        previous={s: entry["index"] for s, entry in publication.subdirs.items()},
+        mapping_channel=row.mapping_channel,
+    )
+    planned = await ctx.resources.cpu.run(plan_publication, ctx.resources.blobs.url, request)
+    return {
+        "withheld": [withheld_row(subdir, d) for subdir, d in planned.withheld[:PLAN_EXAMPLES]],
+        "released": [withheld_row(subdir, d) for subdir, d in planned.released[:PLAN_EXAMPLES]],
+        "by_rule": planned.by_rule,
+        "counts": planned.counts,
+    }
+
+
+async def get_trend(ctx: Context, channel: str, days: int = 30) -> list[Row]:
+    """Kept and withheld records of each publication of the last days, oldest first; for charts."""
+    row = await channels.get_channel(ctx, channel)
+    since = ctx.now - timedelta(days=days)
+    found = [p for p in await queries.list_retained(ctx.session, row.id) if p.created_at >= since]
+    return [
+        {
+            "at": p.created_at,
+            "number": p.number,
+            **{k: p.counts.get(k, 0) for k in ("records", "kept", "withheld", "warned")},
+        }
+        for p in reversed(found)
+    ]
