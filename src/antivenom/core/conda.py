@@ -7,9 +7,11 @@ here.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import unquote
 
-from rattler import MatchSpec, PackageRecord
+from rattler import MatchSpec, PackageRecord, Version
 from rattler.package.build_string import BuildString
 
 from antivenom.core.errors import InvalidInputError
@@ -121,3 +123,22 @@ def _package_record(record: RecordFacts, fields: tuple[str, ...]) -> PackageReco
         )
     except Exception as error:
         raise InvalidInputError(f"{record.name} {record.version!r} cannot be compared: {error}") from None
+
+
+@lru_cache(maxsize=1 << 17)
+def version_order(version: str) -> Version | None:
+    """The version in conda's order; None when conda cannot order it."""
+    try:
+        return Version(unquote(version))
+    except Exception:
+        return None
+
+
+def latest_version(versions: Iterable[str]) -> str:
+    """The highest of `versions` in conda's order; one that conda cannot order only when there is no other; "" of none."""
+    best, best_order = "", None
+    for version in versions:
+        order = version_order(version)
+        if not best or (order is not None and (best_order is None or order > best_order)):
+            best, best_order = version, order
+    return best

@@ -42,7 +42,7 @@ class Document:
         self.problems: list[Problem] = []
         self._values: dict[Path, tuple[int, int]] = {}
         self._keys: dict[Path, tuple[int, int]] = {}
-        self._multiline: dict[Path, bool] = {}
+        self._styles: dict[Path, str] = {}  # of scalars that are not plain: ' " | >
 
     def report(
         self,
@@ -53,22 +53,19 @@ class Document:
         at_key: bool = False,
         offset: tuple[int, int] | None = None,
     ) -> None:
-        """Note a problem at a value (or its key); `offset` is a 1-based line and column inside a plain or quoted text."""
+        """Note a problem at a value (or its key); `offset` is a 1-based line and column inside a text."""
         places = self._keys if at_key and path in self._keys else self._values
         line, column = places.get(path) or self._values.get(path[:-1]) or (1, 1)
-        if offset and not self._multiline.get(path):
-            column += offset[1] - 1 + (1 if self._is_quoted(path) else 0)
+        if offset and self._styles.get(path) in ("|", ">"):
+            line, column = line + offset[0], offset[1]  # a block's text begins below its mark, indented
         elif offset:
-            line, column = line + offset[0], offset[1]
+            column += offset[1] - 1 + (1 if self._styles.get(path) else 0)
         self.problems.append(Problem(line, column, field_name(path), message, hint))
-
-    def _is_quoted(self, path: Path) -> bool:
-        return path in self._multiline
 
     def place(self, path: Path, node: yaml.Node) -> None:
         self._values[path] = _position(node.start_mark)
         if isinstance(node, yaml.ScalarNode) and node.style:
-            self._multiline[path] = node.style in "|>"
+            self._styles[path] = node.style
 
     def place_key(self, path: Path, node: yaml.Node) -> None:
         self._keys[path] = _position(node.start_mark)
@@ -134,8 +131,8 @@ def read_document(text: str, subject: str = "document") -> Document:
 
 def _check_bounds(text: str) -> None:
     """Depth and size, over events: composing recurses, events do not."""
-    depth = nodes = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    depth = 0
+    for nodes, event in enumerate(yaml.parse(text, Loader=_Loader), 1):
         if isinstance(event, yaml.AliasEvent):
             raise yaml.MarkedYAMLError(
                 None, None, "aliases (*name) are not read: write the value out", event.start_mark
@@ -144,7 +141,6 @@ def _check_bounds(text: str) -> None:
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        nodes += 1
         if depth > DEPTH_MAX or nodes > NODES_MAX:
             limit = f"{DEPTH_MAX} levels deep" if depth > DEPTH_MAX else f"{NODES_MAX} values"
             raise yaml.MarkedYAMLError(None, None, f"more than {limit}", event.start_mark)

@@ -47,7 +47,7 @@ _BROAD = frozenset({"copyleft", "weak_copyleft", "permissive"})
 
 
 class License(msgspec.Struct, frozen=True):
-    """One licence of an expression: its SPDX id or LicenseRef, the exception it comes WITH ("" for none), its families."""
+    """One licence: its SPDX id or LicenseRef, the exception it comes WITH ("" for none), its families."""
 
     id: str
     exception: str
@@ -81,7 +81,28 @@ class LicenseExpression(msgspec.Struct, frozen=True):
 
 NONE = LicenseExpression("", license=License("NONE", "", frozenset({"none"})))
 _NOT_STATED = frozenset(
-    ["none", "null", "nan", "n/a", "na", "unknown", "unspecified", "undefined", "noassertion", "not-specified", "not-available", "-", "?", "no-license", "nolicense", "license", "licence", "license.txt", "see-license", "see-license-file"]
+    [
+        "none",
+        "null",
+        "nan",
+        "n/a",
+        "na",
+        "unknown",
+        "unspecified",
+        "undefined",
+        "noassertion",
+        "not-specified",
+        "not-available",
+        "-",
+        "?",
+        "no-license",
+        "nolicense",
+        "license",
+        "licence",
+        "license.txt",
+        "see-license",
+        "see-license-file",
+    ]
 )
 
 
@@ -138,7 +159,10 @@ def _tokens(text: str) -> list[str]:
 
 
 def _parse(tokens: list[str]) -> LicenseExpression | None:
-    """The expression, or None when the tokens are not one over known ids. AND binds tighter than OR (SPDX 2.3 annex D)."""
+    """The expression, or None when the tokens are not one over known ids.
+
+    Source: SPDX 2.3 annex D (AND binds tighter than OR).
+    """
     if tokens.count("(") > NESTING_MAX:
         return None
     found, rest = _parse_operator("OR", tokens)

@@ -52,6 +52,15 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     description: str = ""
 
 
+class Facts(msgspec.Struct, frozen=True, gc=False):
+    """All that a check may look at. `assessment` None: the component was not matched (yet)."""
+
+    record: RecordFacts
+    assessment: Assessment | None
+    channel: ChannelFacts
+    now_ms: int
+
+
 class Hit(msgspec.Struct, frozen=True):
     """One reason, every trigger_id an allowlist item may name it by, and how much it weighs among equals (0-100)."""
 
@@ -92,11 +101,11 @@ class Check:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
 
-    def concerns(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> bool:
+    def concerns(self, facts: Facts) -> bool:
         """Whether `tell` would say anything but NOTHING."""
-        return self.tell(record, assessment, channel, now_ms) is not NOTHING
+        return self.tell(facts) is not NOTHING
 
-    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
+    def tell(self, facts: Facts) -> Told:
         """The reasons of this rule for the record, or NOTHING."""
         raise NotImplementedError
 

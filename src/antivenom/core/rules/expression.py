@@ -1,8 +1,8 @@
 """Gate `expression`: a CEL expression over the documented facts, beside the typed gates.
 
-An expression is checked when the policy is: every name and field must exist, and every operand is tried on sample facts,
-so that a wrong type is found before anything is judged. It cannot loop but over lists, sees no clock, and is bounded in
-length and in nested loops.
+An expression is checked when the policy is: every name and field must exist, and every operand is tried on sample
+facts, so that a wrong type is found before anything is judged. It cannot loop but over lists, sees no clock, and is
+bounded in length and in loops.
 
 Source: common-expression-language 0.10 (the cel crate). It reports unknown fields and types only when it runs; hence
 the reading of the text here.
@@ -21,7 +21,7 @@ import cel
 from antivenom.core.advisories import Assessment, Finding
 from antivenom.core.licenses import read_license
 from antivenom.core.records import ChannelFacts, RecordFacts
-from antivenom.core.rules.base import NOTHING, Check, Rule, Told, Trigger
+from antivenom.core.rules.base import NOTHING, Check, Facts, Rule, Told, Trigger
 from antivenom.core.rules.parameters import Parameter, ParameterError, kind_of, nearest
 
 GATE = "expression"
@@ -67,7 +67,28 @@ FINDING_FACTS: dict[str, tuple[str, str, Any]] = {
     "published": ("string", "RFC 3339; empty when unknown", "2024-01-01T00:00:00Z"),
 }
 ROOTS: dict[str, dict[str, tuple[str, str, Any]]] = {"record": RECORD_FACTS, "channel": CHANNEL_FACTS}
-FUNCTIONS = ["size", "contains", "startsWith", "endsWith", "matches", "has", "all", "exists", "exists_one", "map", "filter", "int", "uint", "double", "string", "bool", "timestamp", "duration", "min", "max"]
+FUNCTIONS = [
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "has",
+    "all",
+    "exists",
+    "exists_one",
+    "map",
+    "filter",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "bool",
+    "timestamp",
+    "duration",
+    "min",
+    "max",
+]
 _LOOPS = frozenset({"all", "exists", "exists_one", "map", "filter"})
 _CONSTANTS = frozenset({"true", "false", "null", "in"})
 
@@ -98,13 +119,13 @@ class Expression:
     record_fields: tuple[str, ...]
     reads_findings: bool
 
-    def evaluate(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts) -> Any:
+    def evaluate(self, given: Facts) -> Any:
         """What the expression gives; whatever the library raises goes through."""
-        facts: dict[str, Any] = {"channel": channel_facts(channel)}
+        facts: dict[str, Any] = {"channel": channel_facts(given.channel)}
         if self.record_fields:
-            facts["record"] = {field: _record_fact(record, field) for field in self.record_fields}
+            facts["record"] = {field: _record_fact(given.record, field) for field in self.record_fields}
         if self.reads_findings:
-            facts["findings"] = finding_facts(assessment)
+            facts["findings"] = finding_facts(given.assessment)
         return self.program.execute(facts)
 
 
@@ -120,16 +141,18 @@ class ExpressionCheck(Check):
         findings = ("assessment",) if expression.reads_findings else ()
         self.reads = (*findings, *dict.fromkeys(fields))
 
-    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
+    def tell(self, facts: Facts) -> Told:
+        record = facts.record
         try:
-            answer = self._expression.evaluate(record, assessment, channel)
+            answer = self._expression.evaluate(facts)
         except Exception as error:
             return self.undecided(record, _shorten(str(error)))
         if answer is False:
             return NOTHING
         if answer is not True:
             return self.undecided(record, f"it gives {kind_of(answer)}, not true or false")
-        message = f"{record.name} {record.version} meets the condition of rule {self.rule.id}: {_shorten(self._expression.text)}"
+        condition = _shorten(self._expression.text)
+        message = f"{record.name} {record.version} meets the condition of rule {self.rule.id}: {condition}"
         return Told((self.hit((f"{self.rule.id}+{record.fn}",), message),))
 
 
@@ -352,8 +375,8 @@ TRIGGERS = (
         gate=GATE,
         name="cel",
         summary=(
-            "Hits records for which a [CEL](https://cel.dev) expression is true. An expression that cannot be evaluated "
-            "for a record warns about it and says why."
+            "Hits records for which a [CEL](https://cel.dev) expression is true. An expression that cannot be "
+            "evaluated for a record warns about it and says why."
         ),
         trigger_id="`rule-id+filename`, such as `custom+internal-tools-1.0-0.conda`",
         parameters={"expr": Parameter(_read_expression, "CEL expression", "true for the records to hit")},

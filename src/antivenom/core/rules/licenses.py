@@ -10,17 +10,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from antivenom.core.advisories import Assessment
 from antivenom.core.licenses import FAMILIES, License, LicenseExpression, read_license, spdx_exceptions, spdx_ids
-from antivenom.core.records import ChannelFacts, RecordFacts
-from antivenom.core.rules.base import NOTHING, Check, Rule, Told, Trigger
+from antivenom.core.records import RecordFacts
+from antivenom.core.rules.base import NOTHING, Check, Facts, Rule, Told, Trigger
 from antivenom.core.rules.parameters import Parameter, ParameterError, list_of, nearest, read_text, word_of
 
 GATE = "licenses"
 
 
 class LicenseCheck(Check):
-    """Records whose licence cannot be used under the rule. With deny and allow words, `allow` excepts from the others."""
+    """Records whose licence cannot be used under the rule. Beside refused licences, allowed ones are exceptions."""
 
     reads = ("license",)
     tells = ("license", "name")
@@ -33,10 +32,11 @@ class LicenseCheck(Check):
         self._allowed_families = frozenset(params.get("allow_families", ()))
         self._denies = bool(self._denied or self._denied_families)
 
-    def concerns(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> bool:
-        return bool(self._bad_licenses(read_license(record.license)))
+    def concerns(self, facts: Facts) -> bool:
+        return bool(self._bad_licenses(read_license(facts.record.license)))
 
-    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
+    def tell(self, facts: Facts) -> Told:
+        record = facts.record
         expression = read_license(record.license)
         bad = self._bad_licenses(expression)
         if not bad:
@@ -97,8 +97,8 @@ TRIGGERS = (
         gate=GATE,
         name="license",
         summary=(
-            "Hits records whose licence is not acceptable. With `families` or `licenses`, those are refused, except what "
-            "`allow` or `allow_families` names; with only `allow` or `allow_families`, everything else is refused."
+            "Hits records whose licence is not acceptable. With `families` or `licenses`, those are refused, except "
+            "what `allow` or `allow_families` names; with only `allow` or `allow_families`, everything else is refused."
         ),
         trigger_id="`SPDX+name`, such as `AGPL-3.0-only+libfoo`; `NONE+name` when no licence is stated",
         parameters={

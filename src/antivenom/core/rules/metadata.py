@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from antivenom.core.advisories import Assessment
-from antivenom.core.records import ChannelFacts, RecordFacts
-from antivenom.core.rules.base import MS_PER_DAY, NOTHING, Check, Rule, Told, Trigger
+from antivenom.core.records import RecordFacts
+from antivenom.core.rules.base import MS_PER_DAY, NOTHING, Check, Facts, Rule, Told, Trigger
 from antivenom.core.rules.parameters import Parameter, ParameterError, list_of, read_amount, read_boolean, read_text
 
 GATE = "metadata"
@@ -26,8 +25,8 @@ class SubdirCheck(Check):
         self._denied = frozenset(params.get("deny", ()))
         self._allowed = frozenset(params["allow"]) if "allow" in params else None
 
-    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
-        subdir = record.subdir
+    def tell(self, facts: Facts) -> Told:
+        record, subdir = facts.record, facts.record.subdir
         if subdir not in self._denied and (self._allowed is None or subdir in self._allowed):
             return NOTHING
         message = f"{record.fn} is for {subdir}, a platform that this policy does not accept"
@@ -51,12 +50,12 @@ class AgeCheck(Check):
         self._cooldown_ms = _days_ms(self._cooldown_days)
         self._limit_ms = _days_ms(self._limit_days)
 
-    def concerns(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> bool:
-        # Seconds, not milliseconds, are what very old records carry; the index engine has normalized them by now.
-        since_ms = record.indexed_ms or record.timestamp_ms
-        return now_ms - since_ms < self._cooldown_ms or self._limit_days is not None or not since_ms
+    def concerns(self, facts: Facts) -> bool:
+        since_ms = facts.record.indexed_ms or facts.record.timestamp_ms
+        return facts.now_ms - since_ms < self._cooldown_ms or self._limit_days is not None or not since_ms
 
-    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
+    def tell(self, facts: Facts) -> Told:
+        record, now_ms = facts.record, facts.now_ms
         since_ms = record.indexed_ms or record.timestamp_ms
         if not since_ms:
             if self._cooldown_days is None:
@@ -89,10 +88,11 @@ class SignedCheck(Check):
         super().__init__(rule)
         self._refused: bool = params.get("is", False)
 
-    def concerns(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> bool:
-        return record.signed is self._refused
+    def concerns(self, facts: Facts) -> bool:
+        return facts.record.signed is self._refused
 
-    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
+    def tell(self, facts: Facts) -> Told:
+        record = facts.record
         if record.signed is not self._refused:
             return NOTHING
         message = f"{record.fn} is {'signed' if self._refused else 'not signed'}"
@@ -109,13 +109,14 @@ class SizeCheck(Check):
         self._more: float = params.get("more_than_mb", float("inf"))
         self._less: float = params.get("less_than_mb", 0.0)
 
-    def concerns(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> bool:
-        size_mb = record.size_bytes / BYTES_PER_MB
+    def concerns(self, facts: Facts) -> bool:
+        size_mb = facts.record.size_bytes / BYTES_PER_MB
         return size_mb > self._more or 0 < size_mb < self._less
 
-    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
-        if not self.concerns(record, assessment, channel, now_ms):
+    def tell(self, facts: Facts) -> Told:
+        if not self.concerns(facts):
             return NOTHING
+        record = facts.record
         size_mb = record.size_bytes / BYTES_PER_MB
         limit = f"more than {self._more:g}" if size_mb > self._more else f"less than {self._less:g}"
         message = f"{record.fn} has {size_mb:.1f} MB, {limit} MB"
@@ -160,8 +161,8 @@ TRIGGERS = (
         gate=GATE,
         name="age",
         summary=(
-            "Hits records by the days since this channel first listed them (`indexed_timestamp`). `less_than_days` is a "
-            "cooldown: the record is released by itself the moment it ends."
+            "Hits records by the days since this channel first listed them (`indexed_timestamp`). `less_than_days` "
+            "is a cooldown: the record is released by itself the moment it ends."
         ),
         trigger_id="`age+filename`",
         parameters={

@@ -10,11 +10,9 @@ from collections.abc import Iterator, Mapping
 from fnmatch import translate
 from typing import Any
 
-from antivenom.core.advisories import Assessment
 from antivenom.core.conda import RecordSpec, parse_record_spec
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.records import ChannelFacts, RecordFacts
-from antivenom.core.rules.base import NOTHING, Check, Rule, Told, Trigger
+from antivenom.core.rules.base import NOTHING, Check, Facts, Rule, Told, Trigger
 from antivenom.core.rules.parameters import Parameter, ParameterError, list_of, read_text
 
 GATE = "packages"
@@ -32,7 +30,8 @@ class DeniedSpecCheck(Check):
         self.names = frozenset({denied.exact_name}) if denied.exact_name else None
         self.reads = _reads((denied, *allowed))
 
-    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
+    def tell(self, facts: Facts) -> Told:
+        record = facts.record
         try:
             if not self._denied.matches(record) or any(spec.matches(record) for spec in self._allowed):
                 return NOTHING
@@ -52,7 +51,8 @@ class OnlyAllowedCheck(Check):
         self._allowed = allowed
         self.reads = _reads(allowed)
 
-    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
+    def tell(self, facts: Facts) -> Told:
+        record = facts.record
         try:
             if any(spec.matches(record) for spec in self._allowed):
                 return NOTHING
@@ -73,7 +73,8 @@ class RequiredSpecCheck(Check):
         self.names = frozenset({name})
         self.reads = _reads(required)
 
-    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
+    def tell(self, facts: Facts) -> Told:
+        record = facts.record
         try:
             if any(spec.matches(record) for spec in self._required):
                 return NOTHING
@@ -96,7 +97,8 @@ class NameCheck(Check):
         self._matches = [(text, re.compile(translate(text)).match) for text in self._denied]
         self._allows = [re.compile(translate(text)).match for text in params.get("allow", ())]
 
-    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
+    def tell(self, facts: Facts) -> Told:
+        record = facts.record
         if any(allows(record.name) for allows in self._allows):
             return NOTHING
         for text, matches in self._matches:
@@ -158,8 +160,8 @@ TRIGGERS = (
         gate=GATE,
         name="match_spec",
         summary=(
-            "Hits records by match spec: what `deny` matches, except what `allow` matches; with only `allow`, everything "
-            "that none of its specs matches."
+            "Hits records by match spec: what `deny` matches, except what `allow` matches; with only `allow`, "
+            "everything that none of its specs matches."
         ),
         trigger_id="`spec+name`, such as `xz 5.6.0+xz`; `allow+name` when only `allow` is given",
         parameters={

@@ -20,7 +20,7 @@ TEXT_CHARACTERS_MAX = 500
 
 
 class ParameterError(Exception):
-    """A value does not fit. `index` is the item of a list it is about; `offset` the (line, column) inside a text, 1-based."""
+    """A value does not fit. `index`: the item of a list it is about; `offset`: (line, column) in a text, 1-based."""
 
     def __init__(
         self, message: str, hint: str = "", *, index: int | None = None, offset: tuple[int, int] | None = None

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from antivenom.core.advisories import Assessment, Finding, FindingStatus, Severity
-from antivenom.core.records import ChannelFacts, RecordFacts
-from antivenom.core.rules.base import MS_PER_DAY, NOTHING, Check, Rule, Told, Trigger, earliest
+from antivenom.core.advisories import Finding, FindingStatus, Severity
+from antivenom.core.records import RecordFacts
+from antivenom.core.rules.base import MS_PER_DAY, NOTHING, Check, Facts, Rule, Told, Trigger, earliest
 from antivenom.core.rules.parameters import (
     Parameter,
     ParameterError,
@@ -44,18 +44,18 @@ class FindingCheck(Check):
         self._min_days = max((params[p] for p in _DAYS if p in params), default=None)
         self.uses_time = self._min_days is not None
 
-    def concerns(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> bool:
-        return assessment is not None and any(self._meets(finding) for finding in assessment.findings)
+    def concerns(self, facts: Facts) -> bool:
+        return facts.assessment is not None and any(self._meets(finding) for finding in facts.assessment.findings)
 
-    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
-        if assessment is None:
+    def tell(self, facts: Facts) -> Told:
+        if facts.assessment is None:
             return NOTHING
-        hits, until_ms = [], 0
-        for finding in assessment.findings:
+        record, hits, until_ms = facts.record, [], 0
+        for finding in facts.assessment.findings:
             if not self._meets(finding):
                 continue
             from_ms = self._starts_ms(finding)
-            if from_ms > now_ms:
+            if from_ms > facts.now_ms:
                 until_ms = earliest(until_ms, from_ms)
                 continue
             trigger_ids = tuple(f"{i}+{record.name}" for i in finding.ids)
@@ -66,7 +66,7 @@ class FindingCheck(Check):
         return all(condition(finding) for condition in self._conditions)
 
     def _starts_ms(self, finding: Finding) -> int:
-        """When the rule's patience with the finding ends; 0 when it has none, or nobody knows since when (not clean)."""
+        """When the rule's patience with the finding ends; 0 when it has none, or nobody knows since when."""
         if self._min_days is None:
             return 0
         published_ms = instant_ms(finding.published)
@@ -79,11 +79,12 @@ class NotAssessedCheck(Check):
     reads = ("assessment",)
     tells = ("assessment", "name", "version")
 
-    def concerns(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> bool:
-        return assessment is None or not assessment.assessed
+    def concerns(self, facts: Facts) -> bool:
+        return facts.assessment is None or not facts.assessment.assessed
 
-    def tell(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Told:
-        why = assessment.reason if assessment is not None else "it was not matched yet"
+    def tell(self, facts: Facts) -> Told:
+        record = facts.record
+        why = facts.assessment.reason if facts.assessment is not None else "it was not matched yet"
         message = f"{record.name} {record.version} is not assessed: {why or 'no source covers it'}"
         return Told((self.hit((f"not_assessed+{record.name}",), message),))
 
