@@ -48,8 +48,8 @@ _UNUSUAL = frozenset(
 class AnswersAtOnce(Protocol):
     """What the protocol needs of ChannelFiles."""
 
-    def answer_at_once(self, path: bytes, request: RequestHeaders) -> bytes | None:
-        """The answer as it goes over the wire, without the server's own headers; None: ask the long way."""
+    def answer_at_once(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
+        """Status line, and what follows the server's own headers on the wire; None: ask the long way."""
 
 
 def serve_with(files: AnswersAtOnce) -> type[asyncio.Protocol]:
@@ -110,8 +110,7 @@ class ChannelProtocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is None:
             self._arm_keep_alive(self.timeout_keep_alive)
         self.server_state.total_requests += 1
-        status, _, rest = answer.partition(b"\r\n")
-        self.transport.write(b"%b\r\n%b%b" % (status, self._render_own_headers(), rest))
+        self.transport.write(b"".join((answer[0], self._render_own_headers(), answer[1])))
         return True
 
     def _render_own_headers(self) -> bytes:

@@ -1,0 +1,317 @@
+"""Channel files over HTTP: what conda, mamba and pixi ask below `/conda/<channel>/` and `/t/<token>/conda/<channel>/`.
+
+A request takes one `PublishedChannel` and never looks at another, so it sees one publication whole.
+
+Source: CEP 6 (notices), 12 (run_exports), 16 (shards), 36 (repodata), 38 (channeldata).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from urllib.parse import unquote_to_bytes
+
+from antivenom.core.conda import newest_version, version_order
+from antivenom.core.errors import AntivenomError, BlockedByPolicyError
+from antivenom.core.packs import Location
+from antivenom.core.policies import Action
+from antivenom.core.publication_index import Decision
+from antivenom.core.records import ARTIFACT_SUFFIXES, is_plain_filename
+from antivenom.server.context import Resources
+from antivenom.server.publications import serving_documents as documents
+from antivenom.server.publications.serving_actors import Authenticate, Credentials, KnownActors, may_read
+from antivenom.server.publications.serving_answer import (
+    JSON,
+    ZSTD,
+    Answer,
+    Content,
+    Headers,
+    Receive,
+    RequestHeaders,
+    Scope,
+    Send,
+    answer_content,
+    content_headers,
+    etag_matches,
+    problem,
+    send_answer,
+)
+from antivenom.server.publications.serving_blobs import open_blob
+from antivenom.server.publications.serving_directory import ChannelDirectory, PublishedChannel, PublishedSubdir
+from antivenom.server.publications.serving_hot import HotAnswer, HotAnswers
+from antivenom.server.publications.serving_refusal import explain_refusal
+
+logger = logging.getLogger(__name__)
+
+IMMUTABLE = "max-age=31536000, immutable"
+INDEX = "max-age=60, must-revalidate"
+ARTIFACT = b"private, max-age=31536000, immutable"  # never in a shared cache: a policy may withhold it tomorrow
+
+OK = b"HTTP/1.1 200 OK\r\n"
+NOT_MODIFIED = b"HTTP/1.1 304 Not Modified\r\n"
+
+_SHARD = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
+_CHALLENGES: Headers = [
+    (b"www-authenticate", b'Basic realm="antivenom", charset="UTF-8"'),
+    (b"www-authenticate", b'Bearer realm="antivenom"'),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class WantedArtifact:
+    """An artifact that a client may have, as the index describes it. `is_listed`: it is in the served publication."""
+
+    channel: str
+    subdir: str
+    decision: Decision
+    is_listed: bool = True
+
+
+OpenArtifact = Callable[[WantedArtifact], Awaitable[Content | None]]
+"""The artifact's bytes: stored, or on their way from upstream; None when they cannot be had. Raises UpstreamError."""
+
+
+class ChannelFiles:
+    """The ASGI callable for channel files; `start` before the first request and `stop` after the last."""
+
+    def __init__(self, resources: Resources, *, open_artifact: OpenArtifact, authenticate: Authenticate) -> None:
+        self._resources = resources
+        self._open_artifact = open_artifact
+        self._actors = KnownActors(authenticate)
+        self._directory = ChannelDirectory(resources, self._take_event)
+        self._hot = HotAnswers()
+        self._documents = documents.DerivedDocuments(resources)
+
+    async def start(self) -> None:
+        await self._directory.start()
+
+    async def stop(self) -> None:
+        await self._directory.stop()
+
+    def _take_event(self, kind: str, subject: str) -> None:
+        room = kind.partition(".")[0]
+        if room in ("token", "member", "listening"):
+            self._actors.forget_all()
+        if kind in ("channel.deleted", "channel.privacy_changed"):
+            self._hot.forget_channel(subject.removeprefix("channel:").encode())
+
+    # -- the short way ---------------------------------------------------------------------------------------------
+
+    def answer_at_once(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
+        """Status line and rest of an answer that is in memory, for an actor that is known; None: ask the long way."""
+        token = b""
+        if path.startswith(b"/t/"):
+            token, _, path = path[3:].partition(b"/")
+            path = b"/" + path
+        name, _, below = path[7:].partition(b"/")
+        channel = self._directory.served(name)
+        if channel is None or (hot := self._hot.recall(name, below)) is None:
+            return None
+        if hot.publication_id is not None and hot.publication_id != channel.publication_id:
+            return None
+        if not channel.is_public and not may_read(self._actors.recall((token, request.authorization))):
+            return None
+        if request.if_none_match and etag_matches(hot.etag, request.if_none_match):
+            return NOT_MODIFIED, hot.not_modified
+        return OK, hot.wire
+
+    def _remember(
+        self, channel: PublishedChannel, path: str, content: Content, answer: Answer, *, forever: bool
+    ) -> None:
+        """Keep a whole 200 for the short way. `path` must be as clients write it, or it is never found again."""
+        if answer.status != 200 or content.body is None or len(answer.body) != len(content.body):
+            return
+        wire = render_headers(answer.headers) + b"\r\n" + content.body
+        not_modified = render_headers(content_headers(content)) + b"\r\n"
+        publication_id = None if forever else channel.publication_id
+        hot = HotAnswer(wire, not_modified, content.etag, publication_id)
+        self._hot.remember(channel.name.encode(), path.encode(), hot)
+
+    # -- the long way ----------------------------------------------------------------------------------------------
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer one request. A failure after the first byte breaks the connection off: nothing half looks whole."""
+        headers = RequestHeaders.of(scope["headers"])
+        started = False
+
+        async def send_noting(message: dict[str, object]) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            answer = await self.respond(scope["method"], scope.get("raw_path") or scope["path"].encode(), headers)
+            await send_answer(answer, scope, send_noting)  # type: ignore[arg-type]
+        except AntivenomError as error:
+            if started:
+                logger.warning("%s was broken off: %s", scope["path"].rpartition("/")[2], error.message)
+            else:
+                await send_answer(problem_of(error), scope, send)
+
+    async def respond(self, method: str, raw_path: bytes, request: RequestHeaders) -> Answer:
+        """The answer to one request; AntivenomError says why there is none."""
+        if method not in ("GET", "HEAD"):
+            return problem(405, "channel files can only be read", headers=[(b"allow", b"GET, HEAD")])
+        token, parts = split_path(raw_path)
+        if len(parts) < 2:
+            return problem(404, "there is no such file: channels are at /conda/CHANNEL/SUBDIR/FILE")
+        channel = await self._directory.find(parts[0])
+        if channel is None:
+            return problem(404, f"there is no channel {parts[0]!r} on this server")
+        if not channel.is_public and not await self._is_reader((token, request.authorization)):
+            detail = f"channel {channel.name!r} needs a valid token: put it in the URL as /t/TOKEN/conda/{channel.name}"
+            return problem(401, detail, code="unauthenticated", headers=list(_CHALLENGES))
+        content, forever = await self._find_content(channel, parts[1:])
+        if content is None:
+            return problem(404, f"channel {channel.name!r} has no file {'/'.join(parts[1:])!r}")
+        answer = answer_content(content, method, request)
+        if method == "GET":
+            self._remember(channel, "/".join(parts[1:]), content, answer, forever=forever)
+        return answer
+
+    async def _is_reader(self, credentials: Credentials) -> bool:
+        return credentials != (b"", b"") and may_read(await self._actors.identify(credentials))
+
+    async def _find_content(self, channel: PublishedChannel, parts: list[str]) -> tuple[Content | None, bool]:
+        """What a path below the channel stands for, and whether that never changes."""
+        if len(parts) == 3 and parts[1] == "shards" and (match := _SHARD.fullmatch(parts[2])):
+            return await self._find_shard(channel, parts[0], match[1]), True
+        if len(parts) == 1:
+            return await self._find_channel_file(channel, parts[0]), False
+        if len(parts) != 2:
+            return None, False
+        subdir, fn = parts
+        if fn.endswith(ARTIFACT_SUFFIXES) and is_plain_filename(fn):
+            return await self._find_artifact(channel, subdir, fn), False
+        published = channel.subdirs.get(subdir)
+        if published is None:
+            empty = documents.EMPTY_SUBDIR.get(fn) if subdir == "noarch" else None
+            return (self._in_memory(channel, fn, empty) if empty is not None else None), False
+        return await self._find_index_file(channel, published, fn), False
+
+    async def _find_channel_file(self, channel: PublishedChannel, fn: str) -> Content | None:
+        if fn == "notices.json":
+            return self._in_memory(channel, fn, b'{"notices": []}')
+        if fn in documents.CHANNEL_FILES:
+            keys = [subdir.key for subdir in channel.subdirs.values()]
+            return await self._stored(channel, fn, await self._documents.find(fn, keys))
+        return None
+
+    async def _find_index_file(self, channel: PublishedChannel, subdir: PublishedSubdir, fn: str) -> Content | None:
+        if fn == "repodata_shards.msgpack.zst":
+            body = await self._read_location(subdir.index.shards_index)
+            return self._in_memory(channel, fn, body)
+        if fn == "repodata.json.zst":
+            return await self._stored(channel, fn, subdir.monolith, etag=subdir.monolith_sha256)
+        if fn == "repodata.json":
+            return await self._plain_repodata(channel, subdir)
+        if fn in documents.SUBDIR_FILES:
+            return await self._stored(channel, fn, await self._documents.find(fn, [subdir.key]))
+        return None
+
+    async def _find_shard(self, channel: PublishedChannel, subdir: str, sha256: str) -> Content | None:
+        location = await self._directory.find_shard(channel, subdir, bytes.fromhex(sha256))
+        if location is None:
+            return None
+        body = await self._read_location(location)
+        return Content(f'"{sha256}"'.encode(), ZSTD, cache_control(channel, IMMUTABLE), len(body), body=body)
+
+    async def _read_location(self, location: Location) -> bytes:
+        return await self._resources.blobs.get_range(location.pack, location.offset, location.length)
+
+    def _in_memory(self, channel: PublishedChannel, fn: str, body: bytes) -> Content:
+        return Content(
+            f'"{hashlib.sha256(body).hexdigest()}"'.encode(),
+            content_type(fn),
+            cache_control(channel, INDEX),
+            len(body),
+            body=body,
+            last_modified=channel.last_modified,
+        )
+
+    async def _stored(self, channel: PublishedChannel, fn: str, key: str, etag: str = "") -> Content:
+        """A blob as a file of the channel."""
+        tag = f'"{etag or key.rpartition("/")[2]}"'.encode()
+        control = cache_control(channel, INDEX)
+        content = await open_blob(
+            self._resources.blobs, key, etag=tag, content_type=content_type(fn), cache_control=control
+        )
+        return replace(content, last_modified=channel.last_modified)
+
+    async def _plain_repodata(self, channel: PublishedChannel, subdir: PublishedSubdir) -> Content:
+        """repodata.json, decompressed on the way: only old clients ask for it."""
+        compressed = await self._stored(channel, "repodata.json.zst", subdir.monolith, subdir.monolith_sha256)
+        etag = f'"{subdir.monolith_sha256}-json"'.encode()
+        return await documents.decompressed(compressed, etag=etag, content_type=JSON)
+
+    async def _find_artifact(self, channel: PublishedChannel, subdir: str, fn: str) -> Content | None:
+        published = channel.subdirs.get(subdir)
+        decision = await asyncio.to_thread(published.index.decision, fn) if published else None
+        is_listed = decision is not None
+        if decision is None:
+            decision = await self._directory.find_superseded(channel, subdir, fn)
+        if decision is None:
+            return None
+        if decision.action is Action.stop:
+            raise self._refusal(channel, decision)
+        content = await self._open_artifact(WantedArtifact(channel.name, subdir, decision, is_listed))
+        return replace(content, cache_control=ARTIFACT) if content is not None else None
+
+    def _refusal(self, channel: PublishedChannel, decision: Decision) -> BlockedByPolicyError:
+        install = allowed_spec(channel, decision)
+        detail, extension = explain_refusal(decision, channel=channel.name, policy=channel.policy, install=install)
+        return BlockedByPolicyError(detail, **extension)
+
+
+def allowed_spec(channel: PublishedChannel, decision: Decision) -> str:
+    """A match spec for the newest version of the package that any subdir serves; "" when every version is withheld."""
+    allowed = (subdir.index.allowed_version(decision.name) for subdir in channel.subdirs.values())
+    newest = newest_version([version for version in allowed if version])
+    if not newest:
+        return ""
+    mine, other = version_order(decision.version), version_order(newest)
+    is_newer = mine is not None and other is not None and other > mine
+    return f"{decision.name}{'>=' if is_newer else '='}{newest}"
+
+
+def split_path(raw_path: bytes) -> tuple[bytes, list[str]]:
+    """The token of `/t/<token>/…` (or b"") and the decoded parts behind `/conda/`; no parts for what cannot be a file.
+
+    Decoded once and part by part: an escaped slash stays inside its part, where no file name may have one.
+    """
+    token, path = b"", raw_path.partition(b"?")[0]
+    if path.startswith(b"/t/"):
+        token, _, path = path[3:].partition(b"/")
+        path = b"/" + path
+    if not path.startswith(b"/conda/"):
+        return token, []
+    try:
+        parts = [unquote_to_bytes(part).decode("utf-8") for part in path[7:].split(b"/")]
+    except UnicodeDecodeError:
+        return token, []
+    return unquote_to_bytes(token), parts if all(is_plain_filename(part) for part in parts) else []
+
+
+def problem_of(error: AntivenomError) -> Answer:
+    """An error as a client of channel files gets it; the hint stays away from a refusal, whose detail says it all."""
+    detail = f"{error.message} ({error.hint})" if error.hint else error.message
+    extension = error.data if isinstance(error, BlockedByPolicyError) else {}
+    return problem(error.status, detail, code=error.code, extension=extension)
+
+
+def content_type(fn: str) -> bytes:
+    """By what the bytes are, so that no client undoes a compression that the file name promises."""
+    return ZSTD if fn.endswith(".zst") else JSON
+
+
+def cache_control(channel: PublishedChannel, directives: str) -> bytes:
+    """Shared caches may keep the files of public channels only."""
+    return f"{'public' if channel.is_public else 'private'}, {directives}".encode()
+
+
+def render_headers(headers: Headers) -> bytes:
+    return b"".join(b"%b: %b\r\n" % header for header in headers)

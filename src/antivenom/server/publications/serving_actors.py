@@ -1,0 +1,68 @@
+"""Who asks for a channel file: a request's credentials, and what the members' room said of them a short while ago."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+from antivenom.server.context import Actor
+
+KEEP_S = 30.0  # a revoked token is forgotten at once through LISTEN; this bounds it when the listener is down
+KEEP_REFUSED_S = 5.0
+KEPT = 10_000
+
+Credentials = tuple[bytes, bytes]
+"""(token from `/t/<token>/` or b"", value of the Authorization header or b"")."""
+
+Authenticate = Callable[[str, str], Awaitable[Actor | None]]
+"""(token from the path or "", Authorization header or "") → the actor, or None when nobody can be told from them."""
+
+
+class KnownActors:
+    """Remembers which actor credentials belong to. Reading it costs one dictionary look-up."""
+
+    def __init__(self, authenticate: Authenticate) -> None:
+        self._authenticate = authenticate
+        self._known: OrderedDict[Credentials, tuple[Actor | None, float]] = OrderedDict()
+        self._asking: dict[Credentials, asyncio.Task[Actor | None]] = {}
+        self._generation = 0
+
+    def recall(self, credentials: Credentials) -> Actor | None:
+        """The actor, if it is known by now; None says nothing."""
+        known = self._known.get(credentials)
+        return known[0] if known is not None and known[1] > time.monotonic() else None
+
+    async def identify(self, credentials: Credentials) -> Actor | None:
+        """The actor; None for wrong credentials. Equal ones are checked once at a time (hashing is slow)."""
+        known = self._known.get(credentials)
+        if known is not None and known[1] > time.monotonic():
+            return known[0]
+        task = self._asking.get(credentials)
+        if task is None:
+            task = asyncio.create_task(self._ask(credentials))
+            self._asking[credentials] = task
+            task.add_done_callback(lambda _: self._asking.pop(credentials, None))
+        return await asyncio.shield(task)
+
+    async def _ask(self, credentials: Credentials) -> Actor | None:
+        generation = self._generation
+        actor = await self._authenticate(credentials[0].decode("latin-1"), credentials[1].decode("latin-1"))
+        if generation == self._generation:  # else something was revoked while we asked
+            keep_s = KEEP_S if actor is not None else KEEP_REFUSED_S
+            self._known[credentials] = (actor, time.monotonic() + keep_s)
+            if len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        return actor
+
+    def forget_all(self) -> None:
+        """Ask again for everybody: a token was revoked, a member changed, or news may have been missed."""
+        self._generation += 1
+        self._known.clear()
+        self._asking.clear()
+
+
+def may_read(actor: Actor | None) -> bool:
+    """Whether the actor may read a channel that is not public."""
+    return actor is not None and actor.kind != "anonymous" and actor.role != "none"

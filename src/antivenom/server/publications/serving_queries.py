@@ -1,0 +1,59 @@
+"""What serving reads of the database: which publication each channel points to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from antivenom.server.channels.models import Channel
+from antivenom.server.policies.models import Policy, PolicyRevision
+from antivenom.server.publications.models import Publication
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPointer:
+    """A channel and the publication that it points to; without one the last four fields are empty."""
+
+    channel_id: int
+    name: str
+    is_public: bool
+    publication_id: int | None
+    published_at: datetime | None
+    subdirs: dict[str, Any]
+    policy: str
+
+
+async def list_pointers(session: AsyncSession) -> list[ChannelPointer]:
+    """Every channel's pointer, read in one statement, so that a pointer and its publication agree."""
+    rows = await session.execute(
+        select(
+            Channel.id,
+            Channel.name,
+            Channel.privacy,
+            Publication.id,
+            Publication.created_at,
+            Publication.subdirs,
+            Policy.name,
+        )
+        .outerjoin(Publication, Publication.id == Channel.publication_id)
+        .outerjoin(PolicyRevision, PolicyRevision.id == Publication.policy_revision_id)
+        .outerjoin(Policy, Policy.id == PolicyRevision.policy_id)
+    )
+    return [
+        ChannelPointer(channel_id, name, privacy == "public", publication_id, published_at, subdirs or {}, policy or "")
+        for channel_id, name, privacy, publication_id, published_at, subdirs, policy in rows
+    ]
+
+
+async def list_index_keys(session: AsyncSession, channel_id: int, subdir: str) -> list[str]:
+    """The maps of a subdir in every publication whose blobs are still there, newest first, each once."""
+    rows = await session.scalars(
+        select(Publication.subdirs[subdir]["index"].astext)
+        .where(Publication.channel_id == channel_id, Publication.collected_at.is_(None))
+        .order_by(Publication.number.desc())
+    )
+    return [key for key in dict.fromkeys(rows) if key]
