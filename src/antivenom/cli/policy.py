@@ -1,0 +1,194 @@
+"""`antivenom policy`: check a policy, see what it would change, put a channel under it, look back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from antivenom.cli.client import client
+from antivenom.cli.output import Output, emit, note
+from antivenom.core.errors import InvalidInputError
+from antivenom.core.policies import Policy, parse_policy
+
+commands = typer.Typer(help="Policies: check, plan, set, look back.", no_args_is_help=True)
+
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A policy in YAML or JSON; - reads standard input.")]
+ChannelOption = Annotated[str, typer.Option("--channel", "-c", help="The channel's name.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table for people, json for scripts.")]
+FILE_BYTES_MAX = 4 << 20
+PAGE_SIZE = 500
+
+
+@commands.command("check")
+def check(file: FileArgument, output: OutputOption = Output.table) -> None:
+    """Say whether a policy is right; needs no server. Exit code 2 when it is not."""
+    try:
+        policy = parse_policy(read_text(file))
+    except InvalidInputError as error:
+        problems = error.data.get("problems")
+        if problems is None:
+            raise
+        report_problems(file, problems, output)
+        raise typer.Exit(InvalidInputError.exit_code) from None
+    if output is Output.json:
+        emit({"valid": True, "name": policy.name, "rules": len(policy.rules), "problems": []}, None, output)
+    else:
+        note(f"{file}: policy {policy.name} is right: {describe(policy)}", to_stdout=True)
+
+
+def report_problems(file: str, problems: list[dict[str, Any]], output: Output) -> None:
+    """Each problem as compilers say it, so that editors can jump to it."""
+    if output is Output.json:
+        emit({"valid": False, "file": file, "problems": problems}, None, output)
+        return
+    for problem in problems:
+        field = f" ({problem['field']})" if problem["field"] else ""
+        note(f"{file}:{problem['line']}:{problem['column']}: {problem['message']}{field}")
+        if problem["hint"]:
+            note(f"  hint: {problem['hint']}")
+    note(f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}")
+
+
+@commands.command("plan")
+def plan(file: FileArgument, channel: ChannelOption, output: OutputOption = Output.table) -> None:
+    """Show what a policy would withhold or release on a channel, by rule; nothing is changed."""
+    text = checked_text(file)
+    answer = client().post(f"/api/v1/channels/{quote(channel, safe='')}/policy/plan", json={"text": text})
+    if output is Output.json:
+        emit(answer, None, output)
+        return
+    rows = [{"rule": rule, **counts} for rule, counts in sorted(answer["by_rule"].items())]
+    emit(rows, ("rule", "withheld", "released"), output)
+    for word in ("withheld", "released"):
+        total = answer["counts"].get(word, len(answer[word]))
+        note(f"{total} records would be {word}" + (", such as:" if answer[word] else ""), to_stdout=True)
+        for row in answer[word][:20]:
+            why = f": {row['reasons'][0]['message']}" if row.get("reasons") else ""
+            note(f"  {row['subdir']}/{row['fn']}{why}", to_stdout=True)
+    note(f"apply it with: antivenom policy set {file} --channel {channel}")
+
+
+@commands.command("set")
+def set_(file: FileArgument, channel: ChannelOption, output: OutputOption = Output.table) -> None:
+    """Put a channel under a policy; it is published anew at once."""
+    text = checked_text(file)
+    answer = client().put(f"/api/v1/channels/{quote(channel, safe='')}/policy", json={"text": text})
+    note(f"channel {channel} is under policy {answer['policy']}, revision {answer['revision']}")
+    if output is Output.json:
+        emit(answer, None, output)
+
+
+@commands.command("list")
+def list_policies(output: OutputOption = Output.table) -> None:
+    """List the policies."""
+    columns = ("name", "revision", "rules", "allowlist", "revised_at", "revised_by")
+    emit(every_item("/api/v1/policies"), columns, output)
+
+
+@commands.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="The policy's name.")] = "",
+    channel: Annotated[str, typer.Option("--channel", "-c", help="The policy that this channel is under.")] = "",
+    revision: Annotated[int | None, typer.Option(help="Its number; the latest when absent.")] = None,
+    output: OutputOption = Output.table,
+) -> None:
+    """Print the text of a policy."""
+    if channel and not name:
+        attached = channel_policy(channel)
+        name, revision = attached["policy"], revision or attached["revision"]
+    if not name:
+        raise InvalidInputError("which policy?", hint="give its NAME, or --channel C")
+    params = {"revision": revision} if revision else {}
+    answer = client().get(f"/api/v1/policies/{quote(name, safe='')}", params=params)
+    if output is Output.json:
+        emit(answer, None, output)
+    else:
+        note(answer["text"].rstrip("\n"), to_stdout=True)
+
+
+@commands.command("history")
+def history(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="The policy's name.")] = "",
+    channel: Annotated[str, typer.Option("--channel", "-c", help="The policy that this channel is under.")] = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """List the revisions of a policy, the newest first; of every policy when none is named."""
+    if channel and not name:
+        name = channel_policy(channel)["policy"]
+    names = [name] if name else [row["name"] for row in every_item("/api/v1/policies")]
+    rows = (
+        {"policy": policy, **row}
+        for policy in names
+        for row in every_item(f"/api/v1/policies/{quote(policy, safe='')}/revisions")
+    )
+    emit(rows, ("policy", "number", "created_at", "created_by", "rules", "allowlist"), output)
+
+
+def channel_policy(channel: str) -> dict[str, Any]:
+    """The policy a channel is under.
+
+    Raises:
+        InvalidInputError: It is under none.
+    """
+    answer: dict[str, Any] = client().get(f"/api/v1/channels/{quote(channel, safe='')}/policy")
+    if not answer["policy"]:
+        raise InvalidInputError(
+            f"channel {channel} is under no policy", hint=f"set one with: antivenom policy set FILE --channel {channel}"
+        )
+    return answer
+
+
+def every_item(path: str) -> Iterator[dict[str, Any]]:
+    """Every item of a paged listing, page after page."""
+    page, seen = 1, 0
+    while True:
+        answer = client().get(path, params={"page": page, "page_size": PAGE_SIZE})
+        yield from answer["items"]
+        seen += len(answer["items"])
+        if seen >= answer["total"] or not answer["items"]:
+            return
+        page += 1
+
+
+def checked_text(file: str) -> str:
+    """The text of a policy file that is right; a wrong one is reported as `policy check` does."""
+    text = read_text(file)
+    try:
+        parse_policy(text)
+    except InvalidInputError as error:
+        if error.data.get("problems") is None:
+            raise
+        report_problems(file, error.data["problems"], Output.table)
+        raise typer.Exit(InvalidInputError.exit_code) from None
+    return text
+
+
+def read_text(file: str) -> str:
+    """The text of a file, or of standard input.
+
+    Raises:
+        InvalidInputError: It cannot be read, or is no text.
+    """
+    try:
+        if file == "-":
+            data = typer.get_binary_stream("stdin").read(FILE_BYTES_MAX + 1)
+        else:
+            with Path(file).open("rb") as stream:
+                data = stream.read(FILE_BYTES_MAX + 1)
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        raise InvalidInputError(f"{file} cannot be read: {error.strerror or error}", hint="check the path") from None
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InvalidInputError(f"{file}:{line}: not UTF-8", hint="save the file as UTF-8") from None
+
+
+def describe(policy: Policy) -> str:
+    """How many rules and exceptions a policy has."""
+    rules = f"{len(policy.rules)} {'rule' if len(policy.rules) == 1 else 'rules'}"
+    items = f"{len(policy.allowlist)} {'exception' if len(policy.allowlist) == 1 else 'exceptions'}"
+    return f"{rules}, {items}"

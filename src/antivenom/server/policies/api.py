@@ -1,0 +1,57 @@
+"""/api/v1/policies: check, look up, compare. Attaching one to a channel is in publications/api.py."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from antivenom.server.members.authentication import RequestContext
+from antivenom.server.members.authorization import require
+from antivenom.server.policies import service
+from antivenom.server.policies.schemas import (
+    PolicyChecked,
+    PolicySummary,
+    PolicyToCheck,
+    PolicyView,
+    RevisionDiffView,
+    RevisionView,
+)
+
+router = APIRouter(prefix="/policies", tags=["policies"])
+
+
+@router.post("/check")
+async def check_policy(ctx: RequestContext, body: PolicyToCheck) -> PolicyChecked:
+    """Check a text; nothing is kept. A wrong one answers 422 with `problems`: line, column, field, message, hint."""
+    require(ctx, "policies:read", subject="policy:*")
+    return PolicyChecked.of(service.check_policy(body.text))
+
+
+@router.get("")
+async def list_policies(ctx: RequestContext, q: str = "", page: int = 1, page_size: int = 50) -> dict[str, Any]:
+    found = await service.list_policies(ctx, q=q, page=page, page_size=page_size)
+    items = [PolicySummary.of(policy, latest) for policy, latest in found.items]
+    return {"items": items, "total": found.total, "page": found.page, "page_size": found.page_size}
+
+
+@router.get("/{name}")
+async def get_policy(ctx: RequestContext, name: str, revision: int | None = None) -> PolicyView:
+    """A policy with its latest text, or with that of one revision."""
+    if revision is None:
+        return PolicyView.of(*await service.get_policy(ctx, name))
+    return PolicyView.of(*await service.get_revision(ctx, name, revision))
+
+
+@router.get("/{name}/revisions")
+async def list_revisions(ctx: RequestContext, name: str, page: int = 1, page_size: int = 50) -> dict[str, Any]:
+    found = await service.list_revisions(ctx, name, page=page, page_size=page_size)
+    items = [RevisionView.of(revision) for revision in found.items]
+    return {"items": items, "total": found.total, "page": found.page, "page_size": found.page_size}
+
+
+@router.get("/{name}/diff")
+async def diff_revisions(
+    ctx: RequestContext, name: str, old: Annotated[int, Query(alias="from")], new: Annotated[int, Query(alias="to")]
+) -> RevisionDiffView:
+    return RevisionDiffView.of(await service.diff_revisions(ctx, name, old, new))

@@ -1,0 +1,165 @@
+"""Policies: check, save as revisions, look up, compare. Which channel is under which is publications' business."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from sqlalchemy.dialects.postgresql import insert
+
+from antivenom.core import policies as core
+from antivenom.core.errors import NotFoundError
+from antivenom.server.context import Context
+from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
+from antivenom.server.events.service import record
+from antivenom.server.members.authorization import require
+from antivenom.server.policies import queries
+from antivenom.server.policies.models import Policy, PolicyRevision
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionDiff:
+    """What two revisions of a policy differ in. Ids are in the order of the newer (removed: of the older) text."""
+
+    name: str
+    old: int
+    new: int
+    gates: list[str]
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+    lines: list[str]  # a unified diff of the texts
+
+
+def check_policy(text: str) -> core.Policy:
+    """The policy that a text writes; nothing is kept.
+
+    Raises:
+        InvalidInputError: It is wrong; `data["problems"]` lists line, column, field, message and hint of each problem.
+    """
+    return core.parse_policy(text)
+
+
+async def save_policy(ctx: Context, text: str, *, is_demo: bool = False) -> PolicyRevision:
+    """The revision that holds this text under the policy's own name: the latest when it is the same, else a new one.
+
+    Raises:
+        InvalidInputError: The policy is wrong; nothing is kept.
+    """
+    require(ctx, "policies:write", subject="policy:*")
+    parsed = check_policy(text)
+    # Two first writers of a name meet here: the second waits for the first and then finds its row.
+    await ctx.session.execute(
+        insert(Policy)
+        .values(name=parsed.name, created_at=ctx.now, is_demo=is_demo)
+        .on_conflict_do_nothing(index_elements=[Policy.name])
+    )
+    policy = await _policy(ctx, parsed.name, lock=True)
+    latest = await queries.find_latest_revision(ctx.session, policy.id)
+    if latest is not None and latest.text == text:
+        return latest
+    revision = PolicyRevision(
+        policy_id=policy.id,
+        number=latest.number + 1 if latest else 1,
+        text=text,
+        document=parsed.document(),
+        created_at=ctx.now,
+        created_by=ctx.actor.name,
+    )
+    ctx.session.add(revision)
+    await ctx.session.flush()
+    gates = core.explain_change(core.parse_policy(latest.text) if latest else None, parsed)
+    await record(ctx, "policy.revised", subject=f"policy:{policy.name}", number=revision.number, gates=sorted(gates))
+    return revision
+
+
+async def get_policy(ctx: Context, name: str) -> tuple[Policy, PolicyRevision]:
+    """The policy of that name and its latest revision.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    require(ctx, "policies:read", subject=f"policy:{name}")
+    policy = await _policy(ctx, name)
+    return policy, await _revision(ctx, policy, None)
+
+
+async def get_revision(ctx: Context, name: str, number: int) -> tuple[Policy, PolicyRevision]:
+    """One revision of a policy.
+
+    Raises:
+        NotFoundError: There is no such policy or revision.
+    """
+    require(ctx, "policies:read", subject=f"policy:{name}")
+    policy = await _policy(ctx, name)
+    return policy, await _revision(ctx, policy, number)
+
+
+async def list_policies(
+    ctx: Context, *, q: str = "", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+) -> Page[tuple[Policy, PolicyRevision]]:
+    """Policies by name, each with its latest revision; `q` is found in the name."""
+    require(ctx, "policies:read", subject="policy:*")
+    return await queries.page_policies(ctx.session, q=q, page=page, page_size=page_size)
+
+
+async def list_revisions(
+    ctx: Context, name: str, *, page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+) -> Page[PolicyRevision]:
+    """Revisions of a policy, the newest first.
+
+    Raises:
+        NotFoundError: There is no such policy.
+    """
+    require(ctx, "policies:read", subject=f"policy:{name}")
+    policy = await _policy(ctx, name)
+    return await queries.page_revisions(ctx.session, policy.id, page=page, page_size=page_size)
+
+
+async def diff_revisions(ctx: Context, name: str, old: int, new: int) -> RevisionDiff:
+    """What changed from one revision to another, by rules and by lines.
+
+    Raises:
+        NotFoundError: There is no such policy or revision.
+    """
+    require(ctx, "policies:read", subject=f"policy:{name}")
+    policy = await _policy(ctx, name)
+    before, after = await _revision(ctx, policy, old), await _revision(ctx, policy, new)
+    was, now = core.parse_policy(before.text), core.parse_policy(after.text)
+    old_items = {item.id: item for item in (*was.rules, *was.allowlist)}
+    new_items = {item.id: item for item in (*now.rules, *now.allowlist)}
+    return RevisionDiff(
+        name=name,
+        old=old,
+        new=new,
+        gates=sorted(core.explain_change(was, now)),
+        added=[i for i in new_items if i not in old_items],
+        removed=[i for i in old_items if i not in new_items],
+        changed=[i for i, item in new_items.items() if i in old_items and old_items[i] != item],
+        lines=list(
+            difflib.unified_diff(
+                before.text.splitlines(), after.text.splitlines(), f"revision {old}", f"revision {new}", lineterm=""
+            )
+        ),
+    )
+
+
+async def _policy(ctx: Context, name: str, *, lock: bool = False) -> Policy:
+    policy = await queries.find_policy(ctx.session, name, lock=lock)
+    if policy is None:
+        raise NotFoundError(f"there is no policy {name!r}", hint="list them with: antivenom policy list")
+    return policy
+
+
+async def _revision(ctx: Context, policy: Policy, number: int | None) -> PolicyRevision:
+    """A revision by number; the latest when None."""
+    if number is None:
+        revision = await queries.find_latest_revision(ctx.session, policy.id)
+    else:
+        revision = await queries.find_revision(ctx.session, policy.id, number) if 0 < number < 1 << 31 else None
+    if revision is None:
+        raise NotFoundError(
+            f"policy {policy.name!r} has no revision {number}",
+            hint=f"list them with: antivenom policy history {policy.name}",
+        )
+    return revision
