@@ -18,7 +18,9 @@ import zstandard
 NOW_MS = 1_795_219_200_000  # 2026-11-21
 
 
-def make_record(name: str, version: str, build: str = "h0_0", *, subdir: str = "linux-64", **fields: Any) -> tuple[str, dict[str, Any]]:
+def make_record(
+    name: str, version: str, build: str = "h0_0", *, subdir: str = "linux-64", **fields: Any
+) -> tuple[str, dict[str, Any]]:
     """File name and record of a made-up artifact; hashes are of its file name."""
     fn = f"{name}-{version}-{build}{fields.pop('ext', '.conda')}"
     record = {
@@ -38,7 +40,11 @@ def make_record(name: str, version: str, build: str = "h0_0", *, subdir: str = "
 
 
 def write_channel(
-    folder: Path, subdirs: dict[str, Iterable[tuple[str, dict[str, Any]]]], *, shards: bool = False, removed: tuple[str, ...] = ()
+    folder: Path,
+    subdirs: dict[str, Iterable[tuple[str, dict[str, Any]]]],
+    *,
+    shards: bool = False,
+    removed: tuple[str, ...] = (),
 ) -> Path:
     """A channel tree as an upstream serves it: repodata.json, .zst, and shards if asked."""
     for subdir, records in ({"noarch": ()} | subdirs).items():
@@ -75,7 +81,10 @@ def write_shards(target: Path, subdir: str, sections: dict[str, dict[str, Any]])
 
 
 class UpstreamServer:
-    """Serves a folder on loopback. `faults[path]` is one of: a status, "truncate", "slow", "garbage"; `requests` is the log."""
+    """Serves a folder on loopback.
+
+    `faults[path]` is one of: a status, "truncate", "slow", "garbage"; `requests` is the log of (method, path, status).
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -98,7 +107,7 @@ class UpstreamServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def _handler(upstream) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+    def _handler(upstream) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
@@ -127,7 +136,14 @@ class UpstreamServer:
                 return self._reply(200, data, body=body, etag=etag, cut=cut, modified=modified)
 
             def _reply(
-                self, status: int, data: bytes, *, body: bool, etag: str = "", cut: int | None = None, modified: str = ""
+                self,
+                status: int,
+                data: bytes,
+                *,
+                body: bool,
+                etag: str = "",
+                cut: int | None = None,
+                modified: str = "",
             ) -> None:
                 upstream.requests.append((self.command, self.path, status))
                 self.send_response(status)

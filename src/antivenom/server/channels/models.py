@@ -19,7 +19,7 @@ class Channel(Base):
     policy_revision_id: Mapped[int | None] = mapped_column(ForeignKey("policy_revision.id"))
     # The one pointer that moves: which publication is served. No foreign key: publication already points here.
     publication_id: Mapped[int | None] = mapped_column(BigInteger)
-    # Where its records come from; "" for a channel that is filled by uploads. `mapping_channel` names the name maps to use.
+    # Where its records come from ("" when filled by uploads), and the channel whose name maps are the nearest.
     upstream: Mapped[str] = mapped_column(server_default="")
     mapping_channel: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[At]

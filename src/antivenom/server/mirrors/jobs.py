@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from antivenom.server.context import Resources
+from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.jobs import job
-from antivenom.server.members.actors import SYSTEM
 from antivenom.server.mirrors import queries, service, syncing
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from antivenom.core.conda import parse_match_spec
+from antivenom.core.conda import parse_record_spec
 from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError
 from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
@@ -99,7 +99,7 @@ def check_subdirs(subdirs: list[str]) -> list[str]:
 def check_specs(specs: list[str]) -> list[str]:
     """Match specs that parse, in order, without repeats."""
     for spec in specs:
-        parse_match_spec(spec)
+        parse_record_spec(spec)
     return list(dict.fromkeys(specs))
 
 

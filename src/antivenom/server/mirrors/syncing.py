@@ -1,10 +1,13 @@
-"""One sync: fetch what changed upstream, ingest it in a child process, publish. Network and CPU outside transactions."""
+"""One sync: fetch what changed upstream, ingest it in a child process, publish. No transaction is open meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
-import tempfile
+import logging
+import shutil
 import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -13,13 +16,14 @@ from typing import Any
 from antivenom.core.errors import AntivenomError, StorageError, UpstreamError
 from antivenom.core.mirroring import Ingested, ShardPlan
 from antivenom.server.channels.queries import find_channel_by_id
-from antivenom.server.context import Resources
+from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.service import record
-from antivenom.server.members.actors import SYSTEM
 from antivenom.server.mirrors import ingesting, queries
 from antivenom.server.mirrors.artifacts import fetch_artifacts
 from antivenom.server.mirrors.upstream import SHARDS_BY_MONOLITH, STANDARD_SUBDIRS, IndexFile, UpstreamChannel
 from antivenom.server.publications.publishing import NewSources, publish_channel
+
+log = logging.getLogger(__name__)
 
 BACKOFF_FIRST_S = 30
 BACKOFF_LONGEST_S = 6 * 3600
@@ -99,8 +103,8 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
 
 
 async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
-    with tempfile.TemporaryDirectory(prefix="antivenom-sync-", dir=resources.settings.scratch) as folder:
-        upstream = UpstreamChannel(resources.outbound, sync.url, sync.auth, Path(folder))
+    with _scratch(resources, sync.mirror_id) as folder:
+        upstream = UpstreamChannel(resources.outbound, sync.url, sync.auth, folder)
         for subdir in sync.subdirs or STANDARD_SUBDIRS:
             await _sync_subdir(resources, sync, upstream, subdir, reporter)
     if set(sync.states) == {"noarch"} and sync.states["noarch"].get("missing") and not sync.subdirs:
@@ -113,6 +117,18 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
     await _succeed(resources, sync)
     if sync.mode == "active":
         await fetch_artifacts(resources, sync.channel_name, on_progress=reporter)
+
+
+@contextmanager
+def _scratch(resources: Resources, mirror_id: int) -> Iterator[Path]:
+    """An empty folder for downloads; what a killed sync of the same mirror left there is thrown away first."""
+    folder = resources.settings.home / "scratch" / f"mirror-{mirror_id}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _sync_subdir(
@@ -261,10 +277,22 @@ class ProgressReporter:
     def __call__(self, phase: str, done: int, total: int) -> None:
         self._latest = (phase, done, total)
 
-    def running(self) -> _Reporting:
-        return _Reporting(self)
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Progress is written while the block runs."""
+        task = asyncio.create_task(self._loop())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
-    async def write(self) -> None:
+    async def _loop(self) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_EVERY_S)
+            await self._write()
+
+    async def _write(self) -> None:
         if self._latest is None:
             return
         phase, done, total = self._latest
@@ -273,24 +301,3 @@ class ProgressReporter:
             mirror = await queries.find_mirror_by_id(ctx.session, self._mirror_id)
             if mirror is not None and mirror.state == "syncing":
                 mirror.progress = {"phase": phase, "done": done, "total": total, "at": time.time()}
-
-
-class _Reporting:
-    """Writes progress while its block runs."""
-
-    def __init__(self, reporter: ProgressReporter) -> None:
-        self._reporter = reporter
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> None:
-        self._task = asyncio.create_task(self._loop())
-
-    async def __aexit__(self, *exc: object) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _loop(self) -> None:
-        while True:
-            await asyncio.sleep(PROGRESS_EVERY_S)
-            await self._reporter.write()

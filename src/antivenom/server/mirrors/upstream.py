@@ -57,7 +57,7 @@ class UpstreamChannel:
 
     async def fetch_index(
         self, subdir: str, state: Mapping[str, Any], progress: Progress
-    ) -> IndexFile | None | Literal["missing"]:
+    ) -> IndexFile | Literal["missing"] | None:
         """The subdir's index: sharded if the upstream has it, else whole; None when it has not changed.
 
         Raises:
@@ -70,7 +70,7 @@ class UpstreamChannel:
 
     async def fetch_monolith(
         self, subdir: str, state: Mapping[str, Any], progress: Progress
-    ) -> IndexFile | None | Literal["missing"]:
+    ) -> IndexFile | Literal["missing"] | None:
         """The subdir's whole index, compressed if the upstream has it so."""
         for name in MONOLITHS:
             kind: Literal["zst", "json"] = "zst" if name.endswith(".zst") else "json"
@@ -86,7 +86,7 @@ class UpstreamChannel:
         kind: Literal["shards", "zst", "json"],
         state: Mapping[str, Any],
         progress: Progress,
-    ) -> IndexFile | None | Literal["missing"]:
+    ) -> IndexFile | Literal["missing"] | None:
         known = state if state.get("file") == name else {}
         to = self._folder / f"{subdir}-{name}"
         response = await self._get(

@@ -65,7 +65,7 @@ async def _open_current(ctx: Context, channel: str) -> OpenPublication:
     return await open_publication(ctx, publication)
 
 
-# -- packages --------------------------------------------------------------------------------------------------------------
+# -- packages ----------------------------------------
 
 
 async def list_packages(
@@ -133,7 +133,7 @@ def _allowed_version(opened: OpenPublication, name: str) -> str | None:
     return versions[0] if versions else None
 
 
-# -- withheld, explain -----------------------------------------------------------------------------------------------------
+# -- withheld, explain ----------------------------------------
 
 
 def withheld_row(subdir: str, decision: Decision) -> Row:
@@ -258,7 +258,7 @@ def _assessment_text(opened: OpenPublication, name: str, found: tuple[Finding, .
     return "no known vulnerability"
 
 
-# -- findings of a channel -------------------------------------------------------------------------------------------------
+# -- findings of a channel ----------------------------------------
 
 
 async def list_channel_findings(
@@ -293,7 +293,7 @@ async def filter_channel_findings(
     status: str = "",
     sort: str = "-risk",
 ) -> list[Row]:
-    """Every row that the filters leave. `q` is found in the name or in an id; `severity` and `epss_min` are the least."""
+    """Every row that the filters leave; `q` is found in the name or in an id, `severity` and `epss_min` are the least."""
     least = _severity(severity)
     key, reverse = _sort(sort, FINDING_SORTS)
     opened = await _open_current(ctx, channel)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from antivenom.server.context import Resources
+from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.jobs import defer, job
-from antivenom.server.members.actors import SYSTEM
 from antivenom.server.publications import publishing, queries, retention
 
 
@@ -17,11 +16,11 @@ async def republish(resources: Resources, *, channel_id: int, cause: str) -> Non
 
 
 @job("publication.republish_all", on=("knowledge.compiled",))
-async def republish_all(resources: Resources, *, event: dict[str, Any] | None = None) -> None:
+async def republish_all(resources: Resources, **_event: Any) -> None:
     """Our knowledge changed: every published channel is judged anew (only what changed is rewritten)."""
     async with resources.context(SYSTEM) as ctx:
         for channel in await queries.published_channels(ctx.session):
-            await defer_republish(ctx, channel.id, cause="advisories")
+            await publishing.defer_republish(ctx, channel.id, cause="advisories")
 
 
 @job("publication.expire_due", every_s=30)
@@ -29,10 +28,25 @@ async def expire_due(resources: Resources) -> None:
     """A cooldown or an exception ran out: the verdicts that held until now are made anew."""
     async with resources.context(SYSTEM) as ctx:
         for channel in await queries.channels_expired(ctx.session, ctx.now):
-            await defer_republish(ctx, channel.id, cause="time")
+            await publishing.defer_republish(ctx, channel.id, cause="time")
 
 
 @job("publication.collect", every_s=3600)
 async def collect(resources: Resources) -> None:
-    """Throw away blobs that only long superseded publications name."""
-    await retention.collect(resources)
+    """Have each channel's long superseded publications thrown away, under the channel's lock."""
+    async with resources.context(SYSTEM) as ctx:
+        for channel in await queries.published_channels(ctx.session):
+            lock = f"channel:{channel.id}"
+            await defer(
+                ctx,
+                "publication.collect_channel",
+                lock=lock,
+                queueing_lock=f"collect:{channel.id}",
+                channel_id=channel.id,
+            )
+
+
+@job("publication.collect_channel")
+async def collect_channel(resources: Resources, *, channel_id: int) -> None:
+    """Throw away blobs that only long superseded publications of one channel name."""
+    await retention.collect_channel(resources, channel_id)

@@ -10,11 +10,10 @@ from typing import Any
 from antivenom.core.records import ChannelFacts
 from antivenom.server.channels.models import Channel
 from antivenom.server.channels.queries import find_channel_by_id
-from antivenom.server.context import Context, Resources
+from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.events.jobs import defer
 from antivenom.server.events.service import record
 from antivenom.server.findings import service as findings
-from antivenom.server.members.actors import SYSTEM
 from antivenom.server.policies.models import PolicyRevision
 from antivenom.server.publications import queries
 from antivenom.server.publications.build import BuildRequest, Built, build_publication

@@ -5,13 +5,13 @@ CEP 16: shards stay for at least a week after they left the index, because clien
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from datetime import datetime, timedelta
 
 from antivenom.core.errors import NotFoundError
 from antivenom.core.publication_index import referenced_keys
 from antivenom.server.channels.models import Channel
-from antivenom.server.context import Resources
-from antivenom.server.members.actors import SYSTEM
+from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.publications import queries
 from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.publications.models import Publication
@@ -20,28 +20,34 @@ KEEP_FOR = timedelta(days=14)
 KEEP_AT_LEAST = 10  # publications of a channel, whatever their age
 
 
-async def collect(resources: Resources) -> int:
-    """Delete blobs that no retained publication names; how many were deleted."""
+async def collect_channel(resources: Resources, channel_id: int) -> int:
+    """Delete blobs that only a channel's dropped publications name; how many were deleted.
+
+    Runs under the channel's lock: no publication of it is being made meanwhile, so no blob that is about to be named
+    again is taken away under its feet.
+    """
     async with resources.context(SYSTEM) as ctx:
         retained, dropped = [], []
         for channel in await queries.published_channels(ctx.session):
             keep, drop = divide(await queries.list_retained(ctx.session, channel.id), channel, ctx.now - KEEP_FOR)
             retained += keep
-            dropped += drop
-        if not dropped:
-            return 0
+            if channel.id == channel_id:
+                dropped = drop
+            else:
+                retained += drop
         for publication in dropped:
             publication.collected_at = ctx.now
-    blobs = StoreBlobs(resources.blobs)
-    needed = {key for publication in retained for key in await resources.cpu.run_in_thread(_keys, blobs, publication)}
-    unneeded = {key for publication in dropped for key in await resources.cpu.run_in_thread(_keys, blobs, publication)}
-    for key in unneeded - needed:
+    if not dropped:
+        return 0
+    needed = await asyncio.to_thread(_keys_of_all, resources, retained)
+    unneeded = await asyncio.to_thread(_keys_of_all, resources, dropped) - needed
+    for key in unneeded:
         await resources.blobs.delete(key)
-    return len(unneeded - needed)
+    return len(unneeded)
 
 
 def divide(
-    publications: list[Publication], channel: Channel, before: object
+    publications: list[Publication], channel: Channel, before: datetime
 ) -> tuple[list[Publication], list[Publication]]:
     """(kept, dropped) of a channel's publications, newest first: the current, the newest ten and the young are kept."""
     keep, drop = [], []
@@ -52,6 +58,11 @@ def divide(
         kept = position < KEEP_AT_LEAST or publication.id == channel.publication_id or not old
         (keep if kept else drop).append(publication)
     return keep, drop
+
+
+def _keys_of_all(resources: Resources, publications: list[Publication]) -> set[str]:
+    blobs = StoreBlobs(resources.blobs)
+    return {key for publication in publications for key in _keys(blobs, publication)}
 
 
 def _keys(blobs: StoreBlobs, publication: Publication) -> set[str]:

@@ -57,7 +57,7 @@ Row = dict[str, Any]
 PLAN_EXAMPLES = 1000
 
 
-# -- channels with what they serve -----------------------------------------------------------------------------------------
+# -- channels with what they serve ----------------------------------------
 
 
 async def list_channel_summaries(
@@ -102,7 +102,7 @@ def _summary(
     )
 
 
-# -- history, rollback -----------------------------------------------------------------------------------------------------
+# -- history, rollback ----------------------------------------
 
 
 async def list_history(
@@ -162,7 +162,7 @@ async def rollback(ctx: Context, channel: str, number: int | None = None) -> Pub
     return target
 
 
-# -- the channel's policy --------------------------------------------------------------------------------------------------
+# -- the channel's policy ----------------------------------------
 
 
 async def set_policy(ctx: Context, channel: str, text: str) -> PolicyRevision:

@@ -1,0 +1,177 @@
+"""The list of channels, the form that makes one, and the mirror tab with its live progress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError
+from antivenom.server.channels import service as channels
+from antivenom.server.context import Context
+from antivenom.server.mirrors import service
+from antivenom.server.mirrors.models import Mirror
+from antivenom.server.publications import service as publications
+from antivenom.server.rendering import ListState, action, page, redirect, render
+
+BLANK = {
+    "name": "",
+    "description": "",
+    "privacy": "public",
+    "upstream": "",
+    "mode": "passive",
+    "every": "3600",
+    "subdirs": "",
+    "specs": "",
+    "policy": "",
+    "closure": "on",
+}
+FIELDS_WITH_THEIR_OWN_PLACE = ("name", "privacy", "upstream", "mode", "every_s", "subdirs", "specs")
+
+
+async def show_channels(request: Request, ctx: Context) -> Response:
+    state = ListState.read(request, sort="name")
+    found = await publications.list_channel_summaries(ctx, q=state.q, page=state.page, page_size=state.page_size)
+    mirrors = dict(await service.list_mirrors(ctx))
+    return render(request, ctx, "mirrors/channels.html", partial="results", state=state, found=found, mirrors=mirrors)
+
+
+async def new_channel(request: Request, ctx: Context) -> Response:
+    return render(request, ctx, "mirrors/channel_new.html", form=BLANK, error=None, errors={})
+
+
+async def show_refused_channel(
+    request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
+) -> Response:
+    form = {key: str(values.get(key, "")) for key in BLANK}
+    field = str(error.data.get("field", "")) if error else ""
+    errors = {field: f"{error.message}. {error.hint}".removesuffix(". ")} if error and field in FIELDS_WITH_THEIR_OWN_PLACE else {}
+    return render(
+        request,
+        ctx,
+        "mirrors/channel_new.html",
+        status=error.status if error else 200,
+        form=form,
+        error=None if errors else error,
+        errors=errors,
+    )
+
+
+async def create_channel(request: Request, ctx: Context, form: FormData) -> Response:
+    text = {key: str(form.get(key, "")).strip() for key in BLANK}
+    name, policy = text["name"], str(form.get("policy", ""))
+    await channels.create_channel(
+        ctx, name, description=text["description"], privacy=text["privacy"], closure=bool(text["closure"])
+    )
+    if text["upstream"]:
+        await service.create_mirror(
+            ctx,
+            name,
+            upstream=text["upstream"],
+            mode=text["mode"],
+            subdirs=text["subdirs"].replace(",", " ").split(),
+            specs=[line.strip() for line in text["specs"].splitlines() if line.strip()],
+            policy_text=policy if policy.strip() else None,
+            every_s=_seconds(text["every"]),
+        )
+        return redirect(f"/channels/{name}/mirror", flash=f"Channel {name} was created; its first sync begins now.")
+    if policy.strip():
+        await publications.set_policy(ctx, name, policy)
+    return redirect(f"/channels/{name}", flash=f"Channel {name} was created.")
+
+
+def _seconds(text: str) -> int | None:
+    if text and not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidInputError(f"{text!r} is not a number of seconds", field="every_s")
+    return int(text) if text else None
+
+
+async def delete_channel(request: Request, ctx: Context, form: FormData) -> Response:
+    name = request.path_params["channel"]
+    if form.get("confirmation") != name:
+        raise InvalidInputError(f"the name typed is not {name!r}: nothing was deleted", field="confirmation")
+    await channels.delete_channel(ctx, name)
+    return redirect("/channels", flash=f"Channel {name} and its publications were deleted.")
+
+
+# -- the mirror tab ---------------------------------------------------------------------------------------------------------
+
+
+async def show_mirror(request: Request, ctx: Context) -> Response:
+    return await _render_mirror(request, ctx, upstream="", error=None)
+
+
+async def show_refused_mirror(
+    request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
+) -> Response:
+    return await _render_mirror(request, ctx, upstream=str(values.get("upstream", "")), error=error)
+
+
+async def _render_mirror(request: Request, ctx: Context, *, upstream: str, error: AntivenomError | None) -> Response:
+    head = await publications.get_channel_summary(ctx, request.path_params["channel"])
+    return render(
+        request,
+        ctx,
+        "mirrors/mirror.html",
+        status=error.status if error else 200,
+        tab="mirror",
+        head=head,
+        channel_name=head.name,
+        mirror=await _find_mirror(ctx, head.name),
+        finished=False,
+        upstream=upstream,
+        error=error,
+    )
+
+
+async def _find_mirror(ctx: Context, channel: str) -> Mirror | None:
+    try:
+        return await service.get_mirror(ctx, channel)
+    except NotFoundError:
+        return None
+
+
+async def create_mirror(request: Request, ctx: Context, form: FormData) -> Response:
+    name = request.path_params["channel"]
+    await channels.get_channel(ctx, name)
+    await service.create_mirror(ctx, name, upstream=str(form.get("upstream", "")).strip(), every_s=3600)
+    return redirect(f"/channels/{name}/mirror", flash=f"{name} is a mirror now; its first sync begins.")
+
+
+async def request_sync(request: Request, ctx: Context, form: FormData) -> Response:
+    name = request.path_params["channel"]
+    await service.request_sync(ctx, name)
+    return redirect(f"/channels/{name}/mirror")
+
+
+async def show_progress(request: Request, ctx: Context) -> Response:
+    """The progress region alone; htmx asks for it each second while a sync runs."""
+    name = request.path_params["channel"]
+    mirror = await service.get_mirror(ctx, name)
+    return render(request, ctx, "mirrors/_progress.html", mirror=mirror, channel_name=name, finished=True)
+
+
+async def show_state(request: Request, ctx: Context) -> Response:
+    """The badge in a channel's head; empty for a channel that is no mirror."""
+    name = request.path_params["channel"]
+    mirror = await _find_mirror(ctx, name)
+    if mirror is None:
+        return HTMLResponse("", headers={"cache-control": "no-store"})
+    return render(request, ctx, "mirrors/_state.html", mirror=mirror, channel_name=name)
+
+
+routes: list[Route] = [
+    page("/channels", show_channels),
+    page("/new-channel", new_channel),
+    action("/new-channel", create_channel, form=show_refused_channel),
+    page("/channels/{channel}/mirror", show_mirror),
+    action("/channels/{channel}/mirror", create_mirror, form=show_refused_mirror),
+    page("/channels/{channel}/mirror/progress", show_progress),
+    page("/channels/{channel}/mirror/state", show_state),
+    action("/channels/{channel}/sync", request_sync),
+    action("/channels/{channel}/delete", delete_channel),
+]

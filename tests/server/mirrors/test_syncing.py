@@ -1,0 +1,278 @@
+"""A mirror and its upstream: what is taken in, what stays when the upstream fails."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError, OutboundRefusedError
+from antivenom.server.mirrors.syncing import retry_after_s
+from antivenom.server.publications import service as publications
+from tests.server.mirrors.conftest import Person
+from tests.upstreams import UpstreamServer, make_record, write_channel
+
+BAN_XZ = """
+name: ban
+rules:
+  - {id: banned, gate: packages, trigger: match_spec, action: stop, params: {deny: ["xz 5.6.*"]}}
+"""
+
+
+def small_channel(*extra: tuple[str, dict[str, Any]]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    return {
+        "linux-64": [
+            make_record("xz", "5.4.6"),
+            make_record("xz", "5.6.0"),
+            make_record("needs-old-xz", "1.0", depends=["xz >=5.2"]),
+            make_record("needs-new-xz", "1.0", depends=["xz >=5.6,<5.7"]),
+            *extra,
+        ],
+        "noarch": [make_record("pure", "1.0", "py_0", subdir="noarch", noarch="python")],
+    }
+
+
+@pytest.mark.parametrize("shards", [False, True], ids=["whole", "sharded"])
+async def test_a_first_sync_publishes_everything_that_the_policy_admits(
+    person: Person, upstream: UpstreamServer, shards: bool
+) -> None:
+    write_channel(upstream.folder, small_channel(), shards=shards)
+    mirror = await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=BAN_XZ)
+    assert (mirror.state, mirror.last_error) == ("ok", "")
+    assert await person.kept("main") == {"xz-5.4.6-h0_0.conda", "needs-old-xz-1.0-h0_0.conda", "pure-1.0-py_0.conda"}
+
+
+async def test_what_needs_something_withheld_is_withheld_with_the_chain_as_reason(
+    person: Person, upstream: UpstreamServer
+) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=BAN_XZ)
+    withheld = await person.withheld("main")
+    assert set(withheld) == {"xz-5.6.0-h0_0.conda", "needs-new-xz-1.0-h0_0.conda"}
+    (reason,) = withheld["needs-new-xz-1.0-h0_0.conda"]
+    assert reason["gate"] == "closure"
+    assert "xz-5.6.0-h0_0.conda" in reason["message"]
+
+
+async def test_closure_off_keeps_what_needs_something_withheld(person: Person, upstream: UpstreamServer) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=BAN_XZ, closure=False)
+    assert set(await person.withheld("main")) == {"xz-5.6.0-h0_0.conda"}
+
+
+@pytest.mark.parametrize("shards", [False, True], ids=["whole", "sharded"])
+async def test_a_sync_without_change_makes_no_publication(
+    person: Person, upstream: UpstreamServer, shards: bool
+) -> None:
+    write_channel(upstream.folder, small_channel(), shards=shards)
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    mirror = await person.sync("main")
+    history = await person.ask(publications.list_history, "main")
+    assert mirror.state == "ok"
+    assert [view.number for view in history.items] == [1]
+
+
+@pytest.mark.parametrize("shards", [False, True], ids=["whole", "sharded"])
+async def test_a_later_sync_takes_what_is_new_and_drops_what_is_gone(
+    person: Person, upstream: UpstreamServer, shards: bool
+) -> None:
+    write_channel(upstream.folder, small_channel(), shards=shards)
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    changed = small_channel(make_record("new", "2.0"))
+    changed["noarch"] = []
+    write_channel(upstream.folder, changed, shards=shards)
+    await person.sync("main")
+    kept = await person.kept("main")
+    assert "new-2.0-h0_0.conda" in kept
+    assert "pure-1.0-py_0.conda" not in kept
+
+
+async def test_a_record_that_appears_later_is_stamped_with_the_servers_clock(
+    person: Person, upstream: UpstreamServer
+) -> None:
+    cooldown = (
+        "name: cool\nrules:\n"
+        "  - {id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}\n"
+    )
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=cooldown)
+    assert await person.withheld("main") == {}
+    write_channel(upstream.folder, small_channel(make_record("backdated", "1.0", timestamp=1_500_000_000_000)))
+    await person.sync("main")
+    assert set(await person.withheld("main")) == {"backdated-1.0-h0_0.conda"}
+
+
+async def test_a_cooldown_that_ran_out_releases_by_itself(person: Person, upstream: UpstreamServer) -> None:
+    cooldown = (
+        "name: cool\nrules:\n"
+        "  - {id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}\n"
+    )
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=cooldown)
+    write_channel(upstream.folder, small_channel(make_record("young", "1.0")))
+    await person.sync("main")
+    assert set(await person.withheld("main")) == {"young-1.0-h0_0.conda"}
+    now = person.resources.clock()
+    person.resources.clock = lambda: now + timedelta(days=8)
+    from antivenom.server.publications.jobs import expire_due
+
+    await expire_due(person.resources)
+    await person.run_jobs(person.resources)
+    assert await person.withheld("main") == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        ("linux-64/repodata.json.zst", 500),
+        ("linux-64/repodata.json.zst", "truncate"),
+        ("linux-64/repodata.json.zst", "garbage"),
+    ],
+)
+async def test_when_the_upstream_fails_the_last_publication_keeps_serving(
+    person: Person, upstream: UpstreamServer, path: str, fault: int | str
+) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    before = await person.kept("main")
+    write_channel(upstream.folder, small_channel(make_record("new", "2.0")))
+    upstream.faults[path] = fault
+    mirror = await person.sync("main")
+    assert mirror.state == "failed"
+    assert mirror.last_error
+    assert mirror.next_sync_at is not None
+    assert await person.kept("main") == before
+    upstream.faults.clear()
+    mirror = await person.sync("main")
+    assert (mirror.state, mirror.failures) == ("ok", 0)
+    assert "new-2.0-h0_0.conda" in await person.kept("main")
+
+
+async def test_a_subdir_that_vanishes_upstream_keeps_being_served(person: Person, upstream: UpstreamServer) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    before = await person.kept("main")
+    upstream.faults |= {f"linux-64/repodata.json{suffix}": 404 for suffix in ("", ".zst")}
+    mirror = await person.sync("main")
+    assert mirror.state == "failed"
+    assert "linux-64" in mirror.last_error
+    assert await person.kept("main") == before
+
+
+async def test_a_shard_that_is_not_what_its_index_promised_is_refused(person: Person, upstream: UpstreamServer) -> None:
+    write_channel(upstream.folder, small_channel(), shards=True)
+    for shard in (upstream.folder / "linux-64" / "shards").iterdir():
+        shard.write_bytes(b"something else")
+    mirror = await person.mirror("main", upstream, subdirs=["linux-64"])
+    assert mirror.state == "failed"
+    assert "sha256" in mirror.last_error
+    with pytest.raises(NotFoundError):
+        await person.kept("main")
+
+
+async def test_a_record_that_cannot_be_is_set_aside_and_counted(person: Person, upstream: UpstreamServer) -> None:
+    bad = ("../../etc/passwd-1-0.conda", make_record("passwd", "1", "0")[1])
+    write_channel(upstream.folder, small_channel(bad))
+    mirror = await person.mirror("main", upstream, subdirs=["linux-64"])
+    assert mirror.state == "ok"
+    assert mirror.upstream_state["linux-64"]["set_aside"] == 1
+    assert not any("passwd" in fn for fn in await person.kept("main"))
+
+
+async def test_only_what_the_specs_name_is_mirrored(person: Person, upstream: UpstreamServer) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"], specs=["xz 5.4.*"])
+    assert await person.kept("main") == {"xz-5.4.6-h0_0.conda"}
+
+
+async def test_a_policy_edit_republishes_and_a_rollback_serves_the_earlier_one_again(
+    person: Person, upstream: UpstreamServer
+) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    everything = await person.kept("main")
+    await person.set_policy("main", BAN_XZ)
+    assert len(await person.kept("main")) == len(everything) - 2
+    await person.ask(publications.rollback, "main")
+    assert await person.kept("main") == everything
+    history = await person.ask(publications.list_history, "main")
+    assert [(view.number, view.current) for view in history.items] == [(2, False), (1, True)]
+
+
+async def test_a_plan_says_what_would_change_and_changes_nothing(person: Person, upstream: UpstreamServer) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    planned = await person.ask(publications.plan_policy, "main", BAN_XZ)
+    assert {row["fn"] for row in planned["withheld"]} == {"xz-5.6.0-h0_0.conda", "needs-new-xz-1.0-h0_0.conda"}
+    assert planned["by_rule"]["banned"]["withheld"] == 1
+    assert await person.withheld("main") == {}
+
+
+async def test_every_record_can_be_explained_by_file_and_by_spec(person: Person, upstream: UpstreamServer) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=BAN_XZ)
+    (row,) = await person.ask(publications.explain, "main", "xz-5.6.0-h0_0.conda")
+    assert row["decision"] == "withheld"
+    assert row["reasons"][0]["rule_id"] == "banned"
+    rows = await person.ask(publications.explain, "main", "xz")
+    assert {(r["version"], r["decision"]) for r in rows} == {("5.4.6", "admitted"), ("5.6.0", "withheld")}
+    with pytest.raises(NotFoundError):
+        await person.ask(publications.explain, "main", "nothing-like-it")
+
+
+async def test_a_mirror_with_a_wrong_argument_changes_nothing(person: Person, upstream: UpstreamServer) -> None:
+    for options in (
+        {"mode": "eager"},
+        {"subdirs": ["../linux"]},
+        {"specs": ["[[["]},
+        {"every_s": 1},
+        {"policy_text": "name: x\nrules: 3\n"},
+    ):
+        with pytest.raises(InvalidInputError):
+            await person.mirror("main", upstream, **options)
+    with pytest.raises(NotFoundError):
+        await person.look("main")
+
+
+async def test_a_channel_is_the_mirror_of_one_upstream_only(person: Person, upstream: UpstreamServer) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    with pytest.raises(ConflictError):
+        await person.mirror("main", upstream)
+
+
+@pytest.mark.parametrize("url", ["http://169.254.169.254/latest", "http://10.0.0.1/main", "http://[::ffff:10.0.0.1]/x"])
+async def test_an_upstream_in_a_private_network_is_refused_unless_allowed(
+    person: Person, upstream: UpstreamServer, url: str
+) -> None:
+    upstream_like = type("U", (), {"url": url})()
+    with pytest.raises(OutboundRefusedError) as caught:
+        await person.mirror("main", upstream_like)
+    assert "ANTIVENOM_OUTBOUND_ALLOW" in caught.value.hint
+
+
+async def test_an_upstream_that_is_no_channel_is_told_so(person: Person, upstream: UpstreamServer) -> None:
+    mirror = await person.mirror("main", upstream)
+    assert mirror.state == "failed"
+    assert "not a conda channel" in mirror.last_error
+
+
+async def test_the_standard_subdirs_are_probed_when_none_is_named(person: Person, upstream: UpstreamServer) -> None:
+    write_channel(upstream.folder, small_channel())
+    mirror = await person.mirror("main", upstream)
+    assert set(mirror.upstream_state) == {"linux-64", "noarch"}
+
+
+def test_retries_come_later_and_later_up_to_six_hours() -> None:
+    waits = [retry_after_s(n) for n in range(1, 40)]
+    assert waits[:3] == [30, 60, 120]
+    assert waits == sorted(waits)
+    assert waits[-1] == 6 * 3600
+
+
+def test_test_channels_are_what_clients_read(upstream: UpstreamServer) -> None:
+    write_channel(upstream.folder, small_channel())
+    document = json.loads((upstream.folder / "linux-64" / "repodata.json").read_bytes())
+    assert len(document["packages.conda"]) == 4

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from antivenom.core.errors import InvalidInputError
+from antivenom.server.mirrors.upstream_url import address_for_request, parse_upstream, redact
+
+
+def test_a_well_known_name_stands_for_its_url() -> None:
+    assert parse_upstream("conda-forge").url == "https://conda.anaconda.org/conda-forge"
+
+
+def test_credentials_are_taken_out_of_the_url() -> None:
+    address = parse_upstream("https://ana:s%40crit@repo.example/channels/main/")
+    assert address.url == "https://repo.example/channels/main"
+    assert address.auth == "basic:ana:s@crit"
+
+
+def test_a_token_in_the_path_is_taken_out_and_put_back_only_for_the_request() -> None:
+    address = parse_upstream("https://repo.example/t/ab-123/conda/main")
+    assert address.url == "https://repo.example/conda/main"
+    assert address_for_request(address.url, address.auth) == "https://repo.example/t/ab-123/conda/main"
+    assert "ab-123" not in redact("https://repo.example/t/ab-123/conda/main")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file:///etc",
+        "ftp://repo.example/main",
+        "repo.example/main",
+        "https://",
+        "https://repo.example/main?x=1",
+        "https://repo.example/main#x",
+        "https://repo.example:99999/main",
+        "http://[::1/main",
+        "javascript:alert(1)",
+        "https://repo.example/\x00main",
+        "",
+        "https://" + "a" * 3000,
+    ],
+)
+def test_what_is_no_channel_url_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_upstream(text)
+    assert caught.value.data["field"] == "upstream"
+
+
+def test_an_ipv6_host_keeps_its_brackets() -> None:
+    assert parse_upstream("http://[2001:db8::1]:8000/main").url == "http://[2001:db8::1]:8000/main"
