@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, Text
+from sqlalchemy import Float, ForeignKey, Index, LargeBinary, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -14,17 +14,20 @@ class Feed(Base):
 
     id: Mapped[BigId]
     kind: Mapped[str]
-    location: Mapped[str]
+    location: Mapped[str]  # no credentials: they are in `location_auth`
+    location_auth: Mapped[str] = mapped_column(server_default="")  # "basic:USER:PASSWORD"
     every_s: Mapped[int | None]
     created_at: Mapped[At]
+    created_by: Mapped[str] = mapped_column(server_default="")
     is_demo: Mapped[bool] = mapped_column(server_default="false")
-    state: Mapped[str] = mapped_column(server_default="new")  # new | syncing | ok | failed
-    cursor: Mapped[Document]  # etag, last modified, digest of the last file, resume position
+    state: Mapped[str] = mapped_column(server_default="new")  # new | queued | syncing | ok | failed
+    cursor: Mapped[Document]  # etag, last modified, digest of the last file, position of increments, pending changes
     progress: Mapped[Document]  # {"phase", "done", "total"} while syncing
-    counts: Mapped[Document]  # {"entries", "added", "changed", "withdrawn", "set_aside"} of the last sync
+    counts: Mapped[Document]  # {"entries", "added", "changed", "removed", "withdrawn", "set_aside", "flagged"}, last sync
     last_error: Mapped[str] = mapped_column(server_default="")
     failures: Mapped[int] = mapped_column(server_default="0")
     last_sync_at: Mapped[OptionalAt]
+    last_success_at: Mapped[OptionalAt]
     next_sync_at: Mapped[OptionalAt]
 
 
@@ -34,7 +37,7 @@ class SetAsideEntry(Base):
     __tablename__ = "set_aside_entry"
 
     feed_id: Mapped[int] = mapped_column(ForeignKey("feed.id", ondelete="CASCADE"), primary_key=True)
-    entry: Mapped[str] = mapped_column(primary_key=True)  # id, or "line 12"
+    entry: Mapped[str] = mapped_column(primary_key=True)  # id and place, or "line 12"
     reason: Mapped[str]
     at: Mapped[At]
 
@@ -44,8 +47,7 @@ class AdvisoryRow(Base):
 
     __tablename__ = "advisory"
     __table_args__ = (
-        Index("ix_advisory_aliases", "aliases", postgresql_using="gin"),
-        Index("ix_advisory_package_keys", "package_keys", postgresql_using="gin"),
+        Index("ix_advisory_package_keys", "package_keys", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
         Index("ix_advisory_id", "id"),
     )
 
@@ -59,14 +61,53 @@ class AdvisoryRow(Base):
     published_at: Mapped[OptionalAt]
     modified_at: Mapped[OptionalAt]
     withdrawn_at: Mapped[OptionalAt]
+    disputed: Mapped[bool]
     flags: Mapped[Texts]
     digest: Mapped[bytes] = mapped_column(LargeBinary)
     body: Mapped[bytes] = mapped_column(LargeBinary)
-    changed_revision: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class Vulnerability(Base):
+    """One vulnerability under all its ids, merged from every feed; derived from `advisory` and `exploitation`, for search."""
+
+    __tablename__ = "vulnerability"
+    __table_args__ = (
+        Index("ix_vulnerability_risk", "risk", "id"),
+        Index("ix_vulnerability_modified", "modified_at", "id"),
+        Index("ix_vulnerability_published", "published_at", "id"),
+        Index("ix_vulnerability_severity", "severity", "id"),
+        Index("ix_vulnerability_kev", "id", postgresql_where="kev"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)  # the smallest CVE id, else the smallest id
+    ids: Mapped[Texts]
+    sources: Mapped[Texts]  # feed kinds
+    packages: Mapped[Texts]  # package keys, at most PACKAGES_SHOWN
+    summary: Mapped[str]
+    severity: Mapped[int]
+    cvss: Mapped[float | None]
+    epss: Mapped[float | None] = mapped_column(Float, index=True)
+    kev: Mapped[bool]
+    kev_ransomware: Mapped[bool]
+    risk: Mapped[float]
+    published_at: Mapped[OptionalAt]
+    modified_at: Mapped[OptionalAt]
+    is_withdrawn: Mapped[bool]
+    is_disputed: Mapped[bool]
+    search: Mapped[str]  # lower case: ids, packages, summary
+
+
+class VulnerabilityId(Base):
+    """Every id under which a vulnerability is known."""
+
+    __tablename__ = "vulnerability_id"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    vulnerability: Mapped[str] = mapped_column(index=True)
 
 
 class Exploitation(Base):
-    """KEV and EPSS by CVE id."""
+    """KEV and EPSS by CVE id. `*_feed_id` says which feed last said so: what it drops is dropped here."""
 
     __tablename__ = "exploitation"
 
@@ -74,14 +115,16 @@ class Exploitation(Base):
     epss: Mapped[float | None]
     epss_percentile: Mapped[float | None]
     epss_date: Mapped[str | None]
+    epss_feed_id: Mapped[int | None] = mapped_column(ForeignKey("feed.id", ondelete="SET NULL"))
     kev_added: Mapped[str | None]
     kev_due: Mapped[str | None]
     kev_ransomware: Mapped[bool] = mapped_column(server_default="false")
     kev_name: Mapped[str | None]
+    kev_feed_id: Mapped[int | None] = mapped_column(ForeignKey("feed.id", ondelete="SET NULL"))
 
 
 class NameMapping(Base):
-    """conda name to package in another ecosystem, or to CPE products."""
+    """A conda name's names in another ecosystem."""
 
     __tablename__ = "name_mapping"
     __table_args__ = (Index("ix_name_mapping_conda_name", "conda_name"),)
@@ -89,8 +132,19 @@ class NameMapping(Base):
     feed_id: Mapped[int] = mapped_column(ForeignKey("feed.id", ondelete="CASCADE"), primary_key=True)
     channel: Mapped[str] = mapped_column(primary_key=True)  # "conda-forge", or "" for any
     conda_name: Mapped[str] = mapped_column(primary_key=True)
-    ecosystem: Mapped[str] = mapped_column(primary_key=True)  # "pypi", "cpe", or for purl-cpe rows the purl's type
+    ecosystem: Mapped[str] = mapped_column(primary_key=True)  # "pypi"
     names: Mapped[list[str]] = mapped_column(ARRAY(Text))  # empty: known to be none
+
+
+class ProductMapping(Base):
+    """A package URL's CPE products ("vendor:product")."""
+
+    __tablename__ = "product_mapping"
+
+    feed_id: Mapped[int] = mapped_column(ForeignKey("feed.id", ondelete="CASCADE"), primary_key=True)
+    ecosystem: Mapped[str] = mapped_column(primary_key=True)  # the purl's type, lower case
+    name: Mapped[str] = mapped_column(primary_key=True)  # the purl's namespace and name
+    products: Mapped[list[str]] = mapped_column(ARRAY(Text))
 
 
 class KnowledgeRevision(Base):

@@ -26,6 +26,8 @@ FUTURE_TOLERANCE = timedelta(days=1)  # clocks and time zones; beyond it a date 
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+~-]*")
 CVE = re.compile(r"CVE-\d{4}-\d{4,19}")
+ID_IN_WRECK = re.compile(rb'"(?:id|cveId|cveID|cve)"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:@/+~-]{0,199})"')
+WRECK_BYTES = 64 * 1024
 FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
@@ -79,10 +81,11 @@ class ProductEntry:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """An entry that was refused: what it was called (an id, or a line) and why."""
+    """An entry that was refused: where it stands, why, and its id when one can be told from its wreck."""
 
     entry: str
     reason: str
+    id: str = ""
 
 
 Row = Advisory | ExploitedEntry | ExploitScore | NameEntry | ProductEntry
@@ -207,6 +210,16 @@ def date_flags(now: datetime, *dates: str) -> tuple[str, ...]:
         elif at > now + FUTURE_TOLERANCE:
             flags["date-in-future"] = None
     return tuple(flags)
+
+
+def set_aside(label: str, raw: bytes | msgspec.Raw | EntryError, error: EntryError) -> SetAside:
+    """An entry with the reason why it was refused.
+
+    An id found in it protects what was stored under that id before: it did not disappear from the feed.
+    """
+    found = None if isinstance(raw, EntryError) else ID_IN_WRECK.search(bytes(raw)[:WRECK_BYTES])
+    entry_id = found[1].decode() if found else ""
+    return SetAside(f"{entry_id} ({label})" if entry_id else label, str(error), entry_id)
 
 
 def decode_object(raw: bytes | memoryview | msgspec.Raw) -> dict[str, Any]:

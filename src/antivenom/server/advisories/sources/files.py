@@ -22,7 +22,7 @@ import msgspec
 import zstandard
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.server.advisories.sources.entry import EntryError, SetAside
+from antivenom.server.advisories.sources.entry import EntryError
 
 UNPACKED_MAX_BYTES = 16 * 2**30  # of one feed, all members together
 RATIO_FREE_BYTES = 64 * 2**20  # below this much unpacked data no ratio is looked at
@@ -47,6 +47,10 @@ UNPACK_ERRORS = (
 )
 
 
+class UnreadableFileError(InvalidInputError):
+    """The file as a whole cannot be trusted: damaged, truncated, a bomb. Nothing of it is used."""
+
+
 @dataclass(slots=True)
 class Budget:
     """How much may still be unpacked, over all members of one feed."""
@@ -65,7 +69,7 @@ class Budget:
             self.unpacked_bytes > RATIO_FREE_BYTES and self.unpacked_bytes > RATIO_MAX * max(1, self.packed_bytes)
         )
         if too_dense or self.unpacked_bytes > UNPACKED_MAX_BYTES:
-            raise InvalidInputError(
+            raise UnreadableFileError(
                 f"refused: {self.packed_bytes:,} packed bytes unpack to more than {self.unpacked_bytes:,} bytes",
                 hint="this is how a decompression bomb looks; check where the file comes from",
             )
@@ -108,18 +112,18 @@ class Member:
         return self.stream.peek(CHUNK_BYTES)[:CHUNK_BYTES]
 
 
-def damaged(name: str, error: BaseException) -> InvalidInputError:
-    return InvalidInputError(
+def damaged(name: str, error: BaseException) -> UnreadableFileError:
+    return UnreadableFileError(
         f"{name} is damaged or truncated: {str(error) or type(error).__name__}",
         hint="fetch it again; nothing was changed",
     )
 
 
-def members(path: Path, name: str = "") -> Iterator[Member | SetAside]:
+def members(path: Path, name: str = "") -> Iterator[Member]:
     """The unpacked files of a feed: the file itself, a zip's members, a directory's data files; sorted by name.
 
     Raises:
-        InvalidInputError: Unreadable, damaged, truncated, encrypted or a decompression bomb.
+        UnreadableFileError: Damaged, truncated, encrypted, unreadable or a decompression bomb.
     """
     if path.is_dir():
         yield from _directory_members(path)
@@ -129,28 +133,25 @@ def members(path: Path, name: str = "") -> Iterator[Member | SetAside]:
         with path.open("rb") as file:
             yield from _unpack(file, name or path.name, Budget(packed_bytes), 0)
     except OSError as error:
-        raise InvalidInputError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from None
+        raise UnreadableFileError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from None
 
 
-def _directory_members(folder: Path) -> Iterator[Member | SetAside]:
+def _directory_members(folder: Path) -> Iterator[Member]:
     for path in sorted(folder.rglob("*")):
         if not path.name.lower().endswith(DATA_SUFFIXES) or path.is_symlink() or not path.is_file():
             continue
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         name = str(path.relative_to(folder))
-        try:
-            yield from members(path, name)
-        except InvalidInputError as error:
-            yield SetAside(name, error.message)
+        yield from members(path, name)
 
 
-def _unpack(file: BinaryIO, name: str, budget: Budget, depth: int) -> Iterator[Member | SetAside]:
+def _unpack(file: BinaryIO, name: str, budget: Budget, depth: int) -> Iterator[Member]:
     buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file, CHUNK_BYTES)  # type: ignore[arg-type]
     magic = buffered.peek(8)[:8]
     if magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         if depth >= NESTING_MAX:
-            raise InvalidInputError(f"{name} is packed more than {NESTING_MAX} times", hint="unpack it first")
+            raise UnreadableFileError(f"{name} is packed more than {NESTING_MAX} times", hint="unpack it first")
         yield from _zip_members(buffered, name, budget, depth)
     elif unpacker := _unpacker(magic):
         with unpacker(buffered) as source:
@@ -212,14 +213,14 @@ def _unpacker(magic: bytes):  # type: ignore[no-untyped-def]
     return None
 
 
-def _zip_members(file: BinaryIO, name: str, budget: Budget, depth: int) -> Iterator[Member | SetAside]:
+def _zip_members(file: BinaryIO, name: str, budget: Budget, depth: int) -> Iterator[Member]:
     try:
         archive = zipfile.ZipFile(file)
         infos = sorted((i for i in archive.infolist() if not i.is_dir()), key=lambda i: i.filename)
     except UNPACK_ERRORS as error:
         raise damaged(name, error) from None
     if len(infos) > ZIP_MEMBERS_MAX:
-        raise InvalidInputError(f"{name} has more than {ZIP_MEMBERS_MAX:,} members", hint="split it")
+        raise UnreadableFileError(f"{name} has more than {ZIP_MEMBERS_MAX:,} members", hint="split it")
     for info in infos:
         if not info.filename.lower().endswith(DATA_SUFFIXES):
             continue

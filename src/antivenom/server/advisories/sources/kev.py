@@ -18,6 +18,7 @@ from antivenom.server.advisories.sources.entry import (
     cve_id,
     decode_object,
     instant,
+    set_aside,
     text,
 )
 
@@ -41,7 +42,7 @@ def read(member: files.Member, reading: Reading) -> Iterator[ExploitedEntry | Se
                 raise raw
             yield parse_entry(decode_object(raw))
         except EntryError as error:
-            yield SetAside(label, str(error))
+            yield set_aside(label, raw, error)
 
 
 def parse_entry(entry: dict[str, Any]) -> ExploitedEntry:

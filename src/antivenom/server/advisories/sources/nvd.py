@@ -24,6 +24,7 @@ from antivenom.server.advisories.sources.entry import (
     mappings,
     references,
     rfc3339,
+    set_aside,
     summarize,
     text,
     texts,
@@ -56,7 +57,7 @@ def read(member: files.Member, reading: Reading) -> Iterator[Advisory | SetAside
                 raise raw
             yield parse_entry(decode_object(raw), reading)
         except EntryError as error:
-            yield SetAside(label, str(error))
+            yield set_aside(label, raw, error)
 
 
 def parse_entry(entry: dict[str, Any], reading: Reading) -> Advisory:

@@ -28,6 +28,7 @@ from antivenom.server.advisories.sources.entry import (
     mappings,
     references,
     rfc3339,
+    set_aside,
     summarize,
     text,
     texts,
@@ -58,7 +59,7 @@ def read(member: files.Member, reading: Reading) -> Iterator[Advisory | SetAside
         try:
             yield parse_entry(_open(raw), reading)
         except EntryError as error:
-            yield SetAside(label, str(error))
+            yield set_aside(label, raw, error)
 
 
 def _open(raw: Raw | bytes | EntryError) -> dict[str, Any]:

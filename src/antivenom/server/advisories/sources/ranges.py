@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-from packaging.version import InvalidVersion, Version
 
 from antivenom.core.advisories import AffectedRange
+from antivenom.core.versions import version_key
 
 Event = tuple[str, str]  # ("introduced" | "fixed" | "last_affected" | "limit", version)
 EVENT_WORDS = ("introduced", "fixed", "last_affected", "limit")
 OPEN = {"", "0", "*", "-", "n/a", "na", "unspecified", "none", "unknown", "all", "any"}
-PART = re.compile(r"\d+|[A-Za-z]+")
 
 
-def natural_key(version: str) -> tuple[tuple[int, int, str], ...]:
-    """A forgiving order: numbers by value, letters before numbers and before the end (1.0-rc1 < 1.0 < 1.0.1)."""
-    parts = PART.findall(version.lower().split("+", 1)[0])
-    return (*((1, int(p), "") if p.isdigit() else (-1, 0, p) for p in parts), (0, 0, ""))
-
-
-def order_keys(scheme: str, versions: Sequence[str]) -> list[Any]:
-    """Sort keys of versions; one bound that is not PEP 440 puts the whole list in the forgiving order."""
-    if scheme == "pep440":
-        try:
-            return [Version(v) for v in versions]
-        except InvalidVersion:
-            pass
-    return [natural_key(v) for v in versions]
+def order_keys(scheme: str, versions: Sequence[str]) -> list[bytes]:
+    """Sort keys of versions; a text that no order knows stands first."""
+    return [version_key(scheme, v) or b"" for v in versions]
 
 
 def intervals(scheme: str, events: Iterable[Event]) -> tuple[AffectedRange, ...]:
@@ -48,17 +33,12 @@ def intervals(scheme: str, events: Iterable[Event]) -> tuple[AffectedRange, ...]
     if not listed:
         return ()
     keys = order_keys(scheme, [v for _, v in listed] + limits)
-    zero = order_keys(scheme, ["0"])[0] if _same_order(keys[0], scheme) else natural_key("0")
-    ordered = sorted(range(len(listed)), key=lambda i: zero if listed[i] == ("introduced", "0") else keys[i])
+    ordered = sorted(range(len(listed)), key=lambda i: b"" if listed[i] == ("introduced", "0") else keys[i])
     found = _pair([listed[i] for i in ordered], scheme)
     if limits:
         highest = max(range(len(limits)), key=lambda i: keys[len(listed) + i])
         found = [_cap(r, limits[highest], scheme) for r in found]
     return tuple(dict.fromkeys(r for r in found if r is not None))
-
-
-def _same_order(key: Any, scheme: str) -> bool:
-    return scheme == "pep440" and isinstance(key, Version)
 
 
 def _pair(events: list[Event], scheme: str) -> list[AffectedRange | None]:

@@ -1,21 +1,13 @@
-"""CVSS vectors to scores and severities.
-
-Source: CVSS 2.0 §3.2.1, 3.1 §7.1, 4.0 §8 (scores, by the `cvss` library); 3.1 §5 and 4.0 §6 (rating scale).
-"""
+"""What a feed says of an advisory's severity: in CVSS vectors, or in a word."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
-
-from cvss import CVSS2, CVSS3, CVSS4
-from cvss.exceptions import CVSSError
 
 from antivenom.core.advisories import Severity
+from antivenom.core.risk import best_score, rate, score_vector
 
-VECTOR_MAX_CHARACTERS = 400
 WORDS = {
-    "none": Severity.unknown,
     "negligible": Severity.low,
     "low": Severity.low,
     "minor": Severity.low,
@@ -26,35 +18,6 @@ WORDS = {
     "major": Severity.high,
     "critical": Severity.critical,
 }
-
-
-@lru_cache(maxsize=50_000)
-def score_vector(vector: str) -> tuple[int, float] | None:
-    """(CVSS major version, base score 0-10) of a vector; None when it is not one."""
-    if len(vector) > VECTOR_MAX_CHARACTERS:
-        return None
-    try:
-        if vector.startswith("CVSS:4"):
-            return 4, float(CVSS4(vector).base_score)
-        if vector.startswith("CVSS:3"):
-            return 3, float(CVSS3(vector).base_score)
-        return 2, float(CVSS2(vector.strip("()")).base_score)
-    except (CVSSError, ValueError, ArithmeticError, KeyError, IndexError, AttributeError):
-        return None
-
-
-def best_score(vectors: Iterable[str]) -> tuple[int, float] | None:
-    """The newest CVSS version's (version, score); the higher score when it occurs twice."""
-    return max((scored for vector in vectors if (scored := score_vector(vector))), default=None)
-
-
-def rate(version: int, score: float) -> Severity:
-    """The severity of a base score. CVSS 2 has no critical; 0.0 counts as low: someone did publish it."""
-    if score >= 9.0 and version > 2:
-        return Severity.critical
-    if score >= 7.0:
-        return Severity.high
-    return Severity.medium if score >= 4.0 else Severity.low
 
 
 def severity_word(word: object) -> Severity:
