@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import jinja2
 from starlette.datastructures import FormData
@@ -24,7 +25,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError, ForbiddenError, InvalidInputError, UnauthenticatedError
-from antivenom.server.context import Actor, Context, Resources
+from antivenom.server.context import ANONYMOUS, Actor, Context, Resources
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -118,7 +119,7 @@ class ListState:
         return self.url(sort=f"{other}{key}" if self.sort == f"{first}{key}" else f"{first}{key}")
 
     def sorted_as(self, key: str) -> str:
-        """"ascending", "descending" or "" as aria-sort wants it."""
+        """ "ascending", "descending" or "" as aria-sort wants it."""
         return {key: "ascending", f"-{key}": "descending"}.get(self.sort, "")
 
 
@@ -140,7 +141,7 @@ def size(value: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """"1 h", "90 min", "2 d": the largest unit that says it in whole numbers."""
+    """ "1 h", "90 min", "2 d": the largest unit that says it in whole numbers."""
     if not seconds:
         return "never"
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
@@ -203,9 +204,10 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters.update(count=count, size=size, duration=duration, time=parse_time, path=lambda text: quote(text, safe=""))
+    env.filters.update(
+        count=count, size=size, duration=duration, time=parse_time, path=lambda text: quote(text, safe="")
+    )
     env.globals.update(asset=asset)
-    env.tests["recent"] = lambda at: at is not None
     return env
 
 
@@ -238,6 +240,7 @@ def render(
         "request": request,
         "path": request.url.path,
         "visitor": visitor,
+        "base_url": ctx.resources.settings.public_url or str(request.base_url).rstrip("/"),
         "theme": THEMES.get(request.cookies.get("theme", ""), ""),
         "flash": _read_flash(flash),
         **values,
@@ -258,8 +261,6 @@ def redirect(url: str, *, flash: str = "", tone: str = "go") -> Response:
 
 
 def _read_flash(cookie: str) -> tuple[str, str] | None:
-    from urllib.parse import unquote
-
     tone, found, text = unquote(cookie).partition("|")
     return (tone if tone in ("go", "medium", "critical") else "go", text[:500]) if found else None
 
@@ -314,7 +315,7 @@ async def _answer(
     request.state.visitor = visitor
     if signed_in and visitor is None:
         return _to_sign_in(request)
-    actor = visitor.actor if visitor else Actor("anonymous", "", "none")
+    actor = visitor.actor if visitor else ANONYMOUS
     try:
         async with resources.context(actor) as ctx:
             return await inside(ctx)
@@ -356,8 +357,6 @@ def _check_origin(request: Request) -> None:
 
 
 def _check_csrf(request: Request, values: FormData, *, signed_in: bool) -> None:
-    import secrets
-
     visitor: Visitor | None = request.state.visitor
     if not signed_in or visitor is None:
         return

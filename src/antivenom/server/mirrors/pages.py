@@ -49,7 +49,11 @@ async def show_refused_channel(
 ) -> Response:
     form = {key: str(values.get(key, "")) for key in BLANK}
     field = str(error.data.get("field", "")) if error else ""
-    errors = {field: f"{error.message}. {error.hint}".removesuffix(". ")} if error and field in FIELDS_WITH_THEIR_OWN_PLACE else {}
+    errors = (
+        {field: f"{error.message}. {error.hint}".removesuffix(". ")}
+        if error and field in FIELDS_WITH_THEIR_OWN_PLACE
+        else {}
+    )
     return render(
         request,
         ctx,

@@ -1,0 +1,184 @@
+"""Pages of one channel: packages, one package, withheld, findings, history, rollback. The policy tab is in policy_pages.py."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from antivenom.core.advisories import Severity
+from antivenom.core.conda import version_order
+from antivenom.core.errors import InvalidInputError, NotFoundError
+from antivenom.server.context import Context
+from antivenom.server.db.paging import Page
+from antivenom.server.publications import policy_pages, service
+from antivenom.server.publications.schemas import ChannelSummary
+from antivenom.server.rendering import ListState, action, page, redirect, render
+
+EMPTY: Page[Any] = Page([], 0)
+YES = {"yes": True, "no": False}
+HISTORY_IN_CHART = 40
+
+
+async def show_packages(request: Request, ctx: Context) -> Response:
+    head = await service.get_channel_summary(ctx, request.path_params["channel"])
+    state = ListState.read(request, filters=("severity", "withheld"), sort="name")
+    found = EMPTY
+    if head.publication is not None:
+        found = await service.list_packages(
+            ctx,
+            head.name,
+            q=state.q,
+            severity=state.filter("severity"),
+            withheld=YES.get(state.filter("withheld")),
+            sort=state.sort,
+            page=state.page,
+            page_size=state.page_size,
+        )
+    return _render_tab(request, ctx, "packages", head, state=state, found=found)
+
+
+async def show_withheld(request: Request, ctx: Context) -> Response:
+    head = await service.get_channel_summary(ctx, request.path_params["channel"])
+    state = ListState.read(request, filters=("rule", "subdir"))
+    found, problem = EMPTY, None
+    if head.publication is not None:
+        try:
+            found = await service.list_withheld(
+                ctx,
+                head.name,
+                spec=state.q,
+                rule_id=state.filter("rule"),
+                subdir=state.filter("subdir"),
+                page=state.page,
+                page_size=state.page_size,
+            )
+        except InvalidInputError as error:  # half a match spec is what one has while typing
+            problem = error
+    by_rule = sorted(head.counts.get("by_rule", {}).items(), key=lambda item: (-item[1], item[0]))
+    rules = [(rule, rule, number) for rule, number in by_rule]
+    subdirs = [(subdir, subdir, None) for subdir in head.subdirs]
+    return _render_tab(
+        request, ctx, "withheld", head, state=state, found=found, rules=rules, subdirs=subdirs, problem=problem
+    )
+
+
+async def show_findings(request: Request, ctx: Context) -> Response:
+    head = await service.get_channel_summary(ctx, request.path_params["channel"])
+    state = ListState.read(request, filters=("severity", "kev", "status"), sort="-risk")
+    found = EMPTY
+    if head.publication is not None:
+        found = await service.list_channel_findings(
+            ctx,
+            head.name,
+            q=state.q,
+            severity=state.filter("severity"),
+            kev=YES.get(state.filter("kev")),
+            status=state.filter("status"),
+            sort=state.sort,
+            page=state.page,
+            page_size=state.page_size,
+        )
+    return _render_tab(request, ctx, "findings", head, state=state, found=found)
+
+
+async def show_history(request: Request, ctx: Context) -> Response:
+    head = await service.get_channel_summary(ctx, request.path_params["channel"])
+    state = ListState.read(request)
+    found = await service.list_history(ctx, head.name, page=state.page, page_size=state.page_size)
+    trend = await service.get_trend(ctx, head.name)
+    chart = [(f"#{row['number']}", "", (row["withheld"], row["warned"])) for row in trend[-HISTORY_IN_CHART:]]
+    return _render_tab(request, ctx, "history", head, state=state, found=found, chart=chart)
+
+
+async def roll_back(request: Request, ctx: Context, form: FormData) -> Response:
+    name = request.path_params["channel"]
+    text = str(form.get("number", ""))
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise InvalidInputError(f"{text!r} is not the number of a publication", field="number")
+    publication = await service.rollback(ctx, name, int(text))
+    return redirect(
+        f"/channels/{name}/history", flash=f"Clients get publication #{publication.number} of {name} again."
+    )
+
+
+async def show_package(request: Request, ctx: Context) -> Response:
+    head = await service.get_channel_summary(ctx, request.path_params["channel"])
+    if head.publication is None:
+        raise NotFoundError(f"channel {head.name!r} has published nothing yet")
+    found = await service.get_package(ctx, head.name, request.path_params["name"])
+    return render(
+        request,
+        ctx,
+        "publications/package.html",
+        head=head,
+        package=found["package"],
+        allowed_version=found["allowed_version"],
+        versions=_version_rows(found["package"].subdirs, found["records"], found["findings"]),
+        findings=_merge_versions(found["findings"]),
+    )
+
+
+def _render_tab(request: Request, ctx: Context, tab: str, head: ChannelSummary, **values: Any) -> Response:
+    return render(request, ctx, f"publications/{tab}.html", partial="results", tab=tab, head=head, **values)
+
+
+def _version_rows(
+    subdirs: list[str], records: list[dict[str, Any]], findings: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """One row a version, the newest first: its records, and how many of them each subdir serves, warns of, withholds."""
+    by_version: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in records:
+        by_version[record["version"]].append(record)
+    worst: dict[str, Severity] = {}
+    for finding in findings:
+        severity = Severity[finding["severity"]]
+        worst[finding["version"]] = max(worst.get(finding["version"], severity), severity)
+    return [
+        {
+            "version": version,
+            "anchor": f"v-{version}",
+            "cells": [_count_decisions(r for r in by_version[version] if r["subdir"] == subdir) for subdir in subdirs],
+            "records": sorted(by_version[version], key=lambda r: (r["subdir"], r["fn"])),
+            "withheld": sum(r["decision"] == "withheld" for r in by_version[version]),
+            "severity": worst[version].name if version in worst else "",
+        }
+        for version in _newest_first(by_version)
+    ]
+
+
+def _newest_first(versions: Iterable[str]) -> list[str]:
+    """In conda's order; what conda cannot order comes last."""
+    orders = {version: version_order(version) for version in versions}
+    ordered = sorted((v for v, order in orders.items() if order is not None), key=lambda v: orders[v], reverse=True)
+    return ordered + sorted(v for v, order in orders.items() if order is None)
+
+
+def _count_decisions(records: Iterable[dict[str, Any]]) -> Counter[str]:
+    return Counter(record["decision"] for record in records)
+
+
+def _merge_versions(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One entry a vulnerability with all the versions that it affects here, the riskiest first."""
+    merged: dict[str, dict[str, Any]] = {}
+    for finding in findings:
+        entry = merged.setdefault(finding["ids"][0], {**finding, "versions": []})
+        entry["versions"].append(finding["version"])
+        entry["evidence"] += [e for e in finding["evidence"] if e not in entry["evidence"]]
+    return sorted(merged.values(), key=lambda entry: (-entry["risk"], entry["ids"][0]))
+
+
+routes: list[Route] = [
+    page("/channels/{channel}", show_packages),
+    page("/channels/{channel}/withheld", show_withheld),
+    page("/channels/{channel}/findings", show_findings),
+    page("/channels/{channel}/history", show_history),
+    action("/channels/{channel}/rollback", roll_back),
+    page("/channels/{channel}/packages/{name}", show_package),
+    *policy_pages.routes,
+]

@@ -1,0 +1,103 @@
+"""The policy tab of a channel: see it in words, edit it, plan what an edit would do, apply it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from antivenom.core.errors import AntivenomError
+from antivenom.server.context import Context
+from antivenom.server.policies.service import check_policy
+from antivenom.server.policies.wording import colour_source, describe_exceptions, describe_rule
+from antivenom.server.publications import service
+from antivenom.server.rendering import action, page, redirect, render
+
+STARTER = """\
+name: baseline
+rules:
+  - {id: exploited, gate: vulnerabilities, trigger: package, action: stop, params: {kev: true},
+     recommendation: "Being exploited now: upgrade."}
+  - {id: critical-fixable, gate: vulnerabilities, trigger: package, action: stop,
+     params: {severity: ">= critical", fix_available: true}}
+  - {id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}
+"""
+
+
+async def show_channel_policy(request: Request, ctx: Context) -> Response:
+    head = await service.get_channel_summary(ctx, request.path_params["channel"])
+    attached = await service.get_channel_policy(ctx, head.name)
+    values: dict[str, Any] = {"attached": None}
+    if attached:
+        policy, revision = attached
+        parsed = check_policy(revision.text)
+        values = {
+            "attached": policy,
+            "revision": revision,
+            "rules": [describe_rule(rule) for rule in parsed.rules],
+            "exceptions": describe_exceptions(parsed),
+            "lines": colour_source(revision.text),
+        }
+    return render(request, ctx, "publications/policy.html", tab="policy", head=head, **values)
+
+
+async def edit_policy(request: Request, ctx: Context) -> Response:
+    attached = await service.get_channel_policy(ctx, request.path_params["channel"])
+    return await _render_editor(request, ctx, text=attached[1].text if attached else STARTER)
+
+
+async def plan_policy(request: Request, ctx: Context, form: FormData) -> Response:
+    text = _text(form)
+    plan = await service.plan_policy(ctx, request.path_params["channel"], text)
+    rules = [describe_rule(rule) for rule in check_policy(text).rules]
+    return await _render_editor(request, ctx, text=text, plan=plan, rules=rules)
+
+
+async def apply_policy(request: Request, ctx: Context, form: FormData) -> Response:
+    name = request.path_params["channel"]
+    revision = await service.set_policy(ctx, name, _text(form))
+    flash = f"Revision {revision.number} is attached; {name} is being published anew."
+    return redirect(f"/channels/{name}/policy", flash=flash)
+
+
+async def show_refused_policy(
+    request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
+) -> Response:
+    return await _render_editor(request, ctx, text=_text(values), error=error)
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    """What a browser sends for a text field, with the line ends that were typed."""
+    return str(values.get("text", "")).replace("\r\n", "\n")
+
+
+async def _render_editor(
+    request: Request, ctx: Context, *, text: str, error: AntivenomError | None = None, **values: Any
+) -> Response:
+    head = await service.get_channel_summary(ctx, request.path_params["channel"])
+    problems = error.data.get("problems", []) if error else []
+    return render(
+        request,
+        ctx,
+        "publications/policy_edit.html",
+        status=error.status if error else 200,
+        tab="policy",
+        head=head,
+        text=text,
+        error=error,
+        problems=problems,
+        lines=colour_source(text, problems) if problems else [],
+        **{"plan": None, "rules": None, **values},
+    )
+
+
+routes: list[Route] = [
+    page("/channels/{channel}/policy", show_channel_policy),
+    page("/channels/{channel}/policy/edit", edit_policy),
+    action("/channels/{channel}/policy/plan", plan_policy, form=show_refused_policy),
+    action("/channels/{channel}/policy", apply_policy, form=show_refused_policy),
+]
