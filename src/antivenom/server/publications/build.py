@@ -126,7 +126,7 @@ def build_publication(
         closure=request.closure,
         previous=request.previous or None,
         rejudge=rejudge,
-        on_progress=on_progress,
+        on_progress=_by_subdir(on_progress),
     )
     findings = assessor.findings()
     if rejudge is not None and previous_findings is not None:
@@ -135,8 +135,15 @@ def build_publication(
     data = msgspec.msgpack.encode(findings)
     key = f"index/{hashlib.sha256(data).hexdigest()}"
     blobs.put(key, data)
-    counts = {**published.counts, **count_findings(findings)}
+    counts = {**msgspec.to_builtins(published.counts), **count_findings(findings)}
     return Built(published, key, findings.components, counts)
+
+
+def _by_subdir(on_progress: Callable[[str, int, int], None] | None) -> Callable[[str, str, int, int], None] | None:
+    """The engine's progress (phase, subdir, done, total) as everything else reports it."""
+    if on_progress is None:
+        return None
+    return lambda phase, subdir, done, total: on_progress(f"{phase} {subdir}".strip(), done, total)
 
 
 def plan_publication(store_url: str, request: BuildRequest) -> Plan:

@@ -11,7 +11,7 @@ from antivenom.core.advisories import Finding, Severity
 from antivenom.core.conda import parse_record_spec
 from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.core.policies import Action
-from antivenom.core.publication_index import Decision
+from antivenom.core.publication_map import Decision
 from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import Context
@@ -240,8 +240,8 @@ def _decision_row(opened: OpenPublication, subdir: str, decision: Decision) -> R
         "name": decision.name,
         "version": decision.version,
         "build": decision.build,
-        "size": decision.size,
-        "sha256": decision.sha256.hex() if isinstance(decision.sha256, bytes) else decision.sha256,
+        "size": decision.size_bytes,
+        "sha256": decision.sha256,
         "decision": DECISIONS[Action(decision.action)],
         "reasons": [reason_row(reason) for reason in decision.reasons],
         "excepted": [{"allowlist_id": item, **reason_row(reason)} for item, reason in decision.excepted],

@@ -15,7 +15,7 @@ async def republish(resources: Resources, *, channel_id: int, cause: str) -> Non
     await publishing.publish_channel(resources, channel_id, cause=cause)
 
 
-@job("publication.republish_all", on=("knowledge.compiled",))
+@job("publication.republish_all", on=("advisory.changed",))
 async def republish_all(resources: Resources, **_event: Any) -> None:
     """Our knowledge changed: every published channel is judged anew (only what changed is rewritten)."""
     async with resources.context(SYSTEM) as ctx:

@@ -20,7 +20,7 @@ class Publication(Base):
     cause: Mapped[str]  # "sync", "policy", "advisories", "time", "curation"
     policy_revision_id: Mapped[int | None] = mapped_column(ForeignKey("policy_revision.id"))
     knowledge_revision: Mapped[int] = mapped_column(BigInteger)
-    # {subdir: {"source", "index", "monolith": blob keys, "monolith_bytes", "monolith_sha256"}}
+    # {subdir: {"source", "index", "monolith": blob keys, "monolith_bytes"}}
     subdirs: Mapped[Document]
     findings_key: Mapped[str | None]  # blob with findings.ChannelFindings of this publication
     counts: Mapped[Document]  # {"records", "kept", "withheld", "warned", "by_rule": {...}, "by_severity": {...}, ...}

@@ -182,7 +182,6 @@ def _subdir_entry(source: str, built: Built, subdir: str) -> dict[str, Any]:
         "index": published.publication,
         "monolith": published.monolith,
         "monolith_bytes": published.monolith_bytes,
-        "monolith_sha256": published.monolith_sha256,
     }
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from antivenom.core.advisories import Finding, Severity
-from antivenom.core.publication_index import PackageSummary, PublicationIndex
+from antivenom.core.publication_index import PublicationIndex
+from antivenom.core.publication_map import PackageSummary
 from antivenom.server.context import Context, Resources
 from antivenom.server.publications.build import ChannelFindings, ComponentFindings, StoreBlobs
 from antivenom.server.publications.models import Publication
@@ -110,7 +111,7 @@ def _overview(opened: OpenPublication, name: str, summaries: list[PackageSummary
     newest = max(summaries, key=lambda s: s.records - s.withheld)
     overview = PackageOverview(
         name=name,
-        latest=newest.latest,
+        latest=newest.latest or newest.latest_upstream,
         versions=max(s.versions for s in summaries),
         records=sum(s.records for s in summaries),
         withheld=sum(s.withheld for s in summaries),

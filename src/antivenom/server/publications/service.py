@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+
 from antivenom.core.errors import ConflictError, NotFoundError
 from antivenom.core.policies import parse_policy
+from antivenom.core.publishing import PlanItem
 from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import Context
@@ -27,11 +30,10 @@ from antivenom.server.publications.contents import (
     list_channel_findings,
     list_packages,
     list_withheld,
-    withheld_row,
 )
 from antivenom.server.publications.models import Publication
 from antivenom.server.publications.publishing import channel_facts, defer_republish
-from antivenom.server.publications.schemas import ChannelSummary, PublicationView
+from antivenom.server.publications.schemas import ChannelSummary, PublicationView, reason_row
 
 __all__ = [
     "current",
@@ -54,7 +56,6 @@ __all__ = [
 ]
 
 Row = dict[str, Any]
-PLAN_EXAMPLES = 1000
 
 
 # -- channels with what they serve ----------------------------------------
@@ -230,11 +231,30 @@ async def plan_policy(ctx: Context, channel: str, text: str) -> Row:
         mapping_channel=row.mapping_channel,
     )
     planned = await ctx.resources.cpu.run(plan_publication, ctx.resources.blobs.url, request)
+    rules = sorted(planned.withheld_by_rule.keys() | planned.released_by_rule.keys())
     return {
-        "withheld": [withheld_row(subdir, d) for subdir, d in planned.withheld[:PLAN_EXAMPLES]],
-        "released": [withheld_row(subdir, d) for subdir, d in planned.released[:PLAN_EXAMPLES]],
-        "by_rule": planned.by_rule,
-        "counts": planned.counts,
+        "withheld": [_planned_row(item) for item in planned.withheld],
+        "released": [_planned_row(item) for item in planned.released],
+        "by_rule": {
+            rule: {"withheld": planned.withheld_by_rule.get(rule, 0), "released": planned.released_by_rule.get(rule, 0)}
+            for rule in rules
+        },
+        "counts": {
+            **msgspec.to_builtins(planned.counts),
+            "newly_withheld": planned.withheld_count,
+            "newly_released": planned.released_count,
+        },
+    }
+
+
+def _planned_row(item: PlanItem) -> Row:
+    return {
+        "subdir": item.subdir,
+        "fn": item.fn,
+        "name": item.name,
+        "version": item.version,
+        "build": item.build,
+        "reasons": [reason_row(reason) for reason in item.reasons],
     }
 
 
