@@ -293,7 +293,7 @@ async def filter_channel_findings(
     status: str = "",
     sort: str = "-risk",
 ) -> list[Row]:
-    """Every row that the filters leave; `q` is found in the name or in an id, `severity` and `epss_min` are the least."""
+    """Every row that the filters leave. `q` is found in the name or in an id; `severity`, `epss_min` are the least."""
     least = _severity(severity)
     key, reverse = _sort(sort, FINDING_SORTS)
     opened = await _open_current(ctx, channel)

@@ -240,9 +240,9 @@ async def plan_policy(ctx: Context, channel: str, text: str) -> Row:
             for rule in rules
         },
         "counts": {
-            **msgspec.to_builtins(planned.counts),
-            "newly_withheld": planned.withheld_count,
-            "newly_released": planned.released_count,
+            "withheld": planned.withheld_count,
+            "released": planned.released_count,
+            "after": msgspec.to_builtins(planned.counts),
         },
     }
 
