@@ -22,6 +22,16 @@ class AntivenomError(Exception):
         self.hint = hint
         self.data = data
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own would call __init__ with `args` alone: keyword-only data would be lost between processes.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[AntivenomError], args: tuple[Any, ...], state: dict[str, Any]) -> AntivenomError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
 
 class InvalidInputError(AntivenomError):
     """The input is wrong; nothing was changed. `data` may carry `line`, `column` (1-based) and `field`."""

@@ -1,0 +1,415 @@
+"""The only way out: a client that knows where it may go, how much it may take and when to give up.
+
+Addresses are checked after name resolution and the connection goes to the checked address itself, so a name that
+resolves differently a moment later (DNS rebinding) gains nothing. Every redirect is checked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import random
+import re
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+
+from antivenom import __version__
+from antivenom.core.errors import OutboundRefusedError, StorageError, UpstreamError
+from antivenom.server.adapters.addresses import AllowList, is_public, parse_address
+
+if TYPE_CHECKING:
+    import aiohttp
+    from aiohttp.abc import ResolveResult
+
+    from antivenom.server.settings import Settings
+
+CHUNK_BYTES = 1 << 18
+REDIRECTS_MAX = 5
+CONNECT_TIMEOUT_S = 10.0
+BACKOFF_FIRST_S = 0.5
+BACKOFF_MAX_S = 30.0
+RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
+USER_AGENT = f"antivenom/{__version__}"
+
+OnProgress = Callable[[int, int | None], None]
+"""(bytes so far, bytes in all when the server said so)."""
+BasicAuth = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer. `headers` have lower-case names; `body` is empty when it went to `path`."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    path: Path | None
+    sha256: str
+    size_bytes: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer whose body arrives while it is read."""
+
+    status: int
+    headers: Mapping[str, str]
+    url: str
+    chunks: AsyncIterator[bytes]
+
+
+def redact(url: str) -> str:
+    """The URL without what may be a secret: user, password, token in the path, query."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    path = re.sub(r"/t/[^/]+/", "/t/***/", parts.path)
+    return urlunsplit((parts.scheme, host, path, "***" if parts.query else "", ""))
+
+
+class OutboundClient:
+    """GET requests to other servers, guarded. One per process; the session is opened by the first request."""
+
+    def __init__(
+        self, allow: tuple[str, ...] = (), *, attempts: int = 4, idle_timeout_s: float = 30.0, proxy: str = ""
+    ) -> None:
+        self._allow = AllowList(allow)
+        self._attempts = attempts
+        self._idle_timeout_s = idle_timeout_s
+        self._proxy = proxy
+        self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> OutboundClient:
+        return cls(
+            settings.outbound_allow,
+            attempts=settings.outbound_attempts,
+            idle_timeout_s=settings.outbound_idle_timeout_s,
+            proxy=settings.outbound_proxy,
+        )
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # -- where it may go ---------------------------------------------------------------------------------------------
+
+    def check_address(self, url: str) -> None:
+        """What can be told without asking a name server: the scheme, and hosts that are addresses or localhost.
+
+        Raises:
+            OutboundRefusedError: The URL may not be read.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError as error:
+            raise OutboundRefusedError(f"not a URL: {error}", permanent=True) from None
+        if parts.scheme not in ("http", "https"):
+            raise OutboundRefusedError(
+                f"{parts.scheme or 'no scheme'}: is not read over the network: only http:// and https://", permanent=True
+            )
+        host = parts.hostname or ""
+        if not host:
+            raise OutboundRefusedError(f"{redact(url)} names no host", permanent=True)
+        if self._allow.has_host(host, port):
+            return
+        address = parse_address(host)
+        is_local_name = host == "localhost" or host.endswith(".localhost")
+        if is_local_name or (address is not None and not (is_public(address) or self._allow.has_address(address))):
+            if is_local_name and any(self._allow.has_address(a) for a in map(parse_address, ("127.0.0.1", "::1")) if a):
+                return
+            raise self._refusal(host)
+
+    def _refusal(self, host: str) -> OutboundRefusedError:
+        return OutboundRefusedError(
+            f"{host} is a private, loopback or link-local address: requests to it are refused",
+            permanent=True,
+            hint=f"if that is meant, start the server with ANTIVENOM_OUTBOUND_ALLOW={host} (hosts or CIDRs, comma-separated)",
+        )
+
+    async def _resolve(self, host: str, port: int, family: int) -> list[ResolveResult]:
+        """The addresses that a connection to `host` may use."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        trusted = self._allow.has_host(host, port)
+        results: list[ResolveResult] = []
+        for kind, _, protocol, _, target in found:
+            address = parse_address(str(target[0]))
+            if address is None or not (trusted or is_public(address) or self._allow.has_address(address)):
+                continue
+            results.append(
+                {
+                    "hostname": host,
+                    "host": str(target[0]),
+                    "port": int(target[1]),
+                    "family": kind,
+                    "proto": protocol,
+                    "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+                }
+            )
+        if not results:
+            raise self._refusal(host)
+        return results
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            import aiohttp
+            from aiohttp.abc import AbstractResolver
+
+            client = self
+
+            class CheckedResolver(AbstractResolver):
+                async def resolve(
+                    self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+                ) -> list[ResolveResult]:
+                    return await client._resolve(host, port, family)
+
+                async def close(self) -> None:
+                    """Nothing is held."""
+
+            # A proxy is chosen by the administrator and resolves names itself: there, host names cannot be checked here.
+            resolver = None if self._proxy else CheckedResolver()
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(resolver=resolver, limit=64, limit_per_host=24, ttl_dns_cache=10),
+                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                read_bufsize=CHUNK_BYTES,
+            )
+        return self._session
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    async def get(
+        self,
+        url: str,
+        *,
+        max_bytes: int,
+        timeout_s: float,
+        etag: str | None = None,
+        last_modified: str | None = None,
+        basic_auth: BasicAuth | None = None,
+        headers: Mapping[str, str] | None = None,
+        to: Path | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Response:
+        """The whole answer, whatever its status; the body goes to the file `to` (whole or not at all) or to memory.
+
+        `etag` and `last_modified` make the request conditional. Failures that may pass (connection lost, 429, 5xx) are tried
+        again with growing pauses; the last answer is returned as it is.
+
+        Raises:
+            OutboundRefusedError: The address, or one that it redirects to, may not be read.
+            UpstreamError: No answer, one that broke off, or one larger than `max_bytes`.
+            StorageError: `to` cannot be written.
+        """
+        asked = dict(headers or {})
+        if etag:
+            asked["If-None-Match"] = etag
+        if last_modified:
+            asked["If-Modified-Since"] = last_modified
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._get_with_retries(url, asked, basic_auth, max_bytes, to, on_progress)
+        except TimeoutError:
+            raise UpstreamError(f"{redact(url)} took longer than {timeout_s:g} s", hint="it will be tried again") from None
+
+    async def _get_with_retries(
+        self,
+        url: str,
+        headers: dict[str, str],
+        basic_auth: BasicAuth | None,
+        max_bytes: int,
+        to: Path | None,
+        on_progress: OnProgress | None,
+    ) -> Response:
+        for attempt in range(1, self._attempts + 1):
+            is_last = attempt == self._attempts
+            try:
+                async with self._ask(url, headers, basic_auth, max_bytes) as stream:
+                    if is_last or stream.status not in RETRIED:
+                        return await _collect(stream, to, on_progress)
+                    pause_s = _retry_after(stream.headers)
+            except UpstreamError as error:
+                if error.permanent or is_last:
+                    raise
+                pause_s = None
+            await asyncio.sleep(_backoff(attempt) if pause_s is None else pause_s)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        url: str,
+        *,
+        max_bytes: int,
+        timeout_s: float,
+        basic_auth: BasicAuth | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Stream]:
+        """One answer while it arrives; one attempt only. Raises as `get` does, also while `chunks` is read."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                async with self._ask(url, dict(headers or {}), basic_auth, max_bytes) as stream:
+                    yield stream
+        except TimeoutError:
+            raise UpstreamError(f"{redact(url)} took longer than {timeout_s:g} s", hint="it will be tried again") from None
+
+    @asynccontextmanager
+    async def _ask(
+        self, url: str, headers: dict[str, str], basic_auth: BasicAuth | None, max_bytes: int
+    ) -> AsyncIterator[Stream]:
+        """The answer after redirects, its body not yet read."""
+        import aiohttp
+
+        url, basic_auth = _take_credentials(url, basic_auth)
+        session = self._open_session()
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._idle_timeout_s)
+        try:
+            for _ in range(REDIRECTS_MAX + 1):
+                self.check_address(url)
+                auth = aiohttp.BasicAuth(*basic_auth, encoding="utf-8") if basic_auth else None
+                async with session.get(
+                    _encoded(url),
+                    headers=headers,
+                    auth=auth,
+                    allow_redirects=False,
+                    timeout=timeout,
+                    proxy=self._proxy or None,
+                ) as answer:
+                    location = answer.headers.get("Location")
+                    if answer.status not in (301, 302, 303, 307, 308) or not location:
+                        yield Stream(
+                            answer.status,
+                            {name.lower(): value for name, value in answer.headers.items()},
+                            redact(url),
+                            _bounded(answer, max_bytes, redact(url)),
+                        )
+                        return
+                    target, own_auth = _take_credentials(urljoin(url, location), None)
+                    if _origin(target) != _origin(url):  # never carry credentials to somebody else
+                        basic_auth = None
+                        headers = {n: v for n, v in headers.items() if n.lower() != "authorization"}
+                    url, basic_auth = target, own_auth or basic_auth
+            raise UpstreamError(f"{redact(url)} redirects more than {REDIRECTS_MAX} times", permanent=True)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ServerTimeoutError):
+                raise
+            raise UpstreamError(f"{redact(url)}: {_reason(error)}", hint="it will be tried again") from None
+
+
+async def _bounded(answer: aiohttp.ClientResponse, max_bytes: int, url: str) -> AsyncIterator[bytes]:
+    declared = answer.content_length
+    if declared is not None and declared > max_bytes:
+        raise UpstreamError(f"{url} is {declared} bytes, more than the {max_bytes} that are accepted", permanent=True)
+    total = 0
+    async for chunk in answer.content.iter_any():
+        total += len(chunk)
+        if total > max_bytes:
+            raise UpstreamError(f"{url} is larger than the {max_bytes} bytes that are accepted", permanent=True)
+        yield chunk
+
+
+async def _collect(stream: Stream, to: Path | None, on_progress: OnProgress | None) -> Response:
+    length = stream.headers.get("content-length", "")
+    expected = int(length) if length.isdigit() else None
+    digest, done, parts = hashlib.sha256(), 0, []
+    partial = to.with_name(f".{to.name}.{secrets.token_hex(6)}") if to is not None and stream.status == 200 else None
+    file = None
+    try:
+        with _disk_errors(to):
+            file = partial.open("wb") if partial is not None else None
+        async for chunk in stream.chunks:
+            digest.update(chunk)
+            done += len(chunk)
+            if file is None:
+                parts.append(chunk)
+            else:
+                with _disk_errors(to):
+                    file.write(chunk)
+            if on_progress is not None:
+                on_progress(done, expected)
+        with _disk_errors(to):
+            if file is not None and partial is not None and to is not None:
+                file.close()
+                os.replace(partial, to)
+    finally:
+        if file is not None:
+            file.close()
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+    kept = to if partial is not None else None
+    return Response(stream.status, stream.headers, b"".join(parts), kept, digest.hexdigest(), done, stream.url)
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path | None) -> Any:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}", hint="free some space on that disk, or check its permissions"
+        ) from None
+
+
+def _take_credentials(url: str, given: BasicAuth | None) -> tuple[str, BasicAuth | None]:
+    """The URL without user and password, which then travel in a header."""
+    try:
+        parts = urlsplit(url)
+        if "@" not in parts.netloc:
+            return url, given
+        own = (unquote(parts.username or ""), unquote(parts.password or ""))
+    except ValueError as error:
+        raise OutboundRefusedError(f"not a URL: {error}", permanent=True) from None
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, "")), given or own
+
+
+def _encoded(url: str) -> Any:
+    from yarl import URL
+
+    return URL(url, encoded="%" in url)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
+
+
+def _backoff(attempt: int) -> float:
+    return min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    text = headers.get("retry-after", "")
+    return min(float(text), BACKOFF_MAX_S) if re.fullmatch(r"\d{1,6}", text) else None
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong in words that hold no URL (URLs may hold secrets)."""
+    cause = getattr(error, "os_error", None) or error
+    if isinstance(cause, socket.gaierror):
+        return "the host's name cannot be resolved"
+    if isinstance(cause, ConnectionRefusedError):
+        return "the connection was refused"
+    words = {
+        "ClientPayloadError": "the answer broke off",
+        "ServerDisconnectedError": "the connection was closed",
+        "ServerTimeoutError": "no byte came in time",
+        "SocketTimeoutError": "no byte came in time",
+        "ConnectionTimeoutError": "the connection could not be made in time",
+        "ClientConnectorCertificateError": "its certificate is not trusted",
+        "ClientConnectorDNSError": "the host's name cannot be resolved",
+        "InvalidURL": "not a URL that can be asked",
+    }
+    named = words.get(type(error).__name__)
+    return named or (cause.strerror if isinstance(cause, OSError) and cause.strerror else f"not understood ({type(error).__name__})")

@@ -1,0 +1,90 @@
+"""What every service call gets: who acts, one transaction, the time, and the process's resources."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from antivenom.server.adapters.blobs import BlobStore
+from antivenom.server.adapters.cpu import CpuPool
+from antivenom.server.adapters.http import OutboundClient
+from antivenom.server.db.engine import create_engine
+from antivenom.server.settings import Settings
+
+ActorKind = Literal["local", "token", "member", "system", "anonymous"]
+Role = Literal["admin", "author", "reader", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does it. `role` decides what they may do (members/authorization.py)."""
+
+    kind: ActorKind
+    name: str
+    role: Role
+
+    @property
+    def label(self) -> str:
+        """How the audit trail names the actor: "local", "system", "token:ci", "member:ana"."""
+        return f"{self.kind}:{self.name}" if self.kind in ("token", "member") else self.kind
+
+
+SYSTEM = Actor("system", "system", "admin")
+LOCAL = Actor("local", "local", "admin")
+ANONYMOUS = Actor("anonymous", "", "none")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One request or job step: one transaction that commits when its `async with` ends and rolls back on an error."""
+
+    session: AsyncSession
+    actor: Actor
+    now: datetime
+    resources: Resources
+
+
+@dataclass(slots=True)
+class Resources:
+    """What one process holds open. Composition roots make it with `open_resources`."""
+
+    settings: Settings
+    engine: AsyncEngine
+    blobs: BlobStore
+    outbound: OutboundClient
+    cpu: CpuPool
+    clock: Callable[[], datetime] = utc_now
+    _sessions: async_sessionmaker[AsyncSession] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def context(self, actor: Actor) -> AsyncIterator[Context]:
+        """One transaction for one actor. Keep it short: network and heavy computing happen outside."""
+        async with self._sessions() as session, session.begin():
+            yield Context(session, actor, self.clock(), self)
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    """Resources for one process; everything is closed at exit. The database is not asked before the first context."""
+    engine = create_engine(settings.database_url, connections=settings.database_connections)
+    blobs = BlobStore.from_settings(settings)
+    outbound = OutboundClient.from_settings(settings)
+    cpu = CpuPool(settings.cpu_workers)
+    try:
+        yield Resources(settings, engine, blobs, outbound, cpu)
+    finally:
+        await cpu.close()
+        await outbound.close()
+        await engine.dispose()

@@ -1,0 +1,34 @@
+"""The connection pool."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from antivenom.core.errors import InvalidInputError
+
+
+def database_url(text: str) -> URL:
+    """The URL as SQLAlchemy wants it; every accepted scheme means psycopg 3.
+
+    Raises:
+        InvalidInputError: There is none.
+    """
+    if not text:
+        raise InvalidInputError(
+            "ANTIVENOM_DATABASE_URL is not set",
+            hint="set it to postgresql://USER:PASSWORD@HOST/NAME, or start the server with its own database: antivenom up",
+        )
+    return make_url(text).set(drivername="postgresql+psycopg")
+
+
+def create_engine(text: str, *, connections: int) -> AsyncEngine:
+    """A pool of at most `connections` connections; one that the database dropped is replaced when it is next used."""
+    return create_async_engine(
+        database_url(text),
+        pool_size=max(2, connections // 2),
+        max_overflow=connections - max(2, connections // 2),
+        pool_pre_ping=True,
+        pool_timeout=15,
+        connect_args={"application_name": "antivenom", "connect_timeout": 10},
+    )

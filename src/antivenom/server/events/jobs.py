@@ -1,0 +1,107 @@
+"""Jobs: work that happens after the transaction that asked for it, in a worker, again if it fails.
+
+A room declares jobs with `@job`; events and services defer them inside their own transaction, so a job exists exactly if
+its cause was committed. A job may run twice (its worker died after the work): make it idempotent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from procrastinate import PsycopgConnector
+from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.jobs import DEFAULT_QUEUE, Job
+from procrastinate.manager import JobManager
+
+from antivenom.server.context import Context
+
+JobFunction = Callable[..., Awaitable[None]]
+F = TypeVar("F", bound=JobFunction)
+
+
+@dataclass(frozen=True, slots=True)
+class JobDeclaration:
+    """What `@job` was told."""
+
+    name: str
+    function: JobFunction
+    on: tuple[str, ...]
+    every_s: int | None
+    retries: int
+    lock: str | None
+    queueing_lock: str | None
+
+
+DECLARED: dict[str, JobDeclaration] = {}
+# Never opened: deferring goes over the connection of the caller's transaction.
+_manager = JobManager(PsycopgConnector())
+
+
+def job(
+    name: str,
+    *,
+    on: tuple[str, ...] = (),
+    every_s: int | None = None,
+    retries: int = 0,
+    lock: str | None = None,
+    queueing_lock: str | None = None,
+) -> Callable[[F], F]:
+    """Declare `async def function(resources, **arguments)` as the job `name` ("room.verb").
+
+    Args:
+        on: Kinds of events that start it; it then gets `event=`.
+        every_s: Start it this often (whole minutes, or a divisor of 60 seconds), once for all workers together.
+        retries: How often it is tried again after a failure, with growing pauses (2 s, 4 s, 8 s, … up to an hour).
+        lock: Jobs of one lock run one after another. Default for jobs started by `on` and `every_s`.
+        queueing_lock: At most one job of it waits; a second is dropped. Likewise.
+    """
+
+    def declare(function: F) -> F:
+        known = DECLARED.get(name)
+        if known is not None and known.function.__module__ != function.__module__:
+            raise ValueError(f"job {name!r} is declared twice")
+        DECLARED[name] = JobDeclaration(name, function, on, every_s, retries, lock, queueing_lock)
+        return function
+
+    return declare
+
+
+def subscribers(kind: str) -> list[JobDeclaration]:
+    """The jobs that listen to a kind of event."""
+    return [declared for declared in DECLARED.values() if kind in declared.on]
+
+
+async def defer(
+    ctx: Context,
+    name: str,
+    *,
+    lock: str | None = None,
+    queueing_lock: str | None = None,
+    schedule_at: datetime | None = None,
+    **arguments: Any,
+) -> bool:
+    """Ask for a job, as part of the context's transaction.
+
+    Returns:
+        False when a job of the same `queueing_lock` waits already: nothing was added, and nothing needs to be.
+    """
+    request = Job(
+        id=None,
+        queue=DEFAULT_QUEUE,
+        lock=lock,
+        queueing_lock=queueing_lock,
+        task_name=name,
+        task_kwargs=arguments,
+        scheduled_at=schedule_at,
+    )
+    connection = await (await ctx.session.connection()).get_raw_connection()
+    try:
+        # A savepoint: the unique violation behind AlreadyEnqueued would spoil the whole transaction.
+        async with ctx.session.begin_nested():
+            await _manager.defer_job_async(request, connection=connection.driver_connection)
+    except AlreadyEnqueued:
+        return False
+    return True

@@ -1,0 +1,147 @@
+"""The job queue of a worker process: procrastinate over the same PostgreSQL, made from what the rooms declared."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from procrastinate import App, JobContext, PsycopgConnector
+from procrastinate.jobs import Job
+from procrastinate.retry import BaseRetryStrategy, RetryDecision
+
+from antivenom.core.errors import AntivenomError
+from antivenom.server.context import Resources
+from antivenom.server.events.jobs import DECLARED, JobDeclaration
+
+log = logging.getLogger("antivenom.jobs")
+RETRY_MAX_S = 3600
+HEARTBEAT_S = 5.0
+STALLED_AFTER_S = 30.0
+KEEP_FINISHED_HOURS = 24 * 7
+QUEUE_CONNECTIONS = 4
+POLL_S = 1.0  # new jobs are announced; this is for those whose time comes
+RELEASE_QUEUEING_LOCK = "UPDATE procrastinate_jobs SET queueing_lock = NULL WHERE id = %(id)s AND queueing_lock IS NOT NULL"
+
+
+class _Retry(BaseRetryStrategy):
+    """Growing pauses, unless trying again cannot help; a job that was cut short by its worker's end starts again at once."""
+
+    def __init__(self, retries: int) -> None:
+        self._retries = retries
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        if not isinstance(exception, Exception) or type(exception).__name__ == "JobAborted":
+            return RetryDecision()
+        if job.attempts >= self._retries or _is_final(exception):
+            return None
+        return RetryDecision(retry_in={"seconds": min(RETRY_MAX_S, 2 ** (job.attempts + 1))})
+
+
+def _is_final(error: Exception) -> bool:
+    return isinstance(error, AntivenomError) and (error.status < 500 or getattr(error, "permanent", False))
+
+
+def cron_of(every_s: int) -> str:
+    """The cron line (six fields: seconds last) that fires every so many seconds."""
+    if every_s < 60 and 60 % every_s == 0:
+        return f"* * * * * */{every_s}"
+    minutes, rest = divmod(every_s, 60)
+    if rest == 0 and minutes < 60 and 60 % minutes == 0:
+        return f"*/{minutes} * * * *"
+    hours, rest = divmod(every_s, 3600)
+    if rest == 0 and 24 % hours == 0:
+        return f"0 */{hours} * * *"
+    raise ValueError(f"{every_s} s is neither a divisor of a minute, an hour nor a day")
+
+
+@asynccontextmanager
+async def open_queue(resources: Resources, *, periodic: bool = True) -> AsyncIterator[App]:
+    """A procrastinate app that knows every declared job and hands each of them `resources`.
+
+    Without `periodic`, jobs run only when something defers them.
+    """
+    url = resources.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connector = PsycopgConnector(conninfo=url, min_size=1, max_size=QUEUE_CONNECTIONS, kwargs={"application_name": "antivenom jobs"})
+    app = App(connector=connector)
+    for declared in DECLARED.values():
+        _register(app, declared, resources, periodic=periodic)
+    if periodic:
+        _register_upkeep(app)
+    async with app.open_async():
+        yield app
+
+
+def _register(app: App, declared: JobDeclaration, resources: Resources, *, periodic: bool) -> None:
+    async def run(**arguments: Any) -> None:
+        arguments.pop("timestamp", None)  # procrastinate gives it to periodic jobs
+        await declared.function(resources, **arguments)
+
+    retry = _Retry(declared.retries)
+    task = app.task(name=declared.name, retry=retry)(run)
+    if declared.every_s is not None and periodic:
+        lock = declared.queueing_lock or declared.name
+        app.periodic(cron=cron_of(declared.every_s), queueing_lock=lock, lock=declared.lock or declared.name)(task)
+
+
+def _register_upkeep(app: App) -> None:
+    @app.periodic(cron="* * * * * */30", queueing_lock="events.requeue_stalled")
+    @app.task(name="events.requeue_stalled")
+    async def requeue(timestamp: int) -> None:  # noqa: ARG001  # procrastinate's own argument
+        await requeue_stalled(app, STALLED_AFTER_S)
+
+    @app.periodic(cron="17 * * * *", queueing_lock="events.forget_finished")
+    @app.task(name="events.forget_finished")
+    async def forget(timestamp: int) -> None:  # noqa: ARG001
+        await app.job_manager.delete_old_jobs(KEEP_FINISHED_HOURS, include_failed=True, include_cancelled=True, include_aborted=True)
+
+
+async def requeue_stalled(app: App, silent_for_s: float) -> int:
+    """Put back the jobs of workers that have been silent for so long; how many there were."""
+    stalled = list(await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=silent_for_s))
+    for job in stalled:
+        log.warning("job %s was left by a worker that is gone; it starts again", job.task_name)
+        await app.job_manager.retry_job(job)
+    return len(stalled)
+
+
+Watch = Callable[[str, BaseException], None]
+
+
+async def run_worker(
+    app: App, *, jobs_at_once: int, wait: bool, patience_s: float, install_signal_handlers: bool, on_failure: Watch | None = None
+) -> None:
+    """Run jobs until stopped, or with `wait` off until none is due."""
+
+    async def report(call: Callable[[], Awaitable[Any]], context: JobContext, _worker: Any) -> Any:
+        # A running job gives its queueing lock back: else going back into the queue for another try would collide with
+        # one that was asked for meanwhile, and the job would stay "doing" for ever.
+        await app.connector.execute_query_async(RELEASE_QUEUEING_LOCK, id=context.job.id)
+        try:
+            return await call()
+        except Exception as error:
+            _log_failure(context.job, error)
+            if on_failure is not None:
+                on_failure(context.job.task_name, error)
+            raise
+
+    await app.run_worker_async(
+        concurrency=jobs_at_once,
+        wait=wait,
+        name="antivenom",
+        listen_notify=wait,
+        fetch_job_polling_interval=POLL_S,
+        shutdown_graceful_timeout=patience_s,
+        install_signal_handlers=install_signal_handlers,
+        update_heartbeat_interval=HEARTBEAT_S,
+        stalled_worker_timeout=STALLED_AFTER_S,
+        worker_middleware=[report],
+    )
+
+
+def _log_failure(job: Job, error: Exception) -> None:
+    if isinstance(error, AntivenomError):
+        log.warning("job %s (attempt %d) failed: %s", job.task_name, job.attempts + 1, error)
+    else:
+        log.exception("job %s (attempt %d) failed unexpectedly", job.task_name, job.attempts + 1)

@@ -1,0 +1,50 @@
+"""Logs: short lines for people, without secrets."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from pathlib import Path
+
+SECRETS = (
+    (re.compile(r"\b(av_|avlocal_)[A-Za-z0-9_-]{8,}"), r"\1***"),
+    (re.compile(r"/t/[^/\s]+/"), "/t/***/"),
+    (re.compile(r"(://)[^/\s@]+@"), r"\1***@"),
+    (re.compile(r"(?i)\b(authorization|cookie|set-cookie|x-csrf-token)(['\"]?\s*[:=]\s*)[^\r\n]+"), r"\1\2***"),
+    (re.compile(r"(?i)\b(password|secret)(['\"]?\s*[:=]\s*['\"]?)[^\s'\",)]+"), r"\1\2***"),
+)
+QUIET = ("procrastinate", "uvicorn", "uvicorn.access", "asyncio", "alembic")
+
+
+def redact(text: str) -> str:
+    """The text with everything that looks like a secret of ours or an upstream's crossed out."""
+    for pattern, replacement in SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+class HumanFormatter(logging.Formatter):
+    """`12:03:04 worker  warning  what happened`; the level is left out for what is as it should be."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__(datefmt="%H:%M:%S")
+        self._part = part
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        text = f"{self.formatTime(record, self.datefmt)} {self._part:<8} {level}{record.getMessage()}"
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return redact(text)
+
+
+def start_logging(part: str, level: str, file: Path | None = None) -> None:
+    """Send this process's log to stderr, or to a file that it shares with others (lines are appended whole)."""
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    handler: logging.Handler = logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(HumanFormatter(part))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,217 @@
+"""Members, their sign-ins, and tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete
+
+from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError, UnauthenticatedError
+from antivenom.server.context import Context
+from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
+from antivenom.server.events.service import record
+from antivenom.server.members import passwords, queries
+from antivenom.server.members.authorization import ROLES, require
+from antivenom.server.members.models import Member, MemberSession, Token
+from antivenom.server.members.throttle import SIGN_INS
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+TOKEN_LIFE_MAX = timedelta(days=3660)
+ADMIN_NAME = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token as it is handed out: `value` is shown this once and is nowhere stored."""
+
+    token: Token
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A new session: `value` goes into the cookie, `csrf` into every form."""
+
+    member: Member
+    value: str
+    csrf: str
+    expires_at: datetime
+
+
+# -- tokens ------------------------------------------------------------------------------------------------------------
+
+
+async def create_token(ctx: Context, name: str, *, role: str = "reader", expires_at: datetime | None = None) -> NewToken:
+    """A token with a role of its own.
+
+    Raises:
+        InvalidInputError: Name, role or expiry are wrong.
+        ConflictError: A token of that name was made before (revoked ones keep theirs, for the audit trail).
+    """
+    require(ctx, "tokens:manage", subject=f"token:{name}")
+    _check_name(name, "a token")
+    if role not in ROLES:
+        raise InvalidInputError(f"role {role!r} is not one of {', '.join(ROLES)}", field="role")
+    if expires_at is not None and not ctx.now < expires_at <= ctx.now + TOKEN_LIFE_MAX:
+        raise InvalidInputError("the token must expire in the future, within ten years", field="expires_at")
+    if await queries.find_token_by_name(ctx.session, name):
+        raise ConflictError(
+            f"there is a token {name!r} already", hint="choose another name; see them with: antivenom token list", field="name"
+        )
+    value = passwords.make_token()
+    token = Token(
+        name=name,
+        token_hash=passwords.digest(value),
+        role=role,
+        created_at=ctx.now,
+        created_by=ctx.actor.label,
+        expires_at=expires_at,
+        last_used_at=None,
+        revoked_at=None,
+    )
+    ctx.session.add(token)
+    await ctx.session.flush()
+    await record(ctx, "token.created", subject=f"token:{name}", role=role)
+    return NewToken(token, value)
+
+
+async def list_tokens(ctx: Context, *, page: int = 1, page_size: int = PAGE_SIZE_DEFAULT) -> Page[Token]:
+    """Tokens by name, revoked and expired ones too."""
+    require(ctx, "tokens:read", subject="token:*")
+    return await queries.page_tokens(ctx.session, page=page, page_size=page_size)
+
+
+async def revoke_token(ctx: Context, name: str) -> Token:
+    """End a token at once; ending it again changes nothing.
+
+    Raises:
+        NotFoundError: There is none of that name.
+    """
+    require(ctx, "tokens:manage", subject=f"token:{name}")
+    token = await queries.find_token_by_name(ctx.session, name)
+    if token is None:
+        raise NotFoundError(f"there is no token {name!r}", hint="list them with: antivenom token list")
+    if token.revoked_at is None:
+        token.revoked_at = ctx.now
+        await record(ctx, "token.revoked", subject=f"token:{name}")
+    return token
+
+
+# -- members and their sign-ins ----------------------------------------------------------------------------------------
+
+
+async def create_member(ctx: Context, name: str, password: str, *, role: str, must_change_password: bool = False) -> Member:
+    """A member who signs in with a password.
+
+    Raises:
+        InvalidInputError: Name, role or password are wrong.
+        ConflictError: The name is taken.
+    """
+    require(ctx, "members:manage", subject=f"member:{name}")
+    _check_name(name, "a member")
+    if role not in ROLES:
+        raise InvalidInputError(f"role {role!r} is not one of {', '.join(ROLES)}", field="role")
+    passwords.check_new_password(password)
+    if await queries.find_member(ctx.session, name):
+        raise ConflictError(f"there is a member {name!r} already", field="name")
+    member = Member(
+        name=name,
+        password_hash=await asyncio.to_thread(passwords.hash_password, password),
+        role=role,
+        created_at=ctx.now,
+        must_change_password=must_change_password,
+        disabled_at=None,
+    )
+    ctx.session.add(member)
+    await ctx.session.flush()
+    await record(ctx, "member.created", subject=f"member:{name}", role=role)
+    return member
+
+
+async def create_first_admin(ctx: Context, password: str) -> bool:
+    """Make the member `admin` with that password if there are no members at all; whether it did."""
+    require(ctx, "members:manage", subject=f"member:{ADMIN_NAME}")
+    if await queries.count_members(ctx.session):
+        return False
+    await create_member(ctx, ADMIN_NAME, password, role="admin")
+    return True
+
+
+async def sign_in(ctx: Context, name: str, password: str, *, address: str = "") -> SignedIn:
+    """A session for a member who knows the password.
+
+    Wrong names and wrong passwords are told apart by nothing, not even by time. After ten failures in a quarter of an hour
+    for a name or an address, further tries are refused until some have passed.
+
+    Raises:
+        UnauthenticatedError: Name or password are wrong, or there were too many tries.
+    """
+    SIGN_INS.check(name, address, ctx.now)
+    member = await queries.find_member(ctx.session, name[:64])
+    known = member.password_hash if member is not None and member.disabled_at is None else None
+    if not await asyncio.to_thread(passwords.verify_password, known, password) or member is None:
+        SIGN_INS.count_failure(name, address, ctx.now)
+        raise UnauthenticatedError("name or password are wrong", field="password")
+    SIGN_INS.forget(name, address)
+    value, csrf = secrets.token_urlsafe(passwords.SECRET_BYTES), secrets.token_urlsafe(passwords.SECRET_BYTES)
+    expires_at = ctx.now + timedelta(hours=ctx.resources.settings.session_hours)
+    await ctx.session.execute(delete(MemberSession).where(MemberSession.expires_at <= ctx.now))
+    ctx.session.add(
+        MemberSession(
+            id_hash=passwords.digest(value), member_id=member.id, csrf=csrf, created_at=ctx.now, expires_at=expires_at
+        )
+    )
+    await record(ctx, "member.signed_in", subject=f"member:{member.name}")
+    return SignedIn(member, value, csrf, expires_at)
+
+
+async def sign_out(ctx: Context, value: str) -> None:
+    """End the session of a cookie; nothing happens when it has ended."""
+    await ctx.session.execute(delete(MemberSession).where(MemberSession.id_hash == passwords.digest(value)))
+
+
+async def change_password(ctx: Context, name: str, old: str, new: str) -> None:
+    """A member changes their own password; every session of theirs ends.
+
+    Raises:
+        UnauthenticatedError: The old password is wrong.
+        InvalidInputError: The new one will not do.
+    """
+    member = await queries.find_member(ctx.session, name)
+    if not await asyncio.to_thread(passwords.verify_password, member.password_hash if member else None, old) or member is None:
+        raise UnauthenticatedError("the old password is wrong", field="old")
+    await _set_password(ctx, member, new)
+
+
+async def reset_password(ctx: Context, name: str, password: str | None = None) -> str:
+    """Give a member a new password (a random one if none is given) and end their sessions; the password.
+
+    Raises:
+        NotFoundError: There is no such member.
+    """
+    require(ctx, "members:manage", subject=f"member:{name}")
+    member = await queries.find_member(ctx.session, name)
+    if member is None:
+        raise NotFoundError(f"there is no member {name!r}")
+    password = password or passwords.make_password()
+    await _set_password(ctx, member, password)
+    return password
+
+
+async def _set_password(ctx: Context, member: Member, password: str) -> None:
+    passwords.check_new_password(password)
+    member.password_hash = await asyncio.to_thread(passwords.hash_password, password)
+    member.must_change_password = False
+    await ctx.session.execute(delete(MemberSession).where(MemberSession.member_id == member.id))
+    await record(ctx, "member.password_changed", subject=f"member:{member.name}")
+
+
+def _check_name(name: str, what: str) -> None:
+    if not NAME.fullmatch(name):
+        raise InvalidInputError(
+            f"{name!r} cannot name {what}", hint="letters, digits and . _ @ -, beginning with a letter or digit", field="name"
+        )

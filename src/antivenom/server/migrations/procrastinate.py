@@ -1,0 +1,15 @@
+"""The job queue's own tables, as the installed procrastinate defines them."""
+
+from __future__ import annotations
+
+from alembic import op
+
+
+def create_queue() -> None:
+    """Create procrastinate's schema. It has several statements and `%`, so it goes to the driver without parameters."""
+    from procrastinate.schema import SchemaManager
+
+    driver = op.get_bind().connection.driver_connection
+    assert driver is not None
+    with driver.cursor() as cursor:
+        cursor.execute(SchemaManager.get_schema())

@@ -1,0 +1,19 @@
+"""The rooms, from low to high, and how composition roots find what each of them brings."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+ROOMS = ("events", "members", "policies", "advisories", "channels", "findings", "publications", "mirrors")
+HERE = Path(__file__).parent
+
+
+def load(part: Literal["models", "jobs", "api", "pages"]) -> Iterator[ModuleType]:
+    """Each room's module of that name; a room has only the files it needs."""
+    for room in ROOMS:
+        if (HERE / room / f"{part}.py").exists():
+            yield importlib.import_module(f"antivenom.server.{room}.{part}")
