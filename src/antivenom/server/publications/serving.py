@@ -11,19 +11,20 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from antivenom.core.conda import newest_version, version_order
+from antivenom.core.conda import latest_version, version_order
 from antivenom.core.errors import AntivenomError, BlockedByPolicyError
 from antivenom.core.packs import Location
 from antivenom.core.policies import Action
-from antivenom.core.publication_index import Decision
+from antivenom.core.publication_map import Decision
 from antivenom.core.records import ARTIFACT_SUFFIXES, is_plain_filename
 from antivenom.server.context import Resources
 from antivenom.server.publications import serving_documents as documents
-from antivenom.server.publications.serving_actors import Authenticate, Credentials, KnownActors, may_read
+from antivenom.server.publications.serving_actors import Credentials, KnownActors, may_read
 from antivenom.server.publications.serving_answer import (
     JSON,
     ZSTD,
@@ -74,14 +75,18 @@ class WantedArtifact:
 OpenArtifact = Callable[[WantedArtifact], Awaitable[Content | None]]
 """The artifact's bytes: stored, or on their way from upstream; None when they cannot be had. Raises UpstreamError."""
 
+Explain = Callable[[Exception], AntivenomError]
+"""Any error as one that can be explained (problems.explain)."""
+
 
 class ChannelFiles:
     """The ASGI callable for channel files; `start` before the first request and `stop` after the last."""
 
-    def __init__(self, resources: Resources, *, open_artifact: OpenArtifact, authenticate: Authenticate) -> None:
+    def __init__(self, resources: Resources, *, open_artifact: OpenArtifact, explain: Explain) -> None:
         self._resources = resources
         self._open_artifact = open_artifact
-        self._actors = KnownActors(authenticate)
+        self._explain = explain
+        self._actors = KnownActors(resources)
         self._directory = ChannelDirectory(resources, self._take_event)
         self._hot = HotAnswers()
         self._documents = documents.DerivedDocuments(resources)
@@ -133,24 +138,25 @@ class ChannelFiles:
 
     # -- the long way ----------------------------------------------------------------------------------------------
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. A failure after the first byte breaks the connection off: nothing half looks whole."""
         headers = RequestHeaders.of(scope["headers"])
         started = False
 
-        async def send_noting(message: dict[str, object]) -> None:
+        async def send_noting(message: MutableMapping[str, Any]) -> None:
             nonlocal started
             started = True
             await send(message)
 
         try:
             answer = await self.respond(scope["method"], scope.get("raw_path") or scope["path"].encode(), headers)
-            await send_answer(answer, scope, send_noting)  # type: ignore[arg-type]
-        except AntivenomError as error:
+            await send_answer(answer, scope, receive, send_noting)
+        except Exception as error:
+            explained = self._explain(error)
             if started:
-                logger.warning("%s was broken off: %s", scope["path"].rpartition("/")[2], error.message)
+                logger.warning("%s was broken off: %s", scope["path"].rpartition("/")[2], explained.message)
             else:
-                await send_answer(problem_of(error), scope, send)
+                await send_answer(problem_of(explained), scope, receive, send)
 
     async def respond(self, method: str, raw_path: bytes, request: RequestHeaders) -> Answer:
         """The answer to one request; AntivenomError says why there is none."""
@@ -270,7 +276,7 @@ class ChannelFiles:
 def allowed_spec(channel: PublishedChannel, decision: Decision) -> str:
     """A match spec for the newest version of the package that any subdir serves; "" when every version is withheld."""
     allowed = (subdir.index.allowed_version(decision.name) for subdir in channel.subdirs.values())
-    newest = newest_version([version for version in allowed if version])
+    newest = latest_version([version for version in allowed if version])
     if not newest:
         return ""
     mine, other = version_order(decision.version), version_order(newest)
@@ -297,10 +303,11 @@ def split_path(raw_path: bytes) -> tuple[bytes, list[str]]:
 
 
 def problem_of(error: AntivenomError) -> Answer:
-    """An error as a client of channel files gets it; the hint stays away from a refusal, whose detail says it all."""
+    """An error as a client of channel files gets it; only a refusal carries its data along."""
     detail = f"{error.message} ({error.hint})" if error.hint else error.message
     extension = error.data if isinstance(error, BlockedByPolicyError) else {}
-    return problem(error.status, detail, code=error.code, extension=extension)
+    status = 504 if error.data.get("timed_out") else error.status
+    return problem(status, detail, code=error.code, extension=extension)
 
 
 def content_type(fn: str) -> bytes:

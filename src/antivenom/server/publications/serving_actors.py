@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 
-from antivenom.server.context import Actor
+from antivenom.core.errors import UnauthenticatedError
+from antivenom.server.context import Actor, Resources
+from antivenom.server.members.authentication import authenticate
 
 KEEP_S = 30.0  # a revoked token is forgotten at once through LISTEN; this bounds it when the listener is down
 KEEP_REFUSED_S = 5.0
@@ -16,15 +17,12 @@ KEPT = 10_000
 Credentials = tuple[bytes, bytes]
 """(token from `/t/<token>/` or b"", value of the Authorization header or b"")."""
 
-Authenticate = Callable[[str, str], Awaitable[Actor | None]]
-"""(token from the path or "", Authorization header or "") → the actor, or None when nobody can be told from them."""
-
 
 class KnownActors:
     """Remembers which actor credentials belong to. Reading it costs one dictionary look-up."""
 
-    def __init__(self, authenticate: Authenticate) -> None:
-        self._authenticate = authenticate
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
         self._known: OrderedDict[Credentials, tuple[Actor | None, float]] = OrderedDict()
         self._asking: dict[Credentials, asyncio.Task[Actor | None]] = {}
         self._generation = 0
@@ -48,13 +46,19 @@ class KnownActors:
 
     async def _ask(self, credentials: Credentials) -> Actor | None:
         generation = self._generation
-        actor = await self._authenticate(credentials[0].decode("latin-1"), credentials[1].decode("latin-1"))
+        actor = await self._authenticate(*(part.decode("latin-1") or None for part in credentials))
         if generation == self._generation:  # else something was revoked while we asked
             keep_s = KEEP_S if actor is not None else KEEP_REFUSED_S
             self._known[credentials] = (actor, time.monotonic() + keep_s)
             if len(self._known) > KEPT:
                 self._known.popitem(last=False)
         return actor
+
+    async def _authenticate(self, token: str | None, authorization: str | None) -> Actor | None:
+        try:
+            return await authenticate(self._resources, token=token, authorization=authorization)
+        except UnauthenticatedError:
+            return None
 
     def forget_all(self) -> None:
         """Ask again for everybody: a token was revoked, a member changed, or news may have been missed."""

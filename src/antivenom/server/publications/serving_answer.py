@@ -202,8 +202,8 @@ def problem(
     """An RFC 9457 answer. `detail` is what conda prints to its user."""
     code = code or HTTPStatus(status).phrase.lower().replace(" ", "-")
     document = {
-        "type": f"urn:antivenom:problem:{code}",
-        "title": title or HTTPStatus(status).phrase,
+        "type": f"urn:antivenom:error:{code}",
+        "title": title or code.replace("-", " ").capitalize(),
         "status": status,
         "detail": detail,
         "code": code,
@@ -214,7 +214,7 @@ def problem(
     return Answer(status, fields + (headers or []), body)
 
 
-async def send_answer(answer: Answer, scope: Scope, send: Send) -> None:
+async def send_answer(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
     """Send an answer over ASGI; a file goes through the kernel where the server offers it."""
     start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
     if scope["method"] == "HEAD":
@@ -223,7 +223,7 @@ async def send_answer(answer: Answer, scope: Scope, send: Send) -> None:
     elif answer.file is not None:
         await _send_file(answer.file, start, scope, send)
     elif answer.stream is not None:
-        await _send_stream(answer.stream, start, send)
+        await _send_stream(answer.stream, start, receive, send)
     else:
         await send(start)
         await send({"type": "http.response.body", "body": answer.body})
@@ -244,11 +244,27 @@ async def _send_file(part: FilePart, start: dict[str, Any], scope: Scope, send: 
             await send({"type": "http.response.body", "body": b""})
 
 
-async def _send_stream(stream: AsyncIterator[bytes], start: dict[str, Any], send: Send) -> None:
-    """The first chunk is awaited before the status goes out: what fails at once can still become a clean problem."""
+async def _send_stream(stream: AsyncIterator[bytes], start: dict[str, Any], receive: Receive, send: Send) -> None:
+    """The first chunk is awaited before the status goes out: what fails at once can still become a clean problem.
+
+    Ends when the client goes away: an ASGI server swallows what is sent to nobody.
+    """
     first = await anext(stream, b"")
-    await send(start)
-    await send({"type": "http.response.body", "body": first, "more_body": True})
-    async for chunk in stream:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    gone = asyncio.create_task(_disconnected(receive))
+    try:
+        await send(start)
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        async for chunk in stream:
+            if gone.done():
+                return
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+        if hasattr(stream, "aclose"):
+            await stream.aclose()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections import OrderedDict
@@ -15,20 +14,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
+from typing import Any
 
-import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
 from antivenom.core.packs import Location
 from antivenom.core.publication_index import Decision, PublicationIndex
 from antivenom.server.context import SYSTEM, Resources
+from antivenom.server.events.listen import listen
 from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.publications.serving_queries import ChannelPointer, list_index_keys, list_pointers
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 2.0
-RECONNECT_S = 1.0
 REFRESH_AGAIN_S = 0.2  # a channel that is not known is looked for at most this often
 OPEN_INDEXES = 16  # maps of superseded publications that stay open, for clients that still hold their shard index
 ABSENT_SHARDS = 4096
@@ -79,7 +78,10 @@ class ChannelDirectory:
     async def start(self) -> None:
         """Read which channels there are and begin to follow them."""
         await self.refresh()
-        self._tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self._listen())]
+        self._tasks = [
+            asyncio.create_task(self._poll()),
+            asyncio.create_task(listen(self._resources.engine.url, self._take)),
+        ]
 
     async def stop(self) -> None:
         for task in [*self._tasks, *self._loading.values()]:
@@ -208,31 +210,12 @@ class ChannelDirectory:
                     "the database does not answer (%s); the last publications are served", type(error).__name__
                 )
 
-    async def _listen(self) -> None:
-        """Follow the events of every process; when the connection is lost nothing is trusted until it is back."""
-        url = self._resources.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        while True:
-            try:
-                connection = await psycopg.AsyncConnection.connect(url, autocommit=True)
-                async with connection:
-                    await connection.execute("LISTEN antivenom")
-                    self._on_event("listening", "")
-                    self._wake.set()
-                    async for notice in connection.notifies():
-                        self._take(notice.payload)
-            except (psycopg.Error, OSError) as error:
-                logger.warning("not listening to the database (%s); polling goes on", type(error).__name__)
-            await asyncio.sleep(RECONNECT_S)
-
-    def _take(self, payload: str) -> None:
-        try:
-            event = json.loads(payload)
-            kind, subject = str(event["kind"]), str(event["subject"])
-        except (ValueError, TypeError, KeyError):
-            return
-        if kind.partition(".")[0] in ("publication", "channel", "policy"):
+    def _take(self, event: dict[str, Any]) -> None:
+        """What was committed in any process; after a (re)connection ("listening") anything may have been missed."""
+        kind = str(event.get("kind", ""))
+        if kind.partition(".")[0] in ("publication", "channel", "policy", "listening"):
             self._wake.set()
-        self._on_event(kind, subject)
+        self._on_event(kind, str(event.get("subject", "")))
 
 
 def _is_current(served: PublishedChannel, pointer: ChannelPointer) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from antivenom.core.policies import Action, Reason
-from antivenom.core.publication_index import Decision
+from antivenom.core.publication_map import Decision
 
 IDS_SHOWN = 4
 

@@ -1,0 +1,276 @@
+"""Artifacts of mirrors: fetched on first request or ahead of it, verified, stored once, streamed meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from urllib.parse import quote
+
+from antivenom.core.artifacts import ArtifactInfo, read_artifact_info
+from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError, StorageError, UpstreamError
+from antivenom.core.policies import Action
+from antivenom.core.publication_index import PublicationIndex
+from antivenom.server.adapters.http import Stream
+from antivenom.server.channels.queries import find_channel
+from antivenom.server.context import SYSTEM, Resources
+from antivenom.server.events.service import record
+from antivenom.server.findings import service as findings
+from antivenom.server.mirrors import queries
+from antivenom.server.mirrors.downloads import Download, Expected
+from antivenom.server.mirrors.upstream_url import address_for_request
+from antivenom.server.publications.build import StoreBlobs
+from antivenom.server.publications.queries import find_publication
+from antivenom.server.publications.serving import WantedArtifact
+from antivenom.server.publications.serving_answer import Content
+from antivenom.server.publications.serving_blobs import open_blob
+
+logger = logging.getLogger(__name__)
+
+ARTIFACT_MAX_BYTES = 20_000_000_000
+DOWNLOAD_TIMEOUT_S = 4 * 3600.0
+DOWNLOADS_AT_ONCE = 16
+FETCHES_AT_ONCE = 8
+LEFTOVER_AFTER_S = 86_400.0  # a crash leaves at most its unfinished downloads; they are swept after this
+CONTENT_TYPES = {".conda": b"application/zip", ".tar.bz2": b"application/x-bzip2"}
+
+OnProgress = Callable[[str, int, int], None]
+
+
+class ArtifactStore:
+    """The artifacts that this process knows to be stored or has under way."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._downloads: dict[str, tuple[Download, asyncio.Task[None]]] = {}
+        self._slots = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
+        self._folder = resources.settings.home / "scratch" / "artifacts"
+        self._notes: set[asyncio.Task[None]] = set()
+        _sweep(self._folder)
+
+    async def settle(self) -> None:
+        """Wait until what was stored is also noted."""
+        await asyncio.gather(*self._notes)
+
+    async def stop(self) -> None:
+        """Give up what is under way."""
+        tasks = [task for _, task in self._downloads.values()] + list(self._notes)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def open(self, wanted: WantedArtifact) -> Content | None:
+        """An artifact's content: stored, or fetched from the channel's upstream when its first byte is asked for.
+
+        None when it is not stored and may not be fetched any more. Nothing is fetched for HEAD, nor for a 304.
+
+        Raises:
+            UpstreamError: Also while the content is read.
+        """
+        expected = expected_of(wanted)
+        key, etag = artifact_key(expected), f'"{expected.digest}"'.encode()
+        kind = CONTENT_TYPES[".conda" if wanted.decision.fn.endswith(".conda") else ".tar.bz2"]
+        try:
+            return await open_blob(self._resources.blobs, key, etag=etag, content_type=kind, cache_control=b"")
+        except NotFoundError:
+            if not wanted.is_listed:
+                return None
+
+        async def read(start: int, length: int) -> AsyncIterator[bytes]:
+            download, _ = await self._begin(wanted, expected, key)
+            async for chunk in download.read(start, length):
+                yield chunk
+
+        return Content(etag, kind, b"", expected.size or None, read=read)
+
+    async def fetch(self, wanted: WantedArtifact) -> bool:
+        """Store an artifact; False when it was stored already.
+
+        Raises:
+            UpstreamError: It could not be had.
+            StorageError: It could not be kept.
+        """
+        expected = expected_of(wanted)
+        key = artifact_key(expected)
+        if await self._resources.blobs.size(key) is not None:
+            return False
+        _, task = await self._begin(wanted, expected, key)
+        await asyncio.shield(task)
+        return True
+
+    async def _begin(self, wanted: WantedArtifact, expected: Expected, key: str) -> tuple[Download, asyncio.Task[None]]:
+        """The download of an artifact: the one that is under way, or a new one."""
+        if key in self._downloads:
+            return self._downloads[key]
+        open_stream = await self._upstream_of(wanted, expected)
+        if key in self._downloads:  # somebody began while we asked the database
+            return self._downloads[key]
+
+        async def keep(path: Path) -> None:
+            await self._keep(wanted, expected, key, path)
+
+        download = Download(expected, open_stream, keep, self._folder)
+        task = asyncio.create_task(self._run(download, wanted, key))
+        task.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # every reader was told
+        self._downloads[key] = download, task
+        return download, task
+
+    async def _run(self, download: Download, wanted: WantedArtifact, key: str) -> None:
+        try:
+            async with self._slots:
+                await download.run()
+        except UpstreamError as error:
+            await self._show_failure(wanted, error)
+            raise
+        finally:
+            self._downloads.pop(key, None)
+
+    async def _upstream_of(
+        self, wanted: WantedArtifact, expected: Expected
+    ) -> Callable[[], AbstractAsyncContextManager[Stream]]:
+        async with self._resources.context(SYSTEM) as ctx:
+            mirror = await queries.find_mirror(ctx.session, wanted.channel)
+        if mirror is None:
+            raise NotFoundError(
+                f"{wanted.decision.fn} is not stored here, and channel {wanted.channel!r} has no upstream"
+            )
+        base = address_for_request(mirror.upstream, mirror.upstream_auth)
+        url = f"{base}/{quote(wanted.subdir)}/{quote(wanted.decision.fn)}"
+        user, _, password = mirror.upstream_auth.removeprefix("basic:").partition(":")
+        auth = (user, password) if mirror.upstream_auth.startswith("basic:") else None
+        return lambda: self._resources.outbound.stream(
+            url, max_bytes=expected.size or ARTIFACT_MAX_BYTES, timeout_s=DOWNLOAD_TIMEOUT_S, basic_auth=auth
+        )
+
+    async def _keep(self, wanted: WantedArtifact, expected: Expected, key: str, path: Path) -> None:
+        info = await asyncio.to_thread(_read_info, path, wanted.decision.fn)
+        await self._resources.blobs.put_file(key, path, move=True)
+        note = asyncio.create_task(self._note_stored(wanted, expected, info))
+        self._notes.add(note)
+        note.add_done_callback(self._notes.discard)
+
+    async def _note_stored(self, wanted: WantedArtifact, expected: Expected, info: ArtifactInfo) -> None:
+        """Say that an artifact is stored, and hand over what it says about its own vulnerabilities."""
+        try:
+            async with self._resources.context(SYSTEM) as ctx:
+                subject, fn = f"channel:{wanted.channel}", wanted.decision.fn
+                await record(ctx, "artifact.stored", subject=subject, fn=fn, digest=expected.digest)
+                if info.security is not None and expected.algorithm == "sha256":
+                    await findings.store_curation(ctx, sha256=expected.digest, fn=fn, document=info.security)
+                    await record(ctx, "curation.found", subject=subject, fn=fn, sha256=expected.digest)
+        except AntivenomError as error:
+            logger.warning("%s: its own notes on vulnerabilities are not taken: %s", wanted.decision.fn, error.message)
+
+    async def _show_failure(self, wanted: WantedArtifact, error: UpstreamError) -> None:
+        """The mirror shows why an artifact could not be had, until its next sync; a lasting reason is also an event."""
+        fn = wanted.decision.fn
+        async with self._resources.context(SYSTEM) as ctx:
+            mirror = await queries.find_mirror(ctx.session, wanted.channel, lock=True)
+            if mirror is not None:
+                mirror.last_error = f"{wanted.subdir}/{fn}: {error.message}"
+            if error.permanent:
+                subject = f"channel:{wanted.channel}"
+                await record(ctx, "artifact.failed", subject=subject, fn=fn, code=error.code, error=error.message)
+
+
+def expected_of(wanted: WantedArtifact) -> Expected:
+    decision = wanted.decision
+    return Expected(decision.fn, sha256=decision.sha256, md5=decision.md5, size=decision.size_bytes)
+
+
+def artifact_key(expected: Expected) -> str:
+    """Where an artifact is stored. One that its index names by md5 alone has a place of its own."""
+    if expected.algorithm == "md5":
+        return f"artifact/md5/{expected.digest}"
+    return f"artifact/{expected.digest[:2]}/{expected.digest}"
+
+
+def _read_info(path: Path, fn: str) -> ArtifactInfo:
+    """What the artifact says about itself; an odd archive is served as it is, since its digest is the promised one."""
+    try:
+        with path.open("rb") as file:
+            return read_artifact_info(file, fn)
+    except InvalidInputError as error:
+        logger.info("nothing is read from %s", error.message)
+        return ArtifactInfo()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what crashed processes left behind."""
+    for path in folder.glob("*") if folder.is_dir() else ():
+        if time.time() - path.stat().st_mtime > LEFTOVER_AFTER_S:
+            path.unlink(missing_ok=True)
+
+
+# -- active mirrors -----------------------------------------------------------------------------------------------------
+
+
+async def fetch_artifacts(resources: Resources, channel: str, *, on_progress: OnProgress | None = None) -> int:
+    """Store every artifact that a channel serves and that is not stored yet; how many were fetched.
+
+    Interrupted, it goes on where it was: what is stored is not fetched again. A failure does not stop the others.
+
+    Raises:
+        UpstreamError: Some could not be had; the first reason is told.
+        StorageError: The store is full or refuses; the rest was not tried.
+    """
+    keys = await _index_keys(resources, channel)
+    wanted = await asyncio.to_thread(lambda: list(_list_wanted(resources, channel, keys)))
+    store = ArtifactStore(resources)
+    try:
+        fetched, failures = await _fetch_all(store, wanted, on_progress)
+        await store.settle()
+    finally:
+        await store.stop()
+    if failures:
+        raise UpstreamError(
+            f"{len(failures)} of {len(wanted)} artifacts could not be fetched; first: {failures[0].message}",
+            hint="the others are stored; the next sync tries these again",
+        )
+    return fetched
+
+
+async def _index_keys(resources: Resources, channel: str) -> dict[str, str]:
+    async with resources.context(SYSTEM) as ctx:
+        row = await find_channel(ctx.session, channel)
+        publication = await find_publication(ctx.session, row.publication_id) if row else None
+        return {subdir: entry["index"] for subdir, entry in publication.subdirs.items()} if publication else {}
+
+
+def _list_wanted(resources: Resources, channel: str, keys: dict[str, str]) -> Iterator[WantedArtifact]:
+    blobs = StoreBlobs(resources.blobs)
+    for subdir, key in keys.items():
+        index = PublicationIndex.open(blobs, key)
+        for package in index.packages():
+            for decision in index.records(package.name):
+                if decision.action is not Action.stop:
+                    yield WantedArtifact(channel, subdir, decision)
+
+
+async def _fetch_all(
+    store: ArtifactStore, wanted: list[WantedArtifact], on_progress: OnProgress | None
+) -> tuple[int, list[AntivenomError]]:
+    left = iter(wanted)
+    failures: list[AntivenomError] = []
+    done = fetched = 0
+
+    async def fetch_some() -> None:
+        nonlocal done, fetched
+        for artifact in left:
+            try:
+                fetched += await store.fetch(artifact)
+            except StorageError:
+                raise
+            except AntivenomError as error:
+                failures.append(error)
+            done += 1
+            if on_progress is not None:
+                on_progress("fetch artifacts", done, len(wanted))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(FETCHES_AT_ONCE):
+            group.create_task(fetch_some())
+    return fetched, failures
