@@ -8,6 +8,7 @@ Source: YAML 1.1 as PyYAML reads it; JSON is read as the YAML it (nearly) is.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import msgspec
@@ -21,6 +22,8 @@ NODES_MAX = 100_000
 
 Path = tuple[str | int, ...]
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_PAIR = re.compile(r"((?<!\\)(?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
 _PREFIX = "tag:yaml.org,2002:"
 
 
@@ -61,6 +64,15 @@ class Document:
         elif offset:
             column += offset[1] - 1 + (1 if self._styles.get(path) else 0)
         self.problems.append(Problem(line, column, field_name(path), message, hint))
+
+    def refuse_character(self, text: str, position: int) -> None:
+        """Note that the character at `position` is none that a text may hold."""
+        before = text[:position]
+        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+        message = (
+            f"a character that no text may hold (U+{ord(text[position]):04X})" if position < len(text) else "not text"
+        )
+        self.problems.append(Problem(line, column, "", message, "save the file as UTF-8"))
 
     def place(self, path: Path, node: yaml.Node) -> None:
         self._values[path] = _position(node.start_mark)
@@ -106,27 +118,33 @@ def read_document(text: str, subject: str = "document") -> Document:
         InvalidInputError: Not YAML, or beyond the bounds. What can be read on with (repeated keys) is only reported.
     """
     document = Document()
-    if len(text.encode("utf-8", "surrogatepass")) > BYTES_MAX:
+    if len(text) > BYTES_MAX or len(text.encode("utf-8", "surrogatepass")) > BYTES_MAX:
         document.report((), f"the {subject} is larger than {BYTES_MAX >> 20} MiB")
+        document.refuse(subject)
+    lone = _LONE_SURROGATE.search(text)
+    if lone:
+        document.refuse_character(text, lone.start())
         document.refuse(subject)
     if text.lstrip("\ufeff \t\r\n").startswith("{"):
         # JSON may be indented with tabs, which YAML refuses; a JSON text never holds a raw tab, so places stay true.
-        text = text.replace("\t", " ")
+        # JSON escapes what lies beyond the first plane as two halves, which YAML refuses too (columns after it shift).
+        text = _ESCAPED_PAIR.sub(lambda pair: pair[1] + chr(_code_point(pair[2], pair[3])), text.replace("\t", " "))
     try:
         _check_bounds(text)
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         _report_syntax(document, error)
     except yaml.reader.ReaderError as error:
-        before = text[: error.position] if isinstance(error.position, int) else ""
-        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
-        document.problems.append(
-            Problem(line, column, "", "a character that no text may hold", "save the file as UTF-8")
-        )
+        document.refuse_character(text, error.position)
     document.refuse(subject)
     if node is not None:
         document.value = _build(document, (), node)
     return document
+
+
+def _code_point(high: str, low: str) -> int:
+    """The character that a surrogate pair (two hexadecimal numbers) stands for."""
+    return 0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00
 
 
 def _check_bounds(text: str) -> None:
@@ -195,7 +213,7 @@ def _build_scalar(document: Document, path: Path, node: yaml.ScalarNode) -> Any:
         case "int" | "float":
             return _number(text)
         case "str" | "timestamp" | "value" | "merge":
-            return _repair_surrogates(document, path, text)
+            return text
     document.report(path, f"the tag {node.tag!r} is not read", "write a plain value")
     return text
 
@@ -207,12 +225,3 @@ def _number(text: str) -> int | float | str:
         return text if "_" in text else int(text) if text.lstrip("+-").isdigit() else number
     except ValueError:
         return math.inf if text.lower().endswith(".inf") else math.nan if text.lower().endswith(".nan") else text
-
-
-def _repair_surrogates(document: Document, path: Path, text: str) -> str:
-    """JSON writes what is outside the first plane as two escapes, which YAML reads as two halves."""
-    try:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16")
-    except UnicodeDecodeError:
-        document.report(path, "half of a surrogate pair", "save the file as UTF-8")
-        return ""

@@ -273,7 +273,7 @@ def _reference(word: str) -> License:
 def _leaf(text: str) -> LicenseExpression:
     """A LicenseRef for a text that is no expression."""
     slug = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:80] or "unreadable"
-    return LicenseExpression("", license=License(f"LicenseRef-{slug}", "", _guess(text)))
+    return LicenseExpression("", license=_reference(f"LicenseRef-{slug}"))
 
 
 # --- families ---------------------------------------------------------------------------------------------------------
@@ -315,8 +315,8 @@ def _families(spdx: str, category: str) -> frozenset[str]:
 
 _GUESSES = (
     (re.compile(r"(?i)agpl|affero"), {"agpl", "copyleft"}),
-    (re.compile(r"(?i)lgpl|lesser general|library general"), {"lgpl", "weak_copyleft"}),
-    (re.compile(r"(?i)gpl|gnu|general public"), {"gpl", "copyleft"}),
+    (re.compile(r"(?i)lgpl|lesser.general|library.general"), {"lgpl", "weak_copyleft"}),
+    (re.compile(r"(?i)gpl|gnu|general.public"), {"gpl", "copyleft"}),
     (re.compile(r"(?i)public.?domain"), {"public_domain"}),
     (
         re.compile(

@@ -57,7 +57,14 @@ _UNDECIDED: tuple[Check, ...] = (
 
 def dump_policy(policy: Policy) -> str:
     """The policy as YAML; parsing it gives the same policy again."""
-    return str(yaml.safe_dump(policy.document(), sort_keys=False, allow_unicode=True, width=120))
+    return str(yaml.dump(policy.document(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes values out where they repeat: aliases are not read."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+        return True
 
 
 def explain_change(old: Policy | None, new: Policy | None) -> set[str]:

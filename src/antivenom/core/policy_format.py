@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from antivenom.core.conda import parse_record_spec
+from antivenom.core.conda import RecordSpec, parse_record_spec
 from antivenom.core.documents import Document, Path, read_document
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.records import RecordFacts
@@ -131,7 +131,8 @@ class _Reader:
         if len(value) > RULES_MAX:
             self._document.report(path, f"more than {RULES_MAX} items")
             return []
-        found, seen = [], {}
+        found: list[tuple[Path, dict[str, Any]]] = []
+        seen: dict[str, int] = {}
         for index, item in enumerate(value):
             here: Path = (*path, index)
             if not isinstance(item, dict):
@@ -304,5 +305,5 @@ def _pattern(trigger_id: str) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=4096)
-def _spec(text: str) -> Any:
+def _spec(text: str) -> RecordSpec:
     return parse_record_spec(text)

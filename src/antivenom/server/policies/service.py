@@ -126,8 +126,7 @@ async def diff_revisions(ctx: Context, name: str, old: int, new: int) -> Revisio
     policy = await _policy(ctx, name)
     before, after = await _revision(ctx, policy, old), await _revision(ctx, policy, new)
     was, now = core.parse_policy(before.text), core.parse_policy(after.text)
-    old_items = {item.id: item for item in (*was.rules, *was.allowlist)}
-    new_items = {item.id: item for item in (*now.rules, *now.allowlist)}
+    old_items, new_items = _items(was), _items(now)
     return RevisionDiff(
         name=name,
         old=old,
@@ -142,6 +141,12 @@ async def diff_revisions(ctx: Context, name: str, old: int, new: int) -> Revisio
             )
         ),
     )
+
+
+def _items(policy: core.Policy) -> dict[str, core.Rule | core.AllowlistItem]:
+    """Rules and allowlist items by id, in the order in which they stand."""
+    items: list[core.Rule | core.AllowlistItem] = [*policy.rules, *policy.allowlist]
+    return {item.id: item for item in items}
 
 
 async def _policy(ctx: Context, name: str, *, lock: bool = False) -> Policy:
