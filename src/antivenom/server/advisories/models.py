@@ -23,7 +23,9 @@ class Feed(Base):
     state: Mapped[str] = mapped_column(server_default="new")  # new | queued | syncing | ok | failed
     cursor: Mapped[Document]  # etag, last modified, digest of the last file, position of increments, pending changes
     progress: Mapped[Document]  # {"phase", "done", "total"} while syncing
-    counts: Mapped[Document]  # {"entries", "added", "changed", "removed", "withdrawn", "set_aside", "flagged"}, last sync
+    counts: Mapped[
+        Document
+    ]  # {"entries", "added", "changed", "removed", "withdrawn", "set_aside", "flagged"}, last sync
     last_error: Mapped[str] = mapped_column(server_default="")
     failures: Mapped[int] = mapped_column(server_default="0")
     last_sync_at: Mapped[OptionalAt]
@@ -47,7 +49,9 @@ class AdvisoryRow(Base):
 
     __tablename__ = "advisory"
     __table_args__ = (
-        Index("ix_advisory_package_keys", "package_keys", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+        Index(
+            "ix_advisory_package_keys", "package_keys", postgresql_using="gin", postgresql_with={"fastupdate": "off"}
+        ),
         Index("ix_advisory_id", "id"),
     )
 

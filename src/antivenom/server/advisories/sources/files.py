@@ -65,8 +65,8 @@ class Budget:
             InvalidInputError: More came out than any real feed holds.
         """
         self.unpacked_bytes += count
-        too_dense = (
-            self.unpacked_bytes > RATIO_FREE_BYTES and self.unpacked_bytes > RATIO_MAX * max(1, self.packed_bytes)
+        too_dense = self.unpacked_bytes > RATIO_FREE_BYTES and self.unpacked_bytes > RATIO_MAX * max(
+            1, self.packed_bytes
         )
         if too_dense or self.unpacked_bytes > UNPACKED_MAX_BYTES:
             raise UnreadableFileError(
@@ -272,7 +272,9 @@ def entries(member: Member, wrappers: tuple[str, ...] = ()) -> Iterator[tuple[st
         return
     document = member.stream.read(DOCUMENT_MAX_BYTES + 1)
     if len(document) > DOCUMENT_MAX_BYTES:
-        raise InvalidInputError(f"{member.name} is one JSON text of more than {DOCUMENT_MAX_BYTES:,} bytes", hint="split it")
+        raise InvalidInputError(
+            f"{member.name} is one JSON text of more than {DOCUMENT_MAX_BYTES:,} bytes", hint="split it"
+        )
     document = document.removeprefix(b"\xef\xbb\xbf").strip()
     if not document:
         return
@@ -297,7 +299,9 @@ def _items(document: bytes, wrappers: tuple[str, ...], name: str) -> list[msgspe
             f"{name} is not JSON: {error}", hint="is it whole, and the right file? Nothing was changed"
         ) from None
     except RecursionError:
-        raise InvalidInputError(f"{name} is nested too deeply", hint="no feed looks like this; nothing was changed") from None
+        raise InvalidInputError(
+            f"{name} is nested too deeply", hint="no feed looks like this; nothing was changed"
+        ) from None
     return None
 
 

@@ -40,13 +40,17 @@ def recognizes(entry: dict[str, Any]) -> bool:
     if "conda_name" in entry and {"pypi_name", "pypi_normalized_names"} & entry.keys():
         return True
     values = list(entry.values())[:50]
-    return bool(values) and all(
-        v is None
-        or isinstance(v, str)
-        or (isinstance(v, list) and all(isinstance(n, str) for n in v))
-        or (isinstance(v, dict) and "conda_name" in v)
-        for v in values
-    ) and not {"id", "cve", "cveMetadata", "cveID", "dataType"} & entry.keys()
+    return (
+        bool(values)
+        and all(
+            v is None
+            or isinstance(v, str)
+            or (isinstance(v, list) and all(isinstance(n, str) for n in v))
+            or (isinstance(v, dict) and "conda_name" in v)
+            for v in values
+        )
+        and not {"id", "cve", "cveMetadata", "cveID", "dataType"} & entry.keys()
+    )
 
 
 def recognizes_table(first_line: str) -> bool:
@@ -168,5 +172,3 @@ def pair(channel: str, conda_name: str, names: list[str]) -> Pair:
     if wrong is not None:
         raise EntryError(f"{wrong[:80]!r} is not a PyPI project name")
     return channel.strip(), conda_name, tuple(package_name("pypi", n) for n in names)
-
-

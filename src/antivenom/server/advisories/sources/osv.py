@@ -48,8 +48,10 @@ CWE = re.compile(r"CWE-\d{1,6}")
 
 def recognizes(entry: dict[str, Any]) -> bool:
     """Whether a JSON object is an OSV entry."""
-    return isinstance(entry.get("id"), str) and not {"cveMetadata", "configurations"} & entry.keys() and bool(
-        {"affected", "modified", "schema_version", "withdrawn"} & entry.keys()
+    return (
+        isinstance(entry.get("id"), str)
+        and not {"cveMetadata", "configurations"} & entry.keys()
+        and bool({"affected", "modified", "schema_version", "withdrawn"} & entry.keys())
     )
 
 
@@ -214,9 +216,7 @@ def _vectors(entry: dict[str, Any]) -> list[str]:
     own = [text(s.get("score"), 400) for s in mappings(entry.get("severity"))]
     if own:
         return own
-    return [
-        text(s.get("score"), 400) for a in mappings(entry.get("affected")) for s in mappings(a.get("severity"))
-    ]
+    return [text(s.get("score"), 400) for a in mappings(entry.get("affected")) for s in mappings(a.get("severity"))]
 
 
 def _severity_word(entry: dict[str, Any]) -> object:

@@ -84,7 +84,9 @@ def spool_feed(
                         raise
                     report.put_aside(SetAside(member.name, error.message, Path(member.name).stem))
     except OSError as error:
-        raise StorageError(f"cannot write a temporary file: {error.strerror or error}", hint="is the disk full?") from None
+        raise StorageError(
+            f"cannot write a temporary file: {error.strerror or error}", hint="is the disk full?"
+        ) from None
     if not report.rows and not may_be_empty:
         raise _nothing_usable(kind, path, report)
     return report
@@ -138,5 +140,6 @@ def _nothing_usable(kind: str, path: str, report: SpoolReport) -> InvalidInputEr
             f"nothing of it could be read as {kind}: {first.entry}: {first.reason}", hint="is it the right file?"
         )
     return InvalidInputError(
-        f"there is no entry of kind {kind} in {Path(path).name}", hint="an empty feed is refused: it would remove everything"
+        f"there is no entry of kind {kind} in {Path(path).name}",
+        hint="an empty feed is refused: it would remove everything",
     )

@@ -1,0 +1,261 @@
+"""Reading feeds, advisories, exploitation facts and maps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from antivenom.core.advisories import Advisory
+from antivenom.server.advisories.models import (
+    AdvisoryRow,
+    Exploitation,
+    Feed,
+    KnowledgeRevision,
+    NameMapping,
+    ProductMapping,
+    SetAsideEntry,
+    Vulnerability,
+    VulnerabilityId,
+)
+from antivenom.server.db.paging import Page, check_paging
+
+STREAM_ROWS = 2_000
+
+_decoder = msgspec.msgpack.Decoder(Advisory)
+
+SORTS: dict[str, Sequence[InstrumentedAttribute[Any]]] = {
+    "risk": (Vulnerability.risk, Vulnerability.severity, Vulnerability.id),
+    "severity": (Vulnerability.severity, Vulnerability.cvss, Vulnerability.id),
+    "cvss": (Vulnerability.cvss, Vulnerability.id),
+    "epss": (Vulnerability.epss, Vulnerability.id),
+    "published": (Vulnerability.published_at, Vulnerability.id),
+    "modified": (Vulnerability.modified_at, Vulnerability.id),
+    "id": (Vulnerability.id,),
+}
+
+
+# -- feeds ---------------------------------------------------------------------------------------------------------------
+
+
+async def find_feed(session: AsyncSession, feed_id: int, *, lock: bool = False) -> Feed | None:
+    query = select(Feed).where(Feed.id == feed_id).execution_options(populate_existing=True)
+    return await session.scalar(query.with_for_update() if lock else query)
+
+
+async def find_feed_at(session: AsyncSession, kind: str, location: str) -> Feed | None:
+    return await session.scalar(select(Feed).where(Feed.kind == kind, Feed.location == location))
+
+
+async def page_feeds(session: AsyncSession, *, kind: str, q: str, page: int, page_size: int) -> Page[Feed]:
+    offset, limit = check_paging(page, page_size)
+    query = select(Feed)
+    if kind:
+        query = query.where(Feed.kind == kind)
+    if q:
+        query = query.where(Feed.location.icontains(q, autoescape=True) | Feed.kind.contains(q, autoescape=True))
+    total = await session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    rows = await session.scalars(query.order_by(Feed.id).offset(offset).limit(limit))
+    return Page(list(rows), total, page, page_size)
+
+
+async def list_feeds_of_kind(session: AsyncSession, kind: str) -> list[Feed]:
+    return list(await session.scalars(select(Feed).where(Feed.kind == kind).order_by(Feed.id)))
+
+
+async def list_due(session: AsyncSession, now: datetime) -> list[Feed]:
+    """Feeds whose next sync (by schedule or after a failure) is due."""
+    query = select(Feed).where(Feed.next_sync_at <= now, Feed.state.not_in(("queued", "syncing")))
+    return list(await session.scalars(query.with_for_update(skip_locked=True)))
+
+
+async def set_progress(session: AsyncSession, feed_id: int, progress: dict[str, Any]) -> None:
+    await session.execute(update(Feed).where(Feed.id == feed_id, Feed.state == "syncing").values(progress=progress))
+
+
+async def page_set_aside(session: AsyncSession, feed_id: int, *, page: int, page_size: int) -> Page[SetAsideEntry]:
+    offset, limit = check_paging(page, page_size)
+    query = select(SetAsideEntry).where(SetAsideEntry.feed_id == feed_id)
+    total = await session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    rows = await session.scalars(query.order_by(SetAsideEntry.entry).offset(offset).limit(limit))
+    return Page(list(rows), total, page, page_size)
+
+
+async def count_entries(session: AsyncSession, kind: str, feed_id: int) -> int:
+    """How many entries are stored of a feed."""
+    column: Any = {
+        "epss": Exploitation.epss_feed_id,
+        "kev": Exploitation.kev_feed_id,
+        "name-map": NameMapping.feed_id,
+        "purl-cpe": ProductMapping.feed_id,
+    }.get(kind, AdvisoryRow.feed_id)
+    return await session.scalar(select(func.count()).where(column == feed_id)) or 0
+
+
+# -- search --------------------------------------------------------------------------------------------------------------
+
+
+async def page_vulnerabilities(
+    session: AsyncSession,
+    *,
+    q: str,
+    severity: int | None,
+    kev: bool | None,
+    epss_min: float | None,
+    source: str,
+    withdrawn: bool | None,
+    sort: str,
+    page: int,
+    page_size: int,
+) -> Page[Vulnerability]:
+    """Vulnerabilities that match every word of `q` (in ids, packages or summary) and every filter."""
+    offset, limit = check_paging(page, page_size)
+    query = select(Vulnerability)
+    for word in q.lower().split()[:8]:
+        query = query.where(Vulnerability.search.contains(word, autoescape=True))
+    if severity is not None:
+        query = query.where(Vulnerability.severity >= severity)
+    if kev is not None:
+        query = query.where(Vulnerability.kev.is_(kev))
+    if epss_min is not None:
+        query = query.where(Vulnerability.epss >= epss_min)
+    if source:
+        query = query.where(Vulnerability.sources.any(source))
+    if withdrawn is not None:
+        query = query.where(Vulnerability.is_withdrawn.is_(withdrawn))
+    total = await session.scalar(query.with_only_columns(func.count(), maintain_column_froms=True)) or 0
+    rows = await session.scalars(_sorted(query, sort).offset(offset).limit(limit))
+    return Page(list(rows), total, page, page_size)
+
+
+def _sorted(query: Select[tuple[Vulnerability]], sort: str) -> Select[tuple[Vulnerability]]:
+    descends = sort.startswith("-")
+    columns = SORTS[sort.removeprefix("-")]
+    return query.order_by(*(c.desc().nulls_last() if descends else c.asc().nulls_last() for c in columns))
+
+
+async def find_vulnerability(session: AsyncSession, any_id: str) -> Vulnerability | None:
+    """The vulnerability that has this id or alias; CVE, GHSA and PYSEC ids in any case."""
+    for candidate in dict.fromkeys((any_id, any_id.upper(), _ghsa(any_id))):
+        query = (
+            select(Vulnerability)
+            .join(VulnerabilityId, VulnerabilityId.vulnerability == Vulnerability.id)
+            .where(VulnerabilityId.id == candidate)
+        )
+        if found := await session.scalar(query):
+            return found
+    return None
+
+
+def _ghsa(any_id: str) -> str:
+    """GHSA ids are written with lower-case letters behind the prefix."""
+    return "GHSA-" + any_id[5:].lower() if any_id.upper().startswith("GHSA-") else any_id
+
+
+@dataclass(frozen=True, slots=True)
+class SourcedAdvisory:
+    """An advisory with the feed that brought it."""
+
+    advisory: Advisory
+    feed_id: int
+    kind: str
+    location: str
+
+
+async def list_advisories_of(session: AsyncSession, ids: Sequence[str]) -> list[SourcedAdvisory]:
+    """Every feed's advisories under these ids, by kind and id."""
+    rows = await session.execute(
+        select(AdvisoryRow.body, Feed.id, Feed.kind, Feed.location)
+        .join(Feed, Feed.id == AdvisoryRow.feed_id)
+        .where(AdvisoryRow.id.in_(ids))
+        .order_by(Feed.kind, AdvisoryRow.id, Feed.id)
+    )
+    return [SourcedAdvisory(_decoder.decode(body), feed_id, kind, location) for body, feed_id, kind, location in rows]
+
+
+async def list_exploitation(session: AsyncSession, ids: Sequence[str]) -> list[Exploitation]:
+    return list(await session.scalars(select(Exploitation).where(Exploitation.cve.in_(ids)).order_by(Exploitation.cve)))
+
+
+# -- everything, for whoever compiles it ---------------------------------------------------------------------------------
+
+
+async def stream_advisories(
+    session: AsyncSession, *, package_keys: Sequence[str] | None = None
+) -> AsyncIterator[Advisory]:
+    """Every advisory of every feed, withdrawn ones too; only those of some packages with `package_keys`."""
+    query = select(AdvisoryRow.body).order_by(AdvisoryRow.feed_id, AdvisoryRow.id)
+    if package_keys is not None:
+        query = query.where(AdvisoryRow.package_keys.overlap(list(package_keys)))
+    result = await session.stream(query, execution_options={"yield_per": STREAM_ROWS})
+    async for (body,) in result:
+        yield _decoder.decode(body)
+
+
+async def stream_advisory_bodies(session: AsyncSession) -> AsyncIterator[bytes]:
+    """The msgpack of every advisory, undecoded: for a child process."""
+    query = select(AdvisoryRow.body).order_by(AdvisoryRow.feed_id, AdvisoryRow.id)
+    result = await session.stream(query, execution_options={"yield_per": STREAM_ROWS})
+    async for (body,) in result:
+        yield body
+
+
+async def stream_exploitation(session: AsyncSession) -> AsyncIterator[tuple[str, float | None, bool, bool]]:
+    """(CVE id, EPSS 0-1 or None, in KEV, used by ransomware) of everything that a feed scores or lists."""
+    query = select(
+        Exploitation.cve, Exploitation.epss, Exploitation.kev_added.is_not(None), Exploitation.kev_ransomware
+    ).order_by(Exploitation.cve)
+    result = await session.stream(query, execution_options={"yield_per": STREAM_ROWS})
+    async for cve, epss, kev, ransomware in result:
+        yield cve, epss, kev, ransomware
+
+
+async def stream_name_mappings(session: AsyncSession) -> AsyncIterator[tuple[str, str, str, list[str]]]:
+    """(channel or "", conda name, ecosystem, names there); no names means: known to be none."""
+    query = select(NameMapping.channel, NameMapping.conda_name, NameMapping.ecosystem, NameMapping.names).order_by(
+        NameMapping.feed_id, NameMapping.channel, NameMapping.conda_name
+    )
+    result = await session.stream(query, execution_options={"yield_per": STREAM_ROWS})
+    async for channel, conda_name, ecosystem, names in result:
+        yield channel, conda_name, ecosystem, names
+
+
+async def stream_product_mappings(session: AsyncSession) -> AsyncIterator[tuple[str, str, list[str]]]:
+    """(purl type, namespace and name, CPE products as "vendor:product")."""
+    query = select(ProductMapping.ecosystem, ProductMapping.name, ProductMapping.products).order_by(
+        ProductMapping.feed_id, ProductMapping.ecosystem, ProductMapping.name
+    )
+    result = await session.stream(query, execution_options={"yield_per": STREAM_ROWS})
+    async for ecosystem, name, products in result:
+        yield ecosystem, name, products
+
+
+async def newest_revision(session: AsyncSession) -> KnowledgeRevision | None:
+    return await session.scalar(select(KnowledgeRevision).order_by(KnowledgeRevision.id.desc()).limit(1))
+
+
+# -- the dashboard -------------------------------------------------------------------------------------------------------
+
+
+async def count_knowledge(session: AsyncSession) -> dict[str, int]:
+    """How much is known: vulnerabilities (also critical, exploited), and advisories by feed kind."""
+    row = (
+        await session.execute(
+            select(
+                func.count(),
+                func.count().filter(Vulnerability.severity >= 4),
+                func.count().filter(Vulnerability.kev),
+            ).where(Vulnerability.is_withdrawn.is_(False))
+        )
+    ).one()
+    return {"vulnerabilities": row[0], "critical": row[1], "exploited": row[2]}
+
+
+async def list_all_feeds(session: AsyncSession) -> list[Feed]:
+    return list(await session.scalars(select(Feed).order_by(Feed.id)))

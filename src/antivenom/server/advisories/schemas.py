@@ -1,0 +1,180 @@
+"""What the API takes and answers about feeds and advisories."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from antivenom.core.advisories import Severity
+from antivenom.server.advisories.merging import AdvisoryView
+from antivenom.server.advisories.models import Feed, SetAsideEntry, Vulnerability
+
+Kind = Literal["osv", "kev", "epss", "nvd", "cve5", "name-map", "purl-cpe"]
+
+
+class FeedCreate(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str
+    location: str
+    every_s: int | None = None
+
+
+class FeedSyncRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str | None = None
+
+
+class FeedView(BaseModel):
+    id: int
+    kind: Kind
+    location: str
+    every_s: int | None
+    state: str
+    progress: dict[str, Any]
+    counts: dict[str, Any]
+    entries: int
+    set_aside: int
+    last_error: str
+    failures: int
+    created_at: datetime
+    last_sync_at: datetime | None
+    last_success_at: datetime | None
+    next_sync_at: datetime | None
+    demo: bool
+
+    @classmethod
+    def of(cls, feed: Feed) -> FeedView:
+        return cls(
+            id=feed.id,
+            kind=feed.kind,  # type: ignore[arg-type]  # checked when the feed was added
+            location=feed.location,
+            every_s=feed.every_s,
+            state=feed.state,
+            progress=feed.progress,
+            counts=feed.counts,
+            entries=int(feed.counts.get("entries", 0)),
+            set_aside=int(feed.counts.get("set_aside", 0)),
+            last_error=feed.last_error,
+            failures=feed.failures,
+            created_at=feed.created_at,
+            last_sync_at=feed.last_sync_at,
+            last_success_at=feed.last_success_at,
+            next_sync_at=feed.next_sync_at,
+            demo=feed.is_demo,
+        )
+
+
+class SetAsideView(BaseModel):
+    entry: str
+    reason: str
+    at: datetime
+
+    @classmethod
+    def of(cls, entry: SetAsideEntry) -> SetAsideView:
+        return cls(entry=entry.entry, reason=entry.reason, at=entry.at)
+
+
+class AdvisorySummary(BaseModel):
+    id: str
+    ids: list[str]
+    summary: str
+    severity: str
+    cvss: float | None
+    epss: float | None
+    kev: bool
+    ransomware: bool
+    risk: float
+    packages: list[str]
+    sources: list[str]
+    published: datetime | None
+    modified: datetime | None
+    withdrawn: bool
+    disputed: bool
+
+    @classmethod
+    def of(cls, row: Vulnerability) -> AdvisorySummary:
+        return cls(
+            id=row.id,
+            ids=row.ids,
+            summary=row.summary,
+            severity=Severity(row.severity).name,
+            cvss=row.cvss,
+            epss=row.epss,
+            kev=row.kev,
+            ransomware=row.kev_ransomware,
+            risk=row.risk,
+            packages=row.packages,
+            sources=row.sources,
+            published=row.published_at,
+            modified=row.modified_at,
+            withdrawn=row.is_withdrawn,
+            disputed=row.is_disputed,
+        )
+
+
+class AffectedAnswer(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    ecosystem: str
+    package: str
+    ranges: list[str]
+    versions: list[str]
+    versions_total: int
+    fixed: list[str]
+    source: str
+    advisory: str
+
+
+class SourceAnswer(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    kind: str
+    feed_id: int
+    summary: str
+    severity: str
+    cvss: float | None
+    published: str
+    modified: str
+    withdrawn: str
+    flags: list[str]
+
+
+class AdvisoryAnswer(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    ids: list[str]
+    summary: str
+    details: str
+    severity: str
+    cvss: float | None
+    vectors: list[str]
+    epss: float | None
+    epss_percentile: float | None
+    epss_date: str
+    kev: bool
+    ransomware: bool
+    kev_added: str
+    kev_due: str
+    risk: float
+    published: datetime | None
+    modified: datetime | None
+    withdrawn: str
+    disputed: bool
+    flags: list[str]
+    cwes: list[str]
+    related: list[str]
+    upstream: list[str]
+    sources: list[str]
+    entries: list[SourceAnswer]
+    affected: list[AffectedAnswer]
+    references: list[str]
+
+    @classmethod
+    def of(cls, view: AdvisoryView) -> AdvisoryAnswer:
+        return cls.model_validate(view)

@@ -1,0 +1,327 @@
+"""Feeds (add, list, sync, remove) and what they brought (search, one advisory, how fresh it is)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+
+from antivenom.core.advisories import Severity
+from antivenom.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
+from antivenom.server.advisories import queries, storing
+from antivenom.server.advisories.fetching import fingerprint
+from antivenom.server.advisories.locations import Location, parse_location
+from antivenom.server.advisories.merging import AdvisoryView, merge, view_of_exploitation
+from antivenom.server.advisories.models import Feed, SetAsideEntry, Vulnerability
+from antivenom.server.advisories.sources import files
+from antivenom.server.advisories.sources.registry import find_source, identify, wrong_kind
+from antivenom.server.advisories.syncing import publish_knowledge
+from antivenom.server.context import Context
+from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
+from antivenom.server.events.jobs import defer
+from antivenom.server.events.service import record
+from antivenom.server.members.authorization import require
+
+EVERY_MIN_S = 60
+EVERY_MAX_S = 366 * 86_400
+STALE_AFTER = timedelta(days=3)  # a feed without a schedule; one with a schedule: after three missed syncs
+
+
+async def add_feed(
+    ctx: Context, kind: str, location: str, *, every_s: int | None = None, is_demo: bool = False
+) -> Feed:
+    """A new feed; its first sync is due at once.
+
+    A path is read by the server, so only its own administrator (the command line on the same machine) may name one.
+
+    Args:
+        every_s: Sync again this often; None: only when asked.
+
+    Raises:
+        InvalidInputError: An argument is wrong, or the file at a path is not of that kind. Nothing was changed.
+        ForbiddenError: A path, from somebody on another machine.
+        OutboundRefusedError: A URL that the server may not read.
+        ConflictError: There is such a feed already.
+    """
+    require(ctx, "feeds:write", subject="feed:*")
+    source = find_source(kind)
+    if every_s is not None and not EVERY_MIN_S <= every_s <= EVERY_MAX_S:
+        raise InvalidInputError(f"an interval of {every_s} s is outside one minute to one year", field="every_s")
+    where = parse_location(location)
+    if where.is_path:
+        await _check_path(ctx, source.KIND, where)
+    else:
+        ctx.resources.outbound.check_address(where.text)
+    if known := await queries.find_feed_at(ctx.session, kind, where.text):
+        raise ConflictError(
+            f"feed {known.id} reads {kind} from {where.text} already",
+            hint=f"sync it with: antivenom feed sync {known.id}",
+        )
+    feed = Feed(
+        kind=kind,
+        location=where.text,
+        location_auth=where.auth,
+        every_s=every_s,
+        created_at=ctx.now,
+        created_by=ctx.actor.name,
+        is_demo=is_demo,
+        state="new",
+        cursor={},
+        progress={},
+        counts={},
+        last_error="",
+        failures=0,
+    )
+    ctx.session.add(feed)
+    await ctx.session.flush()
+    await record(ctx, "feed.added", subject=f"feed:{feed.id}", feed_kind=kind, location=where.text)
+    await defer_sync(ctx, feed)
+    return feed
+
+
+async def _check_path(ctx: Context, kind: str, where: Location) -> None:
+    if ctx.actor.kind not in ("local", "system"):
+        raise ForbiddenError(
+            "a path is read by the server itself, so only the command line on the server's machine may name one",
+            hint="serve the file over http(s) and give its URL, or run the command on the server's machine",
+        )
+    path = Path(where.text)
+    await asyncio.to_thread(fingerprint, path)
+    await asyncio.to_thread(check_kind, kind, path)
+
+
+def check_kind(kind: str, path: Path) -> None:
+    """Refuse a single file whose first bytes say that it is of another kind; directories are judged when they are read.
+
+    Raises:
+        InvalidInputError: Another kind, damaged or unreadable.
+    """
+    if path.is_dir():
+        return
+    member = next(iter(files.members(path)), None)
+    if member is None:
+        raise InvalidInputError(f"{path.name} holds no data file", hint="a zip of JSON files, for example")
+    head = member.head()
+    seems = identify(head)
+    if seems and not seems.endswith(f" {kind} feed"):
+        raise wrong_kind(kind, path.name, head)
+
+
+async def list_feeds(
+    ctx: Context, *, kind: str = "", q: str = "", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+) -> Page[Feed]:
+    """Feeds in the order in which they were added."""
+    require(ctx, "feeds:read", subject="feed:*")
+    return await queries.page_feeds(ctx.session, kind=kind, q=q, page=page, page_size=page_size)
+
+
+async def get_feed(ctx: Context, feed_id: int, *, permission: str = "feeds:read", lock: bool = False) -> Feed:
+    """One feed.
+
+    Raises:
+        NotFoundError: There is none of that number.
+    """
+    require(ctx, permission, subject=f"feed:{feed_id}")
+    feed = await queries.find_feed(ctx.session, feed_id, lock=lock) if 0 < feed_id < 2**63 else None
+    if feed is None:
+        raise NotFoundError(f"there is no feed {feed_id}", hint="list them with: antivenom feed list")
+    return feed
+
+
+async def request_feed_sync(ctx: Context, feed_id: int | None = None, *, kind: str | None = None) -> list[Feed]:
+    """Ask for a sync now: of one feed, of a kind's feeds, or of all. One that runs or waits is not doubled.
+
+    Raises:
+        NotFoundError: There is no such feed.
+    """
+    if feed_id is not None:
+        feeds = [await get_feed(ctx, feed_id, permission="feeds:write", lock=True)]
+    else:
+        require(ctx, "feeds:write", subject="feed:*")
+        if kind is not None:
+            find_source(kind)
+        feeds = (
+            await queries.list_feeds_of_kind(ctx.session, kind) if kind else await queries.list_all_feeds(ctx.session)
+        )
+    for feed in feeds:
+        await defer_sync(ctx, feed)
+    return feeds
+
+
+async def defer_sync(ctx: Context, feed: Feed) -> None:
+    """Queue a sync as part of the caller's transaction."""
+    feed.next_sync_at = None
+    if feed.state != "syncing":
+        feed.state = "queued"
+        feed.progress = {"phase": "waiting for a worker", "done": 0, "total": 0}
+    await defer(ctx, "feed.sync", lock=f"feed:{feed.id}", queueing_lock=f"feed:{feed.id}", feed_id=feed.id)
+
+
+async def remove_feed(ctx: Context, feed_id: int) -> None:
+    """Remove a feed with everything that only it brought; its findings close.
+
+    Raises:
+        NotFoundError: There is none of that number.
+    """
+    feed = await get_feed(ctx, feed_id, permission="feeds:write", lock=True)
+    changes = await storing.remove_all(ctx.session, find_source(feed.kind).TABLE, feed.id)
+    revision = None
+    if changes.is_any:
+        pending = {"keys": list(changes.keys or ()), "everything": changes.keys is None}
+        revision = await publish_knowledge(ctx, f"feed:{feed.id} removed", pending)
+    for other in await queries.list_feeds_of_kind(ctx.session, feed.kind):
+        # What two feeds of exploitation facts both said is stored once: the other one says it again.
+        if other.id != feed.id and feed.kind in ("kev", "epss"):
+            other.cursor = {}
+            await defer_sync(ctx, other)
+    await ctx.session.delete(feed)
+    await record(
+        ctx, "feed.removed", subject=f"feed:{feed.id}", feed_kind=feed.kind, location=feed.location, revision=revision
+    )
+
+
+async def list_set_aside(
+    ctx: Context, feed_id: int, *, page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+) -> Page[SetAsideEntry]:
+    """The entries of a feed's last sync that could not be used, with reasons; the first thousand.
+
+    Raises:
+        NotFoundError: There is no feed of that number.
+    """
+    feed = await get_feed(ctx, feed_id)
+    return await queries.page_set_aside(ctx.session, feed.id, page=page, page_size=page_size)
+
+
+async def search_advisories(
+    ctx: Context,
+    *,
+    q: str = "",
+    severity: str = "",
+    kev: bool | None = None,
+    epss_min: float | None = None,
+    source: str = "",
+    withdrawn: bool | None = None,
+    sort: str = "-risk",
+    page: int = 1,
+    page_size: int = PAGE_SIZE_DEFAULT,
+) -> Page[Vulnerability]:
+    """Vulnerabilities, each once under all its ids.
+
+    Args:
+        q: Words that all have to occur in ids, package names or summary.
+        severity: At least this one, by name.
+        kev: Only those known to be exploited (True), or only the others (False).
+        epss_min: At least this probability, 0-1.
+        source: Only what a feed of this kind knows.
+        withdrawn: Only withdrawn ones (True), or none of them (False).
+        sort: One of risk, severity, cvss, epss, published, modified, id; `-` before it: from the highest.
+
+    Raises:
+        InvalidInputError: A filter or the order does not exist.
+    """
+    require(ctx, "advisories:read", subject="advisory:*")
+    if severity and severity not in Severity.__members__:
+        raise InvalidInputError(
+            f"severity {severity[:40]!r} is not one of {', '.join(Severity.__members__)}", field="severity"
+        )
+    if sort.removeprefix("-") not in queries.SORTS:
+        raise InvalidInputError(f"cannot sort by {sort[:40]!r}", hint=f"by {', '.join(queries.SORTS)}", field="sort")
+    if epss_min is not None and not (math.isfinite(epss_min) and 0 <= epss_min <= 1):
+        raise InvalidInputError("epss_min is a probability, from 0 to 1", field="epss_min")
+    if source:
+        find_source(source)
+    return await queries.page_vulnerabilities(
+        ctx.session,
+        q=q.replace("\0", "")[:200],
+        severity=int(Severity[severity]) if severity and severity != "unknown" else None,
+        kev=kev,
+        epss_min=epss_min,
+        source=source,
+        withdrawn=withdrawn,
+        sort=sort,
+        page=page,
+        page_size=page_size,
+    )
+
+
+async def get_advisory(ctx: Context, any_id: str) -> AdvisoryView:
+    """Everything known of one vulnerability, under any of its ids: every source, range and reference, merged.
+
+    A CVE that only KEV or EPSS knows is answered too, without affected packages.
+
+    Raises:
+        NotFoundError: No source knows the id.
+    """
+    require(ctx, "advisories:read", subject=f"advisory:{any_id[:200]}")
+    any_id = any_id.strip().replace("\0", "")[:300]
+    found = await queries.find_vulnerability(ctx.session, any_id)
+    ids = list(found.ids) if found else [any_id.upper()]
+    exploitation = await queries.list_exploitation(ctx.session, ids)
+    if found is not None:
+        return merge(found, await queries.list_advisories_of(ctx.session, ids), exploitation)
+    if exploitation:
+        return view_of_exploitation(exploitation[0])
+    raise NotFoundError(
+        f"no feed knows an advisory {any_id[:100]!r}", hint="search with: antivenom feed list, or the advisories page"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FeedFreshness:
+    """How fresh one feed is."""
+
+    feed: Feed
+    is_stale: bool
+    age_s: float | None  # since the last success; None: never
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What is known at the moment: counts, the newest revision and how fresh every feed is."""
+
+    revision: int | None
+    revised_at: datetime | None
+    counts: dict[str, int]  # vulnerabilities, critical, exploited
+    entries_by_kind: dict[str, int]
+    newest_sync_at: datetime | None
+    feeds: tuple[FeedFreshness, ...]
+
+    @property
+    def is_stale(self) -> bool:
+        """No feed, or one that has missed its time."""
+        return not self.feeds or any(f.is_stale for f in self.feeds)
+
+
+async def current_knowledge(ctx: Context) -> Knowledge:
+    """What is known at the moment and how fresh it is."""
+    require(ctx, "advisories:read", subject="advisory:*")
+    feeds = await queries.list_all_feeds(ctx.session)
+    revision = await queries.newest_revision(ctx.session)
+    entries: dict[str, int] = {}
+    for feed in feeds:
+        entries[feed.kind] = entries.get(feed.kind, 0) + int(feed.counts.get("entries", 0))
+    successes = [f.last_success_at for f in feeds if f.last_success_at]
+    return Knowledge(
+        revision=revision.id if revision else None,
+        revised_at=revision.at if revision else None,
+        counts=await queries.count_knowledge(ctx.session),
+        entries_by_kind=entries,
+        newest_sync_at=max(successes, default=None),
+        feeds=tuple(freshness(feed, ctx.now) for feed in feeds),
+    )
+
+
+def freshness(feed: Feed, now: datetime) -> FeedFreshness:
+    """Whether a feed has missed its time: three intervals of its schedule, or three days without one. Demo feeds never do."""
+    if feed.last_success_at is None:
+        return FeedFreshness(feed, not feed.is_demo, None)
+    age = now - feed.last_success_at
+    limit = timedelta(seconds=3 * feed.every_s) if feed.every_s else STALE_AFTER
+    return FeedFreshness(feed, age > limit and not feed.is_demo, age.total_seconds())
+
+
+def severity_name(severity: int) -> str:
+    return Severity(severity).name

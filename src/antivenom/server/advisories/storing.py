@@ -1,0 +1,351 @@
+"""Write what a feed brought: COPY to a staging table, then only the differences, set by set, in the caller's transaction.
+
+A feed that brings what is stored already writes nothing. What a whole feed (a snapshot) no longer holds is removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg import AsyncConnection
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from antivenom.core.errors import StorageError
+from antivenom.server.advisories import vulnerabilities
+
+COPY_CHUNK_BYTES = 1 << 20
+KEYS_MAX = 20_000  # more changed package keys than this: "everything"
+EXAMPLES_MAX = 20  # ids named in the event
+
+STAGING = {
+    "advisory": (
+        "id text, aliases text[], package_keys text[], summary text, severity int, cvss float8, published_at timestamptz, "
+        "modified_at timestamptz, withdrawn_at timestamptz, disputed bool, flags text[], digest bytea, body bytea"
+    ),
+    "score": "cve text, score float8, percentile float8, date text",
+    "exploited": "cve text, added text, due text, ransomware bool, name text",
+    "name": "channel text, conda_name text, ecosystem text, names text[]",
+    "product": "ecosystem text, name text, products text[]",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one stored part changed. `keys` None: more than `KEYS_MAX`, so everything."""
+
+    entries: int
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    withdrawn: int = 0
+    keys: tuple[str, ...] | None = ()
+    removed_examples: tuple[str, ...] = ()
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+
+async def store_part(
+    session: AsyncSession,
+    table: str,
+    feed_id: int,
+    rows: Path,
+    *,
+    is_snapshot: bool,
+    protected: Iterable[str] = (),
+) -> Changes:
+    """Bring what is stored of a feed in step with a spooled file.
+
+    Args:
+        rows: COPY text of `STAGING[table]`.
+        is_snapshot: The file is the whole feed: what is not in it is removed.
+        protected: Ids that are not removed, because the feed still has them in a form that could not be read.
+    """
+    await stage(session, table, rows)
+    step = {
+        "advisory": _store_advisories,
+        "score": _store_scores,
+        "exploited": _store_exploited,
+        "name": _store_names,
+        "product": _store_products,
+    }[table]
+    return await step(session, feed_id, is_snapshot, list(protected))
+
+
+async def remove_all(session: AsyncSession, table: str, feed_id: int) -> Changes:
+    """Remove everything that a feed brought: the snapshot of an empty feed."""
+    with tempfile.NamedTemporaryFile(prefix="antivenom-empty-") as nothing:
+        return await store_part(session, table, feed_id, Path(nothing.name), is_snapshot=True)
+
+
+async def stage(session: AsyncSession, table: str, rows: Path) -> None:
+    """A temporary table `staging` with the file's rows; it lasts as long as the transaction."""
+    await session.execute(text("DROP TABLE IF EXISTS staging, touched"))
+    await session.execute(text(f"CREATE TEMP TABLE staging ({STAGING[table]}) ON COMMIT DROP"))
+    await copy_file(session, "COPY staging FROM STDIN", rows)
+    await session.execute(text("ANALYZE staging"))
+
+
+async def copy_file(session: AsyncSession, statement: str, rows: Path) -> None:
+    """Forward a file to COPY in chunks, so that nothing of it stays in memory."""
+    raw = await (await session.connection()).get_raw_connection()
+    connection: AsyncConnection[Any] = raw.driver_connection  # type: ignore[assignment]
+    try:
+        with rows.open("rb") as file:
+            async with connection.cursor() as cursor, cursor.copy(statement) as copy:
+                while chunk := await asyncio.to_thread(file.read, COPY_CHUNK_BYTES):
+                    await copy.write(chunk)
+    except OSError as error:
+        raise StorageError(f"cannot read a temporary file: {error.strerror or error}") from None
+
+
+async def _run(session: AsyncSession, statement: str, **parameters: Any) -> int:
+    result: Any = await session.execute(text(statement), parameters)
+    return max(0, int(result.rowcount))
+
+
+async def _count(session: AsyncSession, statement: str, **parameters: Any) -> int:
+    return int(await session.scalar(text(statement), parameters) or 0)
+
+
+# -- advisories ----------------------------------------------------------------------------------------------------------
+
+
+async def _store_advisories(session: AsyncSession, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
+    """Within one file the entry with the newest `modified` wins, the later one when they are equal."""
+    await _run(
+        session,
+        "DELETE FROM staging a USING staging b WHERE a.id = b.id AND (coalesce(a.modified_at, '-infinity'), a.ctid)"
+        " < (coalesce(b.modified_at, '-infinity'), b.ctid)",
+    )
+    await _run(
+        session,
+        """CREATE TEMP TABLE touched ON COMMIT DROP AS
+        SELECT s.id, s.aliases || coalesce(a.aliases, '{}') AS aliases,
+               s.package_keys || coalesce(a.package_keys, '{}') AS package_keys,
+               CASE WHEN a.id IS NULL THEN 'added' ELSE 'changed' END AS what,
+               s.withdrawn_at IS NOT NULL AND a.withdrawn_at IS NULL AS is_withdrawn
+        FROM staging s LEFT JOIN advisory a ON a.feed_id = :feed AND a.id = s.id
+        WHERE a.id IS NULL OR a.digest <> s.digest""",
+        feed=feed,
+    )
+    if is_snapshot:
+        await _run(
+            session,
+            """INSERT INTO touched SELECT a.id, a.aliases, a.package_keys, 'removed', false FROM advisory a
+            WHERE a.feed_id = :feed AND a.id <> ALL(:protected) AND NOT EXISTS (SELECT FROM staging s WHERE s.id = a.id)""",
+            feed=feed,
+            protected=protected,
+        )
+    await session.execute(text("ANALYZE touched"))
+    changes = await _sum_up(session, feed, keys="SELECT DISTINCT unnest(package_keys) FROM touched", entry="id")
+    if changes.is_any:
+        await _write_advisories(session, feed)
+        await vulnerabilities.refresh_touched(session)
+    return changes
+
+
+async def _write_advisories(session: AsyncSession, feed: int) -> None:
+    columns = "aliases, package_keys, summary, severity, cvss, published_at, modified_at, withdrawn_at, disputed, flags, digest, body"
+    updates = ", ".join(f"{c.strip()} = excluded.{c.strip()}" for c in columns.split(","))
+    await _run(
+        session,
+        f"""INSERT INTO advisory (feed_id, id, {columns})
+        SELECT :feed, s.id, {columns.replace("aliases, package_keys", "s.aliases, s.package_keys")}
+        FROM staging s JOIN touched t ON t.id = s.id AND t.what <> 'removed'
+        ON CONFLICT (feed_id, id) DO UPDATE SET {updates}""",
+        feed=feed,
+    )
+    await _run(
+        session,
+        "DELETE FROM advisory a USING touched t WHERE a.feed_id = :feed AND a.id = t.id AND t.what = 'removed'",
+        feed=feed,
+    )
+
+
+async def _sum_up(session: AsyncSession, feed: int, *, keys: str, entry: str) -> Changes:
+    """Counts of the temporary tables `staging` and `touched`, and the package keys that `keys` selects."""
+    rows = await session.execute(text("SELECT what, count(*) FROM touched GROUP BY what"))
+    counts = {what: count for what, count in rows}
+    examples = await session.scalars(
+        text(f"SELECT {entry} FROM touched WHERE what = 'removed' ORDER BY 1 LIMIT {EXAMPLES_MAX}")
+    )
+    found = list(await session.scalars(text(f"{keys} LIMIT {KEYS_MAX + 1}"), {"feed": feed} if ":feed" in keys else {}))
+    has_withdrawn = entry == "id"
+    return Changes(
+        entries=await _count(session, "SELECT count(*) FROM staging"),
+        added=counts.get("added", 0),
+        changed=counts.get("changed", 0),
+        removed=counts.get("removed", 0),
+        withdrawn=await _count(session, "SELECT count(*) FROM touched WHERE is_withdrawn") if has_withdrawn else 0,
+        keys=None if len(found) > KEYS_MAX else tuple(sorted(found)),
+        removed_examples=tuple(examples),
+    )
+
+
+# -- exploitation --------------------------------------------------------------------------------------------------------
+
+KEYS_OF_CVES = """SELECT DISTINCT unnest(a.package_keys) FROM touched t
+    JOIN vulnerability_id i ON i.id = t.cve JOIN vulnerability_id j ON j.vulnerability = i.vulnerability
+    JOIN advisory a ON a.id = j.id"""
+
+
+async def _store_scores(session: AsyncSession, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
+    """The newest date wins between feeds, so that the order in which they are synced does not matter."""
+    await _run(
+        session,
+        "DELETE FROM staging a USING staging b WHERE a.cve = b.cve AND (a.date, a.ctid) < (b.date, b.ctid)",
+    )
+    await _run(
+        session,
+        """CREATE TEMP TABLE touched ON COMMIT DROP AS
+        SELECT s.cve, CASE WHEN e.epss IS NULL THEN 'added' ELSE 'changed' END AS what
+        FROM staging s LEFT JOIN exploitation e ON e.cve = s.cve
+        WHERE e.epss IS NULL OR (s.date >= e.epss_date AND (e.epss, e.epss_percentile) IS DISTINCT FROM (s.score, s.percentile))
+           OR e.epss_feed_id IS NULL""",
+    )
+    if is_snapshot:
+        await _run(
+            session,
+            """INSERT INTO touched SELECT e.cve, 'removed' FROM exploitation e WHERE e.epss_feed_id = :feed
+            AND e.cve <> ALL(:protected) AND NOT EXISTS (SELECT FROM staging s WHERE s.cve = e.cve)""",
+            feed=feed,
+            protected=protected,
+        )
+    await session.execute(text("ANALYZE touched"))
+    changes = await _sum_up(session, feed, keys=KEYS_OF_CVES, entry="cve")
+    if changes.is_any:
+        await _run(
+            session,
+            """INSERT INTO exploitation (cve, epss, epss_percentile, epss_date, epss_feed_id)
+            SELECT s.cve, s.score, s.percentile, s.date, :feed FROM staging s JOIN touched t ON t.cve = s.cve
+            ON CONFLICT (cve) DO UPDATE SET epss = excluded.epss, epss_percentile = excluded.epss_percentile,
+              epss_date = excluded.epss_date, epss_feed_id = excluded.epss_feed_id""",
+            feed=feed,
+        )
+        await _run(
+            session,
+            """UPDATE exploitation e SET epss = NULL, epss_percentile = NULL, epss_date = NULL, epss_feed_id = NULL
+            FROM touched t WHERE t.what = 'removed' AND e.cve = t.cve""",
+        )
+        await _finish_exploitation(session)
+    return changes
+
+
+async def _store_exploited(session: AsyncSession, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
+    await _run(session, "DELETE FROM staging a USING staging b WHERE a.cve = b.cve AND a.ctid < b.ctid")
+    await _run(
+        session,
+        """CREATE TEMP TABLE touched ON COMMIT DROP AS
+        SELECT s.cve, CASE WHEN e.kev_added IS NULL THEN 'added' ELSE 'changed' END AS what
+        FROM staging s LEFT JOIN exploitation e ON e.cve = s.cve
+        WHERE e.kev_added IS NULL OR e.kev_feed_id IS NULL
+           OR (e.kev_added, e.kev_due, e.kev_ransomware, e.kev_name) IS DISTINCT FROM (s.added, s.due, s.ransomware, s.name)""",
+    )
+    if is_snapshot:
+        await _run(
+            session,
+            """INSERT INTO touched SELECT e.cve, 'removed' FROM exploitation e WHERE e.kev_feed_id = :feed
+            AND e.cve <> ALL(:protected) AND NOT EXISTS (SELECT FROM staging s WHERE s.cve = e.cve)""",
+            feed=feed,
+            protected=protected,
+        )
+    changes = await _sum_up(session, feed, keys=KEYS_OF_CVES, entry="cve")
+    if changes.is_any:
+        await _run(
+            session,
+            """INSERT INTO exploitation (cve, kev_added, kev_due, kev_ransomware, kev_name, kev_feed_id)
+            SELECT s.cve, s.added, s.due, s.ransomware, s.name, :feed FROM staging s JOIN touched t ON t.cve = s.cve
+            ON CONFLICT (cve) DO UPDATE SET kev_added = excluded.kev_added, kev_due = excluded.kev_due,
+              kev_ransomware = excluded.kev_ransomware, kev_name = excluded.kev_name, kev_feed_id = excluded.kev_feed_id""",
+            feed=feed,
+        )
+        await _run(
+            session,
+            """UPDATE exploitation e SET kev_added = NULL, kev_due = NULL, kev_ransomware = false, kev_name = NULL,
+              kev_feed_id = NULL FROM touched t WHERE t.what = 'removed' AND e.cve = t.cve""",
+        )
+        await _finish_exploitation(session)
+    return changes
+
+
+async def _finish_exploitation(session: AsyncSession) -> None:
+    await _run(
+        session,
+        "DELETE FROM exploitation e USING touched t WHERE e.cve = t.cve AND e.epss IS NULL AND e.kev_added IS NULL",
+    )
+    await vulnerabilities.refresh_exploitation(session)
+
+
+# -- maps ----------------------------------------------------------------------------------------------------------------
+
+
+async def _store_names(session: AsyncSession, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
+    return await _store_map(
+        session, feed, is_snapshot, table="name_mapping", key=("channel", "conda_name", "ecosystem"), value="names",
+        keys="SELECT DISTINCT 'conda/' || conda_name FROM touched", entry="conda_name",
+    )  # fmt: skip
+
+
+async def _store_products(session: AsyncSession, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
+    return await _store_map(
+        session, feed, is_snapshot, table="product_mapping", key=("ecosystem", "name"), value="products",
+        keys="SELECT DISTINCT ecosystem || '/' || name FROM touched", entry="ecosystem || '/' || name",
+    )  # fmt: skip
+
+
+async def _store_map(
+    session: AsyncSession,
+    feed: int,
+    is_snapshot: bool,
+    *,
+    table: str,
+    key: tuple[str, ...],
+    value: str,
+    keys: str,
+    entry: str,
+) -> Changes:
+    """Both maps: a key of several columns and one array; parsers make every key once a file."""
+    listed, same = ", ".join(key), " AND ".join(f"m.{k} = s.{k}" for k in key)
+    staged = ", ".join(f"s.{k}" for k in key)
+    await _run(
+        session,
+        f"DELETE FROM staging m USING staging s WHERE {same} AND m.ctid < s.ctid",
+    )
+    await _run(
+        session,
+        f"""CREATE TEMP TABLE touched ON COMMIT DROP AS
+        SELECT {staged}, CASE WHEN m.feed_id IS NULL THEN 'added' ELSE 'changed' END AS what
+        FROM staging s LEFT JOIN {table} m ON m.feed_id = :feed AND {same}
+        WHERE m.feed_id IS NULL OR m.{value} <> s.{value}""",
+        feed=feed,
+    )
+    if is_snapshot:
+        await _run(
+            session,
+            f"""INSERT INTO touched SELECT {", ".join(f"m.{k}" for k in key)}, 'removed' FROM {table} m
+            WHERE m.feed_id = :feed AND NOT EXISTS (SELECT FROM staging s WHERE {same})""",
+            feed=feed,
+        )
+    changes = await _sum_up(session, feed, keys=keys, entry=entry)
+    if changes.is_any:
+        await _run(
+            session,
+            f"""INSERT INTO {table} (feed_id, {listed}, {value})
+            SELECT :feed, {staged}, s.{value} FROM staging s JOIN touched t ON {same.replace("m.", "t.")}
+            ON CONFLICT (feed_id, {listed}) DO UPDATE SET {value} = excluded.{value}""",
+            feed=feed,
+        )
+        await _run(
+            session,
+            f"""DELETE FROM {table} m USING touched s WHERE m.feed_id = :feed AND s.what = 'removed' AND {same}""",
+            feed=feed,
+        )
+    return changes
