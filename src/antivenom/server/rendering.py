@@ -1,8 +1,9 @@
 """How a page comes to be: templates, the visitor, forms, and the state of a list in its address.
 
-A page is `page(path, handler)`, a form's target is `action(path, handler, form=…)`. Handlers get the request and an open
-Context, call services and answer `render(…)` or a redirect; they decide nothing else. Rooms below import this module; it
-imports no room, so who the visitor is comes from the function that the composition root puts in `app.state.find_visitor`.
+A page is `page(path, handler)`, a form's target is `action(path, handler, form=…)`. Handlers get the request and an
+open Context, call services and answer `render(…)` or a redirect; they decide nothing else. Rooms import this module and
+it imports no room: who the visitor is comes from the function that the composition root puts in
+`app.state.find_visitor`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from antivenom.core.errors import AntivenomError, ForbiddenError, InvalidInputError, UnauthenticatedError
+from antivenom.core.errors import AntivenomError, ForbiddenError, InvalidInputError
 from antivenom.server.context import ANONYMOUS, Actor, Context, Resources
 
 HERE = Path(__file__).parent
@@ -32,6 +33,7 @@ STATIC = HERE / "static"
 SIGN_IN = "/sign-in"
 THEMES = {"light": "antivenom-light", "dark": "antivenom-dark"}
 FLASH_COOKIE = "flash"
+TYPED_WRONG = (401, 409, 422)  # refusals that the form itself shows, beside what was typed
 FORM_BYTES_MAX = 2_000_000  # a policy text is the largest thing that a form carries
 
 
@@ -49,7 +51,7 @@ ActionHandler = Callable[[Request, Context, FormData], Awaitable[Response]]
 FormHandler = Callable[[Request, Context, Mapping[str, Any], AntivenomError | None], Awaitable[Response]]
 
 
-# -- the state of a list, as its address says it ---------------------------------------------------------------------------
+# -- the state of a list, as its address says it -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class ListState:
         return {key: "ascending", f"-{key}": "descending"}.get(self.sort, "")
 
 
-# -- words for numbers and times -------------------------------------------------------------------------------------------
+# -- words for numbers and times ---------------------------------------------------------------------------------------
 
 
 def count(value: int) -> str:
@@ -179,7 +181,7 @@ def parse_time(value: datetime | str | int | float | None) -> datetime | None:
         return None
 
 
-# -- templates -------------------------------------------------------------------------------------------------------------
+# -- templates ---------------------------------------------------------------------------------------------------------
 
 
 def asset(name: str) -> str:
@@ -218,7 +220,7 @@ def is_partial(request: Request) -> bool:
 
 
 def render_text(template: str, values: Mapping[str, Any], *, block: str = "", now: datetime, csrf: str = "") -> str:
-    """A template (or one block of it) as text. `ui` in it holds the macros of components.html, which know `now` and `csrf`."""
+    """A template (or one block of it) as text. `ui` in it holds the macros of components.html."""
     env = environment()
     shared = {"now": now, "csrf": csrf, "ago": lambda at: ago(at, now)}
     everything = {**shared, "ui": env.get_template("components.html").make_module(shared), **values}
@@ -265,7 +267,7 @@ def _read_flash(cookie: str) -> tuple[str, str] | None:
     return (tone if tone in ("go", "medium", "critical") else "go", text[:500]) if found else None
 
 
-# -- routes ----------------------------------------------------------------------------------------------------------------
+# -- routes ------------------------------------------------------------------------------------------------------------
 
 
 def page(path: str, handler: PageHandler, *, signed_in: bool = True) -> Route:
@@ -287,18 +289,22 @@ def action(path: str, handler: ActionHandler, *, form: FormHandler | None = None
     """
 
     async def answer(request: Request) -> Response:
-        _check_origin(request)
-        values = await _read_form(request)
+        values = FormData()
+
+        async def prepare() -> None:
+            nonlocal values
+            _check_origin(request)
+            values = await _read_form(request)
+            if signed_in:
+                _check_csrf(request, values)
 
         async def inside(ctx: Context) -> Response:
-            _check_csrf(request, values, signed_in=signed_in)
             return await handler(request, ctx, values)
 
         async def again(ctx: Context, error: AntivenomError) -> Response:
-            assert form is not None
-            return await form(request, ctx, values, error)
+            return await form(request, ctx, values, error) if form else _render_error(request, ctx, error)
 
-        return await _answer(request, inside, signed_in=signed_in, again=again if form else None)
+        return await _answer(request, inside, signed_in=signed_in, prepare=prepare, again=again)
 
     return Route(path, answer, methods=["POST"], name=handler.__name__)
 
@@ -308,27 +314,31 @@ async def _answer(
     inside: Callable[[Context], Awaitable[Response]],
     *,
     signed_in: bool,
+    prepare: Callable[[], Awaitable[None]] | None = None,
     again: Callable[[Context, AntivenomError], Awaitable[Response]] | None = None,
 ) -> Response:
+    """What `inside` answers in one transaction; `prepare` runs before that, so a slow form holds no connection."""
     resources: Resources = request.app.state.resources
-    visitor = await request.app.state.find_visitor(request)
+    visitor: Visitor | None = await request.app.state.find_visitor(request)
     request.state.visitor = visitor
     if signed_in and visitor is None:
         return _to_sign_in(request)
     actor = visitor.actor if visitor else ANONYMOUS
     try:
+        if prepare:
+            await prepare()
         async with resources.context(actor) as ctx:
             return await inside(ctx)
-    except UnauthenticatedError as error:
-        if again is None:
-            return _to_sign_in(request)
-        failure: AntivenomError = error
     except AntivenomError as error:
         failure = error
     async with resources.context(actor) as ctx:
-        if again is not None and failure.status in (401, 409, 422):
+        if again and failure.status in TYPED_WRONG:
             return await again(ctx, failure)
-        return render(request, ctx, "error.html", status=failure.status, error=failure)
+        return _render_error(request, ctx, failure)
+
+
+def _render_error(request: Request, ctx: Context, error: AntivenomError) -> Response:
+    return render(request, ctx, "error.html", status=error.status, error=error)
 
 
 def _to_sign_in(request: Request) -> Response:
@@ -356,10 +366,8 @@ def _check_origin(request: Request) -> None:
         raise ForbiddenError("this form came from another site", hint="open the page here and send it again")
 
 
-def _check_csrf(request: Request, values: FormData, *, signed_in: bool) -> None:
-    visitor: Visitor | None = request.state.visitor
-    if not signed_in or visitor is None:
-        return
+def _check_csrf(request: Request, values: FormData) -> None:
+    visitor: Visitor = request.state.visitor
     given = values.get("csrf")
     if not isinstance(given, str) or not secrets.compare_digest(given.encode(), visitor.csrf.encode()):
         raise ForbiddenError("this form is older than your sign-in", hint="go back, reload the page and send it again")

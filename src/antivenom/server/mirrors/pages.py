@@ -102,7 +102,7 @@ async def delete_channel(request: Request, ctx: Context, form: FormData) -> Resp
     return redirect("/channels", flash=f"Channel {name} and its publications were deleted.")
 
 
-# -- the mirror tab ---------------------------------------------------------------------------------------------------------
+# -- the mirror tab ----------------------------------------------------------------------------------------------------
 
 
 async def show_mirror(request: Request, ctx: Context) -> Response:

@@ -1,4 +1,4 @@
-"""Pages of one channel: packages, one package, withheld, findings, history, rollback. The policy tab is in policy_pages.py."""
+"""Pages of one channel: packages, one package, withheld, findings, history, rollback (policy_pages.py: its policy)."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _render_tab(request: Request, ctx: Context, tab: str, head: ChannelSummary, 
 def _version_rows(
     subdirs: list[str], records: list[dict[str, Any]], findings: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """One row a version, the newest first: its records, and how many of them each subdir serves, warns of, withholds."""
+    """One row a version, the newest first: its records, and how many of them each subdir serves or not."""
     by_version: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in records:
         by_version[record["version"]].append(record)
