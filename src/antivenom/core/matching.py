@@ -1,0 +1,343 @@
+"""Advisories compiled to a compact index, and components assessed against it.
+
+Compiling: advisories that are aliases of each other become one vulnerability (union-find over ids), and each affected package a list of
+intervals on its scheme's byte keys (core/versions.py). Assessing: the name is tested first, since nine components in ten have a name
+that no advisory mentions; the intervals of a name cut its line of versions into segments, and all versions in a segment share one Assessment.
+
+Which source is heard when several speak of one vulnerability and one component: advisories of the component's own ecosystem (OSV for
+PyPI), then NVD's CPE ranges, then CPE ranges of other databases, then those of CNAs (CVE 5), then re-packagers' (Bitnami, Julia), then
+OSS-Fuzz. A withdrawn advisory finds nothing, but one of the own ecosystem still silences what is less precise: people looked and took it back.
+
+Source: OSV schema 1.7 (evaluation); NVD API 2.0 (CPE match bounds); FACTS 6 and 9.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import zstandard
+
+from antivenom.core.advisories import Assessment, Confidence, Evidence, Finding, FindingStatus, Severity
+from antivenom.core.compiling import CompiledIndex, CompiledPackage, CompiledVulnerability, Interval
+from antivenom.core.errors import InvalidInputError
+from antivenom.core.identity import Identity, NameMaps, channel_name, identify_conda, identify_purl, parse_purl
+from antivenom.core.versions import version_key
+
+INDEX_MAX_BYTES = 1 << 30
+_RANK = {Confidence.exact: 0, Confidence.high: 1, Confidence.medium: 2, Confidence.low: 3}
+_PRIORITY = {"cpe+nvd": 2, "cpe+osv": 3, "cpe+cve5": 4, "bitnami": 5, "julia-builds": 6, "oss-fuzz": 7}
+_MIRROR_ECOSYSTEMS = {"cpe", "bitnami", "julia-builds", "oss-fuzz"}
+ECOSYSTEM_TITLES = {
+    "pypi": "PyPI",
+    "cran": "CRAN",
+    "cpe": "CPE products",
+    "julia": "Julia",
+    "julia-builds": "Julia",
+    "bitnami": "Bitnami",
+    "oss-fuzz": "OSS-Fuzz",
+}
+
+_packages = msgspec.msgpack.Decoder(list[CompiledPackage])
+_vulnerability = msgspec.msgpack.Decoder(CompiledVulnerability)
+_index = msgspec.msgpack.Decoder(CompiledIndex)
+
+
+class ComponentKey(msgspec.Struct, frozen=True, gc=False):
+    """What is matched: a conda name and version, or a purl (then `name` is the purl's text).
+
+    `build` tells nothing to a feed; curation by artifact uses it. `purls` are the record's own.
+    """
+
+    type: str
+    name: str
+    version: str
+    build: str = ""
+    purls: tuple[str, ...] = ()
+
+
+class _Hit(msgspec.Struct, frozen=True, gc=False):
+    """One interval of one compiled package that contains a version."""
+
+    package: CompiledPackage
+    interval: Interval
+    identity: Identity
+
+
+class _Axis:
+    """One line of versions, cut by all intervals that lie on it; what covers a segment is worked out once."""
+
+    __slots__ = ("_cuts", "_hits", "_spans", "scheme", "version")
+
+    def __init__(self, scheme: str, version: str, spans: list[_Hit]) -> None:
+        self.scheme = scheme
+        self.version = version
+        self._spans = spans
+        cuts = {b""}
+        for span in spans:
+            cuts.add(span.interval.low)
+            if span.interval.high is not None:
+                cuts.add(span.interval.high)
+        self._cuts = sorted(cuts)
+        self._hits: dict[int, tuple[_Hit, ...]] = {}
+
+    def segment(self, version: str) -> int | None:
+        """Which segment a version lies in; None when the version has no place."""
+        key = version_key(self.scheme, self.version or version)
+        return None if key is None else bisect_right(self._cuts, key) - 1
+
+    def hits(self, segment: int) -> tuple[_Hit, ...]:
+        found = self._hits.get(segment)
+        if found is None:
+            start = self._cuts[segment]
+            found = self._hits[segment] = tuple(
+                s
+                for s in self._spans
+                if s.interval.low <= start and (s.interval.high is None or start < s.interval.high)
+            )
+        return found
+
+
+class _Plan:
+    """All that one name can be assessed to."""
+
+    __slots__ = ("_answers", "_axes", "_clean", "_name", "_render")
+
+    def __init__(self, name: str, clean: Assessment, axes: list[_Axis], render: _Renderer) -> None:
+        self._name = name
+        self._clean = clean
+        self._axes = axes
+        self._render = render
+        self._answers: dict[tuple[int | None, ...], Assessment] = {}
+
+    def assess(self, version: str) -> Assessment:
+        place = tuple([axis.segment(version) for axis in self._axes])
+        answer = self._answers.get(place)
+        if answer is None:
+            answer = self._answers[place] = self._answer(place, version)
+        return answer
+
+    def _answer(self, place: tuple[int | None, ...], version: str) -> Assessment:
+        if place and all(segment is None for segment in place):
+            return Assessment(
+                False, f"the version of {self._name} has no number, so no affected range can be compared with it"
+            )
+        hits = [h for axis, s in zip(self._axes, place, strict=True) if s is not None for h in axis.hits(s)]
+        if not hits:
+            return self._clean
+        return Assessment(True, self._clean.reason, self._render(hits, self._axes, version))
+
+
+class _Renderer:
+    """Hits to findings: one a vulnerability, worst risk first."""
+
+    def __init__(self, index: MatchIndex) -> None:
+        self._index = index
+
+    def __call__(self, hits: list[_Hit], axes: list[_Axis], version: str) -> tuple[Finding, ...]:
+        by_vulnerability: dict[int, list[_Hit]] = {}
+        for hit in hits:
+            by_vulnerability.setdefault(hit.package.vulnerability, []).append(hit)
+        found = [self._finding(number, group, version) for number, group in by_vulnerability.items()]
+        return tuple(sorted(found, key=lambda f: (-f.risk, -(f.cvss or 0.0), f.ids[0])))
+
+    def _finding(self, number: int, hits: list[_Hit], version: str) -> Finding:
+        about = self._index.vulnerability(number)
+        hits = sorted(hits, key=lambda h: (_RANK[h.identity.confidence], h.package.advisory, h.interval.text))
+        evidence: dict[tuple[str, str], Evidence] = {}  # one product under two vendor names is one piece of evidence
+        for hit in hits:
+            source = f"{hit.package.advisory} ({hit.package.source})"
+            evidence.setdefault((source, hit.interval.text), Evidence(source, hit.identity.reason, hit.interval.text))
+        return Finding(
+            ids=about.ids,
+            severity=Severity(about.severity).name,
+            cvss=about.cvss,
+            kev=about.kev,
+            epss=about.epss,
+            risk=about.risk,
+            fixed_versions=_fixed_after([h for h in hits if h.package.fixed], version),
+            status=FindingStatus.disputed if about.disputed else FindingStatus.reported,
+            confidence=hits[0].identity.confidence,
+            evidence=tuple(evidence.values()),
+            published=about.published,
+            modified=about.modified,
+            summary=about.summary,
+            kev_ransomware=about.ransomware,
+        )
+
+
+def _fixed_after(hits: list[_Hit], version: str) -> tuple[str, ...]:
+    """The fixed versions above a version, ascending, by the surest source that names any."""
+    if not hits:
+        return ()
+    best = hits[0].identity.key
+    found: dict[bytes, str] = {}
+    for hit in hits:
+        if hit.identity.key != best:
+            continue
+        own = version_key(hit.package.scheme, hit.identity.version or version) or b""
+        for text in hit.package.fixed:
+            key = version_key(hit.package.scheme, text)
+            if key is not None and key > own:
+                found.setdefault(key, text)
+    return tuple(found[key] for key in sorted(found))
+
+
+class MatchIndex:
+    """The compiled index, opened. Not safe to share between threads; answers are cached and shared between equal components."""
+
+    def __init__(self, index: CompiledIndex) -> None:
+        self._index = index
+        self.maps: NameMaps = index.maps
+        self.ecosystems = frozenset(index.ecosystems)
+        self._vulnerabilities: dict[int, CompiledVulnerability] = {}
+        self._plans: dict[tuple[str, str, str, tuple[str, ...]], _Plan | Assessment] = {}
+        self._render = _Renderer(self)
+
+    @classmethod
+    def load(cls, data: bytes) -> MatchIndex:
+        """Open what `build_index` made.
+
+        Raises:
+            InvalidInputError: The bytes are not a compiled index of this version.
+        """
+        try:
+            return cls(_index.decode(zstandard.ZstdDecompressor().decompress(data, max_output_size=INDEX_MAX_BYTES)))
+        except (zstandard.ZstdError, msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise InvalidInputError(
+                f"this is not a compiled match index: {error}", hint="compile it again: `antivenom feed sync`"
+            ) from None
+
+    def vulnerability(self, number: int) -> CompiledVulnerability:
+        found = self._vulnerabilities.get(number)
+        if found is None:
+            found = self._vulnerabilities[number] = _vulnerability.decode(self._index.vulnerabilities[number])
+        return found
+
+    def assess(self, components: Iterable[ComponentKey], channel: str = "") -> list[Assessment]:
+        """What is known about each component, in order.
+
+        Components with nothing found share one Assessment a name, and versions that lie between the same bounds share theirs.
+
+        Args:
+            channel: Where conda components come from, name or URL; it chooses the rows of the name map. "" for unknown.
+        """
+        plans = self._plans
+        channel = channel_name(channel)
+        answers: list[Assessment] = []
+        for component in components:
+            key = (channel, component.type, component.name, component.purls)
+            plan = plans.get(key)
+            if plan is None:
+                plan = plans[key] = self._plan(component, channel)
+            answers.append(plan if type(plan) is Assessment else plan.assess(component.version))  # type: ignore[union-attr]
+        return answers
+
+    def _plan(self, component: ComponentKey, channel: str) -> _Plan | Assessment:
+        if component.type == "purl":
+            return self._plan_of_purl(component, channel)
+        if component.type != "conda":
+            return Assessment(False, f"components of type {component.type!r} are not known; use conda or a purl")
+        return self._plan_of_conda(component.name.lower(), component.purls, channel)
+
+    def _plan_of_purl(self, component: ComponentKey, channel: str) -> _Plan | Assessment:
+        purl = parse_purl(component.name)
+        if purl is None:
+            return Assessment(False, f"{component.name[:200]!r} is not a package URL")
+        if purl.type == "conda":
+            qualifiers = purl.qualifiers if isinstance(purl.qualifiers, dict) else {}
+            own_channel = channel_name(qualifiers.get("channel", "")) or channel
+            plan = self._plan_of_conda(purl.name.lower(), (), own_channel)
+            if isinstance(plan, Assessment):
+                return plan
+            return plan.assess(purl.version or component.version) if purl.version or component.version else _NO_VERSION
+        if not purl.version and not component.version:
+            return _NO_VERSION
+        identities = identify_purl(component.name, self.maps)
+        return self._plan_of(component.name, identities.names, identities.missing)
+
+    def _plan_of_conda(self, name: str, purls: tuple[str, ...], channel: str) -> _Plan | Assessment:
+        identities = identify_conda(name, purls, channel, self.maps)
+        return self._plan_of(name, identities.names, identities.missing)
+
+    def _plan_of(self, name: str, identities: Sequence[Identity], missing: str) -> _Plan | Assessment:
+        known = [
+            i
+            for i in identities
+            if i.key in self._index.packages or (i.ecosystem in self.ecosystems and not i.is_guess)
+        ]
+        own = [i for i in known if not i.is_fallback]
+        if not known:
+            unread = sorted({ECOSYSTEM_TITLES.get(i.ecosystem, i.ecosystem) for i in identities if not i.is_guess})
+            if unread:
+                missing = f"no feed with advisories for {' or '.join(unread)} has been synced; that is where {name} would be named"
+            return Assessment(False, missing)
+        first = min(own or known, key=lambda i: _RANK[i.confidence])
+        clean = Assessment(True, first.reason)
+        spans = self._spans(known)
+        if not spans:
+            return clean
+        axes: dict[tuple[str, str], list[_Hit]] = {}
+        for span in spans:
+            axes.setdefault((span.package.scheme, span.identity.version), []).append(span)
+        return _Plan(name, clean, [_Axis(*key, group) for key, group in sorted(axes.items())], self._render)
+
+    def _spans(self, identities: Sequence[Identity]) -> list[_Hit]:
+        """The intervals that count: for each vulnerability those of the most precise source alone."""
+        by_vulnerability: dict[int, list[tuple[int, CompiledPackage, Identity]]] = {}
+        for identity in identities:
+            packed = self._index.packages.get(identity.key)
+            if packed is None:
+                continue
+            for package in _packages.decode(packed):
+                priority = _priority(identity, package)
+                by_vulnerability.setdefault(package.vulnerability, []).append((priority, package, identity))
+        spans: list[_Hit] = []
+        for said in by_vulnerability.values():
+            best = min(priority for priority, _, _ in said)
+            spans += [_Hit(p, interval, i) for priority, p, i in said if priority == best for interval in p.intervals]
+        return spans
+
+
+_NO_VERSION = Assessment(False, "the package URL names no version")
+
+
+def _priority(identity: Identity, package: CompiledPackage) -> int:
+    """How precise a source is for this component, 0 best; what says "all versions" ranks behind what names bounds."""
+    is_own = identity.ecosystem not in _MIRROR_ECOSYSTEMS or identity.confidence is Confidence.exact
+    if is_own and identity.ecosystem != "cpe":
+        return 0 if package.source == "osv" else 1
+    kind = f"cpe+{package.source}" if identity.ecosystem == "cpe" else identity.ecosystem
+    return _PRIORITY.get(kind, 4) + (10 if package.is_unbounded else 0)
+
+
+def fix_in_channel(finding: Finding, version: str, channel_versions: Iterable[str]) -> bool:
+    """Whether a channel offers a build that closes a finding: a kept version at or above a fixed one.
+
+    A version counts when it is at least the lowest fixed version above `version`. With no fixed version named there is no fix.
+
+    Args:
+        channel_versions: The versions of the same conda name that the channel does not withhold.
+    """
+    if not finding.fixed_versions:
+        return False
+    keys = [k for text in finding.fixed_versions if (k := version_key("pep440", text)) is not None]
+    if not keys:
+        return False
+    lowest = min(keys)
+    own = version_key("pep440", version) or b""
+    return any(k >= lowest and k > own for text in channel_versions if (k := version_key("pep440", text)) is not None)
+
+
+def with_fixes(assessment: Assessment, version: str, channel_versions: Sequence[str]) -> Assessment:
+    """The assessment with `fix_in_channel` said on every finding."""
+    if not assessment.findings:
+        return assessment
+    return msgspec.structs.replace(
+        assessment,
+        findings=tuple(
+            msgspec.structs.replace(f, fix_in_channel=fix_in_channel(f, version, channel_versions))
+            for f in assessment.findings
+        ),
+    )
