@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from antivenom import __version__
+from antivenom import __version__, demo
 from antivenom.core.errors import OutboundRefusedError, StorageError, UpstreamError
 from antivenom.server.adapters.addresses import AllowList, is_public, parse_address
 
@@ -114,9 +114,12 @@ class OutboundClient:
             port = parts.port or (443 if parts.scheme == "https" else 80)
         except ValueError as error:
             raise OutboundRefusedError(f"not a URL: {error}", permanent=True) from None
+        if parts.scheme == demo.SCHEME:
+            return
         if parts.scheme not in ("http", "https"):
             raise OutboundRefusedError(
-                f"{parts.scheme or 'no scheme'}: is not read over the network: only http:// and https://", permanent=True
+                f"{parts.scheme or 'no scheme'}: is not read over the network: only http:// and https://",
+                permanent=True,
             )
         host = parts.hostname or ""
         if not host:
@@ -222,7 +225,9 @@ class OutboundClient:
             async with asyncio.timeout(timeout_s):
                 return await self._get_with_retries(url, asked, basic_auth, max_bytes, to, on_progress)
         except TimeoutError:
-            raise UpstreamError(f"{redact(url)} took longer than {timeout_s:g} s", hint="it will be tried again") from None
+            raise UpstreamError(
+                f"{redact(url)} took longer than {timeout_s:g} s", hint="it will be tried again"
+            ) from None
 
     async def _get_with_retries(
         self,
@@ -263,13 +268,18 @@ class OutboundClient:
                 async with self._ask(url, dict(headers or {}), basic_auth, max_bytes) as stream:
                     yield stream
         except TimeoutError:
-            raise UpstreamError(f"{redact(url)} took longer than {timeout_s:g} s", hint="it will be tried again") from None
+            raise UpstreamError(
+                f"{redact(url)} took longer than {timeout_s:g} s", hint="it will be tried again"
+            ) from None
 
     @asynccontextmanager
     async def _ask(
         self, url: str, headers: dict[str, str], basic_auth: BasicAuth | None, max_bytes: int
     ) -> AsyncIterator[Stream]:
         """The answer after redirects, its body not yet read."""
+        if url.startswith(f"{demo.SCHEME}://"):
+            yield _demo_stream(url)
+            return
         import aiohttp
 
         url, basic_auth = _take_credentials(url, basic_auth)
@@ -306,6 +316,16 @@ class OutboundClient:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ServerTimeoutError):
                 raise
             raise UpstreamError(f"{redact(url)}: {_reason(error)}", hint="it will be tried again") from None
+
+
+def _demo_stream(url: str) -> Stream:
+    """An answer out of this package: what the demo mirrors and reads, while nothing leaves the machine."""
+    body = demo.read(urlsplit(url).netloc + urlsplit(url).path)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body or b""
+
+    return Stream(404 if body is None else 200, {"content-length": str(len(body or b""))}, url, chunks())
 
 
 async def _bounded(answer: aiohttp.ClientResponse, max_bytes: int, url: str) -> AsyncIterator[bytes]:
@@ -358,7 +378,8 @@ def _disk_errors(path: Path | None) -> Any:
         yield
     except OSError as error:
         raise StorageError(
-            f"cannot write {path}: {error.strerror or error}", hint="free some space on that disk, or check its permissions"
+            f"cannot write {path}: {error.strerror or error}",
+            hint="free some space on that disk, or check its permissions",
         ) from None
 
 
@@ -412,4 +433,6 @@ def _reason(error: Exception) -> str:
         "InvalidURL": "not a URL that can be asked",
     }
     named = words.get(type(error).__name__)
-    return named or (cause.strerror if isinstance(cause, OSError) and cause.strerror else f"not understood ({type(error).__name__})")
+    return named or (
+        cause.strerror if isinstance(cause, OSError) and cause.strerror else f"not understood ({type(error).__name__})"
+    )

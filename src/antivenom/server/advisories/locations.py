@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from antivenom import demo
 from antivenom.core.errors import InvalidInputError
 
 LOCATION_MAX_CHARACTERS = 2_000
@@ -53,7 +54,7 @@ def parse_location(text: str) -> Location:
         port = parts.port
     except ValueError as error:
         raise InvalidInputError(f"{text[:200]!r} is not a URL: {error}", field="location") from None
-    if parts.scheme not in ("http", "https"):
+    if parts.scheme not in ("http", "https", demo.SCHEME):
         hint = "give an http:// or https:// URL"
         if parts.scheme == "file":
             hint = "give the path itself, without file://, on the server's machine"

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from antivenom import demo
 from antivenom.core.errors import InvalidInputError
 
 TOKEN_IN_PATH = re.compile(r"^/t/([^/]+)(/.*)$")
-DEMO_SCHEME = "demo"
 ALIASES = {
     "conda-forge": "https://conda.anaconda.org/conda-forge",
     "bioconda": "https://conda.anaconda.org/bioconda",
@@ -42,7 +42,7 @@ def parse_upstream(text: str) -> UpstreamAddress:
         port = parts.port
     except ValueError as error:
         raise InvalidInputError(f"{text!r} is not a URL: {error}", field="upstream") from None
-    if parts.scheme not in ("http", "https", DEMO_SCHEME):
+    if parts.scheme not in ("http", "https", demo.SCHEME):
         raise InvalidInputError(
             f"an upstream cannot be read over {parts.scheme or 'no scheme'!r}",
             hint="give an http:// or https:// URL of a conda channel, such as https://conda.anaconda.org/conda-forge",
