@@ -43,7 +43,9 @@ def start_logging(part: str, level: str, file: Path | None = None) -> None:
     """Send this process's log to stderr, or to a file that it shares with others (lines are appended whole)."""
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-    handler: logging.Handler = logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    handler: logging.Handler = (
+        logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    )
     handler.setFormatter(HumanFormatter(part))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in QUIET:

@@ -36,7 +36,9 @@ class Metrics:
     async def render(self, resources: Resources) -> bytes:
         """The exposition text, with the queue's state of now."""
         async with resources.context(SYSTEM) as ctx:
-            rows = await ctx.session.execute(text("SELECT status::text, count(*) FROM procrastinate_jobs GROUP BY status"))
+            rows = await ctx.session.execute(
+                text("SELECT status::text, count(*) FROM procrastinate_jobs GROUP BY status")
+            )
             counts = {state: count for state, count in rows}
         for state in JOB_STATES:
             self._jobs.labels(state).set(counts.get(state, 0))

@@ -85,7 +85,8 @@ class Guard:
 
     def _too_large(self) -> InvalidInputError:
         return InvalidInputError(
-            f"the request is larger than {self._request_max_bytes} bytes", hint="send less at once, or raise ANTIVENOM_REQUEST_MAX_BYTES"
+            f"the request is larger than {self._request_max_bytes} bytes",
+            hint="send less at once, or raise ANTIVENOM_REQUEST_MAX_BYTES",
         )
 
 

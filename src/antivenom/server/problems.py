@@ -57,7 +57,9 @@ def explain(error: Exception) -> AntivenomError:
     if isinstance(error, DataError):
         return InvalidInputError("the input has a number or a character that cannot be stored")
     if isinstance(error, IntegrityError):
-        return ConflictError("somebody else changed the same thing a moment ago", hint="look at it again, then try again")
+        return ConflictError(
+            "somebody else changed the same thing a moment ago", hint="look at it again, then try again"
+        )
     if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError) or _is_lost_connection(error):
         log.warning("the database does not answer: %s", str(error).partition("\n")[0])
         return UnavailableError("the database does not answer at the moment", hint="try again in some seconds")

@@ -136,12 +136,20 @@ class Settings:
     """The settings of one process, checked. Make them with `load_settings`."""
 
     home: Path = _setting(
-        _path, "folder", "~/.local/share/antivenom", "Where the embedded server keeps its database, blobs, logs and first password."
+        _path,
+        "folder",
+        "~/.local/share/antivenom",
+        "Where the embedded server keeps its database, blobs, logs and first password.",
     )
-    host: str = _setting(_text, "address", "127.0.0.1", "The address that the server listens on; 0.0.0.0 means every one.")
+    host: str = _setting(
+        _text, "address", "127.0.0.1", "The address that the server listens on; 0.0.0.0 means every one."
+    )
     port: int = _setting(_whole(0, 65535), "port", "8080", "The port that the server listens on; 0 means any free one.")
     public_url: str = _setting(
-        _http_url, "URL", "", "How clients reach the server, when a proxy stands before it. Default: what it listens on."
+        _http_url,
+        "URL",
+        "",
+        "How clients reach the server, when a proxy stands before it. Default: what it listens on.",
     )
     database_url: str = _setting(
         _database_url,
@@ -151,7 +159,10 @@ class Settings:
         secret=True,
     )
     blob_url: str = _setting(
-        _blob_url, "folder or s3://BUCKET[/PREFIX]", "", "Where indexes and artifacts are stored. Default: `blobs` in the home."
+        _blob_url,
+        "folder or s3://BUCKET[/PREFIX]",
+        "",
+        "Where indexes and artifacts are stored. Default: `blobs` in the home.",
     )
     s3_endpoint: str = _setting(_http_url, "URL", "", "An S3 service other than Amazon's, such as http://minio:9000.")
     s3_region: str = _setting(_text, "name", "us-east-1", "The region of the bucket.")
@@ -159,7 +170,11 @@ class Settings:
         _text, "text", "", "Credentials of the bucket. Default: AWS_ACCESS_KEY_ID, or the machine's role.", secret=True
     )
     s3_secret_access_key: str = _setting(
-        _text, "text", "", "Credentials of the bucket. Default: AWS_SECRET_ACCESS_KEY, or the machine's role.", secret=True
+        _text,
+        "text",
+        "",
+        "Credentials of the bucket. Default: AWS_SECRET_ACCESS_KEY, or the machine's role.",
+        secret=True,
     )
     outbound_allow: tuple[str, ...] = _setting(
         _outbound_allow,
@@ -168,25 +183,41 @@ class Settings:
         "Private, loopback and link-local addresses that mirrors and feeds may read. All others are refused.",
     )
     outbound_proxy: str = _setting(
-        _http_url, "URL", "", "An HTTP proxy for everything that mirrors and feeds read. It then resolves host names.", secret=True
+        _http_url,
+        "URL",
+        "",
+        "An HTTP proxy for everything that mirrors and feeds read. It then resolves host names.",
+        secret=True,
     )
-    outbound_attempts: int = _setting(_whole(1, 20), "count", "4", "How often a failing download is tried before it counts as failed.")
+    outbound_attempts: int = _setting(
+        _whole(1, 20), "count", "4", "How often a failing download is tried before it counts as failed."
+    )
     outbound_idle_timeout_s: int = _setting(
         _whole(1, 3600), "seconds", "30", "A download that brings no byte for this long is given up."
     )
     postgres_bin: Path | None = _setting(
-        _optional_path, "folder", "", "The folder with `postgres` and `initdb` for `up`. Default: conda, the system's, the wheel's."
+        _optional_path,
+        "folder",
+        "",
+        "The folder with `postgres` and `initdb` for `up`. Default: conda, the system's, the wheel's.",
     )
     postgres_user: str = _setting(
-        _text, "user name", "", "Who the embedded PostgreSQL runs as when `up` runs as root. Default: postgres, else nobody."
+        _text,
+        "user name",
+        "",
+        "Who the embedded PostgreSQL runs as when `up` runs as root. Default: postgres, else nobody.",
     )
     admin_password: str = _setting(
         _text, "text", "", "Password of the member `admin`, made when the database has no members.", secret=True
     )
-    cpu_workers: int = _setting(_whole(1, 64), "count", "1", "Processes that split, judge and match indexes at the same time.")
+    cpu_workers: int = _setting(
+        _whole(1, 64), "count", "1", "Processes that split, judge and match indexes at the same time."
+    )
     worker_jobs: int = _setting(_whole(1, 64), "count", "4", "Jobs that one worker runs at the same time.")
     web_threads: int = _setting(_whole(1, 256), "count", "16", "Threads of a web process that read and write blobs.")
-    database_connections: int = _setting(_whole(2, 500), "count", "12", "Connections to PostgreSQL that one process opens at most.")
+    database_connections: int = _setting(
+        _whole(2, 500), "count", "12", "Connections to PostgreSQL that one process opens at most."
+    )
     request_max_bytes: int = _setting(
         _whole(1024, GIB), "bytes", str(64 * 2**20), "The largest request body that the API takes."
     )

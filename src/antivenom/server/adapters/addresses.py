@@ -51,7 +51,11 @@ def is_public(address: Address) -> bool:
 
 def _is_global_unicast(address: Address) -> bool:
     return address.is_global and not (
-        address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback or address.is_link_local
+        address.is_multicast
+        or address.is_reserved
+        or address.is_unspecified
+        or address.is_loopback
+        or address.is_link_local
     )
 
 
@@ -76,7 +80,12 @@ class AllowList:
 
     def has_address(self, address: Address) -> bool:
         """Whether the address, or one that it carries, is in a listed network."""
-        return any(a in network for a in embedded_addresses(address) for network in self._networks if a.version == network.version)
+        return any(
+            a in network
+            for a in embedded_addresses(address)
+            for network in self._networks
+            if a.version == network.version
+        )
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:

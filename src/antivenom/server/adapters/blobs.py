@@ -139,7 +139,9 @@ def _storage_errors(key: str) -> Iterator[None]:
         full = error.errno in _FULL
         raise StorageError(
             f"cannot store or read {key!r}: {error.strerror or error}",
-            hint="free some space on the disk of the blob store" if full else "check the blob store's folder and its permissions",
+            hint="free some space on the disk of the blob store"
+            if full
+            else "check the blob store's folder and its permissions",
         ) from error
 
 
@@ -256,7 +258,9 @@ def _read_range(file: int, offset: int, length: int) -> bytes:
     if len(data) == length or not data:
         return data
     parts = [data]
-    while (missing := length - sum(map(len, parts))) and (more := os.pread(file, missing, offset + sum(map(len, parts)))):
+    while (missing := length - sum(map(len, parts))) and (
+        more := os.pread(file, missing, offset + sum(map(len, parts)))
+    ):
         parts.append(more)
     return b"".join(parts)
 

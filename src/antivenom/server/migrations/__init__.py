@@ -31,7 +31,8 @@ def migrate(url: str) -> None:
     except OperationalError as error:
         reason = str(error.orig).strip().partition("\n")[0]
         raise UnavailableError(
-            f"the database cannot be brought up to date: {reason}", hint="is PostgreSQL running, and ANTIVENOM_DATABASE_URL right?"
+            f"the database cannot be brought up to date: {reason}",
+            hint="is PostgreSQL running, and ANTIVENOM_DATABASE_URL right?",
         ) from None
     finally:
         engine.dispose()

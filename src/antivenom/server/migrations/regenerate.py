@@ -57,8 +57,14 @@ def main() -> None:
             engine.dispose()
         finally:
             database.stop()
-    lines = [line for line in code.splitlines() if "commands auto generated" not in line and "end Alembic commands" not in line]
-    body = re.sub(r"(?<![.\w])Text\(\)", "sa.Text()", "\n".join(lines))  # Alembic forgets the prefix inside JSONB and ARRAY
+    lines = [
+        line
+        for line in code.splitlines()
+        if "commands auto generated" not in line and "end Alembic commands" not in line
+    ]
+    body = re.sub(
+        r"(?<![.\w])Text\(\)", "sa.Text()", "\n".join(lines)
+    )  # Alembic forgets the prefix inside JSONB and ARRAY
     FILE.write_text(f"{HEAD}{body}\n")
     for command in (["format"], ["check", "--fix"]):
         subprocess.run([sys.executable, "-m", "ruff", *command, "--quiet", str(FILE)], check=True)

@@ -1,0 +1,198 @@
+"""The web process: one ASGI application made of channel files, API and pages, and the server that runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+from starlette_compress import CompressMiddleware
+
+from antivenom import __version__
+from antivenom.core.errors import UnavailableError
+from antivenom.server import rooms
+from antivenom.server.context import Resources
+from antivenom.server.members.authentication import SESSION_COOKIE, find_session_actor
+from antivenom.server.metrics import Metrics
+from antivenom.server.middleware import Guard
+from antivenom.server.mirrors.artifacts import ArtifactStore
+from antivenom.server.problems import explain
+from antivenom.server.publications.serving import ChannelFiles
+from antivenom.server.readiness import check_readiness
+from antivenom.server.rendering import STATIC, Visitor
+
+log = logging.getLogger("antivenom.web")
+STOP_PATIENCE_S = 2
+IMMUTABLE = "public, max-age=31536000, immutable"
+
+
+class Application:
+    """The whole server as one ASGI callable. `running` starts and stops what listens in the background."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+        self.metrics = Metrics()
+        self.artifacts = ArtifactStore(resources)
+        self.files = ChannelFiles(resources, open_artifact=self.artifacts.open, explain=explain)
+        self.site = create_site(resources, self.metrics)
+        self._guarded = Guard(
+            CompressMiddleware(self.site, minimum_size=1000),
+            metrics=self.metrics,
+            request_max_bytes=resources.settings.request_max_bytes,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"{scope['type']} is not served")
+        path: str = scope["path"]
+        if path.startswith(("/conda/", "/t/")):
+            await self.files(scope, receive, send)
+        else:
+            await self._guarded(scope, receive, send)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Application]:
+        await self.files.start()
+        try:
+            yield self
+        finally:
+            await self.files.stop()
+            await self.artifacts.stop()
+
+
+def create_site(resources: Resources, metrics: Metrics) -> FastAPI:
+    """API and pages of every room, with what belongs to none."""
+    list(rooms.load("jobs"))  # services defer them
+    site = FastAPI(
+        title="Antivenom",
+        version=__version__,
+        summary="Self-hosted security manager for conda.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # they would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    site.state.resources = resources
+    site.state.find_visitor = find_visitor
+    for module in rooms.load("api"):
+        site.include_router(module.router, prefix="/api/v1")
+    site.router.routes.extend(_own_routes(resources, metrics))
+    for module in rooms.load("pages"):
+        site.router.routes.extend(module.routes)
+    site.router.routes.append(Mount("/static", app=BuiltFiles(directory=STATIC, check_dir=False), name="static"))
+    return site
+
+
+async def find_visitor(request: Request) -> Visitor | None:
+    """Who looks at a page: the member of the session cookie."""
+    found = await find_session_actor(request.app.state.resources, request.cookies.get(SESSION_COOKIE, ""))
+    return Visitor(found.actor, found.csrf) if found else None
+
+
+def _own_routes(resources: Resources, metrics: Metrics) -> list[Route]:
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        problems = await check_readiness(resources)
+        return JSONResponse({"ready": not problems, "problems": problems}, status_code=503 if problems else 200)
+
+    async def show_metrics(_: Request) -> Response:
+        return Response(await metrics.render(resources), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show_metrics)]
+
+
+class BuiltFiles(StaticFiles):
+    """The built frontend. An address with the file's digest may be kept for ever."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        if response.status_code in (200, 304):
+            is_versioned = scope["query_string"].startswith(b"v=") and scope["query_string"] != b"v=dev"
+            response.headers["cache-control"] = IMMUTABLE if is_versioned else "no-cache"
+        return response
+
+
+# -- running it --------------------------------------------------------------------------------------------------------
+
+
+async def run_web(resources: Resources, listening: socket.socket, *, ready: int | None = None) -> None:
+    """Serve on a listening socket until SIGTERM or SIGINT; one byte goes to the file descriptor `ready` once it answers."""
+    import uvicorn
+
+    from antivenom.server.publications.serving_protocol import serve_with
+
+    application = Application(resources)
+    config = uvicorn.Config(
+        application,
+        http=serve_with(application.files),
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_PATIENCE_S,
+        timeout_keep_alive=65,
+    )
+    async with application.running():
+        server = uvicorn.Server(config)
+        announced = asyncio.create_task(_announce(server, ready)) if ready is not None else None
+        await server.serve(sockets=[listening])
+        if announced is not None:
+            announced.cancel()
+
+
+async def _announce(server: Any, ready: int) -> None:
+    while not server.started:
+        await asyncio.sleep(0.005)
+    with contextlib.suppress(OSError):
+        os.write(ready, b"1")
+
+
+def open_listening_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        UnavailableError: Somebody else has the port, or it or the address cannot be had.
+    """
+    try:
+        kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listening = socket.socket(kind, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == socket.AF_INET6 and host == "::":
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind(address)
+        listening.listen(2048)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}",
+            hint="choose another with --port or ANTIVENOM_PORT; 0 means any free one",
+        ) from None
+    listening.setblocking(False)
+    return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """The URL under which this machine reaches the socket."""
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def shared_log(home: Path) -> Path:
+    return home / "logs" / "antivenom.log"

@@ -1,0 +1,86 @@
+"""Whether this process can do its work, and bringing the database into the state that it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from antivenom.core.errors import UnavailableError
+from antivenom.server.context import SYSTEM, Resources
+from antivenom.server.members.service import create_first_admin
+from antivenom.server.migrations import HEAD, migrate
+
+log = logging.getLogger("antivenom.start")
+DATABASE_PATIENCE_S = 60.0
+
+
+async def check_readiness(resources: Resources) -> list[str]:
+    """What is missing, in words; empty when everything is there."""
+    problems = []
+    try:
+        async with asyncio.timeout(5), resources.context(SYSTEM) as ctx:
+            revision = await ctx.session.scalar(text("SELECT version_num FROM alembic_version"))
+            if revision != HEAD:
+                problems.append("the database has another schema than this version")
+    except (SQLAlchemyError, PoolTimeoutError, TimeoutError, OSError):
+        problems.append("the database does not answer")
+    folder = resources.blobs.local_path("index")
+    if folder is not None and not _is_folder(folder.parent):
+        problems.append("the blob store's folder is not there")
+    return problems
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+async def prepare(resources: Resources) -> None:
+    """Wait for the database, bring it to the newest schema, and make the first member if there is none.
+
+    Web and worker processes do this at the same time; an advisory lock lets one go first.
+
+    Raises:
+        UnavailableError: The database does not answer for a minute.
+    """
+    folder = resources.blobs.local_path("index")
+    if folder is not None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    await wait_for_database(resources)
+    await asyncio.to_thread(migrate, resources.settings.database_url)
+    if password := resources.settings.admin_password:
+        async with resources.context(SYSTEM) as ctx:
+            await ctx.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('first admin'))"))
+            if await create_first_admin(ctx, password):
+                log.info("made the member admin")
+
+
+async def wait_for_database(resources: Resources, patience_s: float = DATABASE_PATIENCE_S) -> None:
+    """Return once a connection is accepted.
+
+    Raises:
+        UnavailableError: None was for so long, or the server refuses us for good.
+    """
+    url = resources.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            async with await psycopg.AsyncConnection.connect(url, connect_timeout=5):
+                return
+        except psycopg.OperationalError as error:
+            reason = str(error).strip().splitlines()[-1][:300]
+            if time.monotonic() > deadline or "authentication failed" in reason or "does not exist" in reason:
+                raise UnavailableError(
+                    f"the database does not answer: {reason}",
+                    hint="check ANTIVENOM_DATABASE_URL, and that PostgreSQL runs",
+                ) from None
+        await asyncio.sleep(0.02)

@@ -1,0 +1,140 @@
+"""Jobs and events: deferred with their cause, run once, tried again, never lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from antivenom.core.errors import UpstreamError
+from antivenom.server.context import LOCAL, Resources
+from antivenom.server.events import jobs
+from antivenom.server.events.jobs import defer, job
+from antivenom.server.events.queue import cron_of, open_queue, requeue_stalled
+from antivenom.server.events.service import record
+
+
+@pytest.fixture
+def declared(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Jobs of this test alone; what they were called with."""
+    monkeypatch.setattr(jobs, "DECLARED", {})
+    monkeypatch.setattr("antivenom.server.events.queue.DECLARED", jobs.DECLARED)
+    monkeypatch.setattr("antivenom.server.rooms.load", lambda part: iter(()))
+    calls: list[dict[str, Any]] = []
+
+    @job("test.listen", on=("thing.happened",))
+    async def listen(resources: Resources, **arguments: Any) -> None:
+        calls.append({"job": "listen", **arguments})
+
+    @job("test.run", retries=2)
+    async def run(resources: Resources, **arguments: Any) -> None:
+        calls.append({"job": "run", **arguments})
+        if arguments.get("fail"):
+            raise UpstreamError("not now", permanent=arguments["fail"] == "for good")
+
+    return calls
+
+
+async def states(resources: Resources) -> list[str]:
+    async with resources.context(LOCAL) as ctx:
+        return list(await ctx.session.scalars(text("SELECT status::text FROM procrastinate_jobs ORDER BY id")))
+
+
+async def test_event_runs_the_jobs_that_listen_to_its_kind(resources, declared, run_jobs):
+    async with resources.context(LOCAL) as ctx:
+        event = await record(ctx, "thing.happened", subject="thing:1", color="red")
+        await record(ctx, "thing.else", subject="thing:1")
+    await run_jobs(resources)
+    assert declared == [
+        {"job": "listen", "event": {"id": event.id, "kind": "thing.happened", "subject": "thing:1", "color": "red"}}
+    ]
+
+
+async def test_rolled_back_transaction_leaves_neither_event_nor_job(resources, declared, run_jobs):
+    with pytest.raises(RuntimeError):
+        async with resources.context(LOCAL) as ctx:
+            await record(ctx, "thing.happened", subject="thing:1")
+            await defer(ctx, "test.run", number=1)
+            raise RuntimeError
+    await run_jobs(resources)
+    assert declared == []
+    async with resources.context(LOCAL) as ctx:
+        assert await ctx.session.scalar(text("SELECT count(*) FROM event")) == 0
+
+
+async def test_second_job_of_a_queueing_lock_is_dropped_and_the_transaction_goes_on(resources, declared, run_jobs):
+    async with resources.context(LOCAL) as ctx:
+        assert await defer(ctx, "test.run", queueing_lock="one", number=1)
+        assert not await defer(ctx, "test.run", queueing_lock="one", number=2)
+        assert await defer(ctx, "test.run", queueing_lock="two", number=3)
+    await run_jobs(resources)
+    assert [call["number"] for call in declared] == [1, 3]
+
+
+async def test_failed_job_waits_for_another_try(resources, declared, run_jobs):
+    async with resources.context(LOCAL) as ctx:
+        await defer(ctx, "test.run", fail="for now")
+    failures = await run_jobs(resources)
+    assert [str(error) for _, error in failures] == ["not now"]
+    assert await states(resources) == ["todo"]
+
+
+async def test_failure_that_is_final_is_not_tried_again(resources, declared, run_jobs):
+    async with resources.context(LOCAL) as ctx:
+        await defer(ctx, "test.run", fail="for good")
+    await run_jobs(resources)
+    assert await states(resources) == ["failed"]
+
+
+async def test_retry_does_not_collide_with_a_job_asked_for_meanwhile(resources, declared, run_jobs):
+    async with resources.context(LOCAL) as ctx:
+        await defer(ctx, "test.run", queueing_lock="one", fail="for now")
+    await run_jobs(resources)
+    async with resources.context(LOCAL) as ctx:
+        assert await defer(ctx, "test.run", queueing_lock="one", number=2), "a waiting retry must not swallow a new wish"
+    await run_jobs(resources)
+    assert await states(resources) == ["todo", "succeeded"]
+
+
+async def test_job_of_a_dead_worker_starts_again(resources, declared, run_jobs):
+    async with resources.context(LOCAL) as ctx:
+        await defer(ctx, "test.run", number=1)
+        await ctx.session.execute(text("UPDATE procrastinate_jobs SET status = 'doing'"))
+    await run_jobs(resources)
+    assert declared == []
+    async with open_queue(resources, periodic=False) as app:
+        assert await requeue_stalled(app, silent_for_s=0) == 1
+    await run_jobs(resources)
+    assert [call["number"] for call in declared] == [1]
+
+
+async def test_event_is_announced_when_it_is_committed(resources, declared):
+    import asyncio
+
+    from antivenom.server.events.listen import listen
+
+    heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    task = asyncio.create_task(listen(resources.engine.url, heard.put_nowait))
+    try:
+        assert (await asyncio.wait_for(heard.get(), 10))["kind"] == "listening"
+        async with resources.context(LOCAL) as ctx:
+            await record(ctx, "thing.happened", subject="thing:1")
+            assert heard.empty()
+        assert await asyncio.wait_for(heard.get(), 10) == {"kind": "thing.happened", "subject": "thing:1"}
+    finally:
+        task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("every_s", "cron"),
+    [(5, "* * * * * */5"), (60, "*/1 * * * *"), (300, "*/5 * * * *"), (3600, "0 */1 * * *"), (86400, "0 */24 * * *")],
+)
+def test_interval_becomes_a_cron_line(every_s, cron):
+    assert cron_of(every_s) == cron
+
+
+@pytest.mark.parametrize("every_s", [7, 90, 420, 5 * 3600])
+def test_interval_that_no_cron_line_says_is_refused(every_s):
+    with pytest.raises(ValueError, match="neither"):
+        cron_of(every_s)
