@@ -10,8 +10,6 @@ import pytest
 
 from antivenom.core.licenses import FAMILIES, read_license, spdx_ids
 
-SHARED_STRINGS = Path(__file__).parents[3] / "shared/data/licences/conda-licence-strings.tsv"
-
 
 @pytest.mark.parametrize(
     ("text", "expression"),
@@ -89,10 +87,8 @@ def test_hostile_text_is_read_quickly(text: str) -> None:
     assert time.process_time() - started < 2
 
 
-def test_the_real_texts_of_channels_are_read() -> None:
-    if not SHARED_STRINGS.exists():
-        pytest.skip("the licence texts of ../shared are not here")
-    with SHARED_STRINGS.open(encoding="utf-8") as lines:
+def test_the_real_texts_of_channels_are_read(shared_data: Path) -> None:
+    with (shared_data / "data/licences/conda-licence-strings.tsv").open(encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
     assert len(rows) == 340
     unread, records, read_records = [], 0, 0

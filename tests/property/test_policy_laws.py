@@ -141,7 +141,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 sweeps = st.lists(cases(), min_size=1, max_size=6)
-many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @many
