@@ -6,12 +6,13 @@ here.
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from urllib.parse import unquote
 
-from rattler import MatchSpec, PackageRecord, Version
+from rattler import MatchSpec, PackageRecord, Version, VersionSpec
 from rattler.package.build_string import BuildString
 
 from antivenom.core.errors import InvalidInputError
@@ -142,3 +143,80 @@ def latest_version(versions: Iterable[str]) -> str:
         if not best or (order is not None and (best_order is None or order > best_order)):
             best, best_order = version, order
     return best
+
+
+class Dependency:
+    """One parsed dependency: the name it asks for and which versions and builds meet it."""
+
+    __slots__ = ("_build", "_numbers", "_versions", "name")
+
+    def __init__(self, spec: MatchSpec) -> None:
+        self.name: str = spec.name.normalized
+        self._versions = _version_range(spec.version) if spec.version else None
+        self._build = spec.build or None
+        self._numbers = _NUMBER_RANGE.fullmatch(spec.build_number) if spec.build_number else None
+
+    def admits_version(self, version: str) -> bool:
+        """Whether a version meets it; one that conda cannot order meets only a dependency without a version."""
+        if self._versions is None:
+            return True
+        order = version_order(version)
+        return order is not None and bool(self._versions.matches(order))
+
+    def admits_build(self, build: str, number: int) -> bool:
+        """Whether a build text and number meet it."""
+        if self._build is not None and not _admits_text(self._build, build):
+            return False
+        if self._numbers is None:
+            return True
+        wanted = int(self._numbers[2])
+        return bool(_COMPARE[self._numbers[1] or "=="](number, wanted))
+
+
+_NUMBER_RANGE = re.compile(r"(==|>=|<=|!=|>|<)?\s*(\d{1,18})")
+_COMPARE: dict[str, Callable[[int, int], bool]] = {
+    "==": operator.eq, ">=": operator.ge, "<=": operator.le, "!=": operator.ne, ">": operator.gt, "<": operator.lt,
+}  # fmt: skip
+
+
+@lru_cache(maxsize=1 << 16)
+def _version_range(text: str) -> VersionSpec:
+    return VersionSpec(text)
+
+
+def _admits_text(pattern: str, build: str) -> bool:
+    """Whether a build meets a pattern as conda compares it: a glob with *, else the exact text.
+
+    A regular expression (^…$) of an upstream is never run (it may be made to hang); it admits every build.
+    """
+    if pattern.startswith("^") and pattern.endswith("$"):
+        return True
+    head, *rest = pattern.split("*")
+    if not rest:
+        return build == pattern
+    if not build.startswith(head):
+        return False
+    at = len(head)
+    for part in rest[:-1]:
+        found = build.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return len(build) - at >= len(rest[-1]) and build.endswith(rest[-1])
+
+
+def parse_dependency(text: str) -> Dependency | None:
+    """The dependency that `text` writes.
+
+    None for what no package of a channel can break: virtual packages, conditional dependencies, and texts that are no
+    match specs.
+    """
+    if len(text) > SPEC_CHARACTERS_MAX:
+        return None
+    try:
+        spec = MatchSpec(text)
+        if spec.condition or spec.name.normalized.startswith("__"):
+            return None
+        return Dependency(spec)
+    except Exception:
+        return None

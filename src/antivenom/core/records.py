@@ -5,11 +5,18 @@ Source: CEP 26 (names and file names), CEP 34/36 (fields), CEP 47 (indexed_times
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from antivenom.core.errors import InvalidInputError
 
 ARTIFACT_SUFFIXES = (".conda", ".tar.bz2")
+# One path part: no separator, quote, scheme, query, blank or control character, no leading dot or dash; 255 at most.
+_PLAIN_FILENAME = re.compile(r"""[^\x00-\x20\x7f-\x9f/\\:?#"<>|.\-][^\x00-\x20\x7f-\x9f/\\:?#"<>|\ufffd]{0,254}""")
+is_artifact_filename = re.compile(
+    r"""[^\x00-\x20\x7f-\x9f/\\:?#"<>|.\-][^\x00-\x20\x7f-\x9f/\\:?#"<>|\ufffd]{0,247}(?:\.conda|\.tar\.bz2)"""
+).fullmatch
 
 
 class RecordFacts(msgspec.Struct, frozen=True, gc=False):
@@ -57,15 +64,11 @@ def split_filename(fn: str) -> tuple[str, str, str, str]:
             parts = fn[: -len(suffix)].rsplit("-", 2)
             if len(parts) == 3 and all(parts) and is_plain_filename(fn):
                 return parts[0], parts[1], parts[2], suffix
-    raise InvalidInputError(f"{fn!r} is not the file name of a conda artifact", hint="NAME-VERSION-BUILD.conda or .tar.bz2")
+    raise InvalidInputError(
+        f"{fn!r} is not the file name of a conda artifact", hint="NAME-VERSION-BUILD.conda or .tar.bz2"
+    )
 
 
 def is_plain_filename(fn: str) -> bool:
-    """Whether `fn` is one path part without separators, dot parts, control characters or a scheme."""
-    return (
-        0 < len(fn) <= 255
-        and fn.isprintable()
-        and not any(c in fn for c in "/\\:?#\x00")
-        and fn not in (".", "..")
-        and not fn.startswith(".")
-    )
+    """Whether `fn` is one path part without separators, dot parts, quotes, control characters or a scheme."""
+    return _PLAIN_FILENAME.fullmatch(fn) is not None and fn.isprintable()

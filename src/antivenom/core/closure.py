@@ -1,0 +1,213 @@
+"""Closure: what can no longer be installed because what it needs is withheld, is withheld too, and says why.
+
+A dependency is *broken* where the unfiltered channel met it and the filtered one does not. A record of an architecture is
+judged in its own subdir plus noarch; a noarch record only falls when it is broken in every architecture in which it worked.
+Dependencies that were never met here (another channel's, virtual packages), conditional ones, and `constrains` do not count.
+
+The result is the least fixed point: it does not depend on any order. Only names with something withheld are looked at, and
+each distinct dependency text is parsed and compared once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from antivenom.core.conda import Dependency, parse_dependency
+from antivenom.core.packs import IndexBlobs
+from antivenom.core.policies import Action, Reason, Verdict
+from antivenom.core.source_map import NameDepends, NameFacts, SourceMap, iterate_depends, read_depends, read_facts
+
+NOARCH = "noarch"
+_NAMED_MAX = 3  # withheld builds named in a message
+_MESSAGE_MAX = 600  # characters of a chain
+_BUCKETS_CACHED = 4096
+
+
+def dependency_name(text: str) -> str:
+    """The package name at the head of a dependency, lower case; cheap, so that most are never parsed."""
+    head = text.split(None, 1)[0] if text.strip() else ""
+    for stop in "=<>!~[;":
+        head = head.split(stop, 1)[0]
+    return head.rsplit("::", 1)[-1].rsplit(":", 1)[-1].lower()
+
+
+class _Subdir:
+    """One subdir's names, read bucket by bucket."""
+
+    def __init__(self, blobs: IndexBlobs, source: SourceMap) -> None:
+        self.name = source.subdir
+        self.source = source
+        self.positions = {name: i for i, name in enumerate(source.names)}
+        self._blobs = blobs
+        self._firsts = [bucket.first for bucket in source.buckets]
+        self._read = lru_cache(maxsize=_BUCKETS_CACHED)(self._read_bucket)
+
+    def _read_bucket(self, at: int) -> tuple[list[NameFacts], list[NameDepends]]:
+        bucket = self.source.buckets[at]
+        return read_facts(self._blobs, bucket), read_depends(self._blobs, bucket)
+
+    def at(self, position: int) -> tuple[NameFacts, NameDepends]:
+        """Facts and dependencies of the name at `position`."""
+        at = bisect_right(self._firsts, position) - 1
+        facts, depends = self._read(at)
+        return facts[position - self._firsts[at]], depends[position - self._firsts[at]]
+
+    def users(self) -> dict[str, list[int]]:
+        """Dependency name → positions of the names that have such a dependency, ascending."""
+        users: dict[str, list[int]] = {}
+        names: dict[str, str] = {}
+        position = 0
+        for bucket in iterate_depends(self._blobs, self.source.buckets):
+            for depends in bucket:
+                for text in depends.dependencies:
+                    name = names.get(text)
+                    if name is None:
+                        name = names[text] = dependency_name(text)
+                    positions = users.setdefault(name, [])
+                    if not positions or positions[-1] != position:
+                        positions.append(position)
+                position += 1
+        return users
+
+
+class Closure:
+    """Works out what else falls when records are withheld. `stops`: subdir → file name → the verdict that withholds it."""
+
+    def __init__(
+        self, blobs: IndexBlobs, sources: Mapping[str, SourceMap], stops: Mapping[str, Mapping[str, Verdict]]
+    ) -> None:
+        self._subdirs = {subdir: _Subdir(blobs, source) for subdir, source in sources.items()}
+        self._architectures = [subdir for subdir in sources if subdir != NOARCH]
+        self._stops: dict[str, dict[str, Verdict | Reason]] = {subdir: dict(found) for subdir, found in stops.items()}
+        self._parsed: dict[str, Dependency | None] = {}
+        self._matching: dict[tuple[str, str], list[str]] = {}
+
+    def withheld(self) -> dict[str, dict[str, Reason]]:
+        """subdir → file name → the reason; only records that no verdict withholds already."""
+        found: dict[str, dict[str, Reason]] = {subdir: {} for subdir in self._subdirs}
+        affected = {fn.rsplit("-", 2)[0].lower() for stops in self._stops.values() for fn in stops}
+        if not affected:
+            return found
+        users = {subdir: reader.users() for subdir, reader in self._subdirs.items()}
+        everywhere = set(affected)
+        while affected:
+            fallen: set[str] = set()
+            for subdir, reader in self._subdirs.items():
+                positions = sorted({p for name in affected for p in users[subdir].get(name, ())})
+                for position in positions:
+                    for fn, reason in self._broken(reader, position, everywhere):
+                        found[subdir][fn] = self._stops[subdir][fn] = reason
+                        fallen.add(reader.source.names[position])
+            affected = fallen
+            everywhere |= fallen
+        return found
+
+    def _broken(self, reader: _Subdir, position: int, affected: set[str]) -> list[tuple[str, Reason]]:
+        facts, depends = reader.at(position)
+        suspects: dict[int, str] = {}
+        for i, text in enumerate(depends.dependencies):
+            if dependency_name(text) in affected:
+                suspects[i] = text
+        if not suspects:
+            return []
+        stops = self._stops[reader.name]
+        lists: dict[int, str] = {}
+        for at, positions in enumerate(depends.depends):
+            mine = [suspects[i] for i in positions if i in suspects]
+            text = self._broken_dependency(mine, reader.name) if mine else ""
+            if text:
+                lists[at] = text
+        return [
+            (fn, self._reason(fn, lists[at], reader.name))
+            for fn, at in zip(facts.fns, depends.depends_of, strict=True)
+            if at in lists and fn not in stops
+        ]
+
+    def _broken_dependency(self, texts: Iterable[str], subdir: str) -> str:
+        """The first dependency that breaks a record with these; "" when it still works somewhere that it worked."""
+        relevant = False
+        culprit = ""
+        for place in self._places(subdir):
+            worked = broken = False
+            for text in texts:
+                before, now = self._is_met(text, place)
+                worked |= before
+                if before and not now:
+                    broken = True
+                    culprit = culprit or text
+            if worked:
+                relevant = True
+                if not broken:
+                    return ""
+        return culprit if relevant else ""
+
+    def _places(self, subdir: str) -> list[str]:
+        """The architectures in which a record of `subdir` may be installed."""
+        if subdir != NOARCH:
+            return [subdir]
+        return self._architectures or [NOARCH]
+
+    def _is_met(self, text: str, place: str) -> tuple[bool, bool]:
+        """Whether `text` was met in architecture `place` before filtering, and whether it is now."""
+        before = now = False
+        for subdir in dict.fromkeys((place, NOARCH)):
+            matching = self._matches(text, subdir)
+            before |= bool(matching)
+            stops = self._stops.get(subdir, {})
+            now = now or any(fn not in stops for fn in matching)
+        return before, now
+
+    def _matches(self, text: str, subdir: str) -> list[str]:
+        """File names of the unfiltered records in `subdir` that meet the dependency."""
+        key = (text, subdir)
+        found = self._matching.get(key)
+        if found is None:
+            found = self._matching[key] = self._find(text, subdir)
+        return found
+
+    def _find(self, text: str, subdir: str) -> list[str]:
+        if text not in self._parsed:
+            self._parsed[text] = parse_dependency(text)
+        dependency = self._parsed[text]
+        reader = self._subdirs.get(subdir)
+        position = reader.positions.get(dependency.name) if reader and dependency else None
+        if reader is None or dependency is None or position is None:
+            return []
+        facts, _ = reader.at(position)
+        admitted = [dependency.admits_version(version) for version, _ in facts.components]
+        return [
+            fn
+            for fn, component, build, number in zip(
+                facts.fns, facts.component_of, facts.builds, facts.build_numbers, strict=True
+            )
+            if admitted[component] and dependency.admits_build(build, number)
+        ]
+
+    def _reason(self, fn: str, text: str, subdir: str) -> Reason:
+        culprits: list[str] = []
+        count = 0
+        for place in self._places(subdir):
+            for where in dict.fromkeys((place, NOARCH)):
+                for other in self._matches(text, where):
+                    why = self._stops.get(where, {}).get(other)
+                    if why is None or any(other in said for said in culprits):
+                        continue
+                    count += 1
+                    if len(culprits) < _NAMED_MAX:
+                        culprits.append(f"{other} ({_because(why)})")
+        more = f" and {count - len(culprits)} more" if count > len(culprits) else ""
+        message = f"needs {text}, and every build of it is withheld: {', '.join(culprits)}{more}"
+        if len(message) > _MESSAGE_MAX:
+            message = message[: _MESSAGE_MAX - 1] + "…"
+        return Reason("closure", "closure", "dependency", f"closure+{fn}", Action.stop, message)
+
+
+def _because(why: Verdict | Reason) -> str:
+    if isinstance(why, Reason):
+        return why.message
+    reason = next((r for r in why.reasons if r.action == Action.stop), None)
+    if reason is None:
+        return "withheld"
+    return f"rule {reason.rule_id}: {reason.trigger_id.rsplit('+', 1)[0]}"

@@ -1,0 +1,206 @@
+"""The publication map of one subdir: what is served, where it lies, and why the rest is withheld.
+
+A map is one blob of a few MB at 1 M records. Reasons, facts, shards and pieces lie in packs and are read when asked for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+import zstandard
+
+from antivenom.core.advisories import Assessment, FindingStatus, Severity
+from antivenom.core.errors import InvalidInputError
+from antivenom.core.packs import NOWHERE, IndexBlobs, Location, LocationTable
+from antivenom.core.policies import Action, Reason, Verdict
+from antivenom.core.source_map import Piece, SourceDocument
+
+FORMAT = 1
+
+
+class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One record about which there is something to say: withheld (stop), warned, or excepted (go with `excepted`).
+
+    `severity` is the worst of its active findings. `sha256` and `md5` (hex) are filled by readers that need them.
+    """
+
+    fn: str
+    name: str
+    version: str
+    build: str
+    size_bytes: int
+    action: Action
+    reasons: tuple[Reason, ...] = ()
+    excepted: tuple[tuple[str, Reason], ...] = ()
+    holds_until_ms: int = 0
+    severity: Severity = Severity.unknown
+    subdir: str = ""
+    sha256: str = ""
+    md5: str = ""
+
+    def policy_verdict(self) -> Verdict | None:
+        """What the policy alone said (without the closure); None for a plain go."""
+        reasons = tuple(reason for reason in self.reasons if reason.gate != "closure")
+        if not reasons and not self.excepted:
+            return None
+        action = max((reason.action for reason in reasons), default=Action.go)
+        return Verdict(action, reasons, self.holds_until_ms, self.excepted)
+
+
+class Counts(msgspec.Struct):
+    """Records by what became of them. `by_rule` and `by_gate` count withheld and warned records; `by_severity` all
+    records by their worst active finding, `withheld_by_severity` those withheld."""
+
+    records: int = 0
+    kept: int = 0
+    withheld: int = 0
+    warned: int = 0
+    excepted: int = 0
+    by_rule: dict[str, int] = {}
+    by_gate: dict[str, int] = {}
+    by_severity: dict[str, int] = {}
+    withheld_by_severity: dict[str, int] = {}
+
+    def add(self, other: Counts) -> None:
+        """Add another subdir's or bucket's counts."""
+        for field in ("records", "kept", "withheld", "warned", "excepted"):
+            setattr(self, field, getattr(self, field) + getattr(other, field))
+        for field in ("by_rule", "by_gate", "by_severity", "withheld_by_severity"):
+            setattr(self, field, dict(Counter(getattr(self, field)) + Counter(getattr(other, field))))
+
+    @classmethod
+    def sum(cls, parts: Iterable[Counts]) -> Counts:
+        """The sum of many; counters are merged once."""
+        total = cls()
+        counters: dict[str, Counter[str]] = {
+            field: Counter() for field in ("by_rule", "by_gate", "by_severity", "withheld_by_severity")
+        }
+        for part in parts:
+            total.records += part.records
+            total.kept += part.kept
+            total.withheld += part.withheld
+            total.warned += part.warned
+            total.excepted += part.excepted
+            for field, counter in counters.items():
+                for key, number in getattr(part, field).items():
+                    counter[key] += number
+        for field, counter in counters.items():
+            setattr(total, field, dict(counter))
+        return total
+
+
+class PackageSummary(msgspec.Struct, array_like=True, gc=False):
+    """One name of one subdir, for lists. `versions` counts distinct ones; `latest` is the highest that is not withheld
+    ("" when all are), `latest_upstream` the highest of all. Severities are the worst of any record, and of the kept."""
+
+    name: str
+    subdir: str
+    versions: int
+    records: int
+    withheld: int
+    warned: int
+    latest: str
+    latest_upstream: str
+    licenses: tuple[str, ...]
+    severity: Severity = Severity.unknown
+    kept_severity: Severity = Severity.unknown
+
+
+class PublishedBucket(msgspec.Struct, array_like=True, gc=False):
+    """A bucket as published. `decisions` is NOWHERE when there is nothing to say. `digest` tells equal decisions."""
+
+    first: int
+    end: int
+    pieces: tuple[Piece, Piece]
+    facts: Location
+    depends: Location
+    decisions: Location
+    digest: bytes
+    holds_until_ms: int
+    counts: Counts
+
+
+class PublicationMap(msgspec.Struct, array_like=True):
+    """See the module. Columns run parallel to `names`; a shard key of zeros means that every record of it is withheld."""
+
+    format: int
+    subdir: str
+    created_ms: int
+    source: str
+    document: SourceDocument
+    counts: Counts
+    holds_until_ms: int
+    names: list[str]
+    shard_keys: bytes
+    shards: LocationTable
+    source_shards: LocationTable
+    buckets: list[PublishedBucket]
+    shards_index: Location
+    summaries: Location
+    monolith: str = ""
+    monolith_bytes: int = 0
+    monolith_text_bytes: int = 0
+
+    def shard_key(self, position: int) -> bytes:
+        """The sha256 of a name's shard as published; zeros when nothing of it is left."""
+        return self.shard_keys[32 * position : 32 * position + 32]
+
+
+NO_SHARD = bytes(32)
+_map_decoder = msgspec.msgpack.Decoder(PublicationMap)
+_decisions_decoder = msgspec.msgpack.Decoder(list[Decision])
+_summaries_decoder = msgspec.msgpack.Decoder(list[PackageSummary])
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def load_publication(blobs: IndexBlobs, key: str) -> PublicationMap:
+    """The publication map under `key`.
+
+    Raises:
+        InvalidInputError: The blob is of another format.
+    """
+    try:
+        found = _map_decoder.decode(zstandard.ZstdDecompressor().decompress(blobs.get(key)))
+    except (msgspec.DecodeError, zstandard.ZstdError) as error:
+        raise InvalidInputError(f"{key} is not a publication map: {error}") from None
+    if found.format != FORMAT:
+        raise InvalidInputError(f"{key} is of format {found.format}, not {FORMAT}", hint="publish the channel again")
+    return found
+
+
+def encode_decisions(decisions: list[Decision]) -> bytes:
+    """The msgpack of a bucket's decisions; equal decisions are equal bytes."""
+    return _encode(decisions)
+
+
+def decode_decisions(frame: bytes) -> list[Decision]:
+    """The decisions of one bucket."""
+    return _decisions_decoder.decode(zstandard.ZstdDecompressor().decompress(frame)) if frame else []
+
+
+def encode_summaries(summaries: list[PackageSummary]) -> bytes:
+    """The frame of all summaries of a subdir."""
+    return zstandard.ZstdCompressor(level=3).compress(_encode(summaries))
+
+
+def decode_summaries(frame: bytes) -> list[PackageSummary]:
+    """All summaries of a subdir, by name."""
+    return _summaries_decoder.decode(zstandard.ZstdDecompressor().decompress(frame)) if frame else []
+
+
+_OPEN = (FindingStatus.active, FindingStatus.reported, FindingStatus.disputed)
+
+
+def worst_severity(assessment: Assessment | None) -> Severity:
+    """The worst severity of the findings that nobody cleared or mitigated."""
+    worst = Severity.unknown
+    if assessment is not None:
+        for finding in assessment.findings:
+            if finding.status in _OPEN and finding.severity in Severity.__members__:
+                worst = max(worst, Severity[finding.severity])
+    return worst
+
+
+__all__ = ["NOWHERE", "NO_SHARD", "Counts", "Decision", "PackageSummary", "PublicationMap", "PublishedBucket"]

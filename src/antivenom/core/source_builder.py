@@ -1,0 +1,500 @@
+"""Builds a source map bucket by bucket: reads what changed, keeps what did not.
+
+The hot path of a first sync. Per record: one typed decode, one dictionary hit for its dependency list (builds of one name
+share them), one stamp in front of the closing brace; no dict, no second decode, no second encode.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from antivenom.core.conda import RecordSpec, latest_version
+from antivenom.core.errors import AntivenomError
+from antivenom.core.monolith import block_run, compressor, read_block_run
+from antivenom.core.packs import NOWHERE, IndexBlobs, Location, LocationTable, PackWriter, read
+from antivenom.core.records import is_artifact_filename
+from antivenom.core.shards import encode_shard
+from antivenom.core.source_map import (
+    FORMAT,
+    NO_PIECE,
+    Bucket,
+    NameDepends,
+    NameFacts,
+    Piece,
+    SourceDocument,
+    SourceMap,
+    cut_buckets,
+    encode_frame,
+    read_depends,
+    read_facts,
+    store,
+)
+from antivenom.core.upstream_records import (
+    FastRecord,
+    SetAside,
+    decode_fast,
+    parse_name,
+    purls_of,
+    read_careful,
+    seed_indexed,
+)
+
+SET_ASIDE_MAX = 1000
+_NO_CONTENT = bytes(16)
+_encode_packed = msgspec.msgpack.Encoder().encode
+_decode_texts = msgspec.json.Decoder(list[str]).decode
+_decode_raws = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+class NameInput(NamedTuple):
+    """What the upstream says of one name now. `packages`/`conda` None: unchanged by its key, not fetched.
+
+    Items are (file name, JSON text as Raw) or (file name, dict of an upstream shard).
+    """
+
+    name: str
+    packages: list[tuple[str, Any]] | None
+    conda: list[tuple[str, Any]] | None
+    removed: tuple[str, ...]
+    upstream_key: bytes
+
+
+class _Entry(NamedTuple):
+    """One name, ready to be written; `shard` is None when the old one stays."""
+
+    facts: NameFacts
+    depends: NameDepends
+    texts: tuple[list[bytes], list[bytes]]
+    shard: bytes | None
+
+
+def content_digest(packages: Sequence[tuple[str, Any]], conda: Sequence[tuple[str, Any]], removed: Sequence[str]) -> bytes:
+    """16 bytes that tell whether a name's raw records changed.
+
+    Two checksums and the length: not meant against forgery. An upstream that forges them only hides its own change.
+    """
+    text = b"\n".join([raw for _, raw in packages] + [b""] + [raw for _, raw in conda])
+    fns = "\n".join([fn for fn, _ in packages] + [""] + [fn for fn, _ in conda] + [""] + list(removed)).encode()
+    return struct.pack("<IIQ", zlib.crc32(text, zlib.crc32(fns)), zlib.adler32(text), len(text) + 1)
+
+
+class _PreviousReader:
+    """Names of the previous source map: what it knows of them, read bucket by bucket when asked."""
+
+    def __init__(self, blobs: IndexBlobs, source: SourceMap) -> None:
+        self.source = source
+        self.positions = {name: i for i, name in enumerate(source.names)}
+        self.shards = source.shards.to_list()
+        self._blobs = blobs
+        self._firsts = [bucket.first for bucket in source.buckets]
+        self._facts: tuple[int, dict[str, NameFacts]] = (-1, {})
+        self._depends: dict[str, NameDepends] = {}
+        self._texts: tuple[int, tuple[dict[str, Raw], dict[str, Raw]]] = (-1, ({}, {}))
+        self.by_names = {(source.names[b.first], source.names[b.end - 1], b.end - b.first): b for b in source.buckets}
+
+    def facts(self, name: str) -> NameFacts | None:
+        position = self.positions.get(name)
+        if position is None:
+            return None
+        at = bisect_right(self._firsts, position) - 1
+        if self._facts[0] != at:
+            self._facts = (at, {facts.name: facts for facts in read_facts(self._blobs, self.source.buckets[at])})
+        return self._facts[1][name]
+
+    def entry(self, name: str) -> _Entry:
+        """The name as it was."""
+        facts = self.facts(name)
+        assert facts is not None  # noqa: S101 - callers ask for known names only
+        at = bisect_right(self._firsts, self.positions[name]) - 1
+        if self._texts[0] != at:
+            first, second = (read_piece(self._blobs, piece) for piece in self.source.buckets[at].pieces)
+            self._texts = (at, (first, second))
+            depends = read_depends(self._blobs, self.source.buckets[at])
+            self._depends = dict(zip(self._facts[1], depends, strict=True))
+        texts = self._texts[1]
+        legacy, conda = facts.fns[: facts.legacy], facts.fns[facts.legacy :]
+        return _Entry(
+            facts,
+            self._depends[name],
+            ([b'"%b":%b' % (fn.encode(), texts[0][fn]) for fn in legacy], [b'"%b":%b' % (fn.encode(), texts[1][fn]) for fn in conda]),
+            None,
+        )  # fmt: skip
+
+
+def read_piece(blobs: IndexBlobs, piece: Piece) -> dict[str, Raw]:
+    """The records of a piece as raw JSON by file name."""
+    if not piece.records:
+        return {}
+    return _decode_raws(b"{%b}" % read_block_run(read(blobs, piece.location), piece.content_size))
+
+
+class _NameReader:
+    """Reads the records of one name; collects facts, packed records and JSON texts in step."""
+
+    def __init__(self, name: str, subdir: str, now_ms: int, known: NameFacts | None, *, first: bool) -> None:
+        self.name, self.subdir, self.now_ms, self.first = name, subdir, now_ms, first
+        self.known = dict(zip(known.fns, known.indexed, strict=True)) if known else {}
+        self.fns: list[str] = []
+        self.records: list[FastRecord] = []
+        self.depends_of: list[int] = []
+        self.lists: dict[bytes, tuple[Raw, int]] = {}
+        self.packed_texts: dict[bytes, Raw] = {}
+        self.depends: list[list[str]] = []
+        self.components: dict[tuple[str, tuple[str, ...]], int] = {}
+        self.component_of: list[int] = []
+        self.aside: list[tuple[str, str]] = []
+        self.has_run_exports = False
+
+    def read(self, rows: Sequence[tuple[str, Any]], texts: list[bytes]) -> dict[str, Any]:
+        """Read one section; answers the records to pack by file name and appends their JSON members to `texts`."""
+        packed: dict[str, Any] = {}
+        name, known, now_ms, first = self.name, self.known, self.now_ms, self.first
+        components, component_of = self.components, self.component_of
+        for fn, raw in rows:
+            if is_artifact_filename(fn) is None:
+                self.aside.append((fn, "is not a bare artifact file name"))
+                continue
+            try:
+                record = decode_fast(raw)
+                if record.name != name or (known and fn in known):
+                    raise ValueError
+                record.sha256 = sha256 = bytes.fromhex(record.sha256)
+                record.md5 = md5 = bytes.fromhex(record.md5)
+                if len(sha256) != 32 or len(md5) != 16:
+                    raise ValueError
+                record.depends, deps = self._depends(record.depends)
+                if record.constrains is not UNSET:
+                    record.constrains = self._texts(record.constrains)
+            except (TypeError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
+                self._read_carefully(fn, raw, packed, texts)
+                continue
+            stamp = record.indexed_timestamp
+            if stamp is UNSET:
+                stamp = seed_indexed(record.timestamp, now_ms) if first else now_ms
+                record.indexed_timestamp = stamp
+                texts.append(b'"%b":%b,"indexed_timestamp":%d}' % (fn.encode(), memoryview(raw)[:-1], stamp))
+            else:
+                texts.append(b'"%b":%b' % (fn.encode(), raw))
+            packed[fn] = record
+            self.fns.append(fn)
+            self.records.append(record)
+            self.depends_of.append(deps)
+            component_of.append(components.setdefault((record.version, ()), len(components)))
+        return packed
+
+    def _depends(self, raw: Raw) -> tuple[Raw, int]:
+        key = bytes(raw)
+        hit = self.lists.get(key)
+        if hit is None:
+            texts = _decode_texts(key)
+            hit = self.lists[key] = (Raw(_encode_packed(texts)), len(self.depends))
+            self.depends.append(texts)
+        return hit
+
+    def _texts(self, raw: Raw) -> Raw:
+        key = bytes(raw)
+        hit = self.packed_texts.get(key)
+        if hit is None:
+            hit = self.packed_texts[key] = Raw(_encode_packed(_decode_texts(key)))
+        return hit
+
+    def _read_carefully(self, fn: str, raw: Any, packed: dict[str, Any], texts: list[bytes]) -> None:
+        try:
+            careful = read_careful(raw, self.known.get(fn), self.now_ms, first=self.first)
+            record = careful.json
+            if record["name"].lower() != self.name or parse_name(fn) != self.name:
+                raise SetAside(f"the record says that its name is {record['name']!r:.80}")
+        except SetAside as why:
+            self.aside.append((fn, str(why)))
+            return
+        packed[fn] = careful.packed
+        texts.append(b'"%b":%b' % (fn.encode(), careful.text))
+        depends = record.get("depends") or []
+        key = b"\x00" + _encode_packed(depends)
+        hit = self.lists.get(key)
+        if hit is None:
+            hit = self.lists[key] = (Raw(key[1:]), len(self.depends))
+            self.depends.append(depends)
+        self.fns.append(fn)
+        self.records.append(_facts_record(record))
+        self.depends_of.append(hit[1])
+        self.component_of.append(self.components.setdefault((record["version"], purls_of(record)), len(self.components)))
+        self.has_run_exports |= isinstance(record.get("run_exports"), dict)
+
+    def facts(self, legacy: int, removed: Sequence[str], signed: frozenset[str]) -> NameFacts:
+        """The facts of everything read."""
+        records = self.records
+        licenses: dict[tuple[str, str], int] = {}
+        license_of = [licenses.setdefault((r.license or "", r.license_family or ""), len(licenses)) for r in records]
+        return NameFacts(
+            name=self.name,
+            fns=self.fns,
+            legacy=legacy,
+            components=list(self.components),
+            component_of=self.component_of,
+            builds=[r.build for r in records],
+            build_numbers=[r.build_number for r in records],
+            licenses=list(licenses),
+            license_of=license_of,
+            sizes=[r.size or 0 for r in records],
+            timestamps=[max(r.timestamp or 0, 0) for r in records],
+            indexed=[r.indexed_timestamp for r in records],
+            noarchs=[r.noarch or "" for r in records],
+            signed=[i for i, fn in enumerate(self.fns) if fn in signed] if signed else [],
+            removed=list(removed),
+            run_exports=self.has_run_exports,
+            latest=latest_version(version for version, _ in self.components),
+        )
+
+    def name_depends(self) -> NameDepends:
+        """The dependencies of everything read."""
+        strings: dict[str, int] = {}
+        number = strings.setdefault
+        depends = [tuple([number(text, len(strings)) for text in texts]) for texts in self.depends]
+        return NameDepends(list(strings), depends, self.depends_of)
+
+
+def _facts_record(record: Mapping[str, Any]) -> FastRecord:
+    noarch = record.get("noarch")
+    return FastRecord(
+        name=record["name"],
+        version=record["version"],
+        build=record["build"],
+        build_number=record.get("build_number", 0),
+        license=record.get("license"),
+        license_family=record.get("license_family"),
+        size=record.get("size", UNSET),
+        timestamp=record.get("timestamp", UNSET),
+        indexed_timestamp=record["indexed_timestamp"],
+        noarch=("python" if noarch is True else noarch) or None,
+    )
+
+
+class SourceBuilder:
+    """Writes one source map; see `build`."""
+
+    def __init__(
+        self,
+        blobs: IndexBlobs,
+        subdir: str,
+        now_ms: int,
+        old: SourceMap | None,
+        specs: list[str],
+        parsed_specs: Sequence[RecordSpec],
+        signed: frozenset[str],
+    ) -> None:
+        self.blobs, self.subdir, self.now_ms = blobs, subdir, now_ms
+        self.specs, self.parsed_specs, self.signed = specs, parsed_specs, signed
+        self.previous = _PreviousReader(blobs, old) if old else None
+        self.same_specs = old is not None and old.specs == specs
+        self.key = ""
+        self._compressor = compressor()
+        self._shards, self._facts, self._depends = PackWriter(blobs), PackWriter(blobs), PackWriter(blobs)
+        self._pieces = (PackWriter(blobs), PackWriter(blobs))
+        self._aside: list[tuple[str, str]] = []
+
+    def build(
+        self,
+        names: Sequence[str],
+        inputs: Callable[[str], NameInput],
+        removed: Mapping[str, Sequence[str]],
+        document: SourceDocument,
+        digest: bytes,
+        aside: list[tuple[str, str]],
+    ) -> tuple[SourceMap, list[str], list[str]]:
+        """Write the map of `names` (sorted); answers it, the names that are new or changed, and those that are gone."""
+        rows: list[_Row] = []
+        buckets: list[_BucketRow] = []
+        changed: list[str] = []
+        for first, end in cut_buckets(names):
+            bucket_inputs = [self._with_digest(inputs(name), removed.get(name, ())) for name in names[first:end]]
+            self._bucket(bucket_inputs, rows, buckets, changed)
+        kept = {row.name for row in rows}
+        old_names = self.previous.source.names if self.previous else []
+        gone = [name for name in old_names if name not in kept]
+        aside += self._aside + self._old_aside(set(changed), kept)
+        source = self._finish(rows, buckets, document, digest, aside)
+        self.key = store(self.blobs, source)
+        return source, changed, gone
+
+    def _with_digest(self, given: NameInput, removed: Sequence[str]) -> tuple[NameInput, bytes, bool]:
+        """The input, its content digest, and whether the previous map has exactly this."""
+        previous = self.previous
+        position = previous.positions.get(given.name) if previous and self.same_specs else None
+        if given.packages is None or given.conda is None:
+            old_content = previous.source.content_key(position) if previous and position is not None else _NO_CONTENT
+            return given, old_content, True
+        if given.removed == () and removed:
+            given = given._replace(removed=tuple(removed))
+        if given.packages and isinstance(given.packages[0][1], dict) or given.conda and isinstance(given.conda[0][1], dict):
+            return given, _NO_CONTENT, False
+        digest = content_digest(given.packages, given.conda, given.removed)
+        same = previous is not None and position is not None and previous.source.content_key(position) == digest
+        return given, digest, same
+
+    def _bucket(
+        self,
+        given: Sequence[tuple[NameInput, bytes, bool]],
+        rows: list[_Row],
+        buckets: list[_BucketRow],
+        changed: list[str],
+    ) -> None:
+        first = len(rows)
+        names = [item.name for item, _, _ in given]
+        old = self.previous.by_names.get((names[0], names[-1], len(names))) if self.previous else None
+        if old and self.previous and all(same for _, _, same in given):
+            for item, digest, _ in given:
+                rows.append(self._old_row(item, digest))
+            buckets.append(_BucketRow(first, len(rows), old, None))
+            return
+        entries: list[_Entry] = []
+        for item, digest, same in given:
+            if same and self.previous:
+                entry = self.previous.entry(item.name)
+                row = self._old_row(item, digest)
+            else:
+                entry = self._read(item)
+                if not entry.facts.fns:
+                    continue
+                shard = entry.shard or b""
+                row = _Row(item.name, item.upstream_key, digest, hashlib.sha256(shard).digest(), self._shards.add(shard), NOWHERE)
+                changed.append(item.name)
+            rows.append(row)
+            entries.append(entry)
+        if entries:
+            buckets.append(_BucketRow(first, len(rows), None, self._write_bucket(entries)))
+
+    def _old_row(self, item: NameInput, digest: bytes) -> _Row:
+        previous = self.previous
+        assert previous is not None  # noqa: S101 - only called when there is one
+        position = previous.positions[item.name]
+        key = item.upstream_key if any(item.upstream_key) else previous.source.upstream_key(position)
+        return _Row(item.name, key, digest, previous.source.shard_key(position), -1, previous.shards[position])
+
+    def _read(self, given: NameInput) -> _Entry:
+        known = self.previous.facts(given.name) if self.previous else None
+        packages, conda = given.packages or [], given.conda or []
+        entry, aside = self._read_rows(given, known, packages, conda)
+        if self.parsed_specs:
+            kept = {f.fn for f in entry.facts.record_facts(self.subdir, entry.depends) if self._is_wanted(f)}
+            if len(kept) < len(entry.facts.fns):
+                packages = [row for row in packages if row[0] in kept]
+                conda = [row for row in conda if row[0] in kept]
+                entry, aside = self._read_rows(given, known, packages, conda)
+        self._aside += aside
+        return entry
+
+    def _is_wanted(self, facts: Any) -> bool:
+        for spec in self.parsed_specs:
+            try:
+                if spec.matches(facts):
+                    return True
+            except AntivenomError:  # a version that conda cannot order matches no version range
+                continue
+        return False
+
+    def _read_rows(
+        self, given: NameInput, known: NameFacts | None, packages: list[tuple[str, Any]], conda: list[tuple[str, Any]]
+    ) -> tuple[_Entry, list[tuple[str, str]]]:
+        reader = _NameReader(given.name, self.subdir, self.now_ms, known, first=self.previous is None)
+        texts: tuple[list[bytes], list[bytes]] = ([], [])
+        packed = reader.read(packages, texts[0])
+        legacy = len(reader.fns)
+        packed_conda = reader.read(conda, texts[1])
+        shard = self._compressor.compress(encode_shard(packed, packed_conda, given.removed))
+        facts = reader.facts(legacy, given.removed, self.signed)
+        return _Entry(facts, reader.name_depends(), texts, shard), reader.aside
+
+    def _write_bucket(self, entries: Sequence[_Entry]) -> _Tickets:
+        pieces = []
+        for section in range(2):
+            members = [member for entry in entries for member in entry.texts[section]]
+            if not members:
+                pieces.append((-1, 0, 0))
+                continue
+            text = b",".join(members)
+            run = block_run(self._compressor.compress(text), len(text))
+            pieces.append((self._pieces[section].add(run.blocks), len(text), len(members)))
+        facts = self._facts.add(encode_frame([entry.facts for entry in entries], self._compressor))
+        depends = self._depends.add(encode_frame([entry.depends for entry in entries], self._compressor))
+        return _Tickets((pieces[0], pieces[1]), facts, depends, sum(len(entry.facts.fns) for entry in entries))
+
+    def _old_aside(self, changed: set[str], kept: set[str]) -> list[tuple[str, str]]:
+        if not self.previous or not self.same_specs:
+            return []
+        said = {fn for fn, _ in self._aside}
+        names = kept - changed
+        return [
+            (fn, why)
+            for fn, why in self.previous.source.set_aside
+            if fn not in said and fn.rsplit("-", 2)[0].lower() in names
+        ]
+
+    def _finish(
+        self,
+        rows: Sequence[_Row],
+        bucket_rows: Sequence[_BucketRow],
+        document: SourceDocument,
+        digest: bytes,
+        aside: list[tuple[str, str]],
+    ) -> SourceMap:
+        shards, facts, depends = self._shards.locations(), self._facts.locations(), self._depends.locations()
+        pieces = [writer.locations() for writer in self._pieces]
+        buckets = []
+        for first, end, old, tickets in bucket_rows:
+            if tickets is None:
+                assert old is not None  # noqa: S101 - a bucket is old or new
+                buckets.append(Bucket(first, end, old.records, old.pieces, old.facts, old.depends))
+                continue
+            made = [
+                Piece(pieces[section][ticket], size, records) if records else NO_PIECE
+                for section, (ticket, size, records) in enumerate(tickets.pieces)
+            ]
+            buckets.append(Bucket(first, end, tickets.records, (made[0], made[1]), facts[tickets.facts], depends[tickets.depends]))
+        return SourceMap(
+            format=FORMAT,
+            subdir=self.subdir,
+            document=document,
+            document_digest=digest,
+            specs=self.specs,
+            records=sum(bucket.records for bucket in buckets),
+            names=[row.name for row in rows],
+            upstream_keys=b"".join(row.upstream_key for row in rows),
+            content_keys=b"".join(row.content_key for row in rows),
+            shard_keys=b"".join(row.shard_key for row in rows),
+            shards=LocationTable.of(shards[row.ticket] if row.ticket >= 0 else row.location for row in rows),
+            buckets=buckets,
+            set_aside=aside[:SET_ASIDE_MAX],
+            set_aside_count=len(aside),
+        )
+
+
+class _Row(NamedTuple):
+    name: str
+    upstream_key: bytes
+    content_key: bytes
+    shard_key: bytes
+    ticket: int  # -1: `location` is known already
+    location: Location
+
+
+class _Tickets(NamedTuple):
+    pieces: tuple[tuple[int, int, int], tuple[int, int, int]]  # ticket, content size, records
+    facts: int
+    depends: int
+    records: int
+
+
+class _BucketRow(NamedTuple):
+    first: int
+    end: int
+    old: Bucket | None
+    tickets: _Tickets | None

@@ -1,0 +1,199 @@
+"""One upstream record at the door: checked, stripped of absolute addresses, stamped, ready for shard and monolith.
+
+Two ways in, one result. The fast way decodes the JSON slice into `FastRecord`, which knows the fields of CEP 34 and their
+types; whatever it refuses (an unknown field, an odd type) goes the careful way, through a dict. A record that breaks a rule
+which a client relies on is *set aside* with a reason. Unknown fields pass through untouched.
+
+Source: CEP 34 and 36 (fields), CEP 16 (digests are bytes in shards), CEP 47 (indexed_timestamp).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from antivenom.core.errors import InvalidInputError
+
+INT_MAX = 2**63 - 1
+_EARLIEST_MS = 1262304000000  # 2010-01-01: nothing of conda is older
+_LATEST_SECONDS = 253402300799  # 9999-12-31: beyond it a timestamp is in milliseconds (conda's own rule)
+
+_INSTANT_MAX = 253402300799999  # the last ms of year 9999
+Count = Annotated[int, msgspec.Meta(ge=0, le=INT_MAX)]
+Instant = Annotated[int, msgspec.Meta(ge=-_INSTANT_MAX, le=_INSTANT_MAX)]  # real channels hold negative ones
+Texts = list[str]
+
+
+class FastRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False, kw_only=True):
+    """A record as most channels write it, fields in alphabetical order. `depends` and `constrains` stay raw."""
+
+    arch: str | None | UnsetType = UNSET
+    build: str
+    build_number: Count
+    constrains: Raw | UnsetType = UNSET
+    depends: Raw | UnsetType = UNSET
+    features: str | None | UnsetType = UNSET
+    indexed_timestamp: Instant | UnsetType = UNSET
+    license: str | None | UnsetType = UNSET
+    license_family: str | None | UnsetType = UNSET
+    md5: Any = UNSET  # hex when read, bytes when packed
+    name: str
+    noarch: str | None | UnsetType = UNSET
+    platform: str | None | UnsetType = UNSET
+    python_site_packages_path: str | None | UnsetType = UNSET
+    sha256: Any = UNSET
+    size: Count | UnsetType = UNSET
+    subdir: str | UnsetType = UNSET
+    timestamp: Instant | UnsetType = UNSET
+    track_features: str | UnsetType = UNSET
+    version: str
+
+
+class SetAside(Exception):
+    """The record is not mirrored; the text says why."""
+
+
+class CarefulRecord(NamedTuple):
+    """A record that went through a dict: what to pack, its JSON text, and its facts' values."""
+
+    packed: dict[str, Any]
+    text: bytes
+    json: dict[str, Any]
+
+
+decode_fast = msgspec.json.Decoder(FastRecord).decode
+_decode_dict = msgspec.json.Decoder(dict[str, Any]).decode
+_encode_json = msgspec.json.Encoder().encode
+
+_TEXT_FIELDS = ("license", "license_family", "features", "arch", "platform", "python_site_packages_path")
+_COUNT_FIELDS = ("build_number", "size", "legacy_bz2_size")
+_INSTANT_FIELDS = ("timestamp", "indexed_timestamp")
+_ADDRESS_FIELDS = ("url", "base_url", "channel", "package_url")
+
+
+def digest_bytes(text: object, size: int, field: str) -> bytes:
+    """The digest that a hex text (JSON) or bytes (shard) writes.
+
+    Raises:
+        SetAside: Not `size` bytes.
+    """
+    if isinstance(text, bytes):
+        value = text
+    elif isinstance(text, str) and len(text) == 2 * size:
+        try:
+            value = bytes.fromhex(text)
+        except ValueError:
+            value = b""
+    else:
+        value = b""
+    if len(value) != size:
+        raise SetAside(f"{field} is not a digest of {size} bytes")
+    return value
+
+
+def seed_indexed(timestamp: object, now_ms: int) -> int:
+    """When a record of a first sync counts as indexed: its build time if that is plausible, else now (ms)."""
+    if not isinstance(timestamp, int) or timestamp <= 0:
+        return now_ms
+    built_ms = timestamp if timestamp > _LATEST_SECONDS else timestamp * 1000
+    return built_ms if _EARLIEST_MS <= built_ms <= now_ms else now_ms
+
+
+def read_careful(
+    raw: Raw | bytes | dict[str, Any], indexed_ms: int | None, now_ms: int, *, first: bool
+) -> CarefulRecord:
+    """Check one record of any shape.
+
+    Args:
+        raw: Its JSON text, or its dict (from an upstream shard; digests may be bytes).
+        indexed_ms: What this channel has said before of this file; None when it is new.
+        first: Whether this is the channel's first sync (then the build time seeds `indexed_timestamp`).
+
+    Raises:
+        SetAside: The record breaks a rule that clients rely on.
+    """
+    record = raw if isinstance(raw, dict) else _as_dict(raw)
+    _check_types(record)
+    for field in _ADDRESS_FIELDS:
+        value = record.get(field)
+        if value is not None and (not isinstance(value, str) or "://" in value or value.startswith(("/", "\\"))):
+            del record[field]
+    own = record.get("indexed_timestamp")
+    record["indexed_timestamp"] = (
+        indexed_ms or own or (seed_indexed(record.get("timestamp"), now_ms) if first else now_ms)
+    )
+    packed = dict(record)
+    for field, size in (("md5", 16), ("sha256", 32)):
+        if record.get(field) is not None:
+            packed[field] = digest_bytes(record[field], size, field)
+            record[field] = packed[field].hex()
+        elif field in record:
+            del record[field], packed[field]
+    try:
+        text = _encode_json(record)
+        msgspec.msgpack.encode(packed)
+    except (TypeError, OverflowError, ValueError, UnicodeError, RecursionError) as error:
+        raise SetAside(f"cannot be written again: {error}") from None
+    return CarefulRecord(packed, text, record)
+
+
+def _as_dict(raw: Raw | bytes) -> dict[str, Any]:
+    try:
+        return _decode_dict(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SetAside(f"is not a record: {error}") from None
+
+
+def _check_types(record: dict[str, Any]) -> None:
+    for field in ("name", "version", "build"):
+        if not isinstance(record.get(field), str) or not record[field]:
+            raise SetAside(f"{field} is missing or not text")
+    for field in _COUNT_FIELDS:
+        value = record.get(field, 0)
+        if value is None and field != "build_number":
+            del record[field]
+        elif isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= INT_MAX:
+            raise SetAside(f"{field} is not a count: {value!r:.40}")
+    for field in _INSTANT_FIELDS:
+        value = record.get(field, 0)
+        if value is None:
+            del record[field]
+        elif isinstance(value, bool) or not isinstance(value, int) or abs(value) > _INSTANT_MAX:
+            raise SetAside(f"{field} is not an instant: {value!r:.40}")
+    for field in _TEXT_FIELDS:
+        if not isinstance(record.get(field), str | None):
+            raise SetAside(f"{field} is {type(record[field]).__name__}, not text")
+    for field in ("depends", "constrains"):
+        if field in record and not _is_texts(record[field]):
+            raise SetAside(f"{field} is not a list of texts")
+    if not isinstance(record.get("noarch"), str | bool | None):
+        raise SetAside("noarch is neither text nor true")
+    if not isinstance(record.get("subdir"), str | None):
+        raise SetAside("subdir is not text")
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def purls_of(record: dict[str, Any]) -> tuple[str, ...]:
+    """The package URLs that the record itself carries (CEP 63 / rattler `purls`); odd ones are left out."""
+    purls = record.get("purls")
+    return tuple(p for p in purls if isinstance(p, str)) if isinstance(purls, list) else ()
+
+
+def parse_name(fn: str) -> str:
+    """The package name in an artifact's file name.
+
+    Raises:
+        SetAside: The file name has not three parts.
+    """
+    parts = fn.rsplit("-", 2)
+    if len(parts) != 3 or not parts[0]:
+        raise SetAside("the file name is not NAME-VERSION-BUILD")
+    return parts[0].lower()
+
+
+__all__ = ["CarefulRecord", "FastRecord", "InvalidInputError", "SetAside", "decode_fast", "digest_bytes", "parse_name"]

@@ -1,0 +1,294 @@
+"""The verdicts of one subdir, bucket by bucket: judged now, or taken over from the previous publication."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from antivenom.core.advisories import Assessment, Severity
+from antivenom.core.conda import latest_version
+from antivenom.core.packs import IndexBlobs, read, read_many
+from antivenom.core.policies import GO, Action, Reason, Verdict
+from antivenom.core.publication_map import (
+    Counts,
+    Decision,
+    PackageSummary,
+    PublicationMap,
+    PublishedBucket,
+    decode_decisions,
+    worst_severity,
+)
+from antivenom.core.records import ChannelFacts, RecordFacts
+from antivenom.core.source_map import Bucket, NameDepends, NameFacts, SourceMap, iterate_depends, iterate_facts
+
+Component = tuple[str, str, tuple[str, ...]]
+_BUCKETS_AT_ONCE = 64  # components of so many buckets are assessed by one call
+_LICENSES_MAX = 8
+
+
+class Judging(NamedTuple):
+    """Everything a verdict depends on besides the record. `curation`: "subdir/fn" → the build's own assessment."""
+
+    judge: Callable[[RecordFacts, Assessment | None, ChannelFacts, int], Verdict]
+    assess: Callable[[Sequence[Component]], Sequence[Assessment | None]]
+    channel: ChannelFacts
+    now_ms: int
+    curation: Mapping[str, Assessment]
+
+
+class BucketVerdicts(NamedTuple):
+    """What the policy said of one bucket. `summaries` is None when taken over (the previous ones hold).
+
+    `severities` has the file names whose component has an active finding.
+    """
+
+    decisions: list[Decision]
+    holds_until_ms: int
+    severities: dict[str, Severity]
+    summaries: list[PackageSummary] | None
+
+
+class SubdirVerdicts:
+    """The verdicts of all buckets of a subdir, before closure."""
+
+    def __init__(self, blobs: IndexBlobs, source: SourceMap, previous: PublicationMap | None, judging: Judging) -> None:
+        self.source, self.previous = source, previous
+        self.buckets: list[BucketVerdicts] = []
+        self.previous_rows: dict[tuple[str, int, int], PublishedBucket] = {}
+        if previous:
+            self.previous_rows = {tuple(row.facts): row for row in previous.buckets}  # type: ignore[misc]
+        self._blobs, self._judging = blobs, judging
+        self._severities: dict[int, Severity] = {}
+        self._alive: list[Sequence[Assessment | None]] = []  # ids above stay true while these live
+        self._firsts = [bucket.first for bucket in source.buckets]
+
+    @classmethod
+    def of(
+        cls,
+        blobs: IndexBlobs,
+        source: SourceMap,
+        previous: PublicationMap | None,
+        judging: Judging,
+        rejudge: Collection[str] | None,
+    ) -> SubdirVerdicts:
+        """Judge what must be judged, take over the rest; see `publishing.publish`."""
+        found = cls(blobs, source, previous, judging)
+        names = None if rejudge is None else frozenset(rejudge)
+        rows = [found._reusable(bucket, names) for bucket in source.buckets]
+        fresh = found.judge([bucket for bucket, row in zip(source.buckets, rows, strict=True) if row is None])
+        old = read_many(blobs, [row.decisions for row in rows if row is not None and row.digest])
+        for row in rows:
+            if row is None:
+                found.buckets.append(next(fresh))
+            else:
+                found.buckets.append(_taken_over(row, next(old) if row.digest else b""))
+        return found
+
+    def _reusable(self, bucket: Bucket, rejudge: frozenset[str] | None) -> PublishedBucket | None:
+        row = self.previous_rows.get(bucket.facts)
+        if row is None or rejudge is None or 0 < row.holds_until_ms <= self._judging.now_ms:
+            return None
+        if rejudge and not rejudge.isdisjoint(self.source.names[bucket.first : bucket.end]):
+            return None
+        return row
+
+    def judge(self, buckets: Sequence[Bucket]) -> Iterable[BucketVerdicts]:
+        """Judge every record of these buckets, in order."""
+        for start in range(0, len(buckets), _BUCKETS_AT_ONCE):
+            run = buckets[start : start + _BUCKETS_AT_ONCE]
+            facts = list(iterate_facts(self._blobs, run))
+            depends = list(iterate_depends(self._blobs, run))
+            components = [(f.name, version, purls) for bucket in facts for f in bucket for version, purls in f.components]
+            assessments = self._judging.assess(components)
+            self._alive.append(assessments)
+            at = 0
+            for names, lists in zip(facts, depends, strict=True):
+                end = at + sum(len(f.components) for f in names)
+                yield self._judge_bucket(names, lists, assessments[at:end])
+                at = end
+
+    def _judge_bucket(
+        self, names: Sequence[NameFacts], lists: Sequence[NameDepends], assessments: Sequence[Assessment | None]
+    ) -> BucketVerdicts:
+        judge, _, channel, now_ms, curation = self._judging
+        subdir = self.source.subdir
+        decisions: list[Decision] = []
+        severities: dict[str, Severity] = {}
+        summaries: list[PackageSummary] = []
+        holds = 0
+        at = 0
+        for facts, depends in zip(names, lists, strict=True):
+            mine = assessments[at : at + len(facts.components)]
+            at += len(mine)
+            if any(mine) or curation:
+                self._rate(facts, mine, severities)
+            told = len(decisions)
+            for record, component in zip(facts.record_facts(subdir, depends), facts.component_of, strict=True):
+                assessment = mine[component]
+                if curation:
+                    assessment = curation.get(f"{subdir}/{record.fn}", assessment)
+                verdict = judge(record, assessment, channel, now_ms)
+                if verdict is GO:
+                    continue
+                if verdict.holds_until_ms and (not holds or verdict.holds_until_ms < holds):
+                    holds = verdict.holds_until_ms
+                if verdict.action or verdict.reasons or verdict.excepted:
+                    decisions.append(_decision(record, verdict, severities.get(record.fn, Severity.unknown)))
+            summaries.append(summarize(facts, subdir, decisions[told:], severities))
+        return BucketVerdicts(decisions, holds, severities, summaries)
+
+    def _rate(self, facts: NameFacts, assessments: Sequence[Assessment | None], severities: dict[str, Severity]) -> None:
+        rated = [self._severity(assessment) for assessment in assessments]
+        if any(rated):
+            severities.update((fn, rated[c]) for fn, c in zip(facts.fns, facts.component_of, strict=True) if rated[c])
+        for fn in facts.fns if self._judging.curation else ():
+            own = self._judging.curation.get(f"{self.source.subdir}/{fn}")
+            if own is not None:
+                severities.pop(fn, None)
+                if severity := worst_severity(own):
+                    severities[fn] = severity
+
+    def _severity(self, assessment: Assessment | None) -> Severity:
+        if assessment is None or not assessment.findings:
+            return Severity.unknown
+        known = self._severities.get(id(assessment))
+        if known is None:
+            known = self._severities[id(assessment)] = worst_severity(assessment)
+        return known
+
+    def bucket_of(self, fn: str) -> int | None:
+        """The position of the bucket that lists a file; None when no name is right for it."""
+        name = fn.rsplit("-", 2)[0].lower()
+        names = self.source.names
+        position = bisect_right(names, name) - 1
+        if position < 0 or names[position] != name:
+            return None
+        return bisect_right(self._firsts, position) - 1
+
+    def stops(self) -> dict[str, Verdict]:
+        """File name → verdict of every record that the policy withholds."""
+        return {
+            d.fn: Verdict(d.action, d.reasons, d.holds_until_ms)
+            for bucket in self.buckets
+            for d in bucket.decisions
+            if d.action == Action.stop
+        }
+
+    def previous_stops(self) -> dict[str, Decision]:
+        """What the previous publication withholds."""
+        rows = [row.decisions for row in self.previous_rows.values() if row.digest]
+        decisions = (d for frame in read_many(self._blobs, rows) for d in decode_decisions(frame))
+        return {d.fn: d for d in decisions if d.action == Action.stop}
+
+    def read_decisions(self, row: PublishedBucket) -> list[Decision]:
+        """The decisions of a bucket of the previous publication."""
+        return decode_decisions(read(self._blobs, row.decisions))
+
+    def with_closure(self, fallen: Mapping[str, Reason]) -> dict[int, dict[str, Reason]]:
+        """The closure's reasons by bucket."""
+        found: dict[int, dict[str, Reason]] = {}
+        for fn, reason in fallen.items():
+            at = self.bucket_of(fn)
+            if at is not None:
+                found.setdefault(at, {})[fn] = reason
+        return found
+
+
+def merge_closure(
+    decisions: Sequence[Decision],
+    fallen: Mapping[str, Reason],
+    names: Sequence[NameFacts],
+    severities: Mapping[str, Severity],
+) -> list[Decision]:
+    """The decisions with those of the closure, ordered by name and file name."""
+    merged = {decision.fn: decision for decision in decisions}
+    for facts in names:
+        for fn, component, build, size in zip(facts.fns, facts.component_of, facts.builds, facts.sizes, strict=True):
+            reason = fallen.get(fn)
+            if reason is None:
+                continue
+            old = merged.get(fn)
+            merged[fn] = Decision(
+                fn=fn,
+                name=facts.name,
+                version=facts.components[component][0],
+                build=build,
+                size_bytes=size,
+                action=Action.stop,
+                reasons=(reason, *old.reasons) if old else (reason,),
+                excepted=old.excepted if old else (),
+                holds_until_ms=old.holds_until_ms if old else 0,
+                severity=severities.get(fn, Severity.unknown),
+            )
+    return sorted(merged.values(), key=lambda decision: (decision.name, decision.fn))
+
+
+def _taken_over(row: PublishedBucket, frame: bytes) -> BucketVerdicts:
+    decisions = []
+    for old in decode_decisions(frame):
+        verdict = old.policy_verdict()
+        if verdict is not None:
+            decisions.append(
+                Decision(
+                    old.fn, old.name, old.version, old.build, old.size_bytes, verdict.action, verdict.reasons,
+                    old.excepted, old.holds_until_ms, old.severity,
+                )
+            )  # fmt: skip
+    return BucketVerdicts(decisions, row.holds_until_ms, {}, None)
+
+
+def _decision(record: RecordFacts, verdict: Verdict, severity: Severity) -> Decision:
+    return Decision(
+        record.fn, record.name, record.version, record.build, record.size_bytes, verdict.action, verdict.reasons,
+        verdict.excepted, verdict.holds_until_ms, severity,
+    )  # fmt: skip
+
+
+def summarize(
+    facts: NameFacts, subdir: str, decisions: Sequence[Decision], severities: Mapping[str, Severity]
+) -> PackageSummary:
+    """One name's summary, given its decisions."""
+    withheld = {d.fn for d in decisions if d.action == Action.stop}
+    latest = facts.latest
+    severity = kept_severity = Severity.unknown
+    if severities:
+        severity = max((severities.get(fn, Severity.unknown) for fn in facts.fns), default=severity)
+        kept_severity = max((severities.get(fn, Severity.unknown) for fn in facts.fns if fn not in withheld), default=severity)
+    if withheld:
+        kept = {c for fn, c in zip(facts.fns, facts.component_of, strict=True) if fn not in withheld}
+        versions = [facts.components[c][0] for c in kept]
+        latest = latest if latest in versions else latest_version(versions)
+        if not kept:
+            kept_severity = Severity.unknown
+    return PackageSummary(
+        facts.name, subdir, len({version for version, _ in facts.components}), len(facts.fns), len(withheld),
+        sum(d.action == Action.warn for d in decisions), latest, facts.latest,
+        tuple(text for text, _ in facts.licenses[:_LICENSES_MAX] if text), severity, kept_severity,
+    )  # fmt: skip
+
+
+def count(records: int, decisions: Sequence[Decision], severities: Mapping[str, Severity]) -> Counts:
+    """The counts of one bucket."""
+    counts = Counts(records=records, kept=records)
+    for decision in decisions:
+        if decision.action == Action.stop:
+            counts.withheld += 1
+            counts.kept -= 1
+            if decision.severity:
+                name = decision.severity.name
+                counts.withheld_by_severity[name] = counts.withheld_by_severity.get(name, 0) + 1
+        elif decision.action == Action.warn:
+            counts.warned += 1
+        if decision.excepted:
+            counts.excepted += 1
+        for rule in {reason.rule_id for reason in decision.reasons}:
+            counts.by_rule[rule] = counts.by_rule.get(rule, 0) + 1
+        for gate in {reason.gate for reason in decision.reasons}:
+            counts.by_gate[gate] = counts.by_gate.get(gate, 0) + 1
+    for severity in severities.values():
+        counts.by_severity[severity.name] = counts.by_severity.get(severity.name, 0) + 1
+    return counts
+
+
+__all__ = ["BucketVerdicts", "Judging", "SubdirVerdicts", "count", "merge_closure", "summarize"]
