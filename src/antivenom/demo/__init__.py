@@ -1,7 +1,7 @@
-"""The demo: a small upstream channel, an advisory set and a policy, authored here from facts and served from this package.
+"""The demo: a small upstream channel, an advisory set and a policy, authored here from facts.
 
-`demo://channel` and `demo://feeds` are its addresses; `adapters/http.py` answers them from `read`, so that mirrors and feeds
-take the same path as for a real upstream while nothing leaves the machine.
+`demo://channel` and `demo://feeds` are its addresses; `adapters/http.py` answers them from `read`, so that mirrors and
+feeds take the same path as for a real upstream while nothing leaves the machine.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Build:
 
 
 def read(path: str) -> bytes | None:
-    """`<subdir>/repodata.json`, `<subdir>/repodata.json.zst` or `<subdir>/<artifact>`; None when there is no such file."""
+    """`<subdir>/repodata.json`, the same with `.zst`, or `<subdir>/<artifact>`; None when there is no such file."""
     subdir, _, name = path.partition("/")
     if subdir not in ("noarch", *PLATFORMS):
         return None

@@ -1,4 +1,4 @@
-"""The demo's feeds, written in the formats of the real ones from advisories.yaml: OSV, NVD, KEV, EPSS and a name map."""
+"""The demo's feeds, made from advisories.yaml in the formats of the real ones: OSV, NVD, KEV, EPSS and a name map."""
 
 from __future__ import annotations
 
