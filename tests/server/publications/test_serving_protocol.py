@@ -168,26 +168,35 @@ async def test_the_body_of_a_post_is_never_taken_for_a_request(served: Any) -> N
     assert files.asked == []
 
 
-@pytest.mark.parametrize(
-    "line",
-    [b"Content-Length: 5", b"Transfer-Encoding: chunked", b"Connection: close", b"Range: bytes=0-1", b"Expect: 100-continue",
-     b"Upgrade: h2c", b"Host: y", b"If-Modified-Since: x", b"Bad Header: x", b"X:\x00y"],
-)  # fmt: skip
+UNUSUAL = (
+    b"Content-Length: 5",
+    b"Transfer-Encoding: chunked",
+    b"Connection: close",
+    b"Range: bytes=0-1",
+    b"Expect: 100-continue",
+    b"Upgrade: h2c",
+    b"Host: y",
+    b"If-Modified-Since: x",
+    b"Bad Header: x",
+    b"X:\x00y",
+)
+
+
+@pytest.mark.parametrize("line", UNUSUAL)
 def test_an_unusual_head_goes_the_long_way(line: bytes) -> None:
     assert parse_plain_head(b"\r\nHost: x\r\n" + line + b"\r\n\r\n") is None
 
 
-@pytest.mark.parametrize(
-    "tail",
-    [
-        b"\r\n\r\n",
-        b"\r\nHost: x\r\n",
-        b"\r\nHost: x\r\n\r\nGET ",
-        b"\r\nHost: x\r\n folded\r\n\r\n",
-        b"\nHost: x\n\n",
-        b"",
-    ],
+MALFORMED = (
+    b"\r\n\r\n",
+    b"\r\nHost: x\r\n",
+    b"\r\nHost: x\r\n\r\nGET ",
+    b"\r\nHost: x\r\n folded\r\n\r\n",
+    b"\nHost: x\n\n",
 )
+
+
+@pytest.mark.parametrize("tail", MALFORMED)
 def test_an_incomplete_or_malformed_head_goes_the_long_way(tail: bytes) -> None:
     assert parse_plain_head(tail) is None
 

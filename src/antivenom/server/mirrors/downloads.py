@@ -83,6 +83,7 @@ class Download:
             UpstreamError: No good file could be had (DigestMismatchError: it is another one than promised).
             StorageError: It cannot be kept.
         """
+        self._users += 1
         try:
             self._open_file()
             await self._fetch_with_retries()
@@ -92,7 +93,8 @@ class Download:
             self._error = error if isinstance(error, Exception) else UpstreamError("the server is stopping")
             raise
         finally:
-            self._path.unlink(missing_ok=True)
+            if self._file >= 0:
+                self._path.unlink(missing_ok=True)
             self._tell()
             self._leave()
 
@@ -106,7 +108,6 @@ class Download:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StorageError(f"cannot write to {self._path.parent}: {error.strerror}") from None
-        self._users += 1
 
     async def _fetch_with_retries(self) -> None:
         """Try again after a failure that may pass, as long as no reader was given a byte of the failed attempt."""
