@@ -9,7 +9,6 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -21,8 +20,7 @@ from starlette.types import Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
 from antivenom import __version__
-from antivenom.core.errors import UnavailableError
-from antivenom.server import rooms
+from antivenom.server import pages, rooms
 from antivenom.server.context import Resources
 from antivenom.server.members.authentication import SESSION_COOKIE, find_session_actor
 from antivenom.server.metrics import Metrics
@@ -89,6 +87,7 @@ def create_site(resources: Resources, metrics: Metrics) -> FastAPI:
     for module in rooms.load("api"):
         site.include_router(module.router, prefix="/api/v1")
     site.router.routes.extend(_own_routes(resources, metrics))
+    site.router.routes.extend(pages.routes)
     for module in rooms.load("pages"):
         site.router.routes.extend(module.routes)
     site.router.routes.append(Mount("/static", app=BuiltFiles(directory=STATIC, check_dir=False), name="static"))
@@ -161,38 +160,3 @@ async def _announce(server: Any, ready: int) -> None:
         await asyncio.sleep(0.005)
     with contextlib.suppress(OSError):
         os.write(ready, b"1")
-
-
-def open_listening_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
-
-    Raises:
-        UnavailableError: Somebody else has the port, or it or the address cannot be had.
-    """
-    try:
-        kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listening = socket.socket(kind, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if kind == socket.AF_INET6 and host == "::":
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listening.bind(address)
-        listening.listen(2048)
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}",
-            hint="choose another with --port or ANTIVENOM_PORT; 0 means any free one",
-        ) from None
-    listening.setblocking(False)
-    return listening
-
-
-def address_of(listening: socket.socket) -> str:
-    """The URL under which this machine reaches the socket."""
-    host, port = listening.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def shared_log(home: Path) -> Path:
-    return home / "logs" / "antivenom.log"

@@ -6,7 +6,6 @@ import json
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -24,7 +23,7 @@ from antivenom.core.errors import (
     UnavailableError,
 )
 from antivenom.server.context import utc_now
-from antivenom.server.rendering import render
+from antivenom.server.rendering import render_error
 
 log = logging.getLogger("antivenom.web")
 PROBLEM_JSON = "application/problem+json"
@@ -144,8 +143,7 @@ def answer_error(request: Request, error: Exception) -> Response:
     if path.startswith(MACHINE_PATHS) or "text/html" not in request.headers.get("accept", ""):
         return problem_response(explained, path)
     try:
-        moment: Any = SimpleNamespace(now=utc_now())
-        response = render(request, moment, "error.html", status=explained.status, error=explained)
+        response = render_error(request, explained, utc_now())
         response.headers.update(problem_headers(explained))
         return response
     except Exception:

@@ -235,19 +235,29 @@ def render(
     request: Request, ctx: Context, template: str, *, partial: str = "", status: int = 200, **values: Any
 ) -> HTMLResponse:
     """The answer with a page; with `partial`, htmx gets that block alone when it asked for a region."""
+    block = partial if partial and is_partial(request) else ""
+    base_url = ctx.resources.settings.public_url or str(request.base_url).rstrip("/")
+    return _respond(request, template, {"base_url": base_url, **values}, block=block, status=status, now=ctx.now)
+
+
+def render_error(request: Request, error: AntivenomError, now: datetime) -> HTMLResponse:
+    """The page for an error; it needs no transaction, so it can say that the database is away."""
+    return _respond(request, "error.html", {"error": error}, block="", status=error.status, now=now)
+
+
+def _respond(
+    request: Request, template: str, values: Mapping[str, Any], *, block: str, status: int, now: datetime
+) -> HTMLResponse:
     visitor: Visitor | None = getattr(request.state, "visitor", None)
     flash = request.cookies.get(FLASH_COOKIE, "")
-    block = partial if partial and is_partial(request) else ""
-    values = {
+    shared = {
         "request": request,
         "path": request.url.path,
         "visitor": visitor,
-        "base_url": ctx.resources.settings.public_url or str(request.base_url).rstrip("/"),
         "theme": THEMES.get(request.cookies.get("theme", ""), ""),
         "flash": _read_flash(flash),
-        **values,
     }
-    text = render_text(template, values, block=block, now=ctx.now, csrf=visitor.csrf if visitor else "")
+    text = render_text(template, {**shared, **values}, block=block, now=now, csrf=visitor.csrf if visitor else "")
     response = HTMLResponse(text, status_code=status, headers={"cache-control": "no-store", "vary": "HX-Request"})
     if flash and not block:
         response.delete_cookie(FLASH_COOKIE)
@@ -302,7 +312,7 @@ def action(path: str, handler: ActionHandler, *, form: FormHandler | None = None
             return await handler(request, ctx, values)
 
         async def again(ctx: Context, error: AntivenomError) -> Response:
-            return await form(request, ctx, values, error) if form else _render_error(request, ctx, error)
+            return await form(request, ctx, values, error) if form else render_error(request, error, ctx.now)
 
         return await _answer(request, inside, signed_in=signed_in, prepare=prepare, again=again)
 
@@ -331,14 +341,10 @@ async def _answer(
             return await inside(ctx)
     except AntivenomError as error:
         failure = error
-    async with resources.context(actor) as ctx:
-        if again and failure.status in TYPED_WRONG:
+    if again and failure.status in TYPED_WRONG:
+        async with resources.context(actor) as ctx:
             return await again(ctx, failure)
-        return _render_error(request, ctx, failure)
-
-
-def _render_error(request: Request, ctx: Context, error: AntivenomError) -> Response:
-    return render(request, ctx, "error.html", status=error.status, error=error)
+    return render_error(request, failure, resources.clock())
 
 
 def _to_sign_in(request: Request) -> Response:

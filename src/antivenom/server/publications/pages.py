@@ -1,9 +1,9 @@
-"""Pages of one channel: packages, one package, withheld, findings, history, rollback (policy_pages.py: its policy)."""
+"""Pages of what is published: the tabs of a channel, one package, one advisory with what it affects here."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -14,9 +14,11 @@ from starlette.routing import Route
 from antivenom.core.advisories import Severity
 from antivenom.core.conda import version_order
 from antivenom.core.errors import InvalidInputError, NotFoundError
+from antivenom.server.advisories import service as advisories
 from antivenom.server.context import Context
 from antivenom.server.db.paging import Page
 from antivenom.server.publications import policy_pages, service
+from antivenom.server.publications.affected import list_affected
 from antivenom.server.publications.schemas import ChannelSummary
 from antivenom.server.rendering import ListState, action, page, redirect, render
 
@@ -124,6 +126,15 @@ async def show_package(request: Request, ctx: Context) -> Response:
     )
 
 
+async def show_advisory(request: Request, ctx: Context) -> Response:
+    advisory = await advisories.get_advisory(ctx, request.path_params["advisory"])
+    state = ListState.read(request)
+    found = await list_affected(ctx, advisory.ids, page=state.page, page_size=state.page_size)
+    return render(
+        request, ctx, "publications/advisory.html", partial="results", advisory=advisory, state=state, found=found
+    )
+
+
 def _render_tab(request: Request, ctx: Context, tab: str, head: ChannelSummary, **values: Any) -> Response:
     return render(request, ctx, f"publications/{tab}.html", partial="results", tab=tab, head=head, **values)
 
@@ -152,11 +163,11 @@ def _version_rows(
     ]
 
 
-def _newest_first(versions: Iterable[str]) -> list[str]:
+def _newest_first(versions: Collection[str]) -> list[str]:
     """In conda's order; what conda cannot order comes last."""
-    orders = {version: version_order(version) for version in versions}
-    ordered = sorted((v for v, order in orders.items() if order is not None), key=lambda v: orders[v], reverse=True)
-    return ordered + sorted(v for v, order in orders.items() if order is None)
+    orders = {version: order for version in versions if (order := version_order(version)) is not None}
+    ordered = sorted(orders.items(), key=lambda item: item[1], reverse=True)
+    return [version for version, _ in ordered] + sorted(version for version in versions if version not in orders)
 
 
 def _count_decisions(records: Iterable[dict[str, Any]]) -> Counter[str]:
@@ -180,5 +191,6 @@ routes: list[Route] = [
     page("/channels/{channel}/history", show_history),
     action("/channels/{channel}/rollback", roll_back),
     page("/channels/{channel}/packages/{name}", show_package),
+    page("/advisories/{advisory}", show_advisory),
     *policy_pages.routes,
 ]
