@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from antivenom.core.errors import AntivenomError
 from antivenom.server.context import open_resources
+from antivenom.server.home import ServerFacts, remove_server_facts, write_server_facts
 from antivenom.server.logs import start_logging
 from antivenom.server.readiness import prepare
 from antivenom.server.settings import Settings, load_settings
@@ -34,6 +38,16 @@ async def run_worker_process(settings: Settings, *, is_only_worker: bool = False
     async with open_resources(settings) as resources:
         await prepare(resources)
         await run_jobs_forever(resources, is_only_worker=is_only_worker)
+
+
+@contextlib.contextmanager
+def announced(home: Path, url: str) -> Iterator[None]:
+    """While it lasts, commands on this machine find the server by its home."""
+    write_server_facts(home, ServerFacts(url, os.getpid()))
+    try:
+        yield
+    finally:
+        remove_server_facts(home)
 
 
 def main() -> None:

@@ -251,6 +251,13 @@ class EmbeddedPostgres:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def choose_socket(self) -> None:
+        """Settle where clients connect, so that `url` is known before the server is started."""
+        if self._socket_folder is None:
+            self._forget_old_socket_folder()
+            self._socket_folder = _socket_folder(self._user)
+            (self._home / "socket-folder").write_text(str(self._socket_folder))
+
     def start(self) -> None:
         """Make the data folder if there is none, and start the server; it is not ready yet.
 
@@ -266,10 +273,7 @@ class EmbeddedPostgres:
             self._initialize(programs)
         self._wait_for_predecessor()
         self._write_access_rules()
-        if self._socket_folder is None:
-            self._forget_old_socket_folder()
-            self._socket_folder = _socket_folder(self._user)
-            (self._home / "socket-folder").write_text(str(self._socket_folder))
+        self.choose_socket()
         command: list[str | Path] = [programs.folder / "postgres", "-D", data, "-k", self._socket_folder]
         for name, value in self._options.items():
             command += ["-c", f"{name}={value}"]

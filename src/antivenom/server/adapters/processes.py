@@ -36,12 +36,14 @@ def start_child(
     output: IO[bytes] | int | None = None,
     user: tuple[int, int] | None = None,
     folder: Path | None = None,
+    handed_on: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own (Ctrl-C reaches only us) that ends when we end.
 
     Args:
         user: uid and gid to run as; needs root.
         output: Where stdout and stderr go.
+        handed_on: File descriptors that the child keeps, under their numbers.
     """
     parent = os.getpid()
     child = subprocess.Popen(
@@ -51,6 +53,7 @@ def start_child(
         stderr=subprocess.STDOUT if output is not None else None,
         env=None if environment is None else dict(environment),
         cwd=folder,
+        pass_fds=tuple(handed_on),
         start_new_session=True,
         user=user[0] if user else None,
         group=user[1] if user else None,

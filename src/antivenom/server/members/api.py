@@ -1,4 +1,4 @@
-"""/api/v1/tokens, /api/v1/members, /api/v1/me."""
+"""/api/v1/tokens, /api/v1/members, /api/v1/me, and the audit trail at /api/v1/events."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from antivenom import __version__
+from antivenom.server.events.schemas import EventList, EventView
 from antivenom.server.members import service
 from antivenom.server.members.authentication import RequestActor, RequestContext
 from antivenom.server.members.schemas import (
@@ -24,7 +26,7 @@ router = APIRouter(tags=["members"])
 @router.get("/me")
 async def show_actor(actor: RequestActor) -> ActorView:
     """Who the server takes you for."""
-    return ActorView(kind=actor.kind, name=actor.name, role=actor.role)
+    return ActorView(kind=actor.kind, name=actor.name, role=actor.role, version=__version__)
 
 
 @router.post("/tokens", status_code=201)
@@ -57,3 +59,22 @@ async def revoke_token(ctx: RequestContext, name: str) -> TokenView:
 async def reset_password(ctx: RequestContext, name: str, body: PasswordReset) -> PasswordView:
     """Give a member a new password and end their sessions."""
     return PasswordView(name=name, password=await service.reset_password(ctx, name, body.password))
+
+
+@router.get("/events")
+async def list_events(
+    ctx: RequestContext,
+    kind: str = "",
+    subject: str = "",
+    actor: str = "",
+    page: Annotated[int, Query()] = 1,
+    page_size: Annotated[int, Query()] = 50,
+) -> EventList:
+    """What happened, the newest first; filters match exactly."""
+    found = await service.list_events(ctx, kind=kind, subject=subject, actor=actor, page=page, page_size=page_size)
+    return EventList(
+        items=[EventView.model_validate(event, from_attributes=True) for event in found.items],
+        total=found.total,
+        page=found.page,
+        page_size=found.page_size,
+    )

@@ -57,8 +57,9 @@ class PasswordView(BaseModel):
 
 
 class ActorView(BaseModel):
-    """Who the request comes from."""
+    """Who the request comes from, and the version of the server that says so."""
 
     kind: str
     name: str
     role: str
+    version: str

@@ -1,0 +1,59 @@
+"""`antivenom admin`: passwords, the audit trail, the state of the server."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from antivenom.cli.client import client
+from antivenom.cli.output import Output, emit, note
+
+commands = typer.Typer(help="Passwords, the audit trail and the server's state.", no_args_is_help=True)
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table for people, json for scripts.")]
+
+
+@commands.command("reset-password")
+def reset_password(
+    name: Annotated[str, typer.Argument(help="The member.")] = "admin", output: OutputOption = Output.table
+) -> None:
+    """Give a member a new random password, print it, and end their sessions."""
+    answer = client().post(f"/api/v1/members/{quote(name, safe='')}/password", json={})
+    if output is Output.json:
+        emit(answer, None, output)
+        return
+    note(answer["password"], to_stdout=True)
+    note(f"new password of {name}; this is the only time that it is shown")
+
+
+@commands.command("events")
+def events(
+    kind: Annotated[str, typer.Option(help="Only this kind, such as policy.revised.")] = "",
+    subject: Annotated[str, typer.Option(help="Only this subject, such as channel:main.")] = "",
+    actor: Annotated[str, typer.Option(help="Only this actor, such as token:ci.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    output: OutputOption = Output.table,
+) -> None:
+    """List what happened, to what and by whom, the newest first."""
+    filters = {"kind": kind, "subject": subject, "actor": actor}
+    rows = itertools.islice(_events(filters), limit)
+    emit(rows, ("at", "actor", "kind", "subject", "data"), output)
+
+
+def _events(filters: dict[str, str]) -> Iterator[dict[str, Any]]:
+    for page in itertools.count(1):
+        answer = client().get("/api/v1/events", params={**filters, "page": page, "page_size": 100})
+        yield from answer["items"]
+        if page * 100 >= answer["total"]:
+            return
+
+
+@commands.command("status")
+def status(output: OutputOption = Output.table) -> None:
+    """Say which server this is and who you are to it."""
+    me = client().get("/api/v1/me")
+    emit({"url": client().url, "version": me["version"], "you": f"{me['kind']} ({me['role']})"}, None, output)

@@ -1,0 +1,165 @@
+"""What commands print: rows for people or JSON for scripts. JSON goes to stdout alone; everything else goes to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+Row = Mapping[str, Any]
+WIDTHS_FROM_ROWS = 200  # a table's columns are as wide as its first rows need; the rest streams
+
+
+class Output(StrEnum):
+    table = "table"
+    json = "json"
+
+
+def note(text: str, *, to_stdout: bool = False) -> None:
+    """A line for people: to stderr, or to stdout when it is what the command was asked for."""
+    print(_printable(text), file=sys.stdout if to_stdout else sys.stderr)
+
+
+def emit(rows: Row | Iterable[Row], columns: Sequence[str] | None, output: Output) -> None:
+    """Print one thing (a mapping) or a listing (an iterable, printed as it arrives).
+
+    JSON holds every field; a table holds `columns`, or every field when there are none.
+    """
+    if output is Output.json:
+        _emit_json(rows)
+    elif isinstance(rows, Mapping):
+        _emit_facts(rows)
+    else:
+        _emit_table(rows, columns)
+    sys.stdout.flush()
+
+
+def _emit_json(rows: Row | Iterable[Row]) -> None:
+    if isinstance(rows, Mapping):
+        print(json.dumps(rows, indent=2, ensure_ascii=False, default=str))
+        return
+    print("[", end="")
+    for index, row in enumerate(rows):
+        print(("," if index else "") + "\n  " + json.dumps(row, ensure_ascii=False, default=str), end="")
+    print("\n]")
+
+
+def _emit_facts(row: Row) -> None:
+    width = max((len(name) for name in row), default=0)
+    for name, value in row.items():
+        print(f"{_style(name.replace('_', ' ').ljust(width), '2')}  {_cell(value)}")
+
+
+def _emit_table(rows: Iterable[Row], columns: Sequence[str] | None) -> None:
+    iterator = iter(rows)
+    head = list(itertools.islice(iterator, WIDTHS_FROM_ROWS))
+    if not head:
+        note("nothing to list")
+        return
+    names = list(columns or head[0])
+    cells = [[_cell(row.get(name)) for name in names] for row in head]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
+    if sys.stdout.isatty():
+        widths = _fit(widths)
+    print(_style(_line([name.replace("_", " ") for name in names], widths), "1"))
+    for line in cells:
+        print(_line(line, widths))
+    for row in iterator:
+        print(_line([_cell(row.get(name)) for name in names], widths))
+
+
+def _fit(widths: list[int]) -> list[int]:
+    """The widths cut down, the widest first, until a line fits the terminal."""
+    import shutil
+
+    room = shutil.get_terminal_size().columns
+    while sum(widths) + 2 * (len(widths) - 1) > room and max(widths) > 12:
+        widest = widths.index(max(widths))
+        widths[widest] -= 1
+    return widths
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    fitted = []
+    for text, width in zip(cells, widths, strict=True):
+        too_long = sys.stdout.isatty() and len(text) > width
+        fitted.append((text[: width - 1] + "…") if too_long else text.ljust(width))
+    return "  ".join(fitted).rstrip()
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "" or value == []:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={_cell(item)}" for name, item in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(_cell(item) for item in value)
+    return _printable(_local_time(str(value)))
+
+
+def _local_time(text: str) -> str:
+    """A time as the API writes it, shortened to the minute in the zone of the terminal; other texts as they are."""
+    if len(text) < 19 or text[4] != "-" or text[10] != "T":
+        return text
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _printable(text: str) -> str:
+    """Without control characters: what an upstream calls a package must not steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _style(text: str, code: str) -> str:
+    import os
+
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return f"\x1b[{code}m{text}\x1b[0m" if colour else text
+
+
+ShowProgress = Callable[[Mapping[str, Any]], None]
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[ShowProgress]:
+    """A line that is rewritten while something is waited for; without a terminal, one line for each phase.
+
+    The yielded function takes `{"phase", "done", "total"}`; a total of 0 is unknown.
+    """
+    last = ""
+    is_terminal = sys.stderr.isatty()
+
+    def show(state: Mapping[str, Any]) -> None:
+        nonlocal last
+        phase = _printable(str(state.get("phase") or "working"))
+        if not is_terminal:
+            if phase != last:
+                print(f"{title}: {phase}", file=sys.stderr, flush=True)
+                last = phase
+            return
+        done, total = int(state.get("done") or 0), int(state.get("total") or 0)
+        share = f" {100 * done // total:3d} %" if total else ""
+        counts = f" {done:,} of {total:,}" if total else (f" {done:,}" if done else "")
+        line = f"{title}: {phase}{counts}{share}"
+        print(f"\r{line.ljust(len(last))}", end="", file=sys.stderr, flush=True)
+        last = line
+
+    try:
+        yield show
+    finally:
+        if is_terminal and last:
+            print("\r" + " " * len(last) + "\r", end="", file=sys.stderr, flush=True)
