@@ -57,3 +57,13 @@ def status(output: OutputOption = Output.table) -> None:
     """Say which server this is and who you are to it."""
     me = client().get("/api/v1/me")
     emit({"url": client().url, "version": me["version"], "you": f"{me['kind']} ({me['role']})"}, None, output)
+
+
+@commands.command("remove-demo")
+def remove_demo(output: OutputOption = Output.table) -> None:
+    """Remove the demo: its channel, its feeds with their advisories, its policy."""
+    removed = client().delete("/api/v1/demo")
+    if output is Output.json:
+        emit(removed, None, output)
+        return
+    note("removed the demo: " + ", ".join(f"{count} {what}" for what, count in removed.items()))

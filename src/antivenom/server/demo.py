@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from fastapi import APIRouter
 from sqlalchemy import delete, select
 
 from antivenom import demo
@@ -13,6 +14,7 @@ from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.events.service import record
+from antivenom.server.members.authentication import RequestContext
 from antivenom.server.members.authorization import require
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.policies import service as policies
@@ -20,6 +22,7 @@ from antivenom.server.policies.models import Policy, PolicyRevision
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.models import Publication
 
+router = APIRouter(prefix="/demo", tags=["demo"])
 log = logging.getLogger(__name__)
 
 CHANNEL = "demo"
@@ -78,3 +81,9 @@ async def _remove_policies(ctx: Context) -> int:
         policy.is_demo = False
     gone = await ctx.session.scalars(delete(Policy).where(Policy.is_demo).returning(Policy.id))
     return len(gone.all())
+
+
+@router.delete("")
+async def delete_demo(ctx: RequestContext) -> dict[str, int]:
+    """Remove the demo's channel, feeds and policy."""
+    return await remove_demo(ctx)
