@@ -16,13 +16,14 @@ from antivenom.core.policies import CompiledPolicy, Policy, compile_policy, pars
 from antivenom.core.publishing import Plan, Published, plan, publish
 from antivenom.core.records import ChannelFacts
 from antivenom.server.adapters.blobs import BlobStore
+from antivenom.server.publications.curating import StoredCuration, curated_assessments
 
 NO_KNOWLEDGE = Assessment(False, "no advisory feed has been synced yet: add one with `antivenom feed add`")
 EMPTY_POLICY = Policy(name="none")
 
 
 class BuildRequest(msgspec.Struct, frozen=True):
-    """Everything that decides a publication. `curation` is by sha256 hex: {cve: (status, note)}."""
+    """Everything that decides a publication."""
 
     sources: dict[str, str]
     channel: ChannelFacts
@@ -32,6 +33,7 @@ class BuildRequest(msgspec.Struct, frozen=True):
     closure: bool = True
     previous: dict[str, str] = {}
     mapping_channel: str = ""
+    curations: tuple[StoredCuration, ...] = ()
 
 
 class ComponentFindings(msgspec.Struct, frozen=True, array_like=True):
@@ -126,6 +128,7 @@ def build_publication(
         closure=request.closure,
         previous=request.previous or None,
         rejudge=rejudge,
+        curation=curated_assessments(blobs, request.sources, request.curations, assessor),
         on_progress=_by_subdir(on_progress),
     )
     findings = assessor.findings()
@@ -149,15 +152,17 @@ def _by_subdir(on_progress: Callable[[str, int, int], None] | None) -> Callable[
 def plan_publication(store_url: str, request: BuildRequest) -> Plan:
     """What the policy of the request would withhold or release; nothing is written."""
     blobs = StoreBlobs(BlobStore.open(store_url))
+    assessor = _assessor(blobs, request)
     return plan(
         blobs,
         request.sources,
         channel=request.channel,
         policy=_compiled(request.policy_text),
-        assess=_assessor(blobs, request),
+        assess=assessor,
         now_ms=request.now_ms,
         closure=request.closure,
         previous=request.previous or None,
+        curation=curated_assessments(blobs, request.sources, request.curations, assessor),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.jobs import defer, job
 from antivenom.server.publications import publishing, queries, retention
@@ -21,6 +22,15 @@ async def republish_all(resources: Resources, **_event: Any) -> None:
     async with resources.context(SYSTEM) as ctx:
         for channel in await queries.published_channels(ctx.session):
             await publishing.defer_republish(ctx, channel.id, cause="advisories")
+
+
+@job("publication.take_curation", on=("curation.found",))
+async def take_curation(resources: Resources, *, event: dict[str, Any]) -> None:
+    """An artifact says something about its own vulnerabilities: its channel is judged anew."""
+    async with resources.context(SYSTEM) as ctx:
+        channel = await find_channel(ctx.session, event["subject"].removeprefix("channel:"))
+        if channel is not None:
+            await publishing.defer_republish(ctx, channel.id, cause="curation")
 
 
 @job("publication.expire_due", every_s=30)

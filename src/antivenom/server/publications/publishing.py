@@ -17,6 +17,7 @@ from antivenom.server.findings import service as findings
 from antivenom.server.policies.models import PolicyRevision
 from antivenom.server.publications import queries
 from antivenom.server.publications.build import BuildRequest, Built, build_publication
+from antivenom.server.publications.curating import StoredCuration
 from antivenom.server.publications.models import Publication
 
 Progress = Callable[[str, int, int], None]
@@ -102,6 +103,7 @@ async def _gather(ctx: Context, channel_id: int, sources: NewSources | None) -> 
     revision = await ctx.session.get(PolicyRevision, channel.policy_revision_id) if channel.policy_revision_id else None
     same_rules = (
         current is not None
+        and sources is not None
         and current.policy_revision_id == channel.policy_revision_id
         and current.knowledge_revision == knowledge.revision
         and current.id == (newest.id if newest else None)
@@ -117,12 +119,18 @@ async def _gather(ctx: Context, channel_id: int, sources: NewSources | None) -> 
             closure=channel.closure,
             previous={s: entry["index"] for s, entry in current.subdirs.items() if s in keys} if current else {},
             mapping_channel=channel.mapping_channel,
+            curations=await stored_curations(ctx),
         ),
         policy_revision_id=channel.policy_revision_id,
         knowledge_revision=knowledge.revision,
         rejudge=sources.changed if same_rules and sources else None,
         previous_findings=current.findings_key if same_rules and current else None,
     )
+
+
+async def stored_curations(ctx: Context) -> tuple[StoredCuration, ...]:
+    """What stored artifacts say of their own vulnerabilities."""
+    return tuple(StoredCuration(*row) for row in await queries.list_curations(ctx.session))
 
 
 async def channel_facts(ctx: Context, channel: Channel, sources: NewSources | None = None) -> ChannelFacts:

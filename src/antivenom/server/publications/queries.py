@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.server.channels.models import Channel
 from antivenom.server.db.paging import Page, check_paging
+from antivenom.server.findings.models import Curation
 from antivenom.server.policies.models import Policy, PolicyRevision
 from antivenom.server.publications.models import Publication
 
@@ -101,3 +102,9 @@ async def list_retained(session: AsyncSession, channel_id: int) -> list[Publicat
             select(Publication).where(Publication.channel_id == channel_id).order_by(Publication.number.desc())
         )
     )
+
+
+async def list_curations(session: AsyncSession) -> list[tuple[str, bytes, bytes]]:
+    """(file name, sha256, statuses) of every artifact that says something about its own vulnerabilities."""
+    rows = await session.execute(select(Curation.fn, Curation.sha256, Curation.statuses).order_by(Curation.sha256))
+    return [(fn, digest, statuses) for fn, digest, statuses in rows]

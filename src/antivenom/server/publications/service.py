@@ -32,7 +32,7 @@ from antivenom.server.publications.contents import (
     list_withheld,
 )
 from antivenom.server.publications.models import Publication
-from antivenom.server.publications.publishing import channel_facts, defer_republish
+from antivenom.server.publications.publishing import channel_facts, defer_republish, stored_curations
 from antivenom.server.publications.schemas import ChannelSummary, PublicationView, reason_row
 
 __all__ = [
@@ -229,6 +229,7 @@ async def plan_policy(ctx: Context, channel: str, text: str) -> Row:
         closure=row.closure,
         previous={s: entry["index"] for s, entry in publication.subdirs.items()},
         mapping_channel=row.mapping_channel,
+        curations=await stored_curations(ctx),
     )
     planned = await ctx.resources.cpu.run(plan_publication, ctx.resources.blobs.url, request)
     rules = sorted(planned.withheld_by_rule.keys() | planned.released_by_rule.keys())
