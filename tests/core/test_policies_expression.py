@@ -50,6 +50,10 @@ def judge(expr: str, *findings: Finding, record: RecordFacts = RECORD, action: A
         "record['name'] == 'internal-x'",
         "record.name in ['internal-x', 'b']",
         "!record.signed || record.build_number > 3",
+        "findings.map(f, f.cvss).exists(c, c < 7.0)",
+        "findings.filter(f, f.kev).exists(g, g.risk > 3.0 && g.ids.exists(i, i.startsWith('CVE-')))",
+        "[1, 2].all(x, x > 0) && record.name != ''",
+        "record.depends.exists(x, x.startsWith('python')) && [1].exists(x, x == 1)",
     ],
 )
 def test_an_expression_sees_the_documented_facts(expr: str) -> None:
@@ -75,6 +79,10 @@ def test_an_expression_that_is_false_is_a_go() -> None:
         ("record.name == ", 1, 16, "too early"),
         ("record.name = 'a'", 1, 13, "token"),
         ("now() > 3", 1, 1, "'now'"),
+        ("record.name.startsWith('a') && record.name.startsWith(3)", 1, 32, "does not take"),
+        ("record.name.matches('[')", 1, 1, "regex"),
+        ("findings.filter(f, f.kev).exists(g, g.kev || g.cvss > 'a')", 1, 46, "g.cvss > 'a'"),
+        ("record.depends.exists(d, d == '' || d > 3)", 1, 37, "d > 3"),
         ("'record.nme' == record.fnn", 1, 24, "'fnn'"),
     ],
 )
@@ -83,6 +91,12 @@ def test_a_wrong_expression_is_refused_with_its_place(expr: str, line: int, colu
         compile_expression(expr)
     assert caught.value.offset == (line, column)
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize("expr", ["int(record.version) > 3", "findings[5].kev", "1 / record.build_number > 0"])
+def test_what_fails_for_some_records_only_is_accepted(expr: str) -> None:
+    assert compile_expression(expr).text == expr
+    assert judge(expr, record=RecordFacts("a-x-0.conda", "noarch", "a", "x", "0")).action is Action.warn
 
 
 @pytest.mark.parametrize(

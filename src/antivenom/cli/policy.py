@@ -107,7 +107,7 @@ def show(
     if output is Output.json:
         emit(answer, None, output)
     else:
-        note(answer["text"].rstrip("\n"), to_stdout=True)
+        print(answer["text"], end="")  # as it is: people write it to a file
 
 
 @commands.command("history")

@@ -11,7 +11,7 @@ the reading of the text here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -275,29 +275,47 @@ def _require(text: str, token: _Token, word: str, words: list[str], what: str) -
 
 
 def _try_operands(text: str, tokens: list[_Token]) -> None:
-    """Evaluate the whole, then each operand of && || ?: on sample facts: && and || hide the errors of one side.
+    """Evaluate each operand, the smallest first, then the whole, on sample facts: && and || hide a side's errors.
 
     Raises:
         ParameterError: One has a type error, or the whole does not give true or false.
     """
-    samples = _samples()
-    for start, end in ((0, len(text)), *_operands(tokens, len(text))):
+    bound, unknown = _bound_samples(tokens)
+    samples = {**_samples(), **bound}
+    whole = (0, len(text))
+    for start, end in sorted({*_operands(tokens, len(text)), whole}, key=lambda span: (span[1] - span[0], span)):
+        if (start, end) != whole and any(t.text in unknown for t in tokens if start <= t.start < end):
+            continue
         piece = text[start:end]
         try:
-            program = cel.compile(piece)
-            answer = program.execute({**samples, **_bound_samples(tokens)})
+            answer = cel.compile(piece).execute(samples)
         except (TypeError, RuntimeError) as error:
+            if not _is_certain(error):
+                continue
             raise ParameterError(
-                f"{_shorten(piece.strip())}: {_shorten(str(error))}",
-                "compare like with like: texts with texts, numbers with numbers",
+                f"{_shorten(piece.strip())}: {_explain(str(error))}",
+                "compare like with like: texts with texts, numbers with numbers"
+                if isinstance(error, TypeError)
+                else "",
                 offset=_offset(text, start + len(piece) - len(piece.lstrip())),
             ) from None
-        except Exception:  # noqa: S112 - what depends on the values (a key, a division) is for the judging to say
+        except Exception:  # noqa: S112 - a key, a division: depends on the values, so that judging has to say
             continue
-        if (start, end) == (0, len(text)) and not isinstance(answer, bool):
+        if (start, end) == whole and not isinstance(answer, bool):
             raise ParameterError(
                 f"the expression gives {kind_of(answer)}, not true or false", "compare it with something"
             )
+
+
+def _is_certain(error: Exception) -> bool:
+    """Whether an error will come for every record: a wrong type or pattern, not a text that is no number."""
+    return isinstance(error, TypeError) or str(error).startswith("Undefined") or "not a valid regex" in str(error)
+
+
+def _explain(message: str) -> str:
+    """What the library says of a failed call; names were checked before, so that only the arguments can be wrong."""
+    undefined = re.match(r"Undefined variable or function: '(\w+)'", message)
+    return f"{undefined[1]} does not take these values" if undefined else _shorten(message)
 
 
 def _operands(tokens: list[_Token], length: int) -> Iterator[tuple[int, int]]:
@@ -329,13 +347,38 @@ def _sample_finding() -> dict[str, Any]:
     return {name: sample for name, (_, _, sample) in FINDING_FACTS.items()}
 
 
-def _bound_samples(tokens: list[_Token]) -> dict[str, Any]:
-    """A sample for each loop variable: a finding where the loop runs over findings, a text elsewhere."""
+def _bound_samples(tokens: list[_Token]) -> tuple[dict[str, Any], set[str]]:
+    """A sample for each loop variable whose list is known, and the names of the others (nothing is tried on these)."""
     found: dict[str, Any] = {}
+    unknown: set[str] = set()
     for index, token in enumerate(tokens[:-2]):
-        if token.text in _LOOPS and tokens[index + 1].text == "(" and index >= 2:
-            found[tokens[index + 2].text] = _sample_finding() if tokens[index - 2].text in ("findings", ")") else "text"
-    return found
+        if token.text not in _LOOPS or tokens[index + 1].text != "(":
+            continue
+        name, sample = tokens[index + 2].text, _sample_of_list(tokens, index - 2, found)
+        if sample is None or found.get(name, sample) != sample:
+            unknown.add(name)
+        found[name] = sample
+    return {name: sample for name, sample in found.items() if name not in unknown}, unknown
+
+
+def _sample_of_list(tokens: list[_Token], end: int, bound: Mapping[str, Any]) -> Any:
+    """A sample item of the list whose words end at `end`: findings, a filter over it, or a list among the facts."""
+    if end < 0:
+        return None
+    if tokens[end].text == ")":
+        depth = 0
+        for index in range(end, 1, -1):
+            depth += {")": 1, "(": -1}.get(tokens[index].text, 0)
+            if depth == 0:
+                return _sample_of_list(tokens, index - 3, bound) if tokens[index - 1].text == "filter" else None
+        return None
+    if tokens[end].text == "findings":
+        return _sample_finding()
+    if end >= 2 and tokens[end - 1].text == ".":
+        owner = {"record": _samples()["record"]}.get(tokens[end - 2].text) or bound.get(tokens[end - 2].text)
+        items = owner.get(tokens[end].text) if isinstance(owner, dict) else None
+        return items[0] if isinstance(items, list) else None
+    return None
 
 
 def _offset(text: str, start: int) -> tuple[int, int]:

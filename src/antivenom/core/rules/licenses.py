@@ -81,12 +81,22 @@ def read_license_word(value: Any) -> str:
     found = expression.license
     known = found is not None and (found.id.casefold() in spdx_ids() or name.casefold().startswith("licenseref-"))
     if found is None or not known or not re.fullmatch(r"[A-Za-z0-9.+:-]+", name):
-        raise ParameterError(f"{name!r} is not an SPDX licence id", nearest(name, [i for i, _ in spdx_ids().values()]))
+        raise ParameterError(f"{name!r} is not an SPDX licence id", _license_hint(name, expression))
     if exception and exception.casefold() not in spdx_exceptions():
         raise ParameterError(
-            f"{exception!r} is not an SPDX exception id", nearest(exception, list(spdx_exceptions().values()))
+            f"{exception!r} is not an SPDX exception id",
+            nearest(exception, list(spdx_exceptions().values())) or "such as Classpath-exception-2.0",
         )
     return f"{found.id} WITH {exception}".casefold() if exception else found.text.casefold()
+
+
+def _license_hint(name: str, expression: LicenseExpression) -> str:
+    """What was meant by a licence that is no SPDX id: a family, what a record's text would mean, or the nearest."""
+    if name.casefold() in FAMILIES:
+        return f"for all of them write families: [{name.casefold()}]"
+    if all(found.id.casefold() in spdx_ids() for found in expression.licenses):
+        return f"did you mean {expression.text!r}?"
+    return nearest(name, [i for i, _ in spdx_ids().values()]) or "such as MIT, Apache-2.0, LicenseRef-Custom"
 
 
 _WORDS = list_of(read_license_word)

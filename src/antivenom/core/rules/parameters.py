@@ -17,6 +17,7 @@ from antivenom.core.advisories import Severity
 
 TEXTS_MAX = 5000
 TEXT_CHARACTERS_MAX = 500
+LISTED_MAX = 30
 
 
 class ParameterError(Exception):
@@ -42,13 +43,13 @@ class Parameter:
 
 
 def nearest(word: str, words: Collection[str]) -> str:
-    """A hint with the nearest valid word, or all of them when none is near."""
+    """A hint with the nearest valid word; when none is near all of them, unless they are too many (then "")."""
     near = difflib.get_close_matches(word.casefold(), {w.casefold(): w for w in words}, n=1, cutoff=0.6)
     if near:
         found = next(w for w in sorted(words) if w.casefold() == near[0])
         return f"did you mean {found!r}?"
-    listed = sorted(words)
-    return "one of: " + ", ".join(listed[:40]) + (" …" if len(listed) > 40 else "")
+    listed = sorted(set(words))
+    return f"one of: {', '.join(listed)}" if len(listed) <= LISTED_MAX else ""
 
 
 def kind_of(value: Any) -> str:
