@@ -26,7 +26,7 @@ help: ## Say what each target does
 setup: .venv/.project .venv/.frontend ## Build .venv from the hashed requirements, install the project, build the pages
 
 up: setup ## Set up and start the server with its embedded database; Ctrl-C stops it
-	@exec $(PY) -m antivenom.cli.main up $(ARGS)
+	@exec $(PY) -m antivenom up $(ARGS)
 
 test: setup .venv/.dev ## Set up and run every test
 	@exec $(PY) -m pytest $(ARGS)

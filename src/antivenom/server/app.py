@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
 from antivenom import __version__
-from antivenom.server import pages, rooms
+from antivenom.server import demo, pages, rooms
 from antivenom.server.context import Resources
 from antivenom.server.members.authentication import SESSION_COOKIE, find_session_actor
 from antivenom.server.metrics import Metrics
@@ -86,6 +86,7 @@ def create_site(resources: Resources, metrics: Metrics) -> FastAPI:
     site.state.find_visitor = find_visitor
     for module in rooms.load("api"):
         site.include_router(module.router, prefix="/api/v1")
+    site.include_router(demo.router, prefix="/api/v1")
     site.router.routes.extend(_own_routes(resources, metrics))
     site.router.routes.extend(pages.routes)
     for module in rooms.load("pages"):
