@@ -22,7 +22,7 @@ from antivenom.core.source_map import NameDepends, NameFacts, SourceMap, iterate
 NOARCH = "noarch"
 _NAMED_MAX = 3  # withheld builds named in a message
 _MESSAGE_MAX = 600  # characters of a chain
-_BUCKETS_CACHED = 4096
+_BUCKETS_CACHED = 256
 
 
 def dependency_name(text: str) -> str:
@@ -82,7 +82,11 @@ class Closure:
         self._architectures = [subdir for subdir in sources if subdir != NOARCH]
         self._stops: dict[str, dict[str, Verdict | Reason]] = {subdir: dict(found) for subdir, found in stops.items()}
         self._parsed: dict[str, Dependency | None] = {}
+        self._names: dict[str, str] = {}
         self._matching: dict[tuple[str, str], list[str]] = {}
+        self._witness: dict[tuple[str, str], int] = {}  # position of the first match that may still be kept
+        self._by_versions: dict[tuple[str, str, str], list[tuple[str, str, int]]] = {}
+        self._messages: dict[tuple[str, str], str] = {}
 
     def withheld(self) -> dict[str, dict[str, Reason]]:
         """subdir → file name → the reason; only records that no verdict withholds already."""
@@ -107,8 +111,12 @@ class Closure:
     def _broken(self, reader: _Subdir, position: int, affected: set[str]) -> list[tuple[str, Reason]]:
         facts, depends = reader.at(position)
         suspects: dict[int, str] = {}
+        names = self._names
         for i, text in enumerate(depends.dependencies):
-            if dependency_name(text) in affected:
+            name = names.get(text)
+            if name is None:
+                name = names[text] = dependency_name(text)
+            if name in affected:
                 suspects[i] = text
         if not suspects:
             return []
@@ -151,13 +159,24 @@ class Closure:
 
     def _is_met(self, text: str, place: str) -> tuple[bool, bool]:
         """Whether `text` was met in architecture `place` before filtering, and whether it is now."""
-        before = now = False
-        for subdir in dict.fromkeys((place, NOARCH)):
+        before = False
+        for subdir in (place,) if place == NOARCH else (place, NOARCH):
             matching = self._matches(text, subdir)
-            before |= bool(matching)
-            stops = self._stops.get(subdir, {})
-            now = now or any(fn not in stops for fn in matching)
-        return before, now
+            if matching:
+                before = True
+                if self._is_kept(text, subdir, matching):
+                    return True, True
+        return before, False
+
+    def _is_kept(self, text: str, subdir: str, matching: list[str]) -> bool:
+        """Whether any match is kept. Withheld records stay withheld, so the search goes on where it stopped."""
+        stops = self._stops[subdir]
+        at = self._witness.get((text, subdir), 0)
+        end = len(matching)
+        while at < end and matching[at] in stops:
+            at += 1
+        self._witness[text, subdir] = at
+        return at < end
 
     def _matches(self, text: str, subdir: str) -> list[str]:
         """File names of the unfiltered records in `subdir` that meet the dependency."""
@@ -171,37 +190,40 @@ class Closure:
         if text not in self._parsed:
             self._parsed[text] = parse_dependency(text)
         dependency = self._parsed[text]
-        reader = self._subdirs.get(subdir)
-        position = reader.positions.get(dependency.name) if reader and dependency else None
-        if reader is None or dependency is None or position is None:
+        if dependency is None or subdir not in self._subdirs:
+            return []
+        key = (subdir, dependency.name, dependency.version_text)
+        rows = self._by_versions.get(key)
+        if rows is None:
+            rows = self._by_versions[key] = self._admitted(subdir, dependency)
+        return [fn for fn, build, number in rows if dependency.admits_build(build, number)]
+
+    def _admitted(self, subdir: str, dependency: Dependency) -> list[tuple[str, str, int]]:
+        """The records of a name whose version a dependency admits; many dependencies share the version part."""
+        reader = self._subdirs[subdir]
+        position = reader.positions.get(dependency.name)
+        if position is None:
             return []
         facts, _ = reader.at(position)
         admitted = [dependency.admits_version(version) for version, _ in facts.components]
-        return [
-            fn
-            for fn, component, build, number in zip(
-                facts.fns, facts.component_of, facts.builds, facts.build_numbers, strict=True
-            )
-            if admitted[component] and dependency.admits_build(build, number)
-        ]
+        rows = zip(facts.fns, facts.builds, facts.build_numbers, facts.component_of, strict=True)
+        return [(fn, build, number) for fn, build, number, component in rows if admitted[component]]
 
     def _reason(self, fn: str, text: str, subdir: str) -> Reason:
-        culprits: list[str] = []
-        count = 0
-        for place in self._places(subdir):
-            for where in dict.fromkeys((place, NOARCH)):
-                for other in self._matches(text, where):
-                    why = self._stops.get(where, {}).get(other)
-                    if why is None or any(other in said for said in culprits):
-                        continue
-                    count += 1
-                    if len(culprits) < _NAMED_MAX:
-                        culprits.append(f"{other} ({_because(why)})")
-        more = f" and {count - len(culprits)} more" if count > len(culprits) else ""
-        message = f"needs {text}, and every build of it is withheld: {', '.join(culprits)}{more}"
-        if len(message) > _MESSAGE_MAX:
-            message = message[: _MESSAGE_MAX - 1] + "…"
+        message = self._messages.get((text, subdir))
+        if message is None:
+            message = self._messages[text, subdir] = self._message(text, subdir)
         return Reason("closure", "closure", "dependency", f"closure+{fn}", Action.stop, message)
+
+    def _message(self, text: str, subdir: str) -> str:
+        culprits: dict[str, str] = {}
+        for place in dict.fromkeys((*self._places(subdir), NOARCH)):
+            for fn in self._matches(text, place) if place in self._subdirs else ():
+                why = self._stops[place].get(fn)
+                if why is not None and len(culprits) < _NAMED_MAX:
+                    culprits.setdefault(fn, f"{fn} ({_because(why)})")
+        message = f"needs {text}, and every build of it is withheld: {', '.join(culprits.values())}"
+        return message if len(message) <= _MESSAGE_MAX else message[: _MESSAGE_MAX - 1] + "…"
 
 
 def _because(why: Verdict | Reason) -> str:

@@ -148,11 +148,12 @@ def latest_version(versions: Iterable[str]) -> str:
 class Dependency:
     """One parsed dependency: the name it asks for and which versions and builds meet it."""
 
-    __slots__ = ("_build", "_numbers", "_versions", "name")
+    __slots__ = ("_build", "_numbers", "_versions", "name", "version_text")
 
     def __init__(self, spec: MatchSpec) -> None:
         self.name: str = spec.name.normalized
-        self._versions = _version_range(spec.version) if spec.version else None
+        self.version_text: str = spec.version or ""
+        self._versions = _version_range(self.version_text) if self.version_text else None
         self._build = spec.build or None
         self._numbers = _NUMBER_RANGE.fullmatch(spec.build_number) if spec.build_number else None
 
@@ -165,6 +166,8 @@ class Dependency:
 
     def admits_build(self, build: str, number: int) -> bool:
         """Whether a build text and number meet it."""
+        if self._build is None and self._numbers is None:
+            return True
         if self._build is not None and not _admits_text(self._build, build):
             return False
         if self._numbers is None:
