@@ -159,8 +159,9 @@ class ArtifactStore:
                 subject, fn = f"channel:{wanted.channel}", wanted.decision.fn
                 await record(ctx, "artifact.stored", subject=subject, fn=fn, digest=expected.digest)
                 if info.security is not None and expected.algorithm == "sha256":
-                    await findings.store_curation(ctx, sha256=expected.digest, fn=fn, document=info.security)
-                    await record(ctx, "curation.found", subject=subject, fn=fn, sha256=expected.digest)
+                    digest = bytes.fromhex(expected.digest)
+                    if await findings.store_curation(ctx, sha256=digest, fn=fn, document=info.security):
+                        await record(ctx, "curation.found", subject=subject, fn=fn, sha256=expected.digest)
         except AntivenomError as error:
             logger.warning("%s: its own notes on vulnerabilities are not taken: %s", wanted.decision.fn, error.message)
 
@@ -205,7 +206,7 @@ def _sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-# -- active mirrors -----------------------------------------------------------------------------------------------------
+# -- active mirrors ---------------------------------------------------------------------------------------------------
 
 
 async def fetch_artifacts(resources: Resources, channel: str, *, on_progress: OnProgress | None = None) -> int:

@@ -211,6 +211,8 @@ class ChannelFiles:
         if fn == "repodata_shards.msgpack.zst":
             body = await self._read_location(subdir.index.shards_index)
             return self._in_memory(channel, fn, body)
+        if fn in ("repodata.json", "repodata.json.zst") and not subdir.monolith:
+            return None
         if fn == "repodata.json.zst":
             return await self._stored(channel, fn, subdir.monolith, etag=subdir.monolith_sha256)
         if fn == "repodata.json":

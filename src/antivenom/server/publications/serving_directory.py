@@ -18,8 +18,9 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from antivenom.core.packs import Location
-from antivenom.core.publication_index import Decision, PublicationIndex
+from antivenom.core.packs import IndexBlobs, Location
+from antivenom.core.publication_index import PublicationIndex
+from antivenom.core.publication_map import Decision
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.listen import listen
 from antivenom.server.publications.build import StoreBlobs
@@ -161,7 +162,7 @@ class ChannelDirectory:
 
     async def _open_index(self, key: str) -> PublicationIndex:
         if (index := self._open.get(key)) is None:
-            index = await asyncio.to_thread(PublicationIndex.open, self._blobs, key)
+            index = await asyncio.to_thread(open_index, self._blobs, key)
             self._open[key] = index
             while len(self._open) > OPEN_INDEXES:
                 self._open.popitem(last=False)
@@ -216,6 +217,13 @@ class ChannelDirectory:
         if kind.partition(".")[0] in ("publication", "channel", "policy", "listening"):
             self._wake.set()
         self._on_event(kind, str(event.get("subject", "")))
+
+
+def open_index(blobs: IndexBlobs, key: str) -> PublicationIndex:
+    """An opened map with its table of shards ready, so that no request has to build it."""
+    index = PublicationIndex.open(blobs, key)
+    index.shard_location(bytes(32))
+    return index
 
 
 def _is_current(served: PublishedChannel, pointer: ChannelPointer) -> bool:

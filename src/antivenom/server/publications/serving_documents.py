@@ -78,19 +78,20 @@ def document_key(fn: str, index_keys: list[str]) -> str:
 def make_document(store_url: str, fn: str, key: str, index_keys: list[str]) -> None:
     """Derive one document and store it; runs in a child process."""
     store = BlobStore.open(store_url)
-    maps = [PublicationIndex.open(StoreBlobs(store), index_key) for index_key in sorted(index_keys)]
-    store.put_sync(key, _derive(fn, maps))
+    blobs = StoreBlobs(store)
+    maps = [PublicationIndex.open(blobs, index_key) for index_key in sorted(index_keys)]
+    store.put_sync(key, _derive(blobs, fn, maps))
 
 
-def _derive(fn: str, maps: list[PublicationIndex]) -> bytes:
+def _derive(blobs: StoreBlobs, fn: str, maps: list[PublicationIndex]) -> bytes:
     if fn == "channeldata.json":
         return derive_channeldata(maps)
     if fn == "current_repodata.json":
-        return derive_current(maps[0])
+        return derive_current(blobs, maps[0])
     if fn == "run_exports.json":
-        return derive_run_exports(maps[0])
+        return derive_run_exports(blobs, maps[0])
     if fn == "run_exports.json.zst":
-        return zstandard.compress(derive_run_exports(maps[0]), LEVEL)
+        return zstandard.compress(derive_run_exports(blobs, maps[0]), LEVEL)
     raise InvalidInputError(f"{fn!r} is no derived document")
 
 
