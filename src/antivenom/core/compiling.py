@@ -17,7 +17,7 @@ import zstandard
 
 from antivenom.core.advisories import Advisory, AffectedPackage, AffectedRange, Severity
 from antivenom.core.identity import NameMaps
-from antivenom.core.risk import best_score, risk_score, score_vector
+from antivenom.core.risk import best_score, rate, risk_score, score_vector
 from antivenom.core.versions import key_after, version_key
 
 SUMMARY_MAX_CHARACTERS = 300
@@ -236,7 +236,7 @@ def _tell(group: _Group, advisory: Advisory) -> None:
     best = best_score(vectors)
     group.scores.update(s[1] for v in vectors if (s := score_vector(v)))
     if best is not None:
-        group.scored = max(group.scored, (*best, int(advisory.severity)))
+        group.scored = max(group.scored, (*best, int(rate(*best))))
     elif advisory.cvss is not None and not advisory.cvss_vectors:
         group.scores.add(advisory.cvss)
         group.scored = max(group.scored, (1, advisory.cvss, int(advisory.severity)))
@@ -313,7 +313,9 @@ def _interval(scheme: str, bounds: AffectedRange) -> Interval | None:
     low: bytes | None = b""
     if bounds.introduced not in (None, "", "0", "0.0.0-0"):
         key = key_after if bounds.introduced_excluded else version_key
-        low = key(scheme, bounds.introduced or "") or b""  # a start without a number is before everything
+        low = key(scheme, bounds.introduced or "")
+    if low is None:  # a start without a number is before everything
+        low = b""
     high: bytes | None = None
     end = bounds.fixed if bounds.fixed is not None else bounds.last_affected
     if end is not None:

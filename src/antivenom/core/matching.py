@@ -13,6 +13,7 @@ Source: OSV schema 1.7 (evaluation); NVD API 2.0 (CPE match bounds); FACTS 6 and
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
@@ -312,32 +313,38 @@ def _priority(identity: Identity, package: CompiledPackage) -> int:
     return _PRIORITY.get(kind, 4) + (10 if package.is_unbounded else 0)
 
 
-def fix_in_channel(finding: Finding, version: str, channel_versions: Iterable[str]) -> bool:
-    """Whether a channel offers a build that closes a finding: a kept version at or above a fixed one.
+def fix_in_channel(finding: Finding, channel_versions: Iterable[str]) -> bool:
+    """Whether a channel offers a version that is free of a finding.
 
-    A version counts when it is at least the lowest fixed version above `version`. With no fixed version named there is no fix.
+    `fixed_versions` are all above the component's own version. A project that maintains several lines fixes each in its own release
+    (3.0.15, 3.1.7): a version counts when it is at or above the fixed one of its line, or above every fixed one.
 
     Args:
         channel_versions: The versions of the same conda name that the channel does not withhold.
     """
-    if not finding.fixed_versions:
+    fixed = sorted((k, text) for text in finding.fixed_versions if (k := version_key("generic", text)) is not None)
+    if not fixed:
         return False
-    keys = [k for text in finding.fixed_versions if (k := version_key("pep440", text)) is not None]
-    if not keys:
-        return False
-    lowest = min(keys)
-    own = version_key("pep440", version) or b""
-    return any(k >= lowest and k > own for text in channel_versions if (k := version_key("pep440", text)) is not None)
+    for version in channel_versions:
+        key = version_key("generic", version)
+        if key is None or key < fixed[0][0]:
+            continue
+        below = [text for k, text in fixed if k <= key]
+        if len(below) == len(fixed) or _line(below[-1]) == _line(version):
+            return True
+    return False
 
 
-def with_fixes(assessment: Assessment, version: str, channel_versions: Sequence[str]) -> Assessment:
+def _line(version: str) -> list[str]:
+    """The first two numbers of a version: what a maintained line has in common."""
+    return re.findall(r"[0-9]+", version.split("!")[-1])[:2]
+
+
+def with_fixes(assessment: Assessment, channel_versions: Sequence[str]) -> Assessment:
     """The assessment with `fix_in_channel` said on every finding."""
-    if not assessment.findings:
-        return assessment
     return msgspec.structs.replace(
         assessment,
         findings=tuple(
-            msgspec.structs.replace(f, fix_in_channel=fix_in_channel(f, version, channel_versions))
-            for f in assessment.findings
+            msgspec.structs.replace(f, fix_in_channel=fix_in_channel(f, channel_versions)) for f in assessment.findings
         ),
     )

@@ -1,0 +1,105 @@
+"""Compiling what feeds brought into the match index, and bringing known components up to date. CPU work runs in a child process."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import update
+
+from antivenom.core.advisories import Advisory, Assessment
+from antivenom.core.compiling import Exploited, build_index
+from antivenom.core.identity import NameMaps
+from antivenom.core.matching import ComponentKey, MatchIndex
+from antivenom.server.adapters.blobs import BlobStore
+from antivenom.server.advisories import queries as advisories
+from antivenom.server.advisories.models import KnowledgeRevision
+from antivenom.server.context import SYSTEM, Context, Resources
+from antivenom.server.events.service import record
+from antivenom.server.findings import queries
+from antivenom.server.findings.service import store_assessments
+
+_LENGTH_BYTES = 4
+
+
+class Facts(msgspec.Struct):
+    """Everything but the advisories, small enough to hand to a child process."""
+
+    exploitation: dict[str, Exploited]
+    maps: NameMaps
+
+
+async def compile_newest(resources: Resources) -> int | None:
+    """Compile the newest knowledge revision, once, and tell everybody with `advisory.changed`.
+
+    A revision that came meanwhile is included or compiled by its own job; nothing happens when the newest is compiled already.
+
+    Returns:
+        The revision that is compiled now; None when nothing was to do.
+    """
+    with tempfile.TemporaryDirectory(prefix="antivenom-compile-") as folder:
+        spool = Path(folder, "advisories")
+        async with resources.context(SYSTEM) as ctx:
+            newest = await advisories.newest_revision(ctx.session)
+            if newest is None or newest.index_key is not None:
+                return None
+            facts = await _gather(ctx, spool)
+        index_key = await resources.cpu.run(compile_index, resources.blobs.url, str(spool), facts)
+    async with resources.context(SYSTEM) as ctx:
+        components = await queries.list_component_keys(ctx.session)
+    found = await resources.cpu.run(assess_components, resources.blobs.url, index_key, components) if components else []
+    async with resources.context(SYSTEM) as ctx:
+        await ctx.session.execute(
+            update(KnowledgeRevision).where(KnowledgeRevision.id == newest.id).values(index_key=index_key)
+        )
+        await store_assessments(ctx, newest.id, found)
+        await record(ctx, "advisory.changed", subject=f"knowledge:{newest.id}", revision=newest.id, index_key=index_key)
+    return newest.id
+
+
+async def _gather(ctx: Context, spool: Path) -> Facts:
+    """Write every advisory's bytes to a file, length first, and collect the maps."""
+    with spool.open("wb") as file:
+        async for body in advisories.stream_advisory_bodies(ctx.session):
+            file.write(len(body).to_bytes(_LENGTH_BYTES, "big"))
+            file.write(body)
+    exploitation: dict[str, Exploited] = {}
+    async for cve, epss, kev, ransomware in advisories.stream_exploitation(ctx.session):
+        exploitation[cve] = Exploited(epss, kev, ransomware)
+    conda: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
+    async for channel, conda_name, ecosystem, names in advisories.stream_name_mappings(ctx.session):
+        by_ecosystem = conda.setdefault(conda_name, {}).setdefault(channel, {})
+        by_ecosystem[ecosystem] = tuple(dict.fromkeys((*by_ecosystem.get(ecosystem, ()), *names)))
+    products: dict[str, tuple[str, ...]] = {}
+    async for ecosystem, name, listed in advisories.stream_product_mappings(ctx.session):
+        key = f"{ecosystem}/{name}"
+        products[key] = tuple(dict.fromkeys((*products.get(key, ()), *listed)))
+    return Facts(exploitation, NameMaps(conda, products))
+
+
+def compile_index(store_url: str, spool: str, facts: Facts) -> str:
+    """Compile in a child process; the key of the blob that holds the index."""
+    data = build_index(_read(Path(spool)), facts.exploitation, facts.maps)
+    key = f"knowledge/{hashlib.sha256(data).hexdigest()}"
+    BlobStore.open(store_url).put_sync(key, data)
+    return key
+
+
+def _read(spool: Path) -> Iterator[Advisory]:
+    decoder = msgspec.msgpack.Decoder(Advisory)
+    with spool.open("rb") as file:
+        while length := file.read(_LENGTH_BYTES):
+            yield decoder.decode(file.read(int.from_bytes(length, "big")))
+
+
+def assess_components(
+    store_url: str, index_key: str, components: Iterable[tuple[int, str, str, str]]
+) -> list[tuple[str, str, tuple[str, ...], Assessment]]:
+    """Assess every known component anew, in a child process."""
+    index = MatchIndex.load(BlobStore.open(store_url).get_sync(index_key))
+    listed = [(name, version, tuple(key.split("\n")) if key else ()) for _, name, version, key in components]
+    answers = index.assess(ComponentKey("conda", name, version, purls=purls) for name, version, purls in listed)
+    return [(*component, answer) for component, answer in zip(listed, answers, strict=True)]

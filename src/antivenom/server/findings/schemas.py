@@ -1,0 +1,64 @@
+"""What POST /api/v1/match takes and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class MatchBody(BaseModel):
+    """Up to 10,000 components. Each is `{"type": "conda", "name", "version", "build"?, "channel"?, "subdir"?}` or `{"purl"}`.
+
+    They are `Any` on purpose: a wrong one is answered in its place and does not refuse the others.
+    """
+
+    components: list[Any] = Field(
+        examples=[[{"type": "conda", "name": "openssl", "version": "3.0.7"}, {"purl": "pkg:pypi/requests@2.25.0"}]]
+    )
+
+
+class EvidenceView(BaseModel):
+    source: str
+    via: str
+    range: str
+
+
+class FindingView(BaseModel):
+    ids: list[str]
+    severity: str
+    cvss: float | None
+    kev: bool
+    epss: float | None
+    risk: float
+    fixed_versions: list[str]
+    status: str
+    confidence: str
+    evidence: list[EvidenceView]
+    summary: str
+    published: str
+    modified: str
+    kev_ransomware: bool
+    fix_in_channel: bool | None = None
+
+
+class AssessmentView(BaseModel):
+    assessed: bool
+    reason: str
+    findings: list[FindingView]
+
+
+class AffectedView(BaseModel):
+    name: str
+    version: str
+    purls: list[str]
+    id: str
+    severity: str
+    risk: float
+
+
+class AffectedPage(BaseModel):
+    items: list[AffectedView]
+    total: int
+    page: int
+    page_size: int

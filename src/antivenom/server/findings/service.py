@@ -1,0 +1,272 @@
+"""Matching components on demand, and keeping what publications found."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+
+from antivenom.core.advisories import Assessment, Severity
+from antivenom.core.curation import Curated, apply_curation, parse_security
+from antivenom.core.errors import InvalidInputError, NotFoundError
+from antivenom.core.identity import channel_name
+from antivenom.core.matching import ComponentKey, MatchIndex, fix_in_channel, with_fixes
+from antivenom.server.context import Context
+from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
+from antivenom.server.findings import queries
+from antivenom.server.findings.queries import AffectedComponent
+from antivenom.server.members.authorization import require
+
+MATCH_COMPONENTS_MAX = 10_000
+STORE_ROWS = 2_000
+NO_KNOWLEDGE = Assessment(False, "no advisory feed has been synced yet: add one with `antivenom feed add`")
+
+__all__ = [
+    "Knowledge",
+    "apply_curation",
+    "current_knowledge",
+    "fix_in_channel",
+    "list_affected",
+    "match_components",
+    "store_assessments",
+    "store_curation",
+    "with_fixes",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """The newest compiled knowledge: its revision (0 for none) and the blob of its match index."""
+
+    revision: int
+    index_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MatchRequest:
+    """One component to match; `error` says why it is none."""
+
+    key: ComponentKey | None
+    channel: str = ""
+    error: str = ""
+
+
+class _OpenIndex:
+    """The match index that this process holds open, and what guards it: an index is not for two threads at once."""
+
+    def __init__(self) -> None:
+        self.key = ""
+        self.index: MatchIndex | None = None
+        self.lock = asyncio.Lock()
+
+
+_open: dict[str, _OpenIndex] = {}
+
+
+async def current_knowledge(ctx: Context) -> Knowledge:
+    """The newest revision that is compiled; publications are made from it."""
+    found = await queries.newest_compiled(ctx.session)
+    return Knowledge(found.id, found.index_key) if found else Knowledge(0, None)
+
+
+async def match_components(ctx: Context, components: Sequence[MatchRequest]) -> list[Assessment]:
+    """What is known of each component, in order. Components that are none are answered in place with the reason.
+
+    Raises:
+        InvalidInputError: More than `MATCH_COMPONENTS_MAX` components.
+    """
+    require(ctx, "findings:read", subject="match")
+    if len(components) > MATCH_COMPONENTS_MAX:
+        raise InvalidInputError(
+            f"{len(components):,} components are too many for one request: {MATCH_COMPONENTS_MAX:,} at most",
+            hint="send them in several requests",
+            field="components",
+        )
+    knowledge = await current_knowledge(ctx)
+    answers: list[Assessment] = [Assessment(False, c.error) if c.key is None else NO_KNOWLEDGE for c in components]
+    if knowledge.index_key is None:
+        return answers
+    by_channel: dict[str, list[int]] = {}
+    for place, component in enumerate(components):
+        if component.key is not None:
+            by_channel.setdefault(component.channel, []).append(place)
+    blobs = ctx.resources.blobs
+    held = _open.setdefault(blobs.url, _OpenIndex())
+    async with held.lock:
+        if held.index is None or held.key != knowledge.index_key:
+            data = await blobs.get(knowledge.index_key)
+            held.index, held.key = await asyncio.to_thread(MatchIndex.load, data), knowledge.index_key
+        index = held.index
+        for channel, places in by_channel.items():
+            keys = [key for place in places if (key := components[place].key) is not None]
+            found = await asyncio.to_thread(index.assess, keys, channel)
+            for place, assessment in zip(places, found, strict=True):
+                answers[place] = assessment
+    return answers
+
+
+def read_component(item: Any) -> MatchRequest:
+    """One component of a request's body; what is wrong with it is told in its place, not by refusing the others."""
+    if not isinstance(item, dict):
+        return MatchRequest(None, error="a component is an object with type, name and version, or with purl")
+    if "purl" in item:
+        purl = item["purl"]
+        if not isinstance(purl, str) or not purl.strip():
+            return MatchRequest(None, error="purl is not a text")
+        return MatchRequest(ComponentKey("purl", purl.strip(), ""), channel_name(_text(item.get("channel"))))
+    kind = item.get("type", "conda")
+    if kind != "conda":
+        return MatchRequest(
+            None, error=f"components of type {str(kind)[:40]!r} are not known: use conda, or give a purl"
+        )
+    name, version = _text(item.get("name")).strip(), item.get("version")
+    if not name:
+        return MatchRequest(None, error="the component has no name")
+    if not isinstance(version, str) or not version.strip():
+        return MatchRequest(None, error=f"{name[:128]} has no version (a text)")
+    if len(name) > 128 or len(version) > 256:
+        return MatchRequest(None, error="the name or the version is longer than any conda package's")
+    purls = tuple(p for p in item["purls"] if isinstance(p, str)) if isinstance(item.get("purls"), list) else ()
+    key = ComponentKey("conda", name.lower(), version.strip(), _text(item.get("build")), purls[:20])
+    return MatchRequest(key, channel_name(_text(item.get("channel"))))
+
+
+def _text(value: Any) -> str:
+    return value[:1_000] if isinstance(value, str) else ""
+
+
+async def store_assessments(
+    ctx: Context, revision: int, components: Iterable[tuple[str, str, tuple[str, ...], Assessment]]
+) -> int:
+    """Keep components that have findings: rows are added, changed, and closed when a finding is gone; none is deleted.
+
+    Args:
+        revision: The knowledge revision that the assessments come from. Older ones than what is stored change nothing.
+
+    Returns:
+        How many components were given.
+    """
+    require(ctx, "findings:write", subject="findings")
+    count = 0
+    batch: list[dict[str, Any]] = []
+    for name, version, purls, assessment in components:
+        batch.append({"n": name, "v": version, "k": "\n".join(sorted(purls)), "a": assessment})
+        count += 1
+        if len(batch) >= STORE_ROWS:
+            await _store(ctx, revision, batch)
+            batch = []
+    if batch:
+        await _store(ctx, revision, batch)
+    return count
+
+
+_UPSERT_COMPONENTS = text("""
+    INSERT INTO component (name, version, purls_key, knowledge_revision, assessment)
+    SELECT name, version, purls_key, :revision, assessment
+    FROM unnest(CAST(:names AS text[]), CAST(:versions AS text[]), CAST(:keys AS text[]), CAST(:bodies AS bytea[]))
+        AS given (name, version, purls_key, assessment)
+    ORDER BY name, version, purls_key
+    ON CONFLICT (name, version, purls_key) DO UPDATE
+        SET knowledge_revision = excluded.knowledge_revision, assessment = excluded.assessment
+        WHERE component.knowledge_revision <= excluded.knowledge_revision
+    RETURNING id, name, version, purls_key
+""")
+_UPSERT_FINDINGS = text("""
+    INSERT INTO finding (component_id, primary_id, ids, severity, risk, opened_revision)
+    SELECT component_id, primary_id, string_to_array(ids, ' '), severity, risk, :revision
+    FROM unnest(CAST(:components AS bigint[]), CAST(:primaries AS text[]), CAST(:ids AS text[]),
+                CAST(:severities AS int[]), CAST(:risks AS float8[]))
+        AS given (component_id, primary_id, ids, severity, risk)
+    ORDER BY component_id, primary_id
+    ON CONFLICT (component_id, primary_id) DO UPDATE
+        SET ids = excluded.ids, severity = excluded.severity, risk = excluded.risk, closed_revision = NULL,
+            opened_revision = CASE WHEN finding.closed_revision IS NULL THEN finding.opened_revision
+                              ELSE excluded.opened_revision END
+""")
+_CLOSE_FINDINGS = text("""
+    UPDATE finding SET closed_revision = :revision
+    WHERE component_id = ANY (CAST(:touched AS bigint[])) AND closed_revision IS NULL
+      AND NOT EXISTS (SELECT FROM unnest(CAST(:components AS bigint[]), CAST(:primaries AS text[])) AS kept (c, p)
+                      WHERE kept.c = finding.component_id AND kept.p = finding.primary_id)
+""")
+
+
+async def _store(ctx: Context, revision: int, batch: list[dict[str, Any]]) -> None:
+    unique = {(b["n"], b["v"], b["k"]): b["a"] for b in batch}
+    rows = await ctx.session.execute(
+        _UPSERT_COMPONENTS,
+        {
+            "revision": revision,
+            "names": [n for n, _, _ in unique],
+            "versions": [v for _, v, _ in unique],
+            "keys": [k for _, _, k in unique],
+            "bodies": [msgspec.msgpack.encode(a) for a in unique.values()],
+        },
+    )
+    touched = {(name, version, key): row_id for row_id, name, version, key in rows}
+    found = [(row_id, f) for place, row_id in touched.items() for f in unique[place].findings]
+    arguments = {
+        "revision": revision,
+        "components": [row_id for row_id, _ in found],
+        "primaries": [f.ids[0] for _, f in found],
+    }
+    if found:
+        await ctx.session.execute(
+            _UPSERT_FINDINGS,
+            {
+                **arguments,
+                "ids": [" ".join(f.ids) for _, f in found],
+                "severities": [int(Severity[f.severity]) for _, f in found],
+                "risks": [f.risk for _, f in found],
+            },
+        )
+    await ctx.session.execute(_CLOSE_FINDINGS, {**arguments, "touched": list(touched.values())})
+
+
+async def list_affected(
+    ctx: Context, ids: str | Sequence[str], *, page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+) -> Page[AffectedComponent]:
+    """The components of published channels that a vulnerability (any of its ids) affects now."""
+    require(ctx, "findings:read", subject="findings")
+    wanted = [ids] if isinstance(ids, str) else list(ids)
+    return await queries.page_affected(ctx.session, wanted, page=page, page_size=page_size)
+
+
+async def get_component(ctx: Context, name: str, version: str, purls: tuple[str, ...] = ()) -> Assessment:
+    """The stored assessment of a component that has, or once had, findings.
+
+    Raises:
+        NotFoundError: It never had any.
+    """
+    require(ctx, "findings:read", subject=f"component:{name}")
+    found = await queries.find_components(ctx.session, [name])
+    row = found.get((name, version, "\n".join(sorted(purls))))
+    if row is None:
+        raise NotFoundError(f"no finding is known of {name} {version}")
+    return row[1]
+
+
+async def store_curation(ctx: Context, *, sha256: bytes, fn: str, document: bytes) -> dict[str, Curated]:
+    """Keep what an artifact's `info/security.json` says. A file that says nothing, or nothing readable, leaves no row.
+
+    Returns:
+        The statements, by id in upper case; empty when there are none.
+    """
+    require(ctx, "findings:write", subject=f"artifact:{fn}")
+    try:
+        statuses = parse_security(document)
+    except InvalidInputError:
+        return {}
+    if statuses:
+        await ctx.session.execute(
+            text(
+                "INSERT INTO curation (sha256, fn, statuses) VALUES (:sha256, :fn, :statuses)"
+                " ON CONFLICT (sha256) DO UPDATE SET fn = excluded.fn, statuses = excluded.statuses"
+            ),
+            {"sha256": sha256, "fn": fn, "statuses": msgspec.msgpack.encode(statuses)},
+        )
+    return statuses
