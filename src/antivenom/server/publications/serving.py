@@ -211,12 +211,12 @@ class ChannelFiles:
         if fn == "repodata_shards.msgpack.zst":
             body = await self._read_location(subdir.index.shards_index)
             return self._in_memory(channel, fn, body)
-        if fn in ("repodata.json", "repodata.json.zst") and not subdir.monolith:
-            return None
-        if fn == "repodata.json.zst":
-            return await self._stored(channel, fn, subdir.monolith, etag=subdir.monolith_sha256)
-        if fn == "repodata.json":
-            return await self._plain_repodata(channel, subdir)
+        if fn in ("repodata.json", "repodata.json.zst") and subdir.index.monolith:
+            compressed = await self._stored(channel, "repodata.json.zst", subdir.index.monolith)
+            if fn.endswith(".zst"):
+                return compressed
+            etag = compressed.etag[:-1] + b'-json"'  # old clients only: it is decompressed on the way
+            return await documents.decompressed(compressed, etag=etag, content_type=JSON)
         if fn in documents.SUBDIR_FILES:
             return await self._stored(channel, fn, await self._documents.find(fn, [subdir.key]))
         return None
@@ -241,20 +241,17 @@ class ChannelFiles:
             last_modified=channel.last_modified,
         )
 
-    async def _stored(self, channel: PublishedChannel, fn: str, key: str, etag: str = "") -> Content:
-        """A blob as a file of the channel."""
-        tag = f'"{etag or key.rpartition("/")[2]}"'.encode()
-        control = cache_control(channel, INDEX)
+    async def _stored(self, channel: PublishedChannel, fn: str, key: str) -> Content:
+        """A blob as a file of the channel. Keys end in a digest of the content, and so make a strong tag."""
+        etag = f'"{key.rpartition("/")[2].partition(".")[0]}"'.encode()
         content = await open_blob(
-            self._resources.blobs, key, etag=tag, content_type=content_type(fn), cache_control=control
+            self._resources.blobs,
+            key,
+            etag=etag,
+            content_type=content_type(fn),
+            cache_control=cache_control(channel, INDEX),
         )
         return replace(content, last_modified=channel.last_modified)
-
-    async def _plain_repodata(self, channel: PublishedChannel, subdir: PublishedSubdir) -> Content:
-        """repodata.json, decompressed on the way: only old clients ask for it."""
-        compressed = await self._stored(channel, "repodata.json.zst", subdir.monolith, subdir.monolith_sha256)
-        etag = f'"{subdir.monolith_sha256}-json"'.encode()
-        return await documents.decompressed(compressed, etag=etag, content_type=JSON)
 
     async def _find_artifact(self, channel: PublishedChannel, subdir: str, fn: str) -> Content | None:
         published = channel.subdirs.get(subdir)

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
@@ -41,9 +41,6 @@ class PublishedSubdir:
     name: str
     key: str
     index: PublicationIndex
-    monolith: str
-    monolith_bytes: int
-    monolith_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +147,8 @@ class ChannelDirectory:
             http_date(pointer.published_at),
         )
         for name, entry in pointer.subdirs.items():
-            channel.subdirs[name] = PublishedSubdir(
-                name,
-                entry["index"],
-                await self._open_index(entry["index"]),
-                entry["monolith"],
-                entry["monolith_bytes"],
-                entry["monolith_sha256"],
-            )
+            key = entry["index"]
+            channel.subdirs[name] = PublishedSubdir(name, key, await self._open_index(key))
         return channel
 
     async def _open_index(self, key: str) -> PublicationIndex:
@@ -237,4 +228,4 @@ def _is_current(served: PublishedChannel, pointer: ChannelPointer) -> bool:
 
 def http_date(at: datetime | None) -> bytes:
     """An instant as HTTP writes it; b"" for None."""
-    return format_datetime(at.replace(microsecond=0), usegmt=True).encode() if at else b""
+    return format_datetime(at.astimezone(UTC), usegmt=True).encode() if at else b""
