@@ -1,0 +1,141 @@
+"""A real server with the demo, a real browser, and a watch over what pages must never do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request
+
+from antivenom.server.rendering import STATIC
+from tests.conftest import RunningServer, launch_server
+
+PASSWORD = "correct-horse-battery"
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+WIDE = {"width": 1280, "height": 900}
+NARROW = {"width": 390, "height": 844}
+PUBLISHED_WITHIN_S = 60.0
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    found = {"executable_path": CHROMIUM} if Path(CHROMIUM).exists() else {}
+    return {**browser_type_launch_args, "args": CHROMIUM_ARGUMENTS, **found}
+
+
+@pytest.fixture(scope="session")
+def demo_server() -> Iterator[RunningServer]:
+    """`antivenom up` with the demo published, and the member `admin`."""
+    assert (STATIC / "manifest.json").exists(), "the frontend is not built: run `make setup`"
+    folder = Path(tempfile.mkdtemp(prefix="antivenom-browser-"))
+    folder.chmod(0o755)
+    server = launch_server(folder / "home", admin_password=PASSWORD)
+    try:
+        _wait_for_demo(server)
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_demo(server: RunningServer) -> None:
+    """Until the demo is published with findings: its feeds may be read after its mirror."""
+    deadline = time.monotonic() + PUBLISHED_WITHIN_S
+    while time.monotonic() < deadline:
+        shown = server.cli("channel", "show", "demo", "--output", "json", check=False)
+        if shown.returncode == 0 and json.loads(shown.stdout)["counts"].get("exploited"):
+            return
+        time.sleep(0.3)
+    raise AssertionError("the demo was not published with findings in time")
+
+
+@dataclass
+class Watch:
+    """What a page did that it must not: errors in its console, requests to other hosts."""
+
+    allowed_host: str
+    problems: list[str] = field(default_factory=list)
+
+    def attach(self, page: Page) -> None:
+        page.on("console", lambda message: self._note(f"console: {message.text}") if message.type == "error" else None)
+        page.on("pageerror", lambda error: self._note(f"script error: {error}"))
+        page.on("request", self._check_request)
+
+    def _check_request(self, request: Request) -> None:
+        if not request.url.startswith((self.allowed_host, "data:", "blob:")):
+            self._note(f"request to another host: {request.url}")
+
+    def _note(self, text: str) -> None:
+        # A refused form answers 4xx, and the browser logs that as an error of its own.
+        if "the server responded with a status of 4" not in text:
+            self.problems.append(text)
+
+
+@pytest.fixture(scope="session")
+def signed_in_state(demo_server: RunningServer, browser: Browser) -> Any:
+    """The cookies of the member `admin`, from signing in once through the page."""
+    context = browser.new_context(base_url=demo_server.url)
+    page = context.new_page()
+    page.goto("/sign-in")
+    page.get_by_label("Name").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{demo_server.url}/")
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+NewContext = Callable[..., BrowserContext]
+
+
+@pytest.fixture
+def open_context(demo_server: RunningServer, browser: Browser, signed_in_state: Any) -> Iterator[NewContext]:
+    """`open_context(theme="dark", viewport=NARROW, script=False, bypass_csp=True)`: a signed-in browser window."""
+    opened: list[BrowserContext] = []
+
+    def make(
+        *, theme: Any = "light", viewport: Any = WIDE, script: bool = True, bypass_csp: bool = False
+    ) -> BrowserContext:
+        context = browser.new_context(
+            base_url=demo_server.url,
+            storage_state=signed_in_state,
+            color_scheme=theme,
+            viewport=viewport,
+            java_script_enabled=script,
+            bypass_csp=bypass_csp,
+            reduced_motion="reduce",
+        )
+        opened.append(context)
+        return context
+
+    yield make
+    for context in opened:
+        context.close()
+
+
+@pytest.fixture
+def member_page(open_context: NewContext, demo_server: RunningServer) -> Iterator[Page]:
+    """A signed-in page under the server's own content security policy; the test fails when it did what it must not."""
+    page = open_context().new_page()
+    watch = Watch(demo_server.url)
+    watch.attach(page)
+    yield page
+    assert watch.problems == []

@@ -1,0 +1,134 @@
+"""What an administrator does on pages: channels, policies, syncs, tokens, feeds."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import RunningServer
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_channel_is_made_and_deleted_with_its_name_as_the_confirmation(member_page: Page) -> None:
+    member_page.goto("/channels")
+    member_page.get_by_role("link", name="New channel").click()
+    member_page.get_by_label("Name").fill("Wrong Name")
+    member_page.locator("#name").evaluate("field => field.removeAttribute('pattern')")
+    member_page.get_by_role("button", name="Create channel").click()
+    expect(member_page.get_by_role("alert")).to_contain_text("cannot name a channel")
+    member_page.get_by_label("Name").fill("made-by-hand")
+    member_page.get_by_role("button", name="Create channel").click()
+    expect(member_page.get_by_role("heading", level=1)).to_have_text("made-by-hand")
+    expect(member_page.get_by_text("Channel made-by-hand was created.")).to_be_visible()
+    member_page.get_by_role("link", name="Mirror", exact=True).click()
+    member_page.get_by_label("Type the channel's name").fill("made-by-hand")
+    member_page.get_by_role("button", name="Delete channel").click()
+    expect(member_page.get_by_text("were deleted")).to_be_visible()
+    expect(member_page.get_by_role("link", name="made-by-hand")).to_have_count(0)
+
+
+def test_a_wrong_policy_is_refused_with_its_line_and_nothing_changes(member_page: Page) -> None:
+    member_page.goto("/channels/demo/policy/edit")
+    member_page.get_by_label("Policy (YAML or JSON)").fill("name: demo\nrules:\n  - {id: x, gate: vulnerabilites}\n")
+    member_page.get_by_role("button", name="Apply").click()
+    alert = member_page.get_by_role("alert")
+    expect(alert).to_contain_text("Line 3")
+    expect(alert).to_contain_text("did you mean 'vulnerabilities'?")
+    expect(member_page.locator("li[data-wrong]")).to_contain_text("vulnerabilites")
+    expect(member_page.get_by_label("Policy (YAML or JSON)")).to_have_value(re.compile("vulnerabilites"))
+
+
+def test_a_plan_says_what_would_be_released_and_applying_publishes_anew(
+    member_page: Page, demo_server: RunningServer
+) -> None:
+    member_page.goto("/channels/demo/policy/edit")
+    editor = member_page.get_by_label("Policy (YAML or JSON)")
+    original = editor.input_value()
+    withheld = int(member_page.locator("dd a[href$='/withheld']").inner_text().replace(",", ""))
+    assert withheld > 0
+    editor.fill("name: demo\nrules: []\n")
+    member_page.get_by_role("button", name="Plan: what would change").click()
+    expect(member_page.get_by_role("heading", name="If you apply this")).to_be_visible()
+    expect(member_page.get_by_role("heading", name="Released", exact=True)).to_be_visible()
+    member_page.reload()
+    try:
+        member_page.goto("/channels/demo/policy/edit")
+        editor.fill("name: demo\nrules: []\n")
+        member_page.get_by_role("button", name="Apply").click()
+        expect(member_page.get_by_text("is being published anew")).to_be_visible()
+        expect(async_reload(member_page, "/channels/demo/withheld").get_by_text("Nothing is withheld")).to_be_visible()
+    finally:
+        member_page.goto("/channels/demo/policy/edit")
+        editor.fill(original)
+        member_page.get_by_role("button", name="Apply").click()
+        expect(member_page.get_by_text("is being published anew")).to_be_visible()
+
+
+def async_reload(page: Page, address: str) -> Page:
+    """The page once a job has changed it: looks again until the first number of withheld records is 0."""
+    for _ in range(60):
+        page.goto(address)
+        if page.get_by_text("Nothing is withheld").count():
+            break
+        page.wait_for_timeout(250)
+    return page
+
+
+def test_a_sync_shows_its_progress_and_its_end(member_page: Page) -> None:
+    member_page.goto("/channels/demo/mirror")
+    member_page.locator("summary", has_text="Sync now").click()
+    member_page.get_by_role("button", name="Sync now").click()
+    expect(member_page.locator("#sync")).to_contain_text("Done.", timeout=20_000)
+
+
+def test_an_earlier_publication_is_served_again(member_page: Page) -> None:
+    member_page.goto("/channels/demo/history")
+    first = member_page.locator("tbody tr").filter(has_text=re.compile(r"^#1\b")).first
+    if first.locator("summary").count() == 0:
+        pytest.fail("the demo has one publication only: policy edits before this test make more")
+    first.locator("summary").click()
+    first.get_by_role("button", name="Serve #1").click()
+    expect(member_page.get_by_text("Clients get publication #1 of demo again.")).to_be_visible()
+    expect(first).to_contain_text("Served now")
+
+
+def test_a_token_is_shown_once_and_can_be_revoked(member_page: Page) -> None:
+    member_page.goto("/tokens")
+    member_page.get_by_label("Name").fill("browser-test")
+    member_page.get_by_role("button", name="Create token").click()
+    value = member_page.locator("#token-value").inner_text()
+    assert len(value) > 30
+    member_page.goto("/tokens")
+    expect(member_page.locator("body")).not_to_contain_text(value)
+    row = member_page.locator("tbody tr").filter(has_text="browser-test")
+    row.locator("summary").click()
+    row.get_by_role("button", name="Revoke token").click()
+    expect(row).to_contain_text("Revoked")
+
+
+def test_a_feed_that_may_not_be_read_is_refused_in_place(member_page: Page) -> None:
+    member_page.goto("/feeds")
+    member_page.get_by_label("Address").fill("http://169.254.169.254/latest")
+    member_page.get_by_role("button", name="Add feed").click()
+    expect(member_page.get_by_role("alert")).to_be_visible()
+    expect(member_page.get_by_label("Address")).to_have_value("http://169.254.169.254/latest")
+
+
+def test_an_id_in_the_search_leads_to_the_advisory(member_page: Page) -> None:
+    member_page.goto("/")
+    member_page.keyboard.press("/")
+    member_page.keyboard.type("CVE-2023-4863")
+    member_page.keyboard.press("Enter")
+    expect(member_page.get_by_role("heading", level=1)).to_have_text("CVE-2023-4863")
+    expect(member_page.get_by_role("heading", name="Affected in my channels")).to_be_visible()
+
+
+def test_a_withheld_package_says_which_rule_and_with_what_evidence(member_page: Page) -> None:
+    member_page.goto("/channels/demo/withheld")
+    member_page.locator("#results tbody th a").first.click()
+    expect(member_page.get_by_role("heading", name="Versions")).to_be_visible()
+    expect(member_page.locator("main")).to_contain_text("Withheld")
+    expect(member_page.get_by_role("heading", name="Licences")).to_be_visible()

@@ -1,0 +1,63 @@
+"""What holds of every page: nothing for axe to say, nothing too wide for a phone, no request to another host."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from tests.browser.conftest import NARROW, SCREENSHOTS, WIDE, NewContext, Watch
+from tests.browser.places import PLACES
+from tests.conftest import RunningServer
+
+pytestmark = pytest.mark.browser
+
+
+def show(page: Page, address: str) -> None:
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", PLACES)
+def test_axe_finds_nothing(open_context: NewContext, name: str, theme: str) -> None:
+    # axe is injected as an inline script, which the pages' policy forbids; everything else is tested under it.
+    page = open_context(theme=theme, bypass_csp=True).new_page()
+    show(page, PLACES[name])
+    for closed in page.locator("main details:not([open])").all():
+        closed.evaluate("element => { element.open = true }")
+    found = Axe().run(page).response["violations"]
+    assert [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in found] == []
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_phone_shows_it_without_scrolling_sideways(open_context: NewContext, name: str) -> None:
+    page = open_context(viewport=NARROW).new_page()
+    show(page, PLACES[name])
+    page.screenshot(path=SCREENSHOTS / f"{name}-phone.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", PLACES)
+def test_it_keeps_to_its_own_host_and_policy(
+    open_context: NewContext, demo_server: RunningServer, name: str, theme: str
+) -> None:
+    page = open_context(theme=theme, viewport=WIDE).new_page()
+    watch = Watch(demo_server.url)
+    watch.attach(page)
+    show(page, PLACES[name])
+    page.screenshot(path=SCREENSHOTS / f"{name}-{theme}.png", full_page=True)
+    assert watch.problems == []
+    assert page.locator("h1").count() == 1
+    assert page.locator("[style]:not(canvas, .chart-canvas, .chart-canvas *)").count() == 0
+
+
+def test_the_sign_in_page_too(open_context: NewContext, demo_server: RunningServer) -> None:
+    for theme in ("light", "dark"):
+        context = open_context(theme=theme, bypass_csp=True)
+        context.clear_cookies()
+        page = context.new_page()
+        show(page, "/sign-in")
+        page.screenshot(path=SCREENSHOTS / f"sign-in-{theme}.png")
+        assert [v["id"] for v in Axe().run(page).response["violations"]] == []

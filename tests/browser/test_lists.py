@@ -1,0 +1,95 @@
+"""Lists: the address says what they show, going back goes back, and none of it needs a script."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewContext
+
+pytestmark = pytest.mark.browser
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("#results tbody th").all_inner_texts()
+
+
+def test_typing_narrows_the_list_and_the_address_follows(member_page: Page) -> None:
+    member_page.goto("/channels/demo")
+    before = len(names(member_page))
+    member_page.get_by_role("searchbox", name="Find packages by name").fill("openssl")
+    expect(member_page).to_have_url(re.compile(r"/channels/demo\?q=openssl$"))
+    expect(member_page.locator("#results tbody tr")).to_have_count(1)
+    assert before > 1
+    assert names(member_page) == ["openssl"]
+
+
+def test_going_back_shows_the_list_as_it_was(member_page: Page) -> None:
+    member_page.goto("/channels/demo")
+    before = names(member_page)
+    member_page.get_by_role("link", name="Records", exact=True).click()
+    expect(member_page).to_have_url(re.compile("sort=-records"))
+    expect(member_page.locator("th[aria-sort=descending]")).to_contain_text("Records")
+    member_page.go_back()
+    expect(member_page).to_have_url(re.compile("/channels/demo$"))
+    expect(member_page.locator("th[aria-sort=ascending]")).to_contain_text("Package")
+    assert names(member_page) == before
+
+
+def test_a_filter_and_an_order_survive_a_reload(member_page: Page) -> None:
+    member_page.goto("/channels/demo")
+    member_page.get_by_role("group", name="Withheld").get_by_role("link", name="Some").click()
+    expect(member_page).to_have_url(re.compile("withheld=yes"))
+    member_page.get_by_role("link", name="Withheld", exact=True).last.click()
+    expect(member_page).to_have_url(re.compile("sort=-withheld"))
+    shown = names(member_page)
+    member_page.reload()
+    assert names(member_page) == shown
+    assert shown
+
+
+def test_the_same_filter_works_without_a_script(open_context: NewContext) -> None:
+    page = open_context(script=False).new_page()
+    page.goto("/channels/demo")
+    page.get_by_role("searchbox", name="Find packages by name").fill("openssl")
+    page.get_by_role("button", name="Search").click()
+    expect(page).to_have_url(re.compile(r"q=openssl"))
+    assert names(page) == ["openssl"]
+    page.get_by_role("group", name="Withheld").get_by_role("link", name="Some").click()
+    expect(page).to_have_url(re.compile(r"q=openssl&withheld=yes"))
+
+
+def test_a_search_without_hits_offers_the_whole_list(member_page: Page) -> None:
+    member_page.goto("/channels/demo?q=no-such-package")
+    expect(member_page.get_by_text("No packages match")).to_be_visible()
+    member_page.get_by_role("link", name="Show all packages").click()
+    expect(member_page).to_have_url(re.compile("/channels/demo$"))
+    assert names(member_page)
+
+
+def test_half_a_match_spec_is_explained_in_place(member_page: Page) -> None:
+    member_page.goto("/channels/demo/withheld?q=openssl+%5B")
+    expect(member_page.get_by_role("alert")).to_be_visible()
+    expect(member_page.get_by_role("searchbox", name="Find withheld records by match spec")).to_have_value("openssl [")
+
+
+def test_advisories_can_be_narrowed_to_what_is_exploited(member_page: Page) -> None:
+    member_page.goto("/advisories")
+    member_page.get_by_role("group", name="Exploited").get_by_role("link", name="Yes").click()
+    expect(member_page).to_have_url(re.compile("kev=yes"))
+    rows = member_page.locator("#results tbody tr")
+    expect(rows.first).to_be_visible()
+    for row in rows.all():
+        expect(row).to_contain_text("Exploited")
+
+
+@pytest.mark.parametrize(
+    "query", ["page=0", "page=x", "page=99999999999", "sort=%00", "severity=worst", "q=" + "%F0%9F%90%8D" * 60]
+)
+def test_a_wrong_address_is_a_page_that_says_so(member_page: Page, query: str) -> None:
+    answer = member_page.goto(f"/channels/demo?{query}")
+    assert answer is not None
+    assert answer.status in (200, 422)
+    expect(member_page.locator("h1")).to_be_visible()
