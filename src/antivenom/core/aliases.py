@@ -1,13 +1,15 @@
 """The curated table: what conda packages are called in CPE and in other advisory sources, written by hand.
 
-One line a project: `conda names | CPE products | other names`. All conda names of a line carry the project's own version. A
-product is listed under every vendor name that NVD or a CNA uses for the same code. A project that is in this table and not in
-`PYTHON_NAMES` is not the PyPI project of the same name (conda's redis is the server).
+One line a project: `conda names | CPE products | other names`. All conda names of a line carry the project's own
+version. A product is listed under every vendor name that NVD or a CNA uses for the same code. A project that is in this
+table and not in `PYTHON_NAMES` is not the PyPI project of the same name (conda's redis is the server).
 
-Source: the projects' own names; NVD product names; conda-forge feedstocks. Equal names alone were not enough to be listed
+Source: the projects' own names; NVD product names; conda-forge feedstocks. Equal names alone were not enough
 (ruby-lang:openssl is the Ruby binding, knplabs:snappy a PHP tool, jenkins:git a plugin). `julia-builds` are Julia's
 binary builds with their bounds as upstream's versions (core/compiling.py).
 """
+
+# ruff: noqa: E501 (a line of the table is a project)
 
 from __future__ import annotations
 
@@ -46,7 +48,7 @@ p7zip 7zip | 7-zip:p7zip 7-zip:7-zip | julia-builds/p7zip_jll
 unrar | rarlab:unrar | oss-fuzz/unrar
 unzip | info-zip:unzip unzip_project:unzip |
 zip | info-zip:zip |
-zziplib | zziplib_project:zziplib gdraheim:zziplib | 
+zziplib | zziplib_project:zziplib gdraheim:zziplib |
 libpng libpng-static | libpng:libpng pnggroup:libpng | julia-builds/libpng_jll oss-fuzz/libpng
 libtiff libtiff-devel | libtiff:libtiff simplesystems:libtiff remotesensing:libtiff | julia-builds/Libtiff_jll oss-fuzz/libtiff
 libwebp libwebp-base | webmproject:libwebp | julia-builds/libwebp_jll oss-fuzz/libwebp
@@ -79,7 +81,7 @@ librsvg | gnome:librsvg | julia-builds/Librsvg_jll oss-fuzz/librsvg
 libvips | libvips:libvips libvips_project:libvips | oss-fuzz/libvips
 cimg | cimg:cimg |
 libspng | libspng:libspng | oss-fuzz/libspng
-libsixel | libsixel_project:libsixel saitoha:libsixel | 
+libsixel | libsixel_project:libsixel saitoha:libsixel |
 freetype libfreetype libfreetype6 | freetype:freetype freetype:freetype2 | julia-builds/FreeType2_jll oss-fuzz/freetype2
 fontconfig libfontconfig | fontconfig_project:fontconfig | julia-builds/Fontconfig_jll
 fribidi | gnu:fribidi | julia-builds/FriBidi_jll
@@ -136,7 +138,7 @@ gnupg | gnupg:gnupg | julia-builds/GnuPG_jll oss-fuzz/gnupg
 gpgme | gnupg:gpgme |
 libtasn1 | gnu:libtasn1 |
 p11-kit | p11-kit_project:p11-kit | oss-fuzz/p11-kit
-nss libnss | mozilla:nss mozilla:network_security_services | 
+nss libnss | mozilla:nss mozilla:network_security_services |
 mbedtls | arm:mbed_tls mbed-tls:mbedtls trustedfirmware:mbed_tls mbed:mbedtls | julia-builds/MbedTLS_jll oss-fuzz/mbedtls
 wolfssl | wolfssl:wolfssl | julia-builds/wolfSSL_jll oss-fuzz/wolfssl
 botan libbotan | botan_project:botan randombit:botan | oss-fuzz/botan
@@ -211,7 +213,7 @@ hiredis | redis:hiredis redislabs:hiredis |
 memcached | memcached:memcached | bitnami/memcached
 mongodb | mongodb:mongodb | bitnami/mongodb
 mongo-c-driver libmongoc | mongodb:c_driver mongodb:libmongoc | julia-builds/MongoC_jll
-libbson | mongodb:libbson | 
+libbson | mongodb:libbson |
 couchdb | apache:couchdb | bitnami/couchdb
 cassandra | apache:cassandra | bitnami/cassandra
 elasticsearch-server | elastic:elasticsearch |
@@ -296,7 +298,7 @@ libgrpc grpc-cpp | grpc:grpc google:grpc | oss-fuzz/grpc
 flatbuffers | google:flatbuffers | oss-fuzz/flatbuffers
 capnproto | capnproto:capnproto capnproto:capnp | julia-builds/capnproto_jll
 thrift-cpp thrift-compiler libthrift | apache:thrift | bitnami/thrift
-libarrow arrow-cpp libparquet libarrow-flight libarrow-dataset | apache:arrow | julia-builds/Arrow_jll oss-fuzz/arrow
+libarrow arrow-cpp libparquet libarrow-flight libarrow-dataset libarrow-acero libarrow-substrait libarrow-gandiva libarrow-flight-sql | apache:arrow | julia-builds/Arrow_jll oss-fuzz/arrow
 orc liborc | apache:orc |
 boost boost-cpp libboost libboost-devel libboost-headers | boost:boost | oss-fuzz/boost
 icu | icu-project:international_components_for_unicode unicode:international_components_for_unicode | julia-builds/ICU_jll oss-fuzz/icu
@@ -405,7 +407,7 @@ xorg-libxcursor | x.org:libxcursor |
 xorg-xorg-server xorg-xserver | x.org:x_server x.org:xorg-server |
 libxkbcommon | xkbcommon:libxkbcommon |
 wayland | wayland:wayland freedesktop:wayland | julia-builds/Wayland_jll
-mesalib mesa | mesa3d:mesa | 
+mesalib mesa | mesa3d:mesa |
 qt qt-main qt6-main qt-webengine qt5-main | qt:qt | oss-fuzz/qt
 gettext-tools | gnu:gettext |
 inkscape | inkscape:inkscape |

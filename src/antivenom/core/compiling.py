@@ -1,9 +1,10 @@
 """Advisories of all feeds to one compact match index.
 
-Advisories that name each other as aliases are one vulnerability, however many feeds tell of it. Its score is that of the newest CVSS
-version that any of them gives; its ids are all of theirs.
+Advisories that name each other as aliases are one vulnerability, however many feeds tell of it. Its score is that of
+the newest CVSS version that any of them gives; its ids are all of theirs.
 
-Source: OSV schema 1.7, "aliases" ("related" and "upstream" do not merge, but for Julia's re-based entries of exactly one CVE).
+Source: OSV schema 1.7, "aliases" ("related" and "upstream" do not merge, but for Julia's re-based entries of exactly
+one CVE).
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class CompiledVulnerability(msgspec.Struct, frozen=True, array_like=True, gc=Fal
 
 
 class CompiledIndex(msgspec.Struct, frozen=True, array_like=True):
-    """`packages`: "ecosystem/name" → msgpack list of CompiledPackage; `vulnerabilities`: msgpack of CompiledVulnerability each."""
+    """`packages`: "ecosystem/name" → msgpack list of CompiledPackage; `vulnerabilities`: msgpack of one each."""
 
     format: int
     ecosystems: tuple[str, ...]
@@ -149,8 +150,11 @@ def _upstream_versions(advisory: Advisory) -> Iterator[AffectedPackage]:
                 _built_from(r.last_affected, is_openssl),
             )
             for r in affected.ranges
+            if r.fixed is not None or r.last_affected is not None  # open: not rebuilt yet; upstream may long be fixed
         )
         versions = tuple(v for text in affected.versions if (v := _built_from(text, is_openssl)))
+        if not ranges and not versions:
+            continue
         yield AffectedPackage("julia-builds", affected.name, ranges, versions)
 
 
@@ -218,7 +222,8 @@ def is_cve(advisory_id: str) -> bool:
 def same_vulnerability(advisory: Advisory) -> tuple[str, ...]:
     """The other ids of an advisory's vulnerability.
 
-    Julia's entries re-base one NVD entry on Julia's builds and name it as `upstream`; with one CVE there it is the same one.
+    Julia's entries re-base one NVD entry on Julia's builds and name it as `upstream`; with one CVE there it is the
+    same one.
     """
     if advisory.aliases or not advisory.id.startswith("JLSEC-"):
         return advisory.aliases

@@ -1,7 +1,8 @@
 """What an artifact says of its own vulnerabilities: `info/security.json`, and how it changes an assessment.
 
-The builder of a conda artifact may state which vulnerabilities are active in this very build, cleared (the code is not in it),
-disputed, or mitigated by a patch. The file is somebody else's text: anything of a wrong type counts as absent.
+The builder of a conda artifact may state which vulnerabilities are active in this very build, cleared (the code is
+not in it), disputed, or mitigated by a patch. The file is somebody else's text: anything of a wrong type counts as
+absent.
 
 Source: FACTS 4 (`vulns_active`, `vulns_cleared`, `vulns_disputed`, `vulns_mitigated`, with the patch file).
 """

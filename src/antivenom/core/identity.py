@@ -1,8 +1,8 @@
 """What a component is called where advisories are written: its identities, each with a reason and a confidence.
 
-A conda record is tied to an advisory's package by, best first: the purl on the record, a name map made from artifact contents, the curated
-table (core/aliases.py), rules of naming (`r-…` is CRAN), and at the very end an equal name. A map that says "not on PyPI" is
-believed: conda's `redis` is the server, PyPI's `redis` its client.
+A conda record is tied to an advisory's package by, best first: the purl on the record, a name map made from artifact
+contents, the curated table (core/aliases.py), rules of naming (`r-…` is CRAN), and at the very end an equal name. A
+map that says "not on PyPI" is believed: conda's `redis` is the server, PyPI's `redis` its client.
 
 Source: package-url specification (types, normalization); PEP 503; docs/concepts/finding.md.
 """
@@ -10,7 +10,7 @@ Source: package-url specification (types, normalization); PEP 503; docs/concepts
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from packageurl import PackageURL
@@ -35,6 +35,8 @@ ECOSYSTEM_OF_PURL = {
 }
 DISTRIBUTION_PURLS = {"deb", "rpm", "apk", "alpm", "ebuild", "bitbucket", "docker", "oci"}
 _SEPARATORS = re.compile(r"[-_.]+")
+# google:protobuf-java is not what PyPI's protobuf is made of.
+_OTHER_LANGUAGE = re.compile(r"[-_](?:cpp|c\+\+|java|javascript|js|node|ruby|php|go|rust|csharp|kotlin|swift)\Z")
 # Parts of a conda name that say how a project was packaged, not which project it is.
 _PACKAGING_WORDS = {
     "py",
@@ -56,8 +58,8 @@ _PACKAGING_WORDS = {
 class Identity(msgspec.Struct, frozen=True):
     """One name of a component in one ecosystem.
 
-    `ecosystem`/`name` as in AffectedPackage. `version` is set when the purl on a record gives its own. `is_guess`: only an equal
-    name; it counts when an advisory knows the name and says nothing otherwise.
+    `ecosystem`/`name` as in AffectedPackage. `version` is set when the purl on a record gives its own. `is_guess`:
+    only an equal name; it counts when an advisory knows the name and says nothing otherwise.
     """
 
     ecosystem: str
@@ -155,12 +157,12 @@ def _from_map(name: str, channel: str, names: tuple[str, ...]) -> list[Identity]
     own = names if len(names) == 1 else [n for n in names if _is_named_after(name, n)]
     exact = [n for n in own if normalize_python(name) == n]
     if len(own) > 1 and exact:
-        own = [n for n in own if n in exact or f"-{exact[0]}" in f"-{n}" and n != exact[0]]
+        own = [n for n in own if n in exact or f"-{exact[0]}" in f"-{n}"]
     return [Identity("pypi", n, Confidence.high, f"{where}: conda {name} is PyPI {n}") for n in own]
 
 
 def _is_named_after(conda_name: str, python_name: str) -> bool:
-    """Whether a conda name is made from a project's name (py-opencv from opencv-python; ray-core from ray, not from aiohttp)."""
+    """Whether a conda name is made from a project's name (py-opencv from opencv-python; ray-core from ray alone)."""
     conda_words = [w for w in _SEPARATORS.split(conda_name.lower()) if w not in _PACKAGING_WORDS]
     python_words = [w for w in _SEPARATORS.split(python_name) if w not in _PACKAGING_WORDS]
     if not conda_words or not python_words:
@@ -182,6 +184,8 @@ def _guesses(name: str, found: list[Identity], is_python: bool, is_known: bool, 
     python_names = [i.name for i in found if i.ecosystem == "pypi"]
     for python in python_names:
         for product in maps.products.get(f"pypi/{python}", ()):
+            if _OTHER_LANGUAGE.search(product):
+                continue
             reason = f"CPE map: PyPI {python} is {product}"
             guesses.append(Identity("cpe", product, Confidence.low, reason, is_fallback=True))
     if any(i.ecosystem in ("cpe", "cran", "bioconductor") for i in found):
@@ -200,7 +204,8 @@ def _guesses(name: str, found: list[Identity], is_python: bool, is_known: bool, 
 
 def _missing(name: str, mapped: tuple[str, tuple[str, ...]] | None, maps: NameMaps) -> str:
     if mapped is not None and not mapped[1]:
-        return f"no advisory source knows conda package {name}: the name map says it is not on PyPI and it has no CPE product"
+        told = "the name map says it is not on PyPI"
+        return f"no advisory source knows conda package {name}: {told} and it has no CPE product"
     if mapped is not None:
         return (
             f"no advisory source knows conda package {name}: it bundles PyPI projects under other names and versions "
@@ -250,10 +255,10 @@ def _purl_products(kind: str, name: str, version: str, text: str, maps: NameMaps
     found: list[Identity] = []
     alias = ALIASES.get(name.rsplit("/", 1)[-1].lower()) if kind in ("generic", "github", "conan", "brew") else None
     if alias is not None:
-        for identity in _from_alias(name, alias):
-            found.append(
-                msgspec.structs.replace(identity, version=version, reason=identity.reason.replace("conda ", "", 1))
-            )
+        found += [
+            msgspec.structs.replace(i, version=version, reason=i.reason.replace("conda ", "", 1))
+            for i in _from_alias(name, alias)
+        ]
     has_own = kind in ECOSYSTEM_OF_PURL
     for product in maps.products.get(f"{kind}/{name}", ()):
         reason = f"CPE map: {text.split('@')[0]} is {product}"

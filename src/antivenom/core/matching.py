@@ -1,12 +1,14 @@
 """Advisories compiled to a compact index, and components assessed against it.
 
-Compiling: advisories that are aliases of each other become one vulnerability (union-find over ids), and each affected package a list of
-intervals on its scheme's byte keys (core/versions.py). Assessing: the name is tested first, since nine components in ten have a name
-that no advisory mentions; the intervals of a name cut its line of versions into segments, and all versions in a segment share one Assessment.
+Compiling: advisories that are aliases of each other become one vulnerability (union-find over ids), and each affected
+package a list of intervals on its scheme's byte keys (core/versions.py). Assessing: the name is tested first, since
+nine components in ten have a name that no advisory mentions; the intervals of a name cut its line of versions into
+segments, and all versions in a segment share one Assessment.
 
-Which source is heard when several speak of one vulnerability and one component: advisories of the component's own ecosystem (OSV for
-PyPI), then NVD's CPE ranges, then CPE ranges of other databases, then those of CNAs (CVE 5), then re-packagers' (Bitnami, Julia), then
-OSS-Fuzz. A withdrawn advisory finds nothing, but one of the own ecosystem still silences what is less precise: people looked and took it back.
+Which source is heard when several speak of one vulnerability and one component: advisories of the component's own
+ecosystem (OSV for PyPI), then NVD's CPE ranges, then CPE ranges of other databases, then those of CNAs (CVE 5), then
+re-packagers' (Bitnami, Julia), then OSS-Fuzz. A withdrawn advisory finds nothing, but one of the own ecosystem still
+silences what is less precise: people looked and took it back.
 
 Source: OSV schema 1.7 (evaluation); NVD API 2.0 (CPE match bounds); FACTS 6 and 9.
 """
@@ -186,7 +188,7 @@ def _fixed_after(hits: list[_Hit], version: str) -> tuple[str, ...]:
 
 
 class MatchIndex:
-    """The compiled index, opened. Not safe to share between threads; answers are cached and shared between equal components."""
+    """The compiled index, opened. Not for two threads at once; answers are shared between equal components."""
 
     def __init__(self, index: CompiledIndex) -> None:
         self._index = index
@@ -219,7 +221,8 @@ class MatchIndex:
     def assess(self, components: Iterable[ComponentKey], channel: str = "") -> list[Assessment]:
         """What is known about each component, in order.
 
-        Components with nothing found share one Assessment a name, and versions that lie between the same bounds share theirs.
+        Components with nothing found share one Assessment a name, and versions that lie between the same bounds share
+        theirs.
 
         Args:
             channel: Where conda components come from, name or URL; it chooses the rows of the name map. "" for unknown.
@@ -272,7 +275,8 @@ class MatchIndex:
         if not known:
             unread = sorted({ECOSYSTEM_TITLES.get(i.ecosystem, i.ecosystem) for i in identities if not i.is_guess})
             if unread:
-                missing = f"no feed with advisories for {' or '.join(unread)} has been synced; that is where {name} would be named"
+                sources = " or ".join(unread)
+                missing = f"no feed with advisories for {sources} is synced, and only those would name {name}"
             return Assessment(False, missing)
         first = min(own or known, key=lambda i: _RANK[i.confidence])
         clean = Assessment(True, first.reason)
@@ -292,6 +296,8 @@ class MatchIndex:
             if packed is None:
                 continue
             for package in _packages.decode(packed):
+                if identity.is_fallback and package.is_unbounded:
+                    continue  # "all versions" of a product that only a map of names suggests is no evidence
                 priority = _priority(identity, package)
                 by_vulnerability.setdefault(package.vulnerability, []).append((priority, package, identity))
         spans: list[_Hit] = []
@@ -316,8 +322,9 @@ def _priority(identity: Identity, package: CompiledPackage) -> int:
 def fix_in_channel(finding: Finding, channel_versions: Iterable[str]) -> bool:
     """Whether a channel offers a version that is free of a finding.
 
-    `fixed_versions` are all above the component's own version. A project that maintains several lines fixes each in its own release
-    (3.0.15, 3.1.7): a version counts when it is at or above the fixed one of its line, or above every fixed one.
+    `fixed_versions` are all above the component's own version. A project that maintains several lines fixes each in
+    its own release (3.0.15, 3.1.7): a version counts when it is at or above the fixed one of its line, or above every
+    fixed one.
 
     Args:
         channel_versions: The versions of the same conda name that the channel does not withhold.

@@ -1,6 +1,7 @@
 """CVSS vectors to scores and severities, and the one number that orders findings: risk.
 
-Source: CVSS 2.0 §3.2.1, 3.1 §7.1, 4.0 §8 (scores, by the `cvss` library); 3.1 §5 and 4.0 §6 (rating scale); FACTS 6 (risk, after grype).
+Source: CVSS 2.0 §3.2.1, 3.1 §7.1, 4.0 §8 (scores, by the `cvss` library); 3.1 §5 and 4.0 §6 (rating scale); FACTS 6
+(risk, after grype).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from cvss.exceptions import CVSSError  # type: ignore[import-untyped]
 from antivenom.core.advisories import Severity
 
 VECTOR_MAX_CHARACTERS = 400
-# Severity words as points out of 10. An unknown severity stands in the middle: it must not sink below what is known to be low.
+# Severity words as points out of 10. An unknown severity stands in the middle: it must not sink below what is known
+# to be low.
 SEVERITY_POINTS = {
     Severity.unknown: 5.0,
     Severity.low: 3.0,

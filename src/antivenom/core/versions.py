@@ -1,17 +1,18 @@
 """Order-preserving byte keys of versions: comparing two keys as bytes compares the versions.
 
-Every version that a feed or a channel writes is given a place, however odd; only text without any digit has none. Keys of different
-schemes must not be compared with each other.
+Every version that a feed or a channel writes is given a place, however odd; only text without any digit has none.
+Keys of different schemes must not be compared with each other.
 
-* `pep440`: PEP 440 exactly. What is not PEP 440 (`2.6.0-NA`, `1.1.1k`, `2020-10-01`) is cut at its longest valid start and the
-  rest counts as a local label: it stands directly behind the version it extends, so a bound is never lost for its spelling.
+* `pep440`: PEP 440 exactly. What is not PEP 440 (`2.6.0-NA`, `1.1.1k`, `2020-10-01`) is cut at its longest valid
+  start and the rest counts as a local label: it stands directly behind the version it extends, so a bound is never
+  lost for its spelling.
 * `semver`: SemVer 2.0; what follows `+` does not order. More or fewer than three numbers are welcome.
-* `cpe`, `generic`: numbers by value; a word that announces a release (`rc`, `beta`) stands before it, any other word behind it
-  (OpenSSL's `1.1.1k`, OpenSSH's `9.3p2`); every separator is the same; trailing zeros do not count; a conda epoch
-  (`1!164`) is dropped, since no CPE knows it.
+* `cpe`, `generic`: numbers by value; a word that announces a release (`rc`, `beta`) stands before it, any other word
+  behind it (OpenSSL's `1.1.1k`, OpenSSH's `9.3p2`); every separator is the same; trailing zeros do not count; a conda
+  epoch (`1!164`) is dropped, since no CPE knows it.
 
-Source: PEP 440 "Summary of permitted suffixes and relative ordering"; semver.org 2.0.0 §11; NISTIR 7695 says nothing of order, the
-generic rules are those of the version strings that NVD publishes.
+Source: PEP 440 "Summary of permitted suffixes and relative ordering"; semver.org 2.0.0 §11; NISTIR 7695 says nothing
+of order, the generic rules are those of the version strings that NVD publishes.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ _SAID_BY_NUMBER_ONLY = {"a", "b", "c", "m"}  # 1.0b2 announces 1.0; OpenSSL's 1.
 _NOTHING_WORDS = {"final", "ga", "na", "release", "stable", "v", "version"}
 _DASHED = re.compile(r"v?([0-9]+(?:\.[0-9]+)*)(?:-([0-9a-z].*))?\Z", re.ASCII)
 _ANNOUNCED = re.compile(  # conda cannot write 1.0.0-rc.1 and says 1.0.0rc1 or 1.0.0_rc1
-    r"v?([0-9]+(?:\.[0-9]+)*)[._]?((?:(?:dev|snapshot|nightly|alpha|beta|milestone|preview|pre|rc|cr)(?![a-z])|[abcm][0-9]).*)\Z",
+    r"v?([0-9]+(?:\.[0-9]+)*)[._]?"
+    r"((?:(?:dev|snapshot|nightly|alpha|beta|milestone|preview|pre|rc|cr)(?![a-z])|[abcm][0-9]).*)\Z",
     re.ASCII,
 )
 _IDLE_SUFFIX = re.compile(r"[-_.]?(?:na|final|ga)\Z")
@@ -110,7 +112,8 @@ def _label(part: str) -> bytes:
 def _python_spelling(text: str) -> str:
     """What PyPI would have called the version.
 
-    conda allows no `-`, so `1.0-1` became `1.0_1`; NVD's update `NA` (`2.6.0-NA`) and `final` say nothing; dates are releases.
+    conda allows no `-`, so `1.0-1` became `1.0_1`; NVD's update `NA` (`2.6.0-NA`) and `final` say nothing; dates are
+    releases.
     """
     text = _IDLE_SUFFIX.sub("", text)
     if _DATE.match(text):
@@ -186,7 +189,7 @@ def version_key(scheme: str, text: str) -> bytes | None:
 
 
 def key_after(scheme: str, text: str) -> bytes | None:
-    """The smallest place above a version, for inclusive ends: for PEP 440 above its local builds too (`1.0+cu118` is `1.0`)."""
+    """The smallest place above a version, for inclusive ends; for PEP 440 above its local builds too (1.0+cu118)."""
     key = version_key(scheme, text)
     if key is None:
         return None

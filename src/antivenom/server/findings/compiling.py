@@ -1,4 +1,7 @@
-"""Compiling what feeds brought into the match index, and bringing known components up to date. CPU work runs in a child process."""
+"""Compiling what feeds brought into the match index, and bringing known components up to date.
+
+Reading and writing rows happens here; what takes CPU runs in a child process.
+"""
 
 from __future__ import annotations
 
