@@ -18,7 +18,7 @@ COMPILE := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-
 FRONTEND_SOURCES := $(wildcard frontend/*.js frontend/*.json frontend/.npmrc frontend/src/*) \
 	$(wildcard src/antivenom/server/templates/*.html src/antivenom/server/*/templates/*.html)
 
-.PHONY: help setup up test lint format bench docs requirements clean
+.PHONY: help setup up test lint format bench docs reference requirements clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ bench: setup .venv/.dev .venv/.bench ## Measure beside the peers and write docs/
 
 docs: .venv/.dev ## Build the documentation into docs/_build/html; a warning is an error
 	$(PY) -m sphinx -W --keep-going --quiet --jobs 2 --builder html docs docs/_build/html
+
+reference: .venv/.project ## Write the reference pages that are facts of the code (commands, settings, errors, API)
+	$(PY) docs/ext/reference.py
 
 requirements: .venv/.created ## Resolve pyproject.toml again into requirements/*.txt
 	$(COMPILE) --extra server --extra build --output-file requirements/server.txt pyproject.toml
