@@ -133,7 +133,7 @@ async def _merge_fresh(session: AsyncSession) -> None:
                   id) FILTER (WHERE summary <> ''))[1], '') AS summary
               FROM member GROUP BY v),
             package AS (
-              SELECT v, (array_agg(DISTINCT key))[:{PACKAGES_SHOWN}] AS packages
+              SELECT v, (array_agg(DISTINCT key))[1 : {PACKAGES_SHOWN}] AS packages
               FROM member, unnest(package_keys) key GROUP BY v),
             name AS (
               SELECT f.id AS v, array_agg(i.id ORDER BY i.id NOT LIKE 'CVE-%', i.id COLLATE "C") AS ids, max(e.epss) AS epss,

@@ -1,0 +1,145 @@
+"""`antivenom feed`: where advisories, exploitation facts and name maps come from."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from antivenom.cli.channel import OutputOption, all_items
+from antivenom.cli.client import client
+from antivenom.cli.mirror import parse_interval
+from antivenom.cli.output import Output, emit, note, progress
+from antivenom.core.errors import InvalidInputError, UpstreamError
+
+commands = typer.Typer(help="Feeds: where advisories and name maps come from.", no_args_is_help=True)
+
+COLUMNS = ("id", "kind", "state", "entries", "set_aside", "location", "every_s", "last_success_at", "last_error")
+BUSY = ("new", "queued", "syncing")
+POLL_S = 0.2
+
+FeedId = Annotated[int, typer.Argument(metavar="ID", help="The feed's number; `antivenom feed list` shows it.")]
+WaitOption = Annotated[
+    bool, typer.Option("--wait/--no-wait", help="Wait for the sync; exit 3 when it fails. --no-wait: only ask for it.")
+]
+
+
+@commands.command("add")
+def add(
+    kind: Annotated[str, typer.Argument(help="osv, kev, epss, nvd, cve5, name-map or purl-cpe.")],
+    location: Annotated[str, typer.Argument(metavar="URL|PATH", help="http(s) URL, or a path on the server's machine.")],
+    every: Annotated[str | None, typer.Option(help="Sync again after this long: 30m, 1h, 1d.")] = None,
+    wait: WaitOption = True,
+    output: OutputOption = Output.table,
+) -> None:
+    """Add a feed and read it. What it is, its first bytes say: zip, .gz, .zst, JSON, JSON lines, a table, a folder."""
+    every_s = parse_interval(every) if every else None
+    body = {"kind": kind, "location": absolute(location), "every_s": every_s}
+    row = client().post("/api/v1/feeds", json=body)
+    note(f"feed {row['id']} added: {row['kind']} from {row['location']}")
+    rows = wait_for([row["id"]]) if wait else [row]
+    if output is Output.json:
+        emit(rows[0], None, output)
+    fail_if_any_failed(rows)
+
+
+def absolute(location: str) -> str:
+    """A path as the server can read it; URLs, and what only looks like a path, as they are."""
+    if "://" in location or location.lower().startswith("file:"):
+        return location
+    path = Path(location).expanduser()
+    if not path.exists():
+        raise InvalidInputError(
+            f"there is no file {location}", hint="give an http(s) URL, or a path on the machine of the server"
+        )
+    return str(path.resolve())
+
+
+@commands.command("sync")
+def sync(
+    which: Annotated[str, typer.Argument(metavar="[ID|KIND]", help="One feed, one kind; all when absent.")] = "",
+    wait: WaitOption = True,
+    output: OutputOption = Output.table,
+) -> None:
+    """Read what changed since the last time."""
+    if which.isdigit():
+        rows = [client().post(f"/api/v1/feeds/{which}/sync")]
+    else:
+        rows = client().post("/api/v1/feeds/sync", json={"kind": which or None})["items"]
+    if not rows:
+        note(f"there is no feed{f' of kind {which}' if which else ''} to sync; add one with: antivenom feed add KIND URL")
+    if wait:
+        rows = wait_for([row["id"] for row in rows])
+    elif rows:
+        note(f"sync of {len(rows)} feeds asked for; watch them with: antivenom feed list")
+    if output is Output.json:
+        emit(rows, None, output)
+    fail_if_any_failed(rows)
+
+
+@commands.command("list")
+def list_feeds(output: OutputOption = Output.table) -> None:
+    """List the feeds: what they hold, and how their last sync went."""
+    emit(all_items("/api/v1/feeds"), COLUMNS, output)
+
+
+@commands.command("show")
+def show(feed: FeedId, output: OutputOption = Output.table) -> None:
+    """Show one feed."""
+    emit(client().get(f"/api/v1/feeds/{feed}"), None, output)
+
+
+@commands.command("remove")
+def remove(feed: FeedId) -> None:
+    """Remove a feed with everything that only it brought; its findings close."""
+    client().delete(f"/api/v1/feeds/{feed}")
+    note(f"feed {feed} removed")
+
+
+@commands.command("set-aside")
+def set_aside(feed: FeedId, output: OutputOption = Output.table) -> None:
+    """List the entries of the last sync that could not be used, with reasons."""
+    emit(all_items(f"/api/v1/feeds/{feed}/set-aside"), ("entry", "reason", "at"), output)
+
+
+def wait_for(feeds: list[int]) -> list[dict[str, Any]]:
+    """The feeds' rows, once none of them waits or is read; progress goes to stderr meanwhile."""
+    done: list[dict[str, Any]] = []
+    for feed in feeds:
+        with progress(f"feed {feed}") as show_progress:
+            while (row := client().get(f"/api/v1/feeds/{feed}"))["state"] in BUSY:
+                show_progress(row["progress"])
+                time.sleep(POLL_S)
+        done.append(row)
+        note(summary(row))
+    return done
+
+
+def summary(row: dict[str, Any]) -> str:
+    """One line on how a sync ended."""
+    if row["state"] == "failed":
+        return f"feed {row['id']} ({row['kind']}): failed: {row['last_error']}"
+    counts = row["counts"]
+    news = [f"{counts[name]:,} {name}" for name in ("added", "changed", "removed", "withdrawn") if counts.get(name)]
+    line = f"feed {row['id']} ({row['kind']}): {row['entries']:,} entries; {', '.join(news) or 'nothing changed'}"
+    flagged = ", ".join(f"{count:,} {flag}" for flag, count in (counts.get("flagged") or {}).items())
+    line += f"; flagged: {flagged}" if flagged else ""
+    if row["set_aside"]:
+        line += f"; {row['set_aside']:,} set aside (see them with: antivenom feed set-aside {row['id']})"
+    return line
+
+
+def fail_if_any_failed(rows: list[dict[str, Any]]) -> None:
+    """Exit code 3 when a feed could not be read.
+
+    Raises:
+        UpstreamError: One or more failed; what they brought before stays.
+    """
+    failed = [row for row in rows if row["state"] == "failed"]
+    if failed:
+        raise UpstreamError(
+            f"{len(failed)} of {len(rows)} feeds failed: {failed[0]['last_error']}",
+            hint=f"what it brought before stays; the next try is at {failed[0]['next_sync_at'] or 'the next request'}",
+        )
