@@ -138,7 +138,7 @@ RunJobs = Callable[..., Awaitable[list[tuple[str, BaseException]]]]
 def run_jobs() -> RunJobs:
     """`await run_jobs(resources)`: run every job that is due, until none is; periodic ones are left out.
 
-    Answers what failed as (job, error). An error that is none of ours fails the test, unless `tolerate` holds its class.
+    Answers what failed as (job, error). An error that is none of ours fails the test, unless `tolerate` has its class.
     """
 
     async def drain(

@@ -73,7 +73,9 @@ class Client:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         timeout = httpx2.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-        self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, follow_redirects=False, trust_env=False)
+        self._http = httpx2.Client(
+            base_url=url, headers=headers, timeout=timeout, follow_redirects=False, trust_env=False
+        )
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None) -> Any:
         return self.ask("GET", path, params=params)
@@ -136,7 +138,9 @@ class _connection_errors:
         if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
             raise UnavailableError(f"no server answers at {self._url}", hint="start it with: antivenom up") from None
         if isinstance(error, httpx2.TimeoutException):
-            raise UnavailableError(f"the server at {self._url} did not answer in time", hint="look into its log") from None
+            raise UnavailableError(
+                f"the server at {self._url} did not answer in time", hint="look into its log"
+            ) from None
         if isinstance(error, httpx2.HTTPError):
             raise UnavailableError(
                 f"the connection to {self._url} broke: {type(error).__name__}", hint="is the server still running?"
@@ -150,7 +154,8 @@ def rebuild_error(answer: httpx2.Response) -> AntivenomError:
         code, detail = problem["code"], str(problem["detail"])
     except (ValueError, KeyError, TypeError):
         return UnavailableError(
-            f"{answer.request.url.host} answered {answer.status_code} and no explanation", hint="is ANTIVENOM_URL an Antivenom server?"
+            f"{answer.request.url.host} answered {answer.status_code} and no explanation",
+            hint="is ANTIVENOM_URL an Antivenom server?",
         )
     kind = _classes().get(code)
     error = AntivenomError(detail, hint=str(problem.get("hint", "")))

@@ -1,4 +1,4 @@
-"""What commands print: rows for people or JSON for scripts. JSON goes to stdout alone; everything else goes to stderr."""
+"""What commands print: rows for people or JSON for scripts. JSON goes to stdout alone, all else to stderr."""
 
 from __future__ import annotations
 

@@ -14,7 +14,9 @@ commands = typer.Typer()
 @commands.command("serve")
 def serve(
     port: Annotated[int | None, typer.Option(help="The port to listen on. Default: ANTIVENOM_PORT, or 8080.")] = None,
-    host: Annotated[str | None, typer.Option(help="The address to listen on. Default: ANTIVENOM_HOST, or 127.0.0.1.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="The address to listen on. Default: ANTIVENOM_HOST, or 127.0.0.1.")
+    ] = None,
 ) -> None:
     """Run a web process against ANTIVENOM_DATABASE_URL and ANTIVENOM_BLOB_URL, until Ctrl-C.
 

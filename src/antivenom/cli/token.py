@@ -25,7 +25,9 @@ UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1
 def create(
     name: Annotated[str, typer.Option("--name", help="What will use it, such as ci or ana-laptop.")],
     role: Annotated[str, typer.Option(help="reader, author or admin.")] = "reader",
-    expires: Annotated[str, typer.Option(help="After 12h, 30d, 8w, 1y; or at a date such as 2027-01-31. Default: never.")] = "",
+    expires: Annotated[
+        str, typer.Option(help="After 12h, 30d, 8w, 1y; or at a date such as 2027-01-31. Default: never.")
+    ] = "",
     output: OutputOption = Output.table,
 ) -> None:
     """Make a token and print it. Only its digest is kept, so this is the one time that it is shown."""
@@ -74,9 +76,7 @@ def _all_tokens() -> list[dict[str, Any]]:
 
 
 @commands.command("revoke")
-def revoke(
-    name: Annotated[str, typer.Argument(help="The token's name.")], output: OutputOption = Output.table
-) -> None:
+def revoke(name: Annotated[str, typer.Argument(help="The token's name.")], output: OutputOption = Output.table) -> None:
     """End a token at once."""
     answer = client().delete(f"/api/v1/tokens/{quote(name, safe='')}")
     note(f"token {name} revoked")

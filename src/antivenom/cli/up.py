@@ -15,9 +15,12 @@ commands = typer.Typer()
 @commands.command("up")
 def up(
     home: Annotated[
-        Path | None, typer.Option(help="Where everything is kept. Default: ANTIVENOM_HOME, or ~/.local/share/antivenom.")
+        Path | None,
+        typer.Option(help="Where everything is kept. Default: ANTIVENOM_HOME, or ~/.local/share/antivenom."),
     ] = None,
-    port: Annotated[int | None, typer.Option(help="The port to listen on; 0 means any free one. Default: 8080.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="The port to listen on; 0 means any free one. Default: 8080.")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on. Default: 127.0.0.1.")] = None,
     no_demo: Annotated[bool, typer.Option("--no-demo", help="Start empty: without the demo channel.")] = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The socket that the server listens on. The supervisor opens it, so it outlives a web process that has to start again."""
+"""The socket that the server listens on. The supervisor opens it: it outlives a web process that has to start again."""
 
 from __future__ import annotations
 

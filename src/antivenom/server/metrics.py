@@ -39,7 +39,7 @@ class Metrics:
             rows = await ctx.session.execute(
                 text("SELECT status::text, count(*) FROM procrastinate_jobs GROUP BY status")
             )
-            counts = {state: count for state, count in rows}
+            counts: dict[str, int] = dict(rows.tuples().all())
         for state in JOB_STATES:
             self._jobs.labels(state).set(counts.get(state, 0))
         return generate_latest(self.registry)

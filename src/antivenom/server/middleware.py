@@ -1,4 +1,4 @@
-"""What surrounds every page and API answer: errors explained, bodies bounded, headers set, requests counted. Plain ASGI."""
+"""What surrounds pages and API: errors explained, bodies bounded, headers set, requests counted. Plain ASGI."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class SettingFacts:
     is_secret: bool
 
 
-# -- how a value is read from its text: each raises ValueError with the rest of the sentence "ANTIVENOM_X ..." -----------
+# -- how a value is read from its text: each raises ValueError with the rest of the sentence "ANTIVENOM_X …" ----------
 
 
 def _text(text: str) -> str:
@@ -118,7 +118,7 @@ def _check_outbound_entry(entry: str) -> None:
     except ValueError:
         if "/" in entry or not re.fullmatch(r"(\*\.)?[a-z0-9._-]+(:\d{1,5})?|\[[0-9a-f:.]+\](:\d{1,5})?", entry):
             raise ValueError(
-                f"has {entry!r}, which is no host, host:port, IP address or CIDR (such as mirror.corp, 10.1.2.3:8000, 10.0.0.0/8)"
+                f"has {entry!r}, which is no host, host:port, address or CIDR (such as mirror.corp, 10.1.2.3:80, 10.0.0.0/8)"
             ) from None
 
 
@@ -135,7 +135,7 @@ GIB = 2**30
 class Settings:
     """The settings of one process, checked. Make them with `load_settings`."""
 
-    home: Path = _setting(
+    home: Path = _setting(  # noqa: RUF009  # it is dataclasses.field with our metadata
         _path,
         "folder",
         "~/.local/share/antivenom",
@@ -195,7 +195,7 @@ class Settings:
     outbound_idle_timeout_s: int = _setting(
         _whole(1, 3600), "seconds", "30", "A download that brings no byte for this long is given up."
     )
-    postgres_bin: Path | None = _setting(
+    postgres_bin: Path | None = _setting(  # noqa: RUF009
         _optional_path,
         "folder",
         "",
@@ -294,8 +294,6 @@ def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """A problem for each misspelled ANTIVENOM_ variable; one that is near no setting belongs to somebody else."""
     known = {variable(field.name) for field in dataclasses.fields(Settings)} | set(CLIENT_VARIABLES)
     known |= {f"{s.name}_FILE" for s in list_settings() if s.is_secret}
-    problems = []
-    for name in sorted(n for n in environ if n.startswith(PREFIX) and n not in known):
-        if near := difflib.get_close_matches(name, known, n=1, cutoff=0.85):
-            problems.append(f"{name} is no setting; did you mean {near[0]}?")
-    return problems
+    foreign = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+    nearest = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.85) for name in foreign}
+    return [f"{name} is no setting; did you mean {near[0]}?" for name, near in nearest.items() if near]

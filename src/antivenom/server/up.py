@@ -1,7 +1,7 @@
 """`antivenom up`: PostgreSQL, a web process and a worker under one supervisor, from one command.
 
-The supervisor only starts, watches and stops; it opens no database and imports little, so that it is up at once. While it
-makes the database, both processes import and then wait for it. None of them outlives it, however it ends.
+The supervisor only starts, watches and stops; it opens no database and imports little, so that it is up at once. While
+it makes the database, both processes import and then wait for it. None of them outlives it, however it ends.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def run(settings: Settings, *, demo: bool) -> int:
 
 @contextlib.contextmanager
 def hold_home(home: Path) -> Iterator[None]:
-    """Keep every other server out of the home. The kernel lets go of the lock when this process ends, however it ends."""
+    """Keep every other server out of the home. However this process ends, the kernel then lets go of the lock."""
     with (home / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -157,7 +157,11 @@ class Supervisor:
             handed_on = (self._listening.fileno(), self._announce)
             command += ["--socket", str(handed_on[0]), "--ready", str(handed_on[1])]
         part.process = start_child(
-            command, on_parent_death=signal.SIGKILL, environment=self._environment(), output=self._log, handed_on=handed_on
+            command,
+            on_parent_death=signal.SIGKILL,
+            environment=self._environment(),
+            output=self._log,
+            handed_on=handed_on,
         )
 
     def _environment(self) -> dict[str, str]:
@@ -173,7 +177,7 @@ class Supervisor:
             environment["ANTIVENOM_ADMIN_PASSWORD_FILE"] = str(self._home / ADMIN_PASSWORD)
         return environment
 
-    # -- watching --------------------------------------------------------------------------------------------------------
+    # -- watching ----------------------------------------------------------------------------------------------------
 
     def watch(self) -> int:
         """Return when asked to stop, or when a part cannot be kept alive."""
@@ -220,7 +224,7 @@ class Supervisor:
             return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
         return "it said nothing"
 
-    # -- saying and stopping ---------------------------------------------------------------------------------------------
+    # -- saying and stopping -----------------------------------------------------------------------------------------
 
     def _say_hello(self) -> None:
         write_server_facts(self._home, ServerFacts(address_of(self._listening), os.getpid()))

@@ -18,7 +18,7 @@ DEMO_WANTED = "demo-wanted"  # a file in the home: written at the first start, r
 async def run_jobs_forever(resources: Resources, *, is_only_worker: bool = False) -> None:
     """Run jobs until SIGTERM or SIGINT.
 
-    `is_only_worker` says that no other worker can be alive: what is marked as running was cut short and starts again now.
+    `is_only_worker` says that no other can be alive: what is marked as running was cut short and starts again now.
     """
     list(rooms.load("jobs"))
     async with open_queue(resources) as app:
@@ -37,8 +37,7 @@ async def run_jobs_forever(resources: Resources, *, is_only_worker: bool = False
 
 async def _start_demo(resources: Resources) -> None:
     """Fill a new home with the demo; once, and never at the cost of the start."""
-    wanted: Path = resources.settings.home / DEMO_WANTED
-    if not wanted.exists() or importlib.util.find_spec("antivenom.server.demo") is None:
+    if not _is_demo_wanted(resources.settings.home) or importlib.util.find_spec("antivenom.server.demo") is None:
         return
     from antivenom.server import demo
 
@@ -46,4 +45,12 @@ async def _start_demo(resources: Resources) -> None:
         await demo.start(resources)
     except Exception:
         log.exception("the demo could not be set up; the server works without it")
-    wanted.unlink(missing_ok=True)
+    forget_demo(resources.settings.home)
+
+
+def _is_demo_wanted(home: Path) -> bool:
+    return (home / DEMO_WANTED).exists()
+
+
+def forget_demo(home: Path) -> None:
+    (home / DEMO_WANTED).unlink(missing_ok=True)

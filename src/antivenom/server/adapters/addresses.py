@@ -50,6 +50,8 @@ def is_public(address: Address) -> bool:
 
 
 def _is_global_unicast(address: Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address) and address.is_site_local:  # RFC 3879; Python calls it global
+        return False
     return address.is_global and not (
         address.is_multicast
         or address.is_reserved

@@ -7,6 +7,7 @@ resolves differently a moment later (DNS rebinding) gains nothing. Every redirec
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import os
@@ -137,7 +138,7 @@ class OutboundClient:
         return OutboundRefusedError(
             f"{host} is a private, loopback or link-local address: requests to it are refused",
             permanent=True,
-            hint=f"if that is meant, start the server with ANTIVENOM_OUTBOUND_ALLOW={host} (hosts or CIDRs, comma-separated)",
+            hint=f"if that is meant, start the server with ANTIVENOM_OUTBOUND_ALLOW={host} (hosts or CIDRs, by commas)",
         )
 
     async def _resolve(self, host: str, port: int, family: int) -> list[ResolveResult]:
@@ -180,7 +181,7 @@ class OutboundClient:
                 async def close(self) -> None:
                     """Nothing is held."""
 
-            # A proxy is chosen by the administrator and resolves names itself: there, host names cannot be checked here.
+            # A proxy is the administrator's own choice and resolves names itself: they cannot be checked here.
             resolver = None if self._proxy else CheckedResolver()
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(resolver=resolver, limit=64, limit_per_host=24, ttl_dns_cache=10),
@@ -208,8 +209,8 @@ class OutboundClient:
     ) -> Response:
         """The whole answer, whatever its status; the body goes to the file `to` (whole or not at all) or to memory.
 
-        `etag` and `last_modified` make the request conditional. Failures that may pass (connection lost, 429, 5xx) are tried
-        again with growing pauses; the last answer is returned as it is.
+        `etag` and `last_modified` make the request conditional. Failures that may pass (connection lost, 429, 5xx) are
+        tried again with growing pauses; the last answer is returned as it is.
 
         Raises:
             OutboundRefusedError: The address, or one that it redirects to, may not be read.
@@ -288,11 +289,10 @@ class OutboundClient:
         try:
             for _ in range(REDIRECTS_MAX + 1):
                 self.check_address(url)
-                auth = aiohttp.BasicAuth(*basic_auth, encoding="utf-8") if basic_auth else None
+                sent = {**headers, **_basic_header(basic_auth)}
                 async with session.get(
                     _encoded(url),
-                    headers=headers,
-                    auth=auth,
+                    headers=sent,
                     allow_redirects=False,
                     timeout=timeout,
                     proxy=self._proxy or None,
@@ -395,6 +395,13 @@ def _take_credentials(url: str, given: BasicAuth | None) -> tuple[str, BasicAuth
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, "")), given or own
 
 
+def _basic_header(auth: BasicAuth | None) -> dict[str, str]:
+    """RFC 7617, in UTF-8."""
+    if auth is None:
+        return {}
+    return {"Authorization": "Basic " + base64.b64encode(":".join(auth).encode()).decode("ascii")}
+
+
 def _encoded(url: str) -> Any:
     from yarl import URL
 
@@ -407,7 +414,8 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _backoff(attempt: int) -> float:
-    return min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
+    longest: float = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (attempt - 1))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # spreads clients; no secret depends on it
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -1,7 +1,7 @@
 """The embedded PostgreSQL: its programs, its data folder, its life.
 
-It listens on a unix socket in a private folder only, knows its clients by their system user (peer), never runs as root and
-ends when we end. PostgreSQL refuses to run as root, so root starts it as `postgres` or `nobody`; what that user cannot
+It listens on a unix socket in a private folder only, knows its clients by their system user (peer), never runs as root
+and ends when we end. PostgreSQL refuses to run as root, so root starts it as `postgres` or `nobody`; what that user cannot
 reach because a folder above is private (a home or a virtual environment below /root) is put under /var/lib/antivenom.
 """
 
@@ -274,7 +274,7 @@ class EmbeddedPostgres:
         self._wait_for_predecessor()
         self._write_access_rules()
         self.choose_socket()
-        command: list[str | Path] = [programs.folder / "postgres", "-D", data, "-k", self._socket_folder]
+        command: list[str | Path] = [programs.folder / "postgres", "-D", data, "-k", str(self._socket_folder)]
         for name, value in self._options.items():
             command += ["-c", f"{name}={value}"]
         with self._open_log() as log:
@@ -340,10 +340,11 @@ class EmbeddedPostgres:
         """initdb in a folder beside, then renamed: an interrupted one leaves nothing that looks like a database."""
         partial = self._data.with_name("new")
         shutil.rmtree(partial, ignore_errors=True)
-        command = [programs.folder / "initdb", "-D", partial, "-U", ROLE, "-A", "peer", "-E", "UTF8", "--locale=C"]
+        command: list[str | Path] = [programs.folder / "initdb", "-D", partial, "-U", ROLE, "-A", "peer"]
+        command += ["-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
         with self._open_log() as log:
             process = start_child(
-                [*command, "--no-sync", "--no-instructions"],
+                command,
                 on_parent_death=signal.SIGKILL,
                 output=log,
                 user=self._user.ids,

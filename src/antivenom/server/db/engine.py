@@ -17,7 +17,7 @@ def database_url(text: str) -> URL:
     if not text:
         raise InvalidInputError(
             "ANTIVENOM_DATABASE_URL is not set",
-            hint="set it to postgresql://USER:PASSWORD@HOST/NAME, or start the server with its own database: antivenom up",
+            hint="set it to postgresql://USER:PASSWORD@HOST/NAME, or start with a database of its own: antivenom up",
         )
     return make_url(text).set(drivername="postgresql+psycopg")
 

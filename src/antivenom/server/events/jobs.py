@@ -1,7 +1,7 @@
 """Jobs: work that happens after the transaction that asked for it, in a worker, again if it fails.
 
-A room declares jobs with `@job`; events and services defer them inside their own transaction, so a job exists exactly if
-its cause was committed. A job may run twice (its worker died after the work): make it idempotent.
+A room declares jobs with `@job`; events and services defer them inside their own transaction, so a job exists exactly
+if its cause was committed. A job may run twice (its worker died after the work): make it idempotent.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ RELEASE_QUEUEING_LOCK = (
 
 
 class _Retry(BaseRetryStrategy):
-    """Growing pauses, unless trying again cannot help; a job that was cut short by its worker's end starts again at once."""
+    """Growing pauses, unless trying again cannot help; a job cut short by its worker's end starts again at once."""
 
     def __init__(self, retries: int) -> None:
         self._retries = retries
@@ -86,7 +86,8 @@ def _register(app: App, declared: JobDeclaration, resources: Resources, *, perio
     task = app.task(name=declared.name, retry=retry)(run)
     if declared.every_s is not None and periodic:
         lock = declared.queueing_lock or declared.name
-        app.periodic(cron=cron_of(declared.every_s), queueing_lock=lock, lock=declared.lock or declared.name)(task)
+        periodic_task: Any = task  # its type has no `timestamp`, which `run` takes from **arguments
+        app.periodic(cron=cron_of(declared.every_s), queueing_lock=lock, lock=declared.lock or declared.name)(periodic_task)
 
 
 def _register_upkeep(app: App) -> None:

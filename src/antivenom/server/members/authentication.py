@@ -113,7 +113,7 @@ async def authenticate(resources: Resources, *, authorization: str | None, token
 
 
 async def authenticate_request(request: HTTPConnection) -> Actor:
-    """The actor of an API request. A session cookie counts for reading; for writing it must come with the CSRF header."""
+    """The actor of an API request. A session cookie is enough for reading; for writing it needs the CSRF header too."""
     resources: Resources = request.app.state.resources
     authorization = request.headers.get("authorization")
     if authorization is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PASSWORD_MIN = 10
 PASSWORD_MAX = 1024
-TOKEN_PREFIX = "av_"  # lets secret scanners and people tell what it is
+TOKEN_PREFIX = "av_"  # noqa: S105  # lets secret scanners and people tell what it is
 SECRET_BYTES = 32
 
 
@@ -34,7 +34,9 @@ def check_new_password(password: str) -> None:
     """Return if the text may become a password.
 
     Raises:
-        InvalidInputError: Too short, too long, or made of one character. Source: NIST SP 800-63B (length, no composition rules).
+        InvalidInputError: Too short, too long, or one character over and over.
+
+    Source: NIST SP 800-63B (length counts, rules on composition do not help).
     """
     if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX or len(set(password)) < 3:
         raise InvalidInputError(

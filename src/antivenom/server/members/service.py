@@ -108,7 +108,13 @@ async def revoke_token(ctx: Context, name: str) -> Token:
 
 
 async def list_events(
-    ctx: Context, *, kind: str = "", subject: str = "", actor: str = "", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+    ctx: Context,
+    *,
+    kind: str = "",
+    subject: str = "",
+    actor: str = "",
+    page: int = 1,
+    page_size: int = PAGE_SIZE_DEFAULT,
 ) -> Page[Event]:
     """The audit trail, the newest first. It is read here and not in `events`, which knows no permissions."""
     require(ctx, "audit:read", subject="event:*")
@@ -160,8 +166,8 @@ async def create_first_admin(ctx: Context, password: str) -> bool:
 async def sign_in(ctx: Context, name: str, password: str, *, address: str = "") -> SignedIn:
     """A session for a member who knows the password.
 
-    Wrong names and wrong passwords are told apart by nothing, not even by time. After ten failures in a quarter of an hour
-    for a name or an address, further tries are refused until some have passed.
+    Wrong names and wrong passwords are told apart by nothing, not even by time. After ten failures in a quarter of an
+    hour for a name or an address, further tries are refused until some have passed.
 
     Raises:
         UnauthenticatedError: Name or password are wrong, or there were too many tries.

@@ -9,7 +9,5 @@ def create_queue() -> None:
     """Create procrastinate's schema. It has several statements and `%`, so it goes to the driver without parameters."""
     from procrastinate.schema import SchemaManager
 
-    driver = op.get_bind().connection.driver_connection
-    assert driver is not None
-    with driver.cursor() as cursor:
+    with op.get_bind().connection.cursor() as cursor:
         cursor.execute(SchemaManager.get_schema())

