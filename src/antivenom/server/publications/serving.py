@@ -203,8 +203,8 @@ class ChannelFiles:
         if fn == "notices.json":
             return self._in_memory(channel, fn, b'{"notices": []}')
         if fn in documents.CHANNEL_FILES:
-            keys = [subdir.key for subdir in channel.subdirs.values()]
-            return await self._stored(channel, fn, await self._documents.find(fn, keys))
+            maps = (subdir.index for subdir in channel.subdirs.values())
+            return await self._stored(channel, fn, await self._documents.find(fn, maps))
         return None
 
     async def _find_index_file(self, channel: PublishedChannel, subdir: PublishedSubdir, fn: str) -> Content | None:
@@ -218,7 +218,7 @@ class ChannelFiles:
             etag = compressed.etag[:-1] + b'-json"'  # old clients only: it is decompressed on the way
             return await documents.decompressed(compressed, etag=etag, content_type=JSON)
         if fn in documents.SUBDIR_FILES:
-            return await self._stored(channel, fn, await self._documents.find(fn, [subdir.key]))
+            return await self._stored(channel, fn, await self._documents.find(fn, [subdir.index]))
         return None
 
     async def _find_shard(self, channel: PublishedChannel, subdir: str, sha256: str) -> Content | None:
@@ -306,7 +306,8 @@ def problem_of(error: AntivenomError) -> Answer:
     detail = f"{error.message} ({error.hint})" if error.hint else error.message
     extension = error.data if isinstance(error, BlockedByPolicyError) else {}
     status = 504 if error.data.get("timed_out") else error.status
-    return problem(status, detail, code=error.code, extension=extension)
+    title = "Withheld by policy" if isinstance(error, BlockedByPolicyError) else ""
+    return problem(status, detail, code=error.code, title=title, extension=extension)
 
 
 def content_type(fn: str) -> bytes:

@@ -199,13 +199,15 @@ def problem(
     headers: Headers | None = None,
     extension: Mapping[str, Any] | None = None,
 ) -> Answer:
-    """An RFC 9457 answer. `detail` is what conda prints to its user."""
+    """An RFC 9457 answer whose `detail` reaches the user: newer conda prints `detail`, 24.7 `message` (and `reason`)."""
     code = code or HTTPStatus(status).phrase.lower().replace(" ", "-")
     document = {
         "type": f"urn:antivenom:error:{code}",
         "title": title or code.replace("-", " ").capitalize(),
         "status": status,
         "detail": detail,
+        "message": detail,
+        "reason": title or HTTPStatus(status).phrase,
         "code": code,
         **(extension or {}),
     }

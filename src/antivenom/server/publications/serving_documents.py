@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import zstandard
 
@@ -25,6 +25,7 @@ SUBDIR_FILES = frozenset(("current_repodata.json", "run_exports.json", "run_expo
 CHANNEL_FILES = frozenset(("channeldata.json",))
 FORMAT = 1  # raise it when a derivation changes, or old documents are served from the store
 LEVEL = 6
+SMALL_RECORDS = 5000
 WINDOW_BYTES = 1 << 20
 
 _EMPTY_REPODATA = json.dumps(
@@ -51,23 +52,30 @@ class DerivedDocuments:
         self._known: dict[str, None] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
 
-    async def find(self, fn: str, index_keys: list[str]) -> str:
+    async def find(self, fn: str, maps: Iterable[PublicationIndex]) -> str:
         """The blob key of a document over these maps."""
+        maps = list(maps)
+        index_keys = [published.key for published in maps]
         key = document_key(fn, index_keys)
         if key in self._known:
             return key
         if await self._resources.blobs.size(key) is None:
             task = self._making.get(key)
             if task is None:
-                task = asyncio.create_task(self._make(fn, key, index_keys))
+                task = asyncio.create_task(self._make(fn, key, index_keys, sum(m.counts.records for m in maps)))
                 self._making[key] = task
                 task.add_done_callback(lambda _: self._making.pop(key, None))
             await asyncio.shield(task)
         self._known[key] = None
         return key
 
-    async def _make(self, fn: str, key: str, index_keys: list[str]) -> None:
-        await self._resources.cpu.run(make_document, self._resources.blobs.url, fn, key, index_keys)
+    async def _make(self, fn: str, key: str, index_keys: list[str], records: int) -> None:
+        """A small channel's is made here and now: a child process may be busy, or take longer to start."""
+        arguments = (self._resources.blobs.url, fn, key, index_keys)
+        if records <= SMALL_RECORDS:
+            await asyncio.to_thread(make_document, *arguments)
+        else:
+            await self._resources.cpu.run(make_document, *arguments)
 
 
 def document_key(fn: str, index_keys: list[str]) -> str:
