@@ -83,7 +83,7 @@ def docs_text() -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in pages)
 
 
-# -- the core ------------------------------------------------------------------------------------------------------------
+# -- the core ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", modules(SOURCE / "core"), ids=lambda path: path.name)
@@ -109,7 +109,7 @@ def test_only_core_conda_imports_rattler() -> None:
     assert users <= {"core/conda.py"}
 
 
-# -- what is committed ---------------------------------------------------------------------------------------------------
+# -- what is committed -------------------------------------------------------------------------------------------------
 
 
 def test_no_committed_file_names_a_package_registry() -> None:
@@ -137,7 +137,7 @@ def test_nothing_is_left_for_later() -> None:
     assert found == []
 
 
-# -- size and names ------------------------------------------------------------------------------------------------------
+# -- size and names ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(SOURCE).as_posix())
@@ -178,7 +178,7 @@ def test_public_functions_of_services_are_documented() -> None:
                 assert ast.get_docstring(node), f"{path.parent.name}.service.{node.name}"
 
 
-# -- the documentation says what the code does ---------------------------------------------------------------------------
+# -- the documentation says what the code does -------------------------------------------------------------------------
 
 
 def reference() -> ModuleType:
