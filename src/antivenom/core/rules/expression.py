@@ -14,15 +14,19 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
-
-import cel
+from typing import TYPE_CHECKING, Any
 
 from antivenom.core.advisories import Assessment, Finding
 from antivenom.core.licenses import read_license
 from antivenom.core.records import ChannelFacts, RecordFacts
 from antivenom.core.rules.base import NOTHING, Check, Facts, Rule, Told, Trigger
 from antivenom.core.rules.parameters import Parameter, ParameterError, kind_of, nearest
+
+if TYPE_CHECKING:
+    import cel  # at run time imported where it is used: its package brings a terminal prompt along, 0.1 s
+
+if TYPE_CHECKING:
+    import cel
 
 GATE = "expression"
 CHARACTERS_MAX = 2000
@@ -199,10 +203,14 @@ def compile_expression(text: str) -> Expression:
     Raises:
         ParameterError: It does not parse, names what does not exist, mixes types, or is beyond the bounds.
     """
+    import cel  # here: its package imports a whole terminal toolkit, a third of a second that most policies never need
+
     if len(text) > CHARACTERS_MAX:
         raise ParameterError(
             f"the expression is longer than {CHARACTERS_MAX} characters", "split it into several rules"
         )
+    import cel
+
     try:
         program = cel.compile(text)
     except Exception as error:
@@ -280,6 +288,10 @@ def _try_operands(text: str, tokens: list[_Token]) -> None:
     Raises:
         ParameterError: One has a type error, or the whole does not give true or false.
     """
+    import cel
+
+    import cel
+
     bound, unknown = _bound_samples(tokens)
     samples = {**_samples(), **bound}
     whole = (0, len(text))
