@@ -1,10 +1,14 @@
 """Closure: what can no longer be installed because what it needs is withheld, is withheld too, and says why.
 
-A dependency is *broken* where the unfiltered channel met it and the filtered one does not. A record of an architecture is
-judged in its own subdir plus noarch; a noarch record only falls when it is broken in every architecture in which it worked.
-Dependencies that were never met here (another channel's, virtual packages), conditional ones, and `constrains` do not count.
+A dependency is *broken* where the unfiltered channel met it and the filtered one does not. A record of an
+architecture is
+judged in its own subdir plus noarch; a noarch record only falls when it is broken in every architecture in which it
+worked.
+Dependencies that were never met here (another channel's, virtual packages), conditional ones, and `constrains` do not
+count.
 
-The result is the least fixed point: it does not depend on any order. Only names with something withheld are looked at, and
+The result is the least fixed point: it does not depend on any order. Only names with something withheld are looked
+at, and
 each distinct dependency text is parsed and compared once.
 """
 
@@ -73,7 +77,8 @@ class _Subdir:
 
 
 class Closure:
-    """Works out what else falls when records are withheld. `stops`: subdir → file name → the verdict that withholds it."""
+    """Works out what else falls when records are withheld. `stops`: subdir → file name → the verdict that withholds
+    it."""
 
     def __init__(
         self, blobs: IndexBlobs, sources: Mapping[str, SourceMap], stops: Mapping[str, Mapping[str, Verdict]]

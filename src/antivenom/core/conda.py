@@ -136,7 +136,8 @@ def version_order(version: str) -> Version | None:
 
 
 def latest_version(versions: Iterable[str]) -> str:
-    """The highest of `versions` in conda's order; one that conda cannot order only when there is no other; "" of none."""
+    """The highest of `versions` in conda's order; one that conda cannot order only when there is no other; "" of
+    none."""
     best, best_order = "", None
     for version in versions:
         order = version_order(version)

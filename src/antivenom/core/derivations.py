@@ -1,4 +1,4 @@
-"""Documents for older clients, derived from publication maps when someone asks: current_repodata, run_exports, channeldata.
+"""Documents for older clients, derived from publication maps on demand: current_repodata, run_exports, channeldata.
 
 Source: conda-index (which records current_repodata keeps), CEP 12 (run_exports.json), CEP 38 (channeldata.json).
 """
@@ -16,7 +16,6 @@ from antivenom.core.packs import IndexBlobs, read_many
 from antivenom.core.publication_index import PublicationIndex
 from antivenom.core.publication_map import NO_SHARD
 from antivenom.core.shards import shard_records
-
 
 
 def derive_plain(blobs: IndexBlobs, published: PublicationIndex) -> Iterator[bytes]:
@@ -42,7 +41,11 @@ def derive_current(blobs: IndexBlobs, published: PublicationIndex) -> bytes:
                 asked.add(text)
                 dependency = parse_dependency(text)
                 records = by_name.get(dependency.name) if dependency else None
-                if dependency is None or not records or any(_meets(dependency, r) for f, r in records.items() if f in kept):
+                if (
+                    dependency is None
+                    or not records
+                    or any(_meets(dependency, r) for f, r in records.items() if f in kept)
+                ):
                     continue
                 meeting = {f: r for f, r in records.items() if _meets(dependency, r)}
                 todo.append((dependency.name, list(_newest(meeting))))
@@ -66,7 +69,8 @@ def derive_run_exports(blobs: IndexBlobs, published: PublicationIndex) -> bytes:
 
 
 def derive_channeldata(published: Sequence[PublicationIndex]) -> bytes:
-    """`channeldata.json`: one entry a name over all subdirs, from what is published (names of which nothing is left are out)."""
+    """`channeldata.json`: one entry a name over all subdirs, from what is published (names of which nothing is left
+    are out)."""
     packages: dict[str, dict[str, Any]] = {}
     for index in published:
         for summary in index.packages():
@@ -78,10 +82,14 @@ def derive_channeldata(published: Sequence[PublicationIndex]) -> bytes:
             if summary.licenses:
                 entry.setdefault("license", summary.licenses[0])
     subdirs = sorted(index.subdir for index in published)
-    return msgspec.json.encode({"channeldata_version": 1, "packages": dict(sorted(packages.items())), "subdirs": subdirs})
+    return msgspec.json.encode(
+        {"channeldata_version": 1, "packages": dict(sorted(packages.items())), "subdirs": subdirs}
+    )
 
 
-def _published_records(blobs: IndexBlobs, published: PublicationIndex) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
+def _published_records(
+    blobs: IndexBlobs, published: PublicationIndex
+) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
     shards = published.map.shards.to_list()
     present = [i for i in range(len(shards)) if published.map.shard_key(i) != NO_SHARD]
     for position, data in zip(present, read_many(blobs, [shards[i] for i in present]), strict=True):

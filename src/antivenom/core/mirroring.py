@@ -1,9 +1,10 @@
 """Ingest: an upstream's index becomes a source map. Nothing is filtered by policy here.
 
-Three ways in, one result: a whole document (`repodata.json`, `.zst`, `.bz2`), an upstream's shards, or nothing (an empty
+Three ways in, one result: a whole document (`repodata.json`, `.zst`, `.bz2`), an upstream's shards, or nothing (an
+empty
 subdir). What did not change since the previous source map is not read, not compressed and not stored again.
 
-Rules not invented here: CEP 16, 34, 36 and 47. Of a key twice in one JSON object the last one counts, as for every client;
+Rules not invented here: CEP 16, 34, 36 and 47. Of a key twice in one JSON object the last one counts, as for clients;
 a file name in both sections counts in `packages.conda`, and the other one is set aside.
 """
 
@@ -12,9 +13,9 @@ from __future__ import annotations
 import bz2
 import gc
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -26,7 +27,6 @@ from antivenom.core.shards import ShardIndex, decompress_bounded, read_index, re
 from antivenom.core.source_builder import NameInput, SourceBuilder
 from antivenom.core.source_map import SourceDocument, SourceMap, load_source
 
-SET_ASIDE_MAX = 1000  # reasons kept in a map; the count is exact
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _UNKNOWN_KEY = bytes(32)
 
@@ -146,9 +146,11 @@ def plan_shards(
     """Which shards of an upstream are new or changed, and which names are gone. Planning after applying is empty.
 
     Raises:
-        UpstreamError: Not a shard index.
+        UpstreamError: Not a shard index, or another subdir's.
     """
     parsed = read_index(index, limits.index_bytes)
+    if parsed.info.subdir not in ("", subdir):
+        raise UpstreamError(f"the shard index is of subdir {parsed.info.subdir!r:.80}, not {subdir!r}", permanent=True)
     keys = _admitted_keys(parsed, specs)
     old = load_source(blobs, previous) if previous else None
     known: dict[str, bytes] = {}
@@ -231,7 +233,9 @@ def _without_gc() -> Iterator[None]:
 
 
 def _unchanged(key: str, old: SourceMap) -> Ingested:
-    return Ingested(key, old.subdir, old.records, len(old.names), [], [], old.set_aside, old.set_aside_count, unchanged=True)
+    return Ingested(
+        key, old.subdir, old.records, len(old.names), [], [], old.set_aside, old.set_aside_count, unchanged=True
+    )
 
 
 def _ingested(source: SourceMap, key: str, changed: list[str], gone: list[str]) -> Ingested:
@@ -360,6 +364,3 @@ def _admitted_keys(index: ShardIndex, specs: Sequence[str]) -> dict[str, bytes]:
         return index.shards
     parsed = [parse_record_spec(spec) for spec in specs]
     return {name: key for name, key in index.shards.items() if _admits(parsed, name)}
-
-
-Inputs = Callable[[str], NameInput]

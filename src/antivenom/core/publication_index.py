@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from antivenom.core.conda import RecordSpec, latest_version, parse_record_spec
-from antivenom.core.errors import AntivenomError
+from antivenom.core.errors import AntivenomError, InvalidInputError
 from antivenom.core.packs import IndexBlobs, Location, read, read_many
 from antivenom.core.policies import Action
 from antivenom.core.publication_map import (
@@ -26,7 +26,7 @@ from antivenom.core.publication_map import (
 )
 from antivenom.core.records import ARTIFACT_SUFFIXES, RecordFacts
 from antivenom.core.shards import shard_records
-from antivenom.core.source_map import Bucket, NameDepends, NameFacts, read_depends, read_facts
+from antivenom.core.source_map import Bucket, NameDepends, NameFacts, SourceMap, load_source, read_depends, read_facts
 
 _BUCKETS_CACHED = 32
 
@@ -110,7 +110,12 @@ class PublicationIndex:
         told = next((d for d in self._told(name) if d.fn == fn), None)
         if told is None:
             told = Decision(
-                fn, name, str(record.get("version", "")), str(record.get("build", "")), record.get("size") or 0, Action.go
+                fn,
+                name,
+                str(record.get("version", "")),
+                str(record.get("build", "")),
+                record.get("size") or 0,
+                Action.go,
             )
         return msgspec.structs.replace(
             told, subdir=self.subdir, sha256=_hex(record.get("sha256")), md5=_hex(record.get("md5"))
@@ -123,8 +128,7 @@ class PublicationIndex:
         told = {d.fn: d for d in self._told(name)}
         return [
             msgspec.structs.replace(
-                told.get(facts.fn)
-                or Decision(facts.fn, name, facts.version, facts.build, facts.size_bytes, Action.go),
+                told.get(facts.fn) or Decision(facts.fn, name, facts.version, facts.build, facts.size_bytes, Action.go),
                 subdir=self.subdir,
                 sha256=_hex(records.get(facts.fn, {}).get("sha256")),
                 md5=_hex(records.get(facts.fn, {}).get("md5")),
@@ -255,3 +259,21 @@ def _hex(digest: object) -> str:
     return digest.hex() if isinstance(digest, bytes) else ""
 
 
+def referenced_keys(blobs: IndexBlobs, key: str) -> set[str]:
+    """The keys of every pack that a source map or a publication map names (without the monolith).
+
+    Raises:
+        InvalidInputError: Neither kind of map.
+    """
+    try:
+        maps: SourceMap | PublicationMap = load_source(blobs, key)
+    except InvalidInputError:
+        maps = load_publication(blobs, key)
+    packs = set(maps.shards.packs)
+    for bucket in maps.buckets:
+        packs |= {bucket.facts.pack, bucket.depends.pack, *(piece.location.pack for piece in bucket.pieces)}
+        if isinstance(bucket, PublishedBucket):
+            packs.add(bucket.decisions.pack)
+    if isinstance(maps, PublicationMap):
+        packs |= {*maps.source_shards.packs, maps.shards_index.pack, maps.summaries.pack}
+    return packs - {""}

@@ -1,6 +1,7 @@
 """The publication map of one subdir: what is served, where it lies, and why the rest is withheld.
 
-A map is one blob of a few MB at 1 M records. Reasons, facts, shards and pieces lie in packs and are read when asked for.
+A map is one blob of a few MB at 1 M records. Reasons, facts, shards and pieces lie in packs and are read when asked
+for.
 """
 
 from __future__ import annotations
@@ -123,7 +124,8 @@ class PublishedBucket(msgspec.Struct, array_like=True, gc=False):
 
 
 class PublicationMap(msgspec.Struct, array_like=True):
-    """See the module. Columns run parallel to `names`; a shard key of zeros means that every record of it is withheld."""
+    """See the module. Columns run parallel to `names`; a shard key of zeros means that every record of it is
+    withheld."""
 
     format: int
     subdir: str

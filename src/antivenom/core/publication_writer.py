@@ -105,7 +105,11 @@ class SubdirWriter:
             source_shards=self._source.shards,
             buckets=buckets,
             shards_index=locations[index_ticket] if index_ticket >= 0 or not previous else previous.shards_index,
-            summaries=locations[summaries_ticket] if summaries_ticket >= 0 else previous.summaries if previous else NOWHERE,
+            summaries=locations[summaries_ticket]
+            if summaries_ticket >= 0
+            else previous.summaries
+            if previous
+            else NOWHERE,
         )
         if previous and _is_same(made, previous) and (previous.monolith or not monolith):
             return Written("", previous, set(), unchanged=True)
@@ -126,27 +130,22 @@ class SubdirWriter:
         self, bucket: Bucket, verdicts: BucketVerdicts, fallen: Mapping[str, Reason]
     ) -> tuple[_Row, Sequence[PackageSummary]]:
         old = self._verdicts.previous_rows.get(bucket.facts)
-        facts = read_facts(self._blobs, bucket) if fallen else []
-        if fallen and verdicts.summaries is None:  # the closure changed or not: severities are needed to tell
-            verdicts = next(iter(self._verdicts.judge([bucket])))
-        decisions = merge_closure(verdicts.decisions, fallen, facts, verdicts.severities) if fallen else verdicts.decisions
+        if verdicts.summaries is None:
+            if old is not None and verdicts.closure == fallen:
+                self._take_shards(bucket, old)
+                row = msgspec.structs.replace(old, first=bucket.first, end=bucket.end)
+                return _Row(row, (-1, -1), -1), self._old_summaries[old.first : old.end]
+            verdicts = next(self._verdicts.judge([bucket]))  # the closure changed: severities are needed to tell it
+        decisions, summaries = verdicts.decisions, verdicts.summaries or []
+        if fallen:
+            facts = read_facts(self._blobs, bucket)
+            decisions = merge_closure(decisions, fallen, facts, verdicts.severities)
+            by_name = _by_name(decisions)
+            summaries = [summarize(f, self._source.subdir, by_name.get(f.name, []), verdicts.severities) for f in facts]
         encoded = encode_decisions(decisions) if decisions else b""
         digest = hashlib.blake2b(encoded, digest_size=16).digest() if decisions else b""
-        same = old is not None and old.digest == digest
-        if same and old is not None and verdicts.summaries is None:
-            self._take_shards(bucket, old)
-            row = msgspec.structs.replace(old, first=bucket.first, end=bucket.end)
-            return _Row(row, (-1, -1), -1), self._old_summaries[old.first : old.end]
-        if verdicts.summaries is None:
-            verdicts = next(iter(self._verdicts.judge([bucket])))
-        summaries = verdicts.summaries or []
-        if fallen:
-            summaries = [
-                summarize(f, self._source.subdir, [d for d in decisions if d.name == f.name], verdicts.severities)
-                for f in facts
-            ]
         counts = count(bucket.records, decisions, verdicts.severities)
-        if same and old is not None:
+        if old is not None and old.digest == digest:
             self._take_shards(bucket, old)
             row = msgspec.structs.replace(
                 old, first=bucket.first, end=bucket.end, counts=counts, holds_until_ms=verdicts.holds_until_ms
@@ -201,9 +200,7 @@ class SubdirWriter:
         previous = self._previous
         if previous is None or not old.counts.withheld:
             return
-        for position, old_position in zip(
-            range(bucket.first, bucket.end), range(old.first, old.end), strict=True
-        ):
+        for position, old_position in zip(range(bucket.first, bucket.end), range(old.first, old.end), strict=True):
             self._keys[position] = previous.shard_key(old_position)
             self._shards[position] = self._old_shards[old_position]
 

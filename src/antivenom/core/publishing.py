@@ -1,7 +1,9 @@
-"""Publish: source maps × policy × assessments → publication maps. What did not change is neither judged nor written again.
+"""Publish: source maps × policy × assessments → publication maps. What did not change is neither judged nor written
+again.
 
 Three passes. *Judge*: every record of the buckets in question, assessments looked up once per component. *Close*: what
-can no longer be installed falls too (`closure.py`). *Write*: only buckets whose decisions or records changed; shards and
+can no longer be installed falls too (`closure.py`). *Write*: only buckets whose decisions or records changed; shards
+and
 pieces without withheld records are the source's own, byte for byte; the monolith is put together from pieces.
 """
 
@@ -31,15 +33,14 @@ Progress = Callable[[str, str, int, int], None]  # phase, subdir, done, total
 class Judge(Protocol):
     """What publishing asks of a policy; `CompiledPolicy` is one."""
 
-    def judge(
-        self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int
-    ) -> Verdict:
+    def judge(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Verdict:
         """The verdict; the constant GO when nothing applies."""
         ...
 
 
 class PublishedSubdir(msgspec.Struct, frozen=True):
-    """The blobs of one published subdir. `monolith` is the key of `repodata.json.zst` ("" when it was not asked for)."""
+    """The blobs of one published subdir. `monolith` is the key of `repodata.json.zst` ("" when it was not asked
+    for)."""
 
     publication: str
     source: str
@@ -52,7 +53,8 @@ class PublishedSubdir(msgspec.Struct, frozen=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """What a publish made. `changed_names`: names whose served records or reasons differ from the previous publication."""
+    """What a publish made. `changed_names`: names whose served records or reasons differ from the previous
+    publication."""
 
     subdirs: dict[str, PublishedSubdir]
     counts: Counts
@@ -74,7 +76,8 @@ class PlanItem(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What publishing would change: newly withheld and released records (bounded lists, exact counts), and the result."""
+    """What publishing would change: newly withheld and released records (bounded lists, exact counts), and the
+    result."""
 
     withheld: list[PlanItem]
     released: list[PlanItem]
@@ -105,14 +108,16 @@ def publish(
 ) -> Published:
     """Publish every subdir of a channel.
 
-    Every record is kept or withheld, never both; a stop withholds, a warning does not. The order of records never matters.
+    Every record is kept or withheld, never both; a stop withholds, a warning does not. The order of records never
+    matters.
 
     Args:
         sources: subdir → key of its source map.
         assess: Assessments of distinct components, in order; None where nothing is known.
         now_ms: Decides rule ages and exception expiry.
         previous: subdir → key of the publication that is served now.
-        rejudge: Names whose assessment may have changed; None judges everything (another policy, another channel setting).
+        rejudge: Names whose assessment may have changed; None judges everything (another policy, another channel
+        setting).
             Names whose source changed or whose `holds_until` passed are always judged.
         curation: "subdir/fn" → the assessment of that build (from its info/security.json), instead of its component's.
     """
@@ -190,7 +195,9 @@ class _Run:
         holds: list[int] = []
         for subdir, source in self.sources.items():
             self.on_progress("write", subdir, 0, len(source.buckets))
-            writer = SubdirWriter(self.blobs, source, self.source_keys[subdir], self.previous.get(subdir), verdicts[subdir])
+            writer = SubdirWriter(
+                self.blobs, source, self.source_keys[subdir], self.previous.get(subdir), verdicts[subdir]
+            )
             made = writer.write(fallen.get(subdir, {}), now_ms, monolith=monolith)
             key = self.previous_keys[subdir] if made.unchanged else made.key
             published = made.map
@@ -216,7 +223,8 @@ class _Run:
         released: list[PlanItem] = []
         counts = Counts()
         for subdir, found in verdicts.items():
-            before, after = found.previous_stops(), {}
+            before = found.previous_stops()
+            after: dict[str, Decision] = {}
             by_bucket = found.with_closure(fallen.get(subdir, {}))
             for at, (bucket, judged) in enumerate(zip(found.source.buckets, found.buckets, strict=True)):
                 decisions = judged.decisions

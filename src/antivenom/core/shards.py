@@ -106,7 +106,7 @@ def _ends_whole(data: bytes) -> bool:
 
 def _too_large(subject: str, limit_bytes: int) -> UpstreamError:
     return UpstreamError(
-        f"{subject} is larger than {limit_bytes >> 20} MiB", permanent=True, hint="raise the limit if this upstream is really that large"
+        f"{subject} is larger than {limit_bytes >> 20} MiB", permanent=True
     )  # fmt: skip
 
 

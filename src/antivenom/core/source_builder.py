@@ -1,7 +1,7 @@
 """Builds a source map bucket by bucket: reads what changed, keeps what did not.
 
-The hot path of a first sync. Per record: one typed decode, one dictionary hit for its dependency list (builds of one name
-share them), one stamp in front of the closing brace; no dict, no second decode, no second encode.
+The hot path of a first sync. Per record: one typed decode, one dictionary hit for its dependency list (builds of one
+name share them), one stamp in front of the closing brace; no dict, no second decode, no second encode.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class _Entry(NamedTuple):
     shard: bytes | None
 
 
-def content_digest(packages: Sequence[tuple[str, Any]], conda: Sequence[tuple[str, Any]], removed: Sequence[str]) -> bytes:
+def content_digest(
+    packages: Sequence[tuple[str, Any]], conda: Sequence[tuple[str, Any]], removed: Sequence[str]
+) -> bytes:
     """16 bytes that tell whether a name's raw records changed.
 
     Two checksums and the length: not meant against forgery. An upstream that forges them only hides its own change.
@@ -124,9 +126,13 @@ class _PreviousReader:
         return _Entry(
             facts,
             self._depends[name],
-            ([b'"%b":%b' % (fn.encode(), texts[0][fn]) for fn in legacy], [b'"%b":%b' % (fn.encode(), texts[1][fn]) for fn in conda]),
+            (_members(texts[0], legacy), _members(texts[1], conda)),
             None,
         )  # fmt: skip
+
+
+def _members(raws: Mapping[str, Raw], fns: Sequence[str]) -> list[bytes]:
+    return [b'"%b":%b' % (fn.encode(), raws[fn]) for fn in fns]
 
 
 def read_piece(blobs: IndexBlobs, piece: Piece) -> dict[str, Raw]:
@@ -170,6 +176,8 @@ class _NameReader:
                 record.md5 = md5 = bytes.fromhex(record.md5)
                 if len(sha256) != 32 or len(md5) != 16:
                     raise ValueError
+                if record.depends is UNSET:
+                    raise ValueError
                 record.depends, deps = self._depends(record.depends)
                 if record.constrains is not UNSET:
                     record.constrains = self._texts(record.constrains)
@@ -180,7 +188,7 @@ class _NameReader:
             if stamp is UNSET:
                 stamp = seed_indexed(record.timestamp, now_ms) if first else now_ms
                 record.indexed_timestamp = stamp
-                texts.append(b'"%b":%b,"indexed_timestamp":%d}' % (fn.encode(), memoryview(raw)[:-1], stamp))
+                texts.append(b'"%b":%b,"indexed_timestamp":%d}' % (fn.encode(), bytes(raw)[:-1], stamp))
             else:
                 texts.append(b'"%b":%b' % (fn.encode(), raw))
             packed[fn] = record
@@ -226,7 +234,9 @@ class _NameReader:
         self.fns.append(fn)
         self.records.append(_facts_record(record))
         self.depends_of.append(hit[1])
-        self.component_of.append(self.components.setdefault((record["version"], purls_of(record)), len(self.components)))
+        self.component_of.append(
+            self.components.setdefault((record["version"], purls_of(record)), len(self.components))
+        )
         self.has_run_exports |= isinstance(record.get("run_exports"), dict)
 
     def facts(self, legacy: int, removed: Sequence[str], signed: frozenset[str]) -> NameFacts:
@@ -246,7 +256,7 @@ class _NameReader:
             license_of=license_of,
             sizes=[r.size or 0 for r in records],
             timestamps=[max(r.timestamp or 0, 0) for r in records],
-            indexed=[r.indexed_timestamp for r in records],
+            indexed=[r.indexed_timestamp or 0 for r in records],
             noarchs=[r.noarch or "" for r in records],
             signed=[i for i, fn in enumerate(self.fns) if fn in signed] if signed else [],
             removed=list(removed),
@@ -334,9 +344,10 @@ class SourceBuilder:
             return given, old_content, True
         if given.removed == () and removed:
             given = given._replace(removed=tuple(removed))
-        if given.packages and isinstance(given.packages[0][1], dict) or given.conda and isinstance(given.conda[0][1], dict):
+        packages, conda = given.packages or [], given.conda or []
+        if any(isinstance(rows[0][1], dict) for rows in (packages, conda) if rows):
             return given, _NO_CONTENT, False
-        digest = content_digest(given.packages, given.conda, given.removed)
+        digest = content_digest(packages, conda, given.removed)
         same = previous is not None and position is not None and previous.source.content_key(position) == digest
         return given, digest, same
 
@@ -365,7 +376,14 @@ class SourceBuilder:
                 if not entry.facts.fns:
                     continue
                 shard = entry.shard or b""
-                row = _Row(item.name, item.upstream_key, digest, hashlib.sha256(shard).digest(), self._shards.add(shard), NOWHERE)
+                row = _Row(
+                    item.name,
+                    item.upstream_key,
+                    digest,
+                    hashlib.sha256(shard).digest(),
+                    self._shards.add(shard),
+                    NOWHERE,
+                )
                 changed.append(item.name)
             rows.append(row)
             entries.append(entry)
@@ -458,7 +476,9 @@ class SourceBuilder:
                 Piece(pieces[section][ticket], size, records) if records else NO_PIECE
                 for section, (ticket, size, records) in enumerate(tickets.pieces)
             ]
-            buckets.append(Bucket(first, end, tickets.records, (made[0], made[1]), facts[tickets.facts], depends[tickets.depends]))
+            buckets.append(
+                Bucket(first, end, tickets.records, (made[0], made[1]), facts[tickets.facts], depends[tickets.depends])
+            )
         return SourceMap(
             format=FORMAT,
             subdir=self.subdir,

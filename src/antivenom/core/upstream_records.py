@@ -1,7 +1,9 @@
 """One upstream record at the door: checked, stripped of absolute addresses, stamped, ready for shard and monolith.
 
-Two ways in, one result. The fast way decodes the JSON slice into `FastRecord`, which knows the fields of CEP 34 and their
-types; whatever it refuses (an unknown field, an odd type) goes the careful way, through a dict. A record that breaks a rule
+Two ways in, one result. The fast way decodes the JSON slice into `FastRecord`, which knows the fields of CEP 34 and
+their
+types; whatever it refuses (an unknown field, an odd type) goes the careful way, through a dict. A record that breaks
+a rule
 which a client relies on is *set aside* with a reason. Unknown fields pass through untouched.
 
 Source: CEP 34 and 36 (fields), CEP 16 (digests are bytes in shards), CEP 47 (indexed_timestamp).
@@ -29,20 +31,20 @@ Texts = list[str]
 class FastRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False, kw_only=True):
     """A record as most channels write it, fields in alphabetical order. `depends` and `constrains` stay raw."""
 
-    arch: str | None | UnsetType = UNSET
+    arch: str | UnsetType | None = UNSET
     build: str
     build_number: Count
     constrains: Raw | UnsetType = UNSET
     depends: Raw | UnsetType = UNSET
-    features: str | None | UnsetType = UNSET
+    features: str | UnsetType | None = UNSET
     indexed_timestamp: Instant | UnsetType = UNSET
-    license: str | None | UnsetType = UNSET
-    license_family: str | None | UnsetType = UNSET
+    license: str | UnsetType | None = UNSET
+    license_family: str | UnsetType | None = UNSET
     md5: Any = UNSET  # hex when read, bytes when packed
     name: str
-    noarch: str | None | UnsetType = UNSET
-    platform: str | None | UnsetType = UNSET
-    python_site_packages_path: str | None | UnsetType = UNSET
+    noarch: str | UnsetType | None = UNSET
+    platform: str | UnsetType | None = UNSET
+    python_site_packages_path: str | UnsetType | None = UNSET
     sha256: Any = UNSET
     size: Count | UnsetType = UNSET
     subdir: str | UnsetType = UNSET

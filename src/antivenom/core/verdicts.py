@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from antivenom.core.advisories import Assessment, Severity
@@ -47,6 +47,7 @@ class BucketVerdicts(NamedTuple):
     holds_until_ms: int
     severities: dict[str, Severity]
     summaries: list[PackageSummary] | None
+    closure: dict[str, Reason] = {}  # what the closure said of a bucket that is taken over
 
 
 class SubdirVerdicts:
@@ -93,13 +94,15 @@ class SubdirVerdicts:
             return None
         return row
 
-    def judge(self, buckets: Sequence[Bucket]) -> Iterable[BucketVerdicts]:
+    def judge(self, buckets: Sequence[Bucket]) -> Iterator[BucketVerdicts]:
         """Judge every record of these buckets, in order."""
         for start in range(0, len(buckets), _BUCKETS_AT_ONCE):
             run = buckets[start : start + _BUCKETS_AT_ONCE]
             facts = list(iterate_facts(self._blobs, run))
             depends = list(iterate_depends(self._blobs, run))
-            components = [(f.name, version, purls) for bucket in facts for f in bucket for version, purls in f.components]
+            components = [
+                (f.name, version, purls) for bucket in facts for f in bucket for version, purls in f.components
+            ]
             assessments = self._judging.assess(components)
             self._alive.append(assessments)
             at = 0
@@ -138,7 +141,9 @@ class SubdirVerdicts:
             summaries.append(summarize(facts, subdir, decisions[told:], severities))
         return BucketVerdicts(decisions, holds, severities, summaries)
 
-    def _rate(self, facts: NameFacts, assessments: Sequence[Assessment | None], severities: dict[str, Severity]) -> None:
+    def _rate(
+        self, facts: NameFacts, assessments: Sequence[Assessment | None], severities: dict[str, Severity]
+    ) -> None:
         rated = [self._severity(assessment) for assessment in assessments]
         if any(rated):
             severities.update((fn, rated[c]) for fn, c in zip(facts.fns, facts.component_of, strict=True) if rated[c])
@@ -226,7 +231,9 @@ def merge_closure(
 
 def _taken_over(row: PublishedBucket, frame: bytes) -> BucketVerdicts:
     decisions = []
+    closure: dict[str, Reason] = {}
     for old in decode_decisions(frame):
+        closure.update((old.fn, reason) for reason in old.reasons if reason.gate == "closure")
         verdict = old.policy_verdict()
         if verdict is not None:
             decisions.append(
@@ -235,7 +242,7 @@ def _taken_over(row: PublishedBucket, frame: bytes) -> BucketVerdicts:
                     old.excepted, old.holds_until_ms, old.severity,
                 )
             )  # fmt: skip
-    return BucketVerdicts(decisions, row.holds_until_ms, {}, None)
+    return BucketVerdicts(decisions, row.holds_until_ms, {}, None, closure)
 
 
 def _decision(record: RecordFacts, verdict: Verdict, severity: Severity) -> Decision:
@@ -254,7 +261,9 @@ def summarize(
     severity = kept_severity = Severity.unknown
     if severities:
         severity = max((severities.get(fn, Severity.unknown) for fn in facts.fns), default=severity)
-        kept_severity = max((severities.get(fn, Severity.unknown) for fn in facts.fns if fn not in withheld), default=severity)
+        kept_severity = max(
+            (severities.get(fn, Severity.unknown) for fn in facts.fns if fn not in withheld), default=severity
+        )
     if withheld:
         kept = {c for fn, c in zip(facts.fns, facts.component_of, strict=True) if fn not in withheld}
         versions = [facts.components[c][0] for c in kept]

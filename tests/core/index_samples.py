@@ -1,0 +1,134 @@
+"""What the tests of the index engine share: a store in memory, small upstreams, fake policies."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import zstandard
+
+from antivenom.core.advisories import Assessment
+from antivenom.core.mirroring import ingest_monolith
+from antivenom.core.policies import GO, Action, Reason, Verdict
+from antivenom.core.publication_index import PublicationIndex
+from antivenom.core.publishing import Published, publish
+from antivenom.core.records import ChannelFacts, RecordFacts
+
+NOW_MS = 1_795_219_200_000  # 2026-11-21
+CHANNEL = ChannelFacts("main", is_mirror=True)
+
+
+class MemoryBlobs:
+    """A blob store that counts what is written."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, bytes] = {}
+
+    def get(self, key: str) -> bytes:
+        return self.data[key]
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes:
+        return self.data[key][offset : offset + length]
+
+    def put(self, key: str, data: bytes) -> None:
+        assert self.data.setdefault(key, data) == data
+
+
+def record(name: str, version: str = "1.0", build: str = "0", depends: Any = (), **more: Any) -> dict[str, Any]:
+    digest = hashlib.sha256(f"{name}{version}{build}".encode())
+    found = {
+        "build": build,
+        "build_number": 0,
+        "depends": depends if depends is ... else list(depends),
+        "md5": digest.hexdigest()[:32],
+        "name": name,
+        "sha256": digest.hexdigest(),
+        "size": 10,
+        "subdir": "noarch",
+        "timestamp": 1_600_000_000_000,
+        "version": version,
+    } | more
+    return {key: value for key, value in found.items() if value is not ...}
+
+
+def fn_of(entry: Mapping[str, Any], suffix: str = ".conda") -> str:
+    return f"{entry['name']}-{entry['version']}-{entry['build']}{suffix}"
+
+
+def document(*records: Mapping[str, Any], legacy: Sequence[Mapping[str, Any]] = (), **more: Any) -> bytes:
+    return msgspec.json.encode(
+        {
+            "info": {"subdir": "noarch"},
+            "packages": {fn_of(r, ".tar.bz2"): r for r in legacy},
+            "packages.conda": {fn_of(r): r for r in records},
+            "removed": [],
+            "repodata_version": 1,
+        }
+        | more
+    )
+
+
+class FakePolicy:
+    """Withholds what `stops` says; `warns` likewise."""
+
+    def __init__(
+        self,
+        stops: Callable[[RecordFacts], bool] = lambda record: False,
+        warns: Callable[[RecordFacts], bool] = lambda record: False,
+        holds_until_ms: int = 0,
+    ) -> None:
+        self.stops, self.warns, self.holds_until_ms = stops, warns, holds_until_ms
+        self.judged: list[str] = []
+
+    def judge(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Verdict:
+        self.judged.append(record.fn)
+        for action, holds in ((Action.stop, self.stops), (Action.warn, self.warns)):
+            if holds(record):
+                reason = Reason(
+                    "banned", "packages", "match_spec", f"{record.name}+x", action, f"{record.name} is banned"
+                )
+                return Verdict(action, (reason,), self.holds_until_ms)
+        return GO
+
+
+def nothing_known(components: Sequence[object]) -> list[Assessment | None]:
+    return [None for _ in components]
+
+
+def ingest(blobs: MemoryBlobs, text: bytes, **more: Any) -> str:
+    return ingest_monolith(blobs, text, **({"subdir": "noarch", "now_ms": NOW_MS} | more)).source
+
+
+def publish_all(blobs: MemoryBlobs, sources: Mapping[str, str], policy: FakePolicy, **more: Any) -> Published:
+    arguments: dict[str, Any] = {"channel": CHANNEL, "policy": policy, "assess": nothing_known, "now_ms": NOW_MS} | more
+    return publish(blobs, sources, **arguments)
+
+
+def opened(blobs: MemoryBlobs, published: Published, subdir: str = "noarch") -> PublicationIndex:
+    return PublicationIndex.open(blobs, published.subdirs[subdir].publication)
+
+
+def served(blobs: MemoryBlobs, published: Published, subdir: str = "noarch") -> dict[str, Any]:
+    """What a client reads from `repodata.json.zst`, both sections together."""
+    text = zstandard.ZstdDecompressor().decompress(blobs.get(published.subdirs[subdir].monolith))
+    found = msgspec.json.decode(text)
+    return {**found["packages"], **found["packages.conda"]}
+
+
+def shards_of(blobs: MemoryBlobs, published: Published, subdir: str = "noarch") -> dict[str, Any]:
+    """What a client reads through the shard index: file name → record, digests as hex."""
+    index = opened(blobs, published, subdir)
+    decompress = zstandard.ZstdDecompressor().decompress
+    listing = msgspec.msgpack.decode(decompress(blobs.get_range(*index.shards_index)))
+    found: dict[str, Any] = {}
+    for key in listing["shards"].values():
+        location = index.shard_location(key)
+        assert location is not None
+        data = blobs.get_range(*location)
+        assert hashlib.sha256(data).digest() == key
+        shard = msgspec.msgpack.decode(decompress(data))
+        for fn, entry in {**shard["packages"], **shard["packages.conda"]}.items():
+            found[fn] = {k: v.hex() if isinstance(v, bytes) else v for k, v in entry.items()}
+    return found

@@ -1,0 +1,386 @@
+"""Publish: what is withheld is absent everywhere, what did not change is not written again, the closure explains itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import msgspec
+import pytest
+import rattler
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antivenom.core.advisories import Assessment, Finding
+from antivenom.core.derivations import derive_channeldata, derive_current, derive_plain, derive_run_exports
+from antivenom.core.errors import InvalidInputError
+from antivenom.core.policies import Action
+from antivenom.core.publication_index import referenced_keys
+from antivenom.core.publishing import plan
+from tests.core.index_samples import (
+    CHANNEL,
+    NOW_MS,
+    FakePolicy,
+    MemoryBlobs,
+    document,
+    ingest,
+    nothing_known,
+    opened,
+    publish_all,
+    record,
+    served,
+    shards_of,
+)
+
+
+def channel(blobs: MemoryBlobs, **subdirs: Sequence[dict[str, Any]]) -> dict[str, str]:
+    names = {subdir.replace("_", "-"): records for subdir, records in subdirs.items()}
+    return {
+        subdir: ingest(blobs, document(*records, info={"subdir": subdir}), subdir=subdir)
+        for subdir, records in names.items()
+    }
+
+
+def stop(*names: str) -> FakePolicy:
+    return FakePolicy(lambda facts: facts.name in names or facts.fn in names)
+
+
+def test_withheld_record_is_absent_from_repodata_and_shards() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record("a"), record("a", "2.0"), record("b")])
+    published = publish_all(blobs, sources, stop("a-2.0-0.conda"))
+    assert sorted(served(blobs, published)) == ["a-1.0-0.conda", "b-1.0-0.conda"]
+    assert served(blobs, published) == shards_of(blobs, published)
+    assert (published.counts.records, published.counts.kept, published.counts.withheld) == (3, 2, 1)
+    [told] = opened(blobs, published).withheld()
+    assert (told.fn, told.version, told.reasons[0].rule_id) == ("a-2.0-0.conda", "2.0", "banned")
+
+
+def test_a_name_that_is_wholly_withheld_leaves_the_shard_index() -> None:
+    blobs = MemoryBlobs()
+    published = publish_all(blobs, channel(blobs, noarch=[record("a"), record("b")]), stop("a"))
+    index = opened(blobs, published)
+    assert index.shard_of("a") is None
+    assert index.shard_of("b") is not None
+    assert index.allowed_version("a") is None
+
+
+def test_shards_without_withheld_records_are_the_sources_own_bytes() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record("a"), record("b")])
+    plain = opened(blobs, publish_all(blobs, sources, stop()))
+    filtered = opened(blobs, publish_all(blobs, sources, stop("a")))
+    assert filtered.shard_of("b") == plain.shard_of("b")
+
+
+def test_a_warning_is_served_and_told() -> None:
+    blobs = MemoryBlobs()
+    published = publish_all(blobs, channel(blobs, noarch=[record("a")]), FakePolicy(warns=lambda facts: True))
+    index = opened(blobs, published)
+    assert list(served(blobs, published)) == ["a-1.0-0.conda"]
+    assert [told.action for told in index.warned()] == [Action.warn]
+    assert (index.counts.kept, index.counts.warned) == (1, 1)
+
+
+def test_publishing_again_unchanged_writes_nothing_and_judges_nothing() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record("a"), record("b", depends=["a"])])
+    first = publish_all(blobs, sources, stop("a"))
+    before = dict(blobs.data)
+    previous = {subdir: made.publication for subdir, made in first.subdirs.items()}
+    policy = stop("a")
+    again = publish_all(blobs, sources, policy, previous=previous, rejudge=(), now_ms=NOW_MS + 1)
+    assert again.unchanged
+    assert again.changed_names == []
+    assert policy.judged == []
+    assert blobs.data == before
+    assert again.counts == first.counts
+
+
+def test_an_edit_writes_only_the_buckets_it_touches() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record(f"name{i}") for i in range(200)])
+    first = publish_all(blobs, sources, stop())
+    previous = {subdir: made.publication for subdir, made in first.subdirs.items()}
+    second = publish_all(blobs, sources, stop("name5"), previous=previous)
+    assert second.changed_names == ["name5"]
+    one, two = opened(blobs, first).map, opened(blobs, second).map
+    moved = [a for a, b in zip(one.buckets, two.buckets, strict=True) if a.pieces != b.pieces]
+    assert len(moved) == 1
+    third = publish_all(blobs, sources, stop(), previous={"noarch": second.subdirs["noarch"].publication})
+    assert third.subdirs["noarch"].monolith == first.subdirs["noarch"].monolith
+    assert third.changed_names == ["name5"]
+
+
+def test_time_alone_judges_again_when_a_verdict_ends() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record("a")])
+    first = publish_all(blobs, sources, FakePolicy(lambda facts: True, holds_until_ms=NOW_MS + 10))
+    assert first.holds_until_ms == NOW_MS + 10
+    previous = {"noarch": first.subdirs["noarch"].publication}
+    early = publish_all(blobs, sources, stop(), previous=previous, rejudge=(), now_ms=NOW_MS + 9)
+    assert early.unchanged
+    late = publish_all(blobs, sources, stop(), previous=previous, rejudge=(), now_ms=NOW_MS + 10)
+    assert list(served(blobs, late)) == ["a-1.0-0.conda"]
+
+
+def test_what_needs_a_withheld_package_is_withheld_with_the_chain() -> None:
+    blobs = MemoryBlobs()
+    records = [
+        record("openssl", "3.0.1"),
+        record("curl", depends=["openssl >=3,<4"]),
+        record("git", depends=["curl"]),
+        record("zlib"),
+    ]
+    published = publish_all(blobs, channel(blobs, noarch=records), stop("openssl"))
+    assert list(served(blobs, published)) == ["zlib-1.0-0.conda"]
+    told = {d.name: d.reasons[0] for d in opened(blobs, published).withheld()}
+    assert told["curl"].gate == "closure"
+    assert "openssl-3.0.1-0.conda (rule banned" in told["curl"].message
+    assert "curl-1.0-0.conda" in told["git"].message
+    assert "openssl" in told["git"].message
+    open_end = publish_all(blobs, channel(blobs, noarch=records), stop("openssl"), closure=False)
+    assert len(served(blobs, open_end)) == 3
+
+
+@pytest.mark.parametrize(
+    "depends",
+    [
+        ["openssl >=1"],  # an older build is still there
+        ["elsewhere"],  # never met here
+        ["openssl >=9"],  # never met here either
+        ["__glibc >=2.17"],
+        ['openssl[when="python >=3"]'],
+        ["][ not a spec"],
+        [""],
+    ],
+)
+def test_a_dependency_that_filtering_did_not_break_withholds_nothing(depends: list[str]) -> None:
+    blobs = MemoryBlobs()
+    records = [record("openssl", "3.0.1"), record("openssl", "1.1.1"), record("user", depends=depends)]
+    published = publish_all(blobs, channel(blobs, noarch=records), stop("openssl-3.0.1-0.conda"))
+    assert "user-1.0-0.conda" in served(blobs, published)
+
+
+def test_builds_count_in_dependencies() -> None:
+    blobs = MemoryBlobs()
+    records = [
+        record("abi", "3.9", "1_cp39"),
+        record("abi", "3.9", "1_pypy39"),
+        record("user", depends=["abi 3.9.* *_cp39"]),
+        record("other", depends=["abi 3.9 1_pypy39"]),
+    ]
+    published = publish_all(blobs, channel(blobs, noarch=records), stop("abi-3.9-1_cp39.conda"))
+    assert sorted(served(blobs, published)) == ["abi-3.9-1_pypy39.conda", "other-1.0-0.conda"]
+
+
+def test_a_noarch_record_falls_only_when_it_is_broken_in_every_architecture() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(
+        blobs,
+        linux_64=[record("lib", build="linux")],
+        osx_64=[record("lib", build="osx")],
+        noarch=[record("tool", depends=["lib"])],
+    )
+    one = publish_all(blobs, sources, stop("lib-1.0-linux.conda"))
+    assert list(served(blobs, one)) == ["tool-1.0-0.conda"]
+    both = publish_all(blobs, sources, stop("lib"))
+    assert served(blobs, both) == {}
+    assert both.counts.by_gate == {"packages": 2, "closure": 1}
+
+
+def test_an_architecture_record_may_need_a_noarch_one() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, linux_64=[record("app", depends=["data"])], noarch=[record("data")])
+    published = publish_all(blobs, sources, stop("data"))
+    assert served(blobs, published, "linux-64") == {}
+
+
+def test_the_closure_is_taken_back_when_its_cause_goes() -> None:
+    blobs = MemoryBlobs()
+    # a and b need each other and c: taking c's ban back must release both.
+    sources = channel(blobs, noarch=[record("a", depends=["b", "c"]), record("b", depends=["a"]), record("c")])
+    banned = publish_all(blobs, sources, stop("c"))
+    assert served(blobs, banned) == {}
+    previous = {"noarch": banned.subdirs["noarch"].publication}
+    freed = publish_all(blobs, sources, stop(), previous=previous, rejudge=["c"])
+    assert len(served(blobs, freed)) == 3
+    assert freed.changed_names == ["a", "b", "c"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from(["1", "2"]), st.lists(st.sampled_from(["a", "b 1", "c >=2", "d"]))),
+        min_size=1, max_size=8, unique_by=lambda item: item[:2],
+    ),
+    st.sets(st.sampled_from("abcd")),
+    st.sets(st.sampled_from("abcd")),
+    st.randoms(),
+)  # fmt: skip
+def test_order_never_matters_and_more_stops_never_admit_more(
+    rows: list[tuple[str, str, list[str]]], some: set[str], more: set[str], random: Any
+) -> None:
+    blobs = MemoryBlobs()
+    records = [record(name, version, depends=depends) for name, version, depends in rows]
+    sources = channel(blobs, noarch=records)
+    random.shuffle(records)
+    shuffled = channel(blobs, noarch=records)
+    fewer = set(served(blobs, publish_all(blobs, sources, stop(*some))))
+    assert fewer == set(served(blobs, publish_all(blobs, shuffled, stop(*some))))
+    assert set(served(blobs, publish_all(blobs, sources, stop(*some, *more)))) <= fewer
+    again = publish_all(blobs, sources, stop(*some, *more))
+    step = publish_all(
+        blobs, sources, stop(*some, *more), previous={"noarch": publish_all(blobs, sources, stop(*some)).subdirs["noarch"].publication}
+    )  # fmt: skip
+    assert served(blobs, step) == served(blobs, again)
+    assert step.counts == again.counts
+
+
+def test_a_plan_says_what_publishing_would_change_and_writes_nothing() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record("a"), record("b"), record("c", depends=["b"])])
+    published = publish_all(blobs, sources, stop("a"))
+    before = dict(blobs.data)
+    found = plan(
+        blobs, sources, channel=CHANNEL, policy=stop("b"), assess=nothing_known, now_ms=NOW_MS,
+        previous={"noarch": published.subdirs["noarch"].publication},
+    )  # fmt: skip
+    assert [item.fn for item in found.withheld] == ["b-1.0-0.conda", "c-1.0-0.conda"]
+    assert [item.fn for item in found.released] == ["a-1.0-0.conda"]
+    assert found.withheld_by_rule == {"banned": 1, "closure": 1}
+    assert found.counts.kept == 1
+    assert blobs.data == before
+
+
+def test_severities_are_counted_and_shown_by_name() -> None:
+    finding = Finding(("CVE-1",), "critical", 9.8, False, None, 90.0, (), "active", "exact", ())
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record("a"), record("a", "2.0"), record("b")])
+    asked: list[Any] = []
+
+    def assess(components: Sequence[Any]) -> list[Assessment | None]:
+        asked.extend(components)
+        return [Assessment(True, "", (finding,)) if c[:2] == ("a", "1.0") else None for c in components]
+
+    published = publish_all(blobs, sources, stop("a-1.0-0.conda"), assess=assess)
+    assert sorted(asked) == [("a", "1.0", ()), ("a", "2.0", ()), ("b", "1.0", ())]
+    assert published.counts.by_severity == published.counts.withheld_by_severity == {"critical": 1}
+    summary = opened(blobs, published).package("a")
+    assert summary is not None
+    assert (summary.severity.name, summary.kept_severity.name) == ("critical", "unknown")
+    assert (summary.versions, summary.records, summary.withheld, summary.latest) == (2, 2, 1, "2.0")
+    cleared = {"noarch/a-1.0-0.conda": Assessment(True, "patched")}
+    curated = publish_all(blobs, sources, stop(), assess=assess, curation=cleared)
+    assert curated.counts.by_severity == {}
+
+
+def test_the_reader_explains_files_and_specs() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record("a"), record("a", "2.0", license="MIT"), record("b")])
+    index = opened(blobs, publish_all(blobs, sources, stop("a-2.0-0.conda")))
+    told = index.decision("a-2.0-0.conda")
+    assert told is not None
+    assert (told.action, told.sha256) == (Action.stop, record("a", "2.0")["sha256"])
+    kept = index.decision("b-1.0-0.conda")
+    assert kept is not None
+    assert (kept.action, kept.reasons, kept.size_bytes) == (Action.go, (), 10)
+    assert index.decision("a-3.0-0.conda") is None
+    assert index.decision("../../etc/passwd") is None
+    assert [d.fn for d in index.explain("a >=2")] == ["a-2.0-0.conda"]
+    assert [d.fn for d in index.explain("b-1.0-0.conda")] == ["b-1.0-0.conda"]
+    assert [d.fn for d in index.withheld("a[license=MIT]")] == ["a-2.0-0.conda"]
+    assert list(index.withheld("a 1.0")) == []
+    assert [d.action for d in index.records("A")] == [Action.go, Action.stop]
+    assert index.allowed_version("a") == "1.0"
+    assert index.shard_location("zz") is None
+    with pytest.raises(InvalidInputError):
+        index.explain("][")
+
+
+def test_every_pack_a_map_needs_is_referenced() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record("a"), record("b")])
+    published = publish_all(blobs, sources, stop("a"))
+    made = published.subdirs["noarch"]
+    needed = referenced_keys(blobs, made.publication) | {made.publication, made.monolith}
+    lean = MemoryBlobs()
+    lean.data = {key: blobs.data[key] for key in needed}
+    index = opened(lean, published)
+    assert len(list(index.withheld())) == 1
+    assert served(lean, published) == shards_of(lean, published)
+    assert index.records("a")
+    assert referenced_keys(blobs, made.source) <= set(blobs.data)
+
+
+def test_derived_documents_agree_with_the_publication() -> None:
+    blobs = MemoryBlobs()
+    records = [
+        record("a", "1.0"),
+        record("a", "2.0"),
+        record("a", "10.0"),
+        record("b", depends=["a <2"], run_exports={"weak": ["b >=1"]}),
+        record("c", "3.0"),
+    ]
+    published = publish_all(blobs, channel(blobs, noarch=records), stop("c"))
+    index = opened(blobs, published)
+    current = msgspec.json.decode(derive_current(blobs, index))
+    assert sorted(current["packages.conda"]) == ["a-1.0-0.conda", "a-10.0-0.conda", "b-1.0-0.conda"]
+    plain = b"".join(derive_plain(blobs, index))
+    assert current["packages.conda"]["a-1.0-0.conda"] == msgspec.json.decode(plain)["packages.conda"]["a-1.0-0.conda"]
+    exports = msgspec.json.decode(derive_run_exports(blobs, index))
+    assert exports["packages.conda"] == {"b-1.0-0.conda": {"run_exports": {"weak": ["b >=1"]}}}
+    channeldata = msgspec.json.decode(derive_channeldata([index]))
+    assert {name: entry["version"] for name, entry in channeldata["packages"].items()} == {"a": "10.0", "b": "1.0"}
+
+
+def test_py_rattler_reads_the_monolith_and_the_shards(tmp_path: Path) -> None:
+    blobs = MemoryBlobs()
+    records = [record(f"name{i}", f"{j}.0", depends=["name0 >=1"] if i else []) for i in range(60) for j in range(1, 4)]
+    records = [r | {"subdir": "linux-64"} for r in records]
+    published = publish_all(blobs, channel(blobs, linux_64=records, noarch=[]), stop("name7", "name8-3.0-0.conda"))
+    root = tmp_path / "chan"
+    for subdir, made in published.subdirs.items():
+        folder = root / subdir
+        (folder / "shards").mkdir(parents=True)
+        (folder / "repodata.json.zst").write_bytes(blobs.get(made.monolith))
+        index = opened(blobs, published, subdir)
+        (folder / "repodata.json").write_bytes(b"".join(derive_plain(blobs, index)))
+        listing = zstandard.ZstdDecompressor().decompress(blobs.get_range(*index.shards_index))
+        (folder / "repodata_shards.msgpack.zst").write_bytes(blobs.get_range(*index.shards_index))
+        for key in msgspec.msgpack.decode(listing)["shards"].values():
+            location = index.shard_location(key)
+            assert location is not None
+            (folder / "shards" / f"{key.hex()}.msgpack.zst").write_bytes(blobs.get_range(*location))
+    sparse = rattler.SparseRepoData(
+        rattler.Channel(root.as_uri()), "linux-64", str(root / "linux-64" / "repodata.json")
+    )
+    assert len(sparse.package_names()) == 59
+    expected = {r["name"] for r in records} - {"name7"}
+    handler = partial(QuietHandler, directory=str(root.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        for source in ("shards", "zst"):
+            if source == "zst":
+                for subdir in ("linux-64", "noarch"):
+                    (root / subdir / "repodata_shards.msgpack.zst").unlink()
+                    (root / subdir / "repodata.json").unlink()
+            url = rattler.Channel(f"http://127.0.0.1:{server.server_port}/{root.name}")
+            gateway = rattler.Gateway(cache_dir=tmp_path / f"cache-{source}")
+            query = gateway.query([url], ["linux-64", "noarch"], sorted(expected), recursive=False)
+            fns = {entry.file_name for listing in asyncio.run(query) for entry in listing}
+            assert len(fns) == 60 * 3 - 3 - 1
+            assert "name8-3.0-0.conda" not in fns
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves a folder without printing every request."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
