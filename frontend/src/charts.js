@@ -102,7 +102,7 @@ function bars(data, style) {
 
 function overTime(data, style, type) {
   return {
-    grid: { left: 0, right: 8, top: data.series.length > 1 ? 30 : 10, bottom: 0, containLabel: true },
+    grid: { left: 4, right: 12, top: data.series.length > 1 ? 30 : 10, bottom: 0, containLabel: true },
     legend: { show: data.series.length > 1, top: 0, left: 0, icon: "roundRect", itemWidth: 10, itemHeight: 10, textStyle: style.text },
     tooltip: { ...style.tooltip, trigger: "axis", axisPointer: { type: "line", lineStyle: { color: style.muted } } },
     xAxis: {

@@ -15,11 +15,11 @@ pytestmark = pytest.mark.browser
 def test_a_channel_is_made_and_deleted_with_its_name_as_the_confirmation(member_page: Page) -> None:
     member_page.goto("/channels")
     member_page.get_by_role("link", name="New channel").click()
-    member_page.get_by_label("Name").fill("Wrong Name")
+    member_page.get_by_label("Name", exact=True).fill("Wrong Name")
     member_page.locator("#name").evaluate("field => field.removeAttribute('pattern')")
     member_page.get_by_role("button", name="Create channel").click()
     expect(member_page.get_by_role("alert")).to_contain_text("cannot name a channel")
-    member_page.get_by_label("Name").fill("made-by-hand")
+    member_page.get_by_label("Name", exact=True).fill("made-by-hand")
     member_page.get_by_role("button", name="Create channel").click()
     expect(member_page.get_by_role("heading", level=1)).to_have_text("made-by-hand")
     expect(member_page.get_by_text("Channel made-by-hand was created.")).to_be_visible()
@@ -97,7 +97,7 @@ def test_an_earlier_publication_is_served_again(member_page: Page) -> None:
 
 def test_a_token_is_shown_once_and_can_be_revoked(member_page: Page) -> None:
     member_page.goto("/tokens")
-    member_page.get_by_label("Name").fill("browser-test")
+    member_page.get_by_label("Name", exact=True).fill("browser-test")
     member_page.get_by_role("button", name="Create token").click()
     value = member_page.locator("#token-value").inner_text()
     assert len(value) > 30

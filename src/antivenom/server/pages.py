@@ -59,7 +59,7 @@ async def show_dashboard(request: Request, ctx: Context) -> Response:
         ctx,
         "dashboard.html",
         channels=channels,
-        concerns=list(_concerns(ctx, channels, filled, knowledge)),
+        concerns=list(_concerns(ctx, channels, filled, knowledge, await _count_served_exploited(ctx, channels))),
         totals={key: sum(getattr(c, key) for c in channels) for key in ("records", "kept", "withheld", "warned")},
         exploited=sum(c.counts.get("exploited", 0) for c in channels),
         severities=_severity_rows(channels),
@@ -71,8 +71,23 @@ async def show_dashboard(request: Request, ctx: Context) -> Response:
     )
 
 
+async def _count_served_exploited(ctx: Context, channels: list[ChannelSummary]) -> dict[str, int]:
+    """By channel: how many records it serves although a vulnerability of theirs is being exploited."""
+    served = {}
+    for channel in channels:
+        if channel.counts.get("exploited"):
+            rows = await publications.filter_channel_findings(ctx, channel.name, kev=True)
+            components = {(row["name"], row["version"]): row["records"] - row["withheld"] for row in rows}
+            served[channel.name] = sum(components.values())
+    return served
+
+
 def _concerns(
-    ctx: Context, channels: list[ChannelSummary], filled: dict[str, Mirror], knowledge: advisories.Knowledge
+    ctx: Context,
+    channels: list[ChannelSummary],
+    filled: dict[str, Mirror],
+    knowledge: advisories.Knowledge,
+    exploited: dict[str, int],
 ) -> Iterator[Concern]:
     """What needs attention, the most urgent first."""
     for name, mirror in filled.items():
@@ -85,10 +100,11 @@ def _concerns(
         if feed.state == "failed":
             yield Concern("critical", f"The feed {feed.kind} fails", feed.last_error, f"/feeds/{feed.id}", "Look")
     for channel in channels:
-        if exploited := channel.counts.get("exploited", 0):
-            text = "Vulnerabilities that are being exploited now affect records of this channel."
+        if served := exploited.get(channel.name, 0):
+            text = "Vulnerabilities in them are being exploited now."
             href = f"/channels/{channel.name}/findings?kev=yes"
-            yield Concern("critical", f"{count(exploited)} exploited in {channel.name}", text, href, "Show them")
+            title = f"{channel.name} serves {count(served)} exploited record{'s' if served != 1 else ''}"
+            yield Concern("critical", title, text, href, "Show them")
     if not knowledge.feeds:
         text = "Without a feed no package can be assessed."
         yield Concern("medium", "No advisory feed", text, "/feeds", "Add a feed")
@@ -127,7 +143,7 @@ def _day_rows(ctx: Context, published: list[dict[str, Any]]) -> list[tuple[str, 
     """Rows of the chart: publications a day, days without one too."""
     by_day = Counter(row["at"].date() for row in published)
     days = [ctx.now.date() - timedelta(days=back) for back in range(DAYS_IN_CHART - 1, -1, -1)]
-    return [(day.isoformat(), "", (by_day[day],)) for day in days]
+    return [(f"{day:%b} {day.day}", "", (by_day[day],)) for day in days]
 
 
 async def search(request: Request, ctx: Context) -> Response:

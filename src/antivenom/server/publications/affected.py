@@ -23,8 +23,8 @@ async def list_affected(
     for channel in channels.items:
         if channel.publication is None:
             continue
-        for row in await service.filter_channel_findings(ctx, channel.name):
-            if wanted.intersection(any_id.casefold() for any_id in row["ids"]):
-                rows.append({**row, "channel": channel.name})
+        found = await service.filter_channel_findings(ctx, channel.name)
+        mine = (row for row in found if wanted.intersection(any_id.casefold() for any_id in row["ids"]))
+        rows += ({**row, "channel": channel.name} for row in mine)
     rows.sort(key=lambda row: (-row["risk"], row["channel"], row["name"], row["version"]))
     return slice_page(rows, page, page_size)

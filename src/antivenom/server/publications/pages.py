@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -129,9 +130,16 @@ async def show_package(request: Request, ctx: Context) -> Response:
 async def show_advisory(request: Request, ctx: Context) -> Response:
     advisory = await advisories.get_advisory(ctx, request.path_params["advisory"])
     state = ListState.read(request)
-    found = await list_affected(ctx, advisory.ids, page=state.page, page_size=state.page_size)
+    affected = await list_affected(ctx, advisory.ids, page=state.page, page_size=state.page_size)
+    rows = [{**row, "evidence": _join_ranges(row["evidence"])} for row in affected.items]
     return render(
-        request, ctx, "publications/advisory.html", partial="results", advisory=advisory, state=state, found=found
+        request,
+        ctx,
+        "publications/advisory.html",
+        partial="results",
+        advisory=advisory,
+        state=state,
+        found=replace(affected, items=rows),
     )
 
 
@@ -180,8 +188,20 @@ def _merge_versions(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for finding in findings:
         entry = merged.setdefault(finding["ids"][0], {**finding, "versions": []})
         entry["versions"].append(finding["version"])
-        entry["evidence"] += [e for e in finding["evidence"] if e not in entry["evidence"]]
+        entry["evidence"] = [*entry["evidence"], *finding["evidence"]]
+    for entry in merged.values():
+        entry["evidence"] = _join_ranges(entry["evidence"])
     return sorted(merged.values(), key=lambda entry: (-entry["risk"], entry["ids"][0]))
+
+
+def _join_ranges(evidence: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """One entry a (source, identity), with every range that it names once."""
+    joined: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for item in evidence:
+        ranges = joined[item["source"], item["via"]]
+        if item["range"] not in ranges:
+            ranges.append(item["range"])
+    return [{"source": source, "via": via, "ranges": ranges} for (source, via), ranges in joined.items()]
 
 
 routes: list[Route] = [
