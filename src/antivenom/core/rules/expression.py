@@ -209,7 +209,6 @@ def compile_expression(text: str) -> Expression:
         raise ParameterError(
             f"the expression is longer than {CHARACTERS_MAX} characters", "split it into several rules"
         )
-    import cel
 
     try:
         program = cel.compile(text)
@@ -290,7 +289,6 @@ def _try_operands(text: str, tokens: list[_Token]) -> None:
     """
     import cel
 
-    import cel
 
     bound, unknown = _bound_samples(tokens)
     samples = {**_samples(), **bound}
