@@ -121,7 +121,8 @@ async def _merge_fresh(session: AsyncSession) -> None:
     await session.execute(
         text(
             f"""WITH member AS (
-              SELECT f.id AS v, a.*, feed.kind FROM fresh f JOIN vulnerability_id i ON i.vulnerability = f.id
+              SELECT f.id AS v, a.id, a.package_keys, a.summary, a.severity, a.cvss, a.published_at, a.modified_at,
+                a.withdrawn_at, a.disputed, feed.kind FROM fresh f JOIN vulnerability_id i ON i.vulnerability = f.id
               JOIN advisory a ON a.id = i.id JOIN feed ON feed.id = a.feed_id),
             fact AS (
               SELECT v, array_agg(DISTINCT kind) AS sources, bool_and(withdrawn_at IS NOT NULL) AS is_withdrawn,

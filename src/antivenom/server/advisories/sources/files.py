@@ -10,6 +10,8 @@ import bz2
 import gzip
 import io
 import lzma
+import shutil
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -214,6 +216,12 @@ def _unpacker(magic: bytes):  # type: ignore[no-untyped-def]
 
 
 def _zip_members(file: BinaryIO, name: str, budget: Budget, depth: int) -> Iterator[Member]:
+    if not file.seekable():  # a zip in a zip: its directory stands at its end
+        with tempfile.TemporaryFile(prefix="antivenom-inner-") as whole:
+            shutil.copyfileobj(file, whole, CHUNK_BYTES)
+            whole.seek(0)
+            yield from _zip_members(whole, name, budget, depth)
+        return
     try:
         archive = zipfile.ZipFile(file)
         infos = sorted((i for i in archive.infolist() if not i.is_dir()), key=lambda i: i.filename)
