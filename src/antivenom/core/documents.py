@@ -40,8 +40,9 @@ class Problem(msgspec.Struct, frozen=True):
 class Document:
     """A document's value, where each part of it stands, and what is wrong with it so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str = "") -> None:
         self.value: Any = None
+        self._lines = text.splitlines()
         self.problems: list[Problem] = []
         self._values: dict[Path, tuple[int, int]] = {}
         self._keys: dict[Path, tuple[int, int]] = {}
@@ -60,7 +61,9 @@ class Document:
         places = self._keys if at_key and path in self._keys else self._values
         line, column = places.get(path) or self._values.get(path[:-1]) or (1, 1)
         if offset and self._styles.get(path) in ("|", ">"):
-            line, column = line + offset[0], offset[1]  # a block's text begins below its mark, indented
+            line += offset[0]  # a block's text begins below its mark, indented as its first line is
+            first = self._lines[line - offset[0]] if line - offset[0] < len(self._lines) else ""
+            column = offset[1] + len(first) - len(first.lstrip(" "))
         elif offset:
             column += offset[1] - 1 + (1 if self._styles.get(path) else 0)
         self.problems.append(Problem(line, column, field_name(path), message, hint))
@@ -117,7 +120,7 @@ def read_document(text: str, subject: str = "document") -> Document:
     Raises:
         InvalidInputError: Not YAML, or beyond the bounds. What can be read on with (repeated keys) is only reported.
     """
-    document = Document()
+    document = Document(text)
     if len(text) > BYTES_MAX or len(text.encode("utf-8", "surrogatepass")) > BYTES_MAX:
         document.report((), f"the {subject} is larger than {BYTES_MAX >> 20} MiB")
         document.refuse(subject)
