@@ -1,7 +1,7 @@
 """A real conda 24.7.1 without conda: the wheel of conda-lock 4.0.3 carries all of it but `conda/shell/`.
 
-Everything comes from the package index by pip, pinned by hash. The environment is built once and kept in `.cache/` of the
-repository; its folder is named by the digest of the pins, so that new pins make a new one.
+Everything comes from the package index by pip, pinned by hash. The environment is built once and kept in `.cache/` of
+the repository; its folder is named by the digest of the pins, so that new pins make a new one.
 
     python -m tests.e2e.conda_client FOLDER        builds one by hand
 """

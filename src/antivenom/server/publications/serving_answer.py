@@ -199,7 +199,7 @@ def problem(
     headers: Headers | None = None,
     extension: Mapping[str, Any] | None = None,
 ) -> Answer:
-    """An RFC 9457 answer whose `detail` reaches the user: newer conda prints `detail`, 24.7 `message` (and `reason`)."""
+    """An RFC 9457 answer whose `detail` reaches the user: conda prints `detail`; 24.7 `message` and `reason`."""
     code = code or HTTPStatus(status).phrase.lower().replace(" ", "-")
     document = {
         "type": f"urn:antivenom:error:{code}",
