@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -101,10 +102,11 @@ def check_kind(kind: str, path: Path) -> None:
     """
     if path.is_dir():
         return
-    member = next(iter(files.members(path)), None)
-    if member is None:
-        raise InvalidInputError(f"{path.name} holds no data file", hint="a zip of JSON files, for example")
-    head = member.head()
+    with contextlib.closing(files.members(path)) as opened:
+        member = next(opened, None)
+        if member is None:
+            raise InvalidInputError(f"{path.name} holds no data file", hint="a zip of JSON files, for example")
+        head = member.head()
     seems = identify(head)
     if seems and not seems.endswith(f" {kind} feed"):
         raise wrong_kind(kind, path.name, head)

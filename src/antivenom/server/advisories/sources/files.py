@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +121,7 @@ def damaged(name: str, error: BaseException) -> UnreadableFileError:
     )
 
 
-def members(path: Path, name: str = "") -> Iterator[Member]:
+def members(path: Path, name: str = "") -> Generator[Member, None, None]:
     """The unpacked files of a feed: the file itself, a zip's members, a directory's data files; sorted by name.
 
     Raises:
