@@ -9,10 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 import zstandard
-
-from antivenom.core.errors import DigestMismatchError, UpstreamError
-from antivenom.core.mirroring import Limits, empty_source, ingest_monolith, ingest_shards, plan_shards
-from antivenom.core.source_map import iterate_components, load_source
 from tests.core.index_samples import (
     NOW_MS,
     FakePolicy,
@@ -25,6 +21,10 @@ from tests.core.index_samples import (
     served,
     shards_of,
 )
+
+from antivenom.core.errors import DigestMismatchError, UpstreamError
+from antivenom.core.mirroring import Limits, empty_source, ingest_monolith, ingest_shards, plan_shards
+from antivenom.core.source_map import iterate_components, load_source
 
 SPARE = {"md5": ..., "sha256": ...}
 

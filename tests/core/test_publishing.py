@@ -1,4 +1,4 @@
-"""Publish: what is withheld is absent everywhere, what did not change is not written again, the closure explains itself."""
+"""Publish: what is withheld is absent everywhere, what did not change stays, the closure explains itself."""
 
 from __future__ import annotations
 
@@ -16,13 +16,6 @@ import rattler
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-
-from antivenom.core.advisories import Assessment, Finding
-from antivenom.core.derivations import derive_channeldata, derive_current, derive_plain, derive_run_exports
-from antivenom.core.errors import InvalidInputError
-from antivenom.core.policies import Action
-from antivenom.core.publication_index import referenced_keys
-from antivenom.core.publishing import plan
 from tests.core.index_samples import (
     CHANNEL,
     NOW_MS,
@@ -37,6 +30,13 @@ from tests.core.index_samples import (
     served,
     shards_of,
 )
+
+from antivenom.core.advisories import Assessment, Finding
+from antivenom.core.derivations import derive_channeldata, derive_current, derive_plain, derive_run_exports
+from antivenom.core.errors import InvalidInputError
+from antivenom.core.policies import Action
+from antivenom.core.publication_index import referenced_keys
+from antivenom.core.publishing import plan
 
 
 def channel(blobs: MemoryBlobs, **subdirs: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -216,8 +216,14 @@ def test_the_closure_is_taken_back_when_its_cause_goes() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from("abcd"), st.sampled_from(["1", "2"]), st.lists(st.sampled_from(["a", "b 1", "c >=2", "d"]))),
-        min_size=1, max_size=8, unique_by=lambda item: item[:2],
+        st.tuples(
+            st.sampled_from("abcd"),
+            st.sampled_from(["1", "2"]),
+            st.lists(st.sampled_from(["a", "b 1", "c >=2", "d"])),
+        ),
+        min_size=1,
+        max_size=8,
+        unique_by=lambda item: item[:2],
     ),
     st.sets(st.sampled_from("abcd")),
     st.sets(st.sampled_from("abcd")),
@@ -235,9 +241,9 @@ def test_order_never_matters_and_more_stops_never_admit_more(
     assert fewer == set(served(blobs, publish_all(blobs, shuffled, stop(*some))))
     assert set(served(blobs, publish_all(blobs, sources, stop(*some, *more)))) <= fewer
     again = publish_all(blobs, sources, stop(*some, *more))
-    step = publish_all(
-        blobs, sources, stop(*some, *more), previous={"noarch": publish_all(blobs, sources, stop(*some)).subdirs["noarch"].publication}
-    )  # fmt: skip
+    first = publish_all(blobs, sources, stop(*some))
+    previous = {"noarch": first.subdirs["noarch"].publication}
+    step = publish_all(blobs, sources, stop(*some, *more), previous=previous)
     assert served(blobs, step) == served(blobs, again)
     assert step.counts == again.counts
 

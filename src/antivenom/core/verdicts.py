@@ -273,7 +273,7 @@ def summarize(
     return PackageSummary(
         facts.name, subdir, len({version for version, _ in facts.components}), len(facts.fns), len(withheld),
         sum(d.action == Action.warn for d in decisions), latest, facts.latest,
-        tuple(text for text, _ in facts.licenses[:_LICENSES_MAX] if text), severity, kept_severity,
+        tuple(dict.fromkeys(text for text, _ in facts.licenses if text))[:_LICENSES_MAX], severity, kept_severity,
     )  # fmt: skip
 
 
