@@ -29,7 +29,7 @@ WaitOption = Annotated[
 @commands.command("add")
 def add(
     kind: Annotated[str, typer.Argument(help="osv, kev, epss, nvd, cve5, name-map or purl-cpe.")],
-    location: Annotated[str, typer.Argument(metavar="URL|PATH", help="http(s) URL, or a path on the server's machine.")],
+    location: Annotated[str, typer.Argument(metavar="URL|PATH", help="http(s) URL, or path on the server's machine.")],
     every: Annotated[str | None, typer.Option(help="Sync again after this long: 30m, 1h, 1d.")] = None,
     wait: WaitOption = True,
     output: OutputOption = Output.table,
@@ -69,7 +69,8 @@ def sync(
     else:
         rows = client().post("/api/v1/feeds/sync", json={"kind": which or None})["items"]
     if not rows:
-        note(f"there is no feed{f' of kind {which}' if which else ''} to sync; add one with: antivenom feed add KIND URL")
+        of_kind = f" of kind {which}" if which else ""
+        note(f"there is no feed{of_kind} to sync; add one with: antivenom feed add KIND URL")
     if wait:
         rows = wait_for([row["id"] for row in rows])
     elif rows:

@@ -52,7 +52,8 @@ CONTAINERS = {
     "json lines": json_lines(),
     "json lines, gzip": gzip.compress(json_lines()),
     "json lines, zstd": zstandard.compress(json_lines()),
-    "json lines, two zstd frames": zstandard.compress(json_lines(2)) + zstandard.compress(json.dumps(entry(2)).encode()),
+    "json lines, two zstd frames": zstandard.compress(json_lines(2))
+    + zstandard.compress(json.dumps(entry(2)).encode()),
     "json lines, bzip2": bz2.compress(json_lines()),
     "json lines, xz": lzma.compress(json_lines()),
     "zip": zipped(singles()),
@@ -88,7 +89,9 @@ def test_a_directory_and_a_single_object_are_feeds(tmp_path: Path) -> None:
     assert spool(tmp_path, singles(1)["PYSEC-2026-0.json"], name="one.json").rows == 1
 
 
-@pytest.mark.parametrize("packed", ["json lines, gzip", "json lines, zstd", "json lines, bzip2", "json lines, xz", "zip"])
+@pytest.mark.parametrize(
+    "packed", ["json lines, gzip", "json lines, zstd", "json lines, bzip2", "json lines, xz", "zip"]
+)
 def test_a_truncated_file_is_refused(tmp_path: Path, packed: str) -> None:
     data = CONTAINERS[packed]
     with pytest.raises(InvalidInputError, match="truncated"):
@@ -145,8 +148,12 @@ KEV = {
 WRONG = {
     "kev": json.dumps(KEV).encode(),
     "epss": b"#model_version:v1,score_date:2026-01-01T00:00:00Z\ncve,epss,percentile\nCVE-2024-0001,0.1,0.2\n",
-    "cve5": json.dumps({"dataType": "CVE_RECORD", "cveMetadata": {"cveId": "CVE-2024-0001", "state": "PUBLISHED"}}).encode(),
-    "nvd": json.dumps({"format": "NVD_CVE", "totalResults": 1, "vulnerabilities": [{"cve": {"id": "CVE-2024-0001"}}]}).encode(),
+    "cve5": json.dumps(
+        {"dataType": "CVE_RECORD", "cveMetadata": {"cveId": "CVE-2024-0001", "state": "PUBLISHED"}}
+    ).encode(),
+    "nvd": json.dumps(
+        {"format": "NVD_CVE", "totalResults": 1, "vulnerabilities": [{"cve": {"id": "CVE-2024-0001"}}]}
+    ).encode(),
     "name-map": b"channel\tconda_name\tpypi_names\nconda-forge\tnumpy\tnumpy\n",
     "purl-cpe": b"purl\tcpe_part:vendor:product\npkg:pypi/django\ta:djangoproject:django\n",
     "osv": json_lines(1),
@@ -167,7 +174,9 @@ def test_a_file_of_another_kind_is_refused_and_named(tmp_path: Path, kind: str, 
 
 
 @pytest.mark.parametrize("kind", WRONG)
-@pytest.mark.parametrize("data", [b"", b"\n\n", b"{}", b"[]", b"null", b"hello\nworld\n", b"\x00\x01\x02" * 50, b"<html>404</html>"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\n\n", b"{}", b"[]", b"null", b"hello\nworld\n", b"\x00\x01\x02" * 50, b"<html>404</html>"]
+)
 def test_what_is_no_feed_is_refused(tmp_path: Path, kind: str, data: bytes) -> None:
     with pytest.raises(InvalidInputError):
         spool(tmp_path, data, kind)

@@ -59,7 +59,12 @@ def test_fixed_and_introduced_at_one_version_join() -> None:
 
 
 def test_several_last_affected_reach_to_the_highest() -> None:
-    events = [("introduced", "0"), ("last_affected", "0.10.9"), ("last_affected", "0.10.11"), ("last_affected", "0.8.5")]
+    events = [
+        ("introduced", "0"),
+        ("last_affected", "0.10.9"),
+        ("last_affected", "0.10.11"),
+        ("last_affected", "0.8.5"),
+    ]
     assert intervals("pep440", events) == (AffectedRange("pep440", last_affected="0.10.11"),)
 
 

@@ -116,7 +116,9 @@ async def test_aliases_are_one_vulnerability_under_every_id(resources: Resources
         {**entry(3), "id": "CVE-2026-0009"},
     )
     kev.write_text(json.dumps({"vulnerabilities": [{"cveID": "CVE-2026-0001", "dateAdded": "2026-03-01"}]}))
-    epss.write_text("#score_date:2026-03-02T00:00:00Z\ncve,epss,percentile\nCVE-2026-0001,0.7,0.9\nCVE-2026-0009,0.1,0.2\n")
+    epss.write_text(
+        "#score_date:2026-03-02T00:00:00Z\ncve,epss,percentile\nCVE-2026-0001,0.7,0.9\nCVE-2026-0009,0.1,0.2\n"
+    )
     for kind, path in (("osv", osv), ("kev", kev), ("epss", epss)):
         assert (await sync(resources, await add(resources, kind, str(path)))).state == "ok"
     async with resources.context(LOCAL) as ctx:

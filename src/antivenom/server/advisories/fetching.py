@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -75,7 +75,7 @@ class Fetcher:
         self._now = now
         self._progress = progress
 
-    async def parts(self) -> AsyncIterator[Part]:
+    async def parts(self) -> AsyncGenerator[Part, None]:
         """The parts that are new since the cursor; none when nothing changed.
 
         Raises:
@@ -93,18 +93,20 @@ class Fetcher:
         async for part in source:
             yield part
 
-    # -- a path on this machine ------------------------------------------------------------------------------------------
+    # -- a path on this machine -------------------------------------------------------------------------
 
-    async def _local_parts(self) -> AsyncIterator[Part]:
+    async def _local_parts(self) -> AsyncGenerator[Part, None]:
         path = Path(self._location.text)
         self._progress("look at the files", 0, 0)
         seen = await asyncio.to_thread(fingerprint, path)
         if seen != self._cursor.get("fingerprint"):
             yield Part(path, {"fingerprint": seen})
 
-    # -- one file over http ----------------------------------------------------------------------------------------------
+    # -- one file over http -----------------------------------------------------------------------------
 
-    async def _file_parts(self, url: str, known: Mapping[str, Any], extra: dict[str, Any]) -> AsyncIterator[Part]:
+    async def _file_parts(
+        self, url: str, known: Mapping[str, Any], extra: dict[str, Any]
+    ) -> AsyncGenerator[Part, None]:
         to = self._folder / (Path(urlsplit(url).path).name or "feed")
         response = await self._get(
             url,
@@ -133,9 +135,9 @@ class Fetcher:
             hint="give credentials in the URL" if is_refused else "check the address; it will be tried again",
         )
 
-    # -- an OSV bucket ---------------------------------------------------------------------------------------------------
+    # -- an OSV bucket ----------------------------------------------------------------------------------
 
-    async def _bucket_parts(self, base: str) -> AsyncIterator[Part]:
+    async def _bucket_parts(self, base: str) -> AsyncGenerator[Part, None]:
         """Changed entries by `modified_id.csv`; the whole archive at first, weekly, and when very much changed."""
         listing = await self._get(
             f"{base}/modified_id.csv",
@@ -166,7 +168,7 @@ class Fetcher:
 
     async def _increment_parts(
         self, base: str, changed: list[tuple[datetime, str]], validators: dict[str, Any]
-    ) -> AsyncIterator[Part]:
+    ) -> AsyncGenerator[Part, None]:
         """Oldest first, so that the cursor may stop after any part."""
         for start in range(0, len(changed), INCREMENT_PART):
             chosen = changed[start : start + INCREMENT_PART]
@@ -201,9 +203,9 @@ class Fetcher:
                 group.create_task(fetch(number, entry))
         return missing
 
-    # -- the NVD API -----------------------------------------------------------------------------------------------------
+    # -- the NVD API ------------------------------------------------------------------------------------
 
-    async def _api_parts(self) -> AsyncIterator[Part]:
+    async def _api_parts(self) -> AsyncGenerator[Part, None]:
         """Every page once, then what was modified since, in windows that the API accepts."""
         cursor = dict(self._cursor)
         if not cursor.get("through"):
@@ -219,7 +221,7 @@ class Fetcher:
                 yield part
             start = end
 
-    async def _pages(self, query: dict[str, str], cursor: dict[str, Any]) -> AsyncIterator[Part]:
+    async def _pages(self, query: dict[str, str], cursor: dict[str, Any]) -> AsyncGenerator[Part, None]:
         """Pages from where an interrupted sync stopped; the last one moves the cursor on."""
         start = int(self._cursor.get("start_index", 0)) if self._cursor.get("through") == cursor.get("through") else 0
         if start and self._cursor.get("until"):
@@ -247,7 +249,7 @@ class Fetcher:
 
 
 def bucket_of(url: str) -> str:
-    """The folder of an OSV bucket's URL (its all.zip, its modified_id.csv or the folder itself); "" for a single file."""
+    """The folder of an OSV bucket's URL (all.zip, modified_id.csv or the folder itself); "" for a single file."""
     parts = urlsplit(url)
     folder, _, last = parts.path.rpartition("/")
     if parts.query:

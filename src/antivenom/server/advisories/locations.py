@@ -1,4 +1,4 @@
-"""Feed locations as people write them: http(s) URLs with their credentials taken out, or paths on the server's machine."""
+"""Feed locations as people write them: http(s) URLs, credentials taken out, or paths on the server's machine."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class AdvisoryRow(Base):
 
 
 class Vulnerability(Base):
-    """One vulnerability under all its ids, merged from every feed; derived from `advisory` and `exploitation`, for search."""
+    """One vulnerability under all its ids, merged from every feed: derived, for search."""
 
     __tablename__ = "vulnerability"
     __table_args__ = (

@@ -41,7 +41,7 @@ SORTS: dict[str, Sequence[InstrumentedAttribute[Any]]] = {
 }
 
 
-# -- feeds ---------------------------------------------------------------------------------------------------------------
+# -- feeds ------------------------------------------------------------------------------------------
 
 
 async def find_feed(session: AsyncSession, feed_id: int, *, lock: bool = False) -> Feed | None:
@@ -98,7 +98,7 @@ async def count_entries(session: AsyncSession, kind: str, feed_id: int) -> int:
     return await session.scalar(select(func.count()).where(column == feed_id)) or 0
 
 
-# -- search --------------------------------------------------------------------------------------------------------------
+# -- search -----------------------------------------------------------------------------------------
 
 
 async def page_vulnerabilities(
@@ -126,7 +126,7 @@ async def page_vulnerabilities(
     if epss_min is not None:
         query = query.where(Vulnerability.epss >= epss_min)
     if source:
-        query = query.where(Vulnerability.sources.any(source))
+        query = query.where(Vulnerability.sources.contains([source]))
     if withdrawn is not None:
         query = query.where(Vulnerability.is_withdrawn.is_(withdrawn))
     total = await session.scalar(query.with_only_columns(func.count(), maintain_column_froms=True)) or 0
@@ -134,7 +134,7 @@ async def page_vulnerabilities(
     return Page(list(rows), total, page, page_size)
 
 
-def _sorted(query: Select[tuple[Vulnerability]], sort: str) -> Select[tuple[Vulnerability]]:
+def _sorted(query: Select[Vulnerability], sort: str) -> Select[Vulnerability]:
     descends = sort.startswith("-")
     columns = SORTS[sort.removeprefix("-")]
     return query.order_by(*(c.desc().nulls_last() if descends else c.asc().nulls_last() for c in columns))
@@ -183,7 +183,7 @@ async def list_exploitation(session: AsyncSession, ids: Sequence[str]) -> list[E
     return list(await session.scalars(select(Exploitation).where(Exploitation.cve.in_(ids)).order_by(Exploitation.cve)))
 
 
-# -- everything, for whoever compiles it ---------------------------------------------------------------------------------
+# -- everything, for whoever compiles it ------------------------------------------------------------
 
 
 async def stream_advisories(
@@ -240,7 +240,7 @@ async def newest_revision(session: AsyncSession) -> KnowledgeRevision | None:
     return await session.scalar(select(KnowledgeRevision).order_by(KnowledgeRevision.id.desc()).limit(1))
 
 
-# -- the dashboard -------------------------------------------------------------------------------------------------------
+# -- the dashboard ----------------------------------------------------------------------------------
 
 
 async def count_knowledge(session: AsyncSession) -> dict[str, int]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-
 from antivenom.core.advisories import Severity
 from antivenom.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 from antivenom.server.advisories import queries, storing
@@ -317,7 +316,7 @@ async def current_knowledge(ctx: Context) -> Knowledge:
 
 
 def freshness(feed: Feed, now: datetime) -> FeedFreshness:
-    """Whether a feed has missed its time: three intervals of its schedule, or three days without one. Demo feeds never do."""
+    """Whether a feed has missed its time: three intervals of its schedule, else three days. Demo feeds never do."""
     if feed.last_success_at is None:
         return FeedFreshness(feed, not feed.is_demo, None)
     age = now - feed.last_success_at

@@ -1,4 +1,5 @@
-"""Write what a feed brought: COPY to a staging table, then only the differences, set by set, in the caller's transaction.
+# ruff: noqa: S608 - every name put into a statement is a constant of this file; values are parameters
+"""Write what a feed brought: COPY to a staging table, then only the differences, in the caller's transaction.
 
 A feed that brings what is stored already writes nothing. What a whole feed (a snapshot) no longer holds is removed.
 """
@@ -26,8 +27,9 @@ EXAMPLES_MAX = 20  # ids named in the event
 
 STAGING = {
     "advisory": (
-        "id text, aliases text[], package_keys text[], summary text, severity int, cvss float8, published_at timestamptz, "
-        "modified_at timestamptz, withdrawn_at timestamptz, disputed bool, flags text[], digest bytea, body bytea"
+        "id text, aliases text[], package_keys text[], summary text, severity int, cvss float8, "
+        "published_at timestamptz, modified_at timestamptz, withdrawn_at timestamptz, disputed bool, flags text[], "
+        "digest bytea, body bytea"
     ),
     "score": "cve text, score float8, percentile float8, date text",
     "exploited": "cve text, added text, due text, ransomware bool, name text",
@@ -120,7 +122,7 @@ async def _count(session: AsyncSession, statement: str, **parameters: Any) -> in
     return int(await session.scalar(text(statement), parameters) or 0)
 
 
-# -- advisories ----------------------------------------------------------------------------------------------------------
+# -- advisories -------------------------------------------------------------------------------------
 
 
 async def _store_advisories(session: AsyncSession, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
@@ -145,7 +147,8 @@ async def _store_advisories(session: AsyncSession, feed: int, is_snapshot: bool,
         await _run(
             session,
             """INSERT INTO touched SELECT a.id, a.aliases, a.package_keys, 'removed', false FROM advisory a
-            WHERE a.feed_id = :feed AND a.id <> ALL(:protected) AND NOT EXISTS (SELECT FROM staging s WHERE s.id = a.id)""",
+            WHERE a.feed_id = :feed AND a.id <> ALL(:protected)
+              AND NOT EXISTS (SELECT FROM staging s WHERE s.id = a.id)""",
             feed=feed,
             protected=protected,
         )
@@ -158,7 +161,10 @@ async def _store_advisories(session: AsyncSession, feed: int, is_snapshot: bool,
 
 
 async def _write_advisories(session: AsyncSession, feed: int) -> None:
-    columns = "aliases, package_keys, summary, severity, cvss, published_at, modified_at, withdrawn_at, disputed, flags, digest, body"
+    columns = (
+        "aliases, package_keys, summary, severity, cvss, published_at, modified_at, withdrawn_at, disputed, flags,"
+        " digest, body"
+    )
     updates = ", ".join(f"{c.strip()} = excluded.{c.strip()}" for c in columns.split(","))
     await _run(
         session,
@@ -178,7 +184,7 @@ async def _write_advisories(session: AsyncSession, feed: int) -> None:
 async def _sum_up(session: AsyncSession, feed: int, *, keys: str, entry: str) -> Changes:
     """Counts of the temporary tables `staging` and `touched`, and the package keys that `keys` selects."""
     rows = await session.execute(text("SELECT what, count(*) FROM touched GROUP BY what"))
-    counts = {what: count for what, count in rows}
+    counts: dict[str, int] = {str(what): int(count) for what, count in rows}
     examples = await session.scalars(
         text(f"SELECT {entry} FROM touched WHERE what = 'removed' ORDER BY 1 LIMIT {EXAMPLES_MAX}")
     )
@@ -195,7 +201,7 @@ async def _sum_up(session: AsyncSession, feed: int, *, keys: str, entry: str) ->
     )
 
 
-# -- exploitation --------------------------------------------------------------------------------------------------------
+# -- exploitation -----------------------------------------------------------------------------------
 
 KEYS_OF_CVES = """SELECT DISTINCT unnest(a.package_keys) FROM touched t
     JOIN vulnerability_id i ON i.id = t.cve JOIN vulnerability_id j ON j.vulnerability = i.vulnerability
@@ -213,7 +219,8 @@ async def _store_scores(session: AsyncSession, feed: int, is_snapshot: bool, pro
         """CREATE TEMP TABLE touched ON COMMIT DROP AS
         SELECT s.cve, CASE WHEN e.epss IS NULL THEN 'added' ELSE 'changed' END AS what
         FROM staging s LEFT JOIN exploitation e ON e.cve = s.cve
-        WHERE e.epss IS NULL OR (s.date >= e.epss_date AND (e.epss, e.epss_percentile) IS DISTINCT FROM (s.score, s.percentile))
+        WHERE e.epss IS NULL OR (s.date >= e.epss_date
+             AND (e.epss, e.epss_percentile) IS DISTINCT FROM (s.score, s.percentile))
            OR e.epss_feed_id IS NULL""",
     )
     if is_snapshot:
@@ -252,7 +259,8 @@ async def _store_exploited(session: AsyncSession, feed: int, is_snapshot: bool, 
         SELECT s.cve, CASE WHEN e.kev_added IS NULL THEN 'added' ELSE 'changed' END AS what
         FROM staging s LEFT JOIN exploitation e ON e.cve = s.cve
         WHERE e.kev_added IS NULL OR e.kev_feed_id IS NULL
-           OR (e.kev_added, e.kev_due, e.kev_ransomware, e.kev_name) IS DISTINCT FROM (s.added, s.due, s.ransomware, s.name)""",
+           OR (e.kev_added, e.kev_due, e.kev_ransomware, e.kev_name)
+             IS DISTINCT FROM (s.added, s.due, s.ransomware, s.name)""",
     )
     if is_snapshot:
         await _run(
@@ -269,7 +277,8 @@ async def _store_exploited(session: AsyncSession, feed: int, is_snapshot: bool, 
             """INSERT INTO exploitation (cve, kev_added, kev_due, kev_ransomware, kev_name, kev_feed_id)
             SELECT s.cve, s.added, s.due, s.ransomware, s.name, :feed FROM staging s JOIN touched t ON t.cve = s.cve
             ON CONFLICT (cve) DO UPDATE SET kev_added = excluded.kev_added, kev_due = excluded.kev_due,
-              kev_ransomware = excluded.kev_ransomware, kev_name = excluded.kev_name, kev_feed_id = excluded.kev_feed_id""",
+              kev_ransomware = excluded.kev_ransomware, kev_name = excluded.kev_name,
+              kev_feed_id = excluded.kev_feed_id""",
             feed=feed,
         )
         await _run(
@@ -289,17 +298,17 @@ async def _finish_exploitation(session: AsyncSession) -> None:
     await vulnerabilities.refresh_exploitation(session)
 
 
-# -- maps ----------------------------------------------------------------------------------------------------------------
+# -- maps -------------------------------------------------------------------------------------------
 
 
-async def _store_names(session: AsyncSession, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
+async def _store_names(session: AsyncSession, feed: int, is_snapshot: bool, _protected: list[str]) -> Changes:
     return await _store_map(
         session, feed, is_snapshot, table="name_mapping", key=("channel", "conda_name", "ecosystem"), value="names",
         keys="SELECT DISTINCT 'conda/' || conda_name FROM touched", entry="conda_name",
     )  # fmt: skip
 
 
-async def _store_products(session: AsyncSession, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
+async def _store_products(session: AsyncSession, feed: int, is_snapshot: bool, _protected: list[str]) -> Changes:
     return await _store_map(
         session, feed, is_snapshot, table="product_mapping", key=("ecosystem", "name"), value="products",
         keys="SELECT DISTINCT ecosystem || '/' || name FROM touched", entry="ecosystem || '/' || name",

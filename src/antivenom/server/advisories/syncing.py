@@ -91,7 +91,7 @@ async def _begin(resources: Resources, feed_id: int) -> _Sync | None:
 async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
     with tempfile.TemporaryDirectory(prefix="antivenom-feed-") as folder:
         fetched = Path(folder, "fetched")
-        fetched.mkdir()
+        fetched.mkdir()  # noqa: ASYNC240  # one folder in a temporary one
         fetcher = Fetcher(resources.outbound, sync.kind, sync.location, sync.cursor, fetched, sync.now, reporter)
         async with contextlib.aclosing(fetcher.parts()) as parts:
             async for part in parts:
@@ -208,7 +208,7 @@ async def _note_success(ctx: Context, feed: Feed, sync: _Sync) -> None:
     feed.last_success_at = ctx.now
     feed.next_sync_at = ctx.now + timedelta(seconds=feed.every_s) if feed.every_s else None
     is_unread = "read" not in sync.counts  # not modified: what was set aside before still is
-    kept = {k: feed.counts[k] for k in ("set_aside", "flagged") if is_unread and k in feed.counts}
+    kept: dict[str, Any] = {k: feed.counts[k] for k in ("set_aside", "flagged") if is_unread and k in feed.counts}
     entries = await queries.count_entries(ctx.session, feed.kind, feed.id)
     feed.counts = {**sync.counts, **kept, "entries": entries}
 
@@ -225,12 +225,12 @@ async def publish_knowledge(ctx: Context, cause: str, pending: dict[str, Any]) -
     )
     ctx.session.add(revision)
     await ctx.session.flush()
-    return revision.id
+    return int(revision.id)
 
 
 def retry_after_s(failures: int) -> int:
     """A minute after the first failure, twice as long after each further one, six hours at most."""
-    return min(BACKOFF_LONGEST_S, BACKOFF_FIRST_S * 2 ** min(failures - 1, 20))
+    return min(BACKOFF_LONGEST_S, BACKOFF_FIRST_S << max(0, min(failures - 1, 20)))
 
 
 class ProgressReporter:

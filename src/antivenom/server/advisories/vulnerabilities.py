@@ -1,3 +1,4 @@
+# ruff: noqa: S608, E501 - statements are made of constants alone; SQL stands as it reads
 """Keep `vulnerability` and `vulnerability_id` in step: one row for all advisories that are aliases of each other.
 
 Groups are closed under aliases, so what a change can touch is known at once: the groups that hold one of the changed ids or

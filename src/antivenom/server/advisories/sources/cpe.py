@@ -34,7 +34,7 @@ SAME_TARGETS = {
 
 @dataclass(frozen=True, slots=True)
 class CpeName:
-    """`part` a, o or h; `product` "vendor:product", lower case; `version` "" for any, "-" for none; `target` "" for usual."""
+    """`part` a, o or h; `product` "vendor:product", lower case; `version` "" any, "-" none; `target` "" the usual."""
 
     part: str
     product: str

@@ -1,6 +1,6 @@
 """`cve5`: CVE Record Format 5 (the CVE list, CISA's enrichments): JSON lines, a folder, a zip, and the flattened form.
 
-Source: CVE Record Format 5.1 schema, "affected" and "versions" (how `status`, `lessThan`, `changes`, `defaultStatus` read).
+Source: CVE Record Format 5.1 schema, "affected" and "versions".
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def _affected(products: list[dict[str, Any]]) -> tuple[tuple[AffectedPackage, ..
 
 
 def _names(product: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """(ecosystem, name, order) of what a product entry is about: its collection's package, its CPEs, else vendor:product."""
+    """(ecosystem, name, order) of what a product entry is about: its package, its CPEs, else vendor:product."""
     found: list[tuple[str, str, str]] = []
     package = text(product.get("packageName"), 300)
     ecosystem = _ecosystem(text(product.get("collectionURL"), 1_000))

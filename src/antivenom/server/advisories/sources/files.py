@@ -1,6 +1,6 @@
 """Open whatever a feed comes in: zip, gzip, zstd, bzip2, xz, a directory, JSON, JSON lines, a table.
 
-What a file is, its first bytes say; its name is only for people. Everything streams: no more than one entry (or one JSON
+What a file is, its first bytes say; its name is only for people. Everything streams: at most one entry (or one JSON
 document) is in memory. Every unpacking is bounded, so that a bomb is refused long before it hurts.
 """
 
@@ -18,7 +18,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 import zstandard
@@ -80,14 +80,14 @@ class Budget:
 class BoundedStream(io.RawIOBase):
     """A reader that spends from the budget and says "truncated" when its source ends too early."""
 
-    def __init__(self, source: BinaryIO, name: str, budget: Budget | None) -> None:
+    def __init__(self, source: Any, name: str, budget: Budget | None) -> None:
         self._source, self._name, self._budget = source, name, budget
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[call-overload]
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
         filled = 0
         while filled < len(view):  # unpackers answer short reads; filling up makes what can be peeked at dependable
             try:
@@ -112,6 +112,10 @@ class Member:
 
     def head(self) -> bytes:
         return self.stream.peek(CHUNK_BYTES)[:CHUNK_BYTES]
+
+
+def _buffered(source: Any) -> io.BufferedReader:
+    return io.BufferedReader(source, CHUNK_BYTES)
 
 
 def damaged(name: str, error: BaseException) -> UnreadableFileError:
@@ -149,7 +153,7 @@ def _directory_members(folder: Path) -> Iterator[Member]:
 
 
 def _unpack(file: BinaryIO, name: str, budget: Budget, depth: int) -> Iterator[Member]:
-    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file, CHUNK_BYTES)  # type: ignore[arg-type]
+    buffered = file if isinstance(file, io.BufferedReader) else _buffered(file)
     magic = buffered.peek(8)[:8]
     if magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         if depth >= NESTING_MAX:
@@ -159,13 +163,13 @@ def _unpack(file: BinaryIO, name: str, budget: Budget, depth: int) -> Iterator[M
         with unpacker(buffered) as source:
             bounded = BoundedStream(source, name, budget)
             inner = name.rsplit(".", 1)[0] if "." in name else name
-            stream = io.BufferedReader(bounded, CHUNK_BYTES)
+            stream = _buffered(bounded)
             if depth < NESTING_MAX and (_unpacker(stream.peek(8)[:8]) or stream.peek(2)[:2] == b"PK"):
                 yield from _unpack(stream, inner, budget, depth + 1)
             else:
                 yield Member(inner, stream)
     else:
-        yield Member(name, io.BufferedReader(BoundedStream(buffered, name, None), CHUNK_BYTES))
+        yield Member(name, _buffered(BoundedStream(buffered, name, None)))
 
 
 @contextmanager
@@ -175,7 +179,7 @@ def _open_zstd(source: BinaryIO) -> Iterator[BinaryIO]:
 
 
 class _WholeFrames:
-    """zstd frames one after another; a stream that ends inside a frame is truncated, which stream_reader keeps silent."""
+    """zstd frames one after another; a stream that ends inside a frame is truncated (stream_reader would not say)."""
 
     def __init__(self, decompressor: zstandard.ZstdDecompressor, source: BinaryIO) -> None:
         self._decompressor, self._source = decompressor, source
@@ -237,7 +241,7 @@ def _zip_members(file: BinaryIO, name: str, budget: Budget, depth: int) -> Itera
         except UNPACK_ERRORS as error:
             raise damaged(f"{name}: {info.filename}", error) from None
         with opened:
-            stream = io.BufferedReader(BoundedStream(opened, f"{name}: {info.filename}", budget), CHUNK_BYTES)  # type: ignore[arg-type]
+            stream = _buffered(BoundedStream(opened, f"{name}: {info.filename}", budget))
             yield from _unpack(stream, info.filename, budget, depth + 1)
 
 

@@ -61,7 +61,7 @@ def find_source(kind: str) -> Source:
 
 
 def identify(head: bytes) -> str:
-    """What a file that begins with `head` seems to be, for people: "a kev feed", "a CycloneDX SBOM"; "" if nothing known."""
+    """What a file that begins with `head` seems to be: "a kev feed", "a CycloneDX SBOM"; "" if nothing known."""
     first_line = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     for module in _MODULES:
         if hasattr(module, "recognizes_table") and module.recognizes_table(first_line):
