@@ -129,7 +129,7 @@ def _severity_rows(channels: list[ChannelSummary]) -> list[tuple[str, str, tuple
 
 
 def _rule_rows(channels: list[ChannelSummary]) -> list[tuple[str, str, tuple[int]]]:
-    """Rows of the chart: the rules that withhold most, and the rest as one."""
+    """Rows of the chart: the rules that stop or warn of most records, and the rest as one."""
     total: Counter[str] = Counter()
     for channel in channels:
         total.update(channel.counts.get("by_rule", {}))

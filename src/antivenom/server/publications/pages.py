@@ -63,8 +63,8 @@ async def show_withheld(request: Request, ctx: Context) -> Response:
             )
         except InvalidInputError as error:  # half a match spec is what one has while typing
             problem = error
-    by_rule = sorted(head.counts.get("by_rule", {}).items(), key=lambda item: (-item[1], item[0]))
-    rules = [(rule, rule, number) for rule, number in by_rule]
+    # Without numbers: those of the publication count warnings too, and these are chips of what is withheld.
+    rules = [(rule, rule, None) for rule in sorted(head.counts.get("by_rule", {}))]
     subdirs = [(subdir, subdir, None) for subdir in head.subdirs]
     return _render_tab(
         request, ctx, "withheld", head, state=state, found=found, rules=rules, subdirs=subdirs, problem=problem

@@ -47,7 +47,8 @@ async def show_channel_policy(request: Request, ctx: Context) -> Response:
 
 async def edit_policy(request: Request, ctx: Context) -> Response:
     attached = await service.get_channel_policy(ctx, request.path_params["channel"])
-    return await _render_editor(request, ctx, text=attached[1].text if attached else STARTER)
+    text = attached[1].text if attached else STARTER
+    return await _render_editor(request, ctx, text=text, rules=[describe_rule(r) for r in check_policy(text).rules])
 
 
 async def plan_policy(request: Request, ctx: Context, form: FormData) -> Response:
