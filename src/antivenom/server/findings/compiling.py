@@ -38,7 +38,7 @@ class Facts(msgspec.Struct):
 async def compile_newest(resources: Resources) -> int | None:
     """Compile the newest knowledge revision, once, and tell everybody with `advisory.changed`.
 
-    A revision that came meanwhile is included or compiled by its own job; nothing happens when the newest is compiled already.
+    A revision that came meanwhile is compiled by its own job; nothing happens when the newest is compiled already.
 
     Returns:
         The revision that is compiled now; None when nothing was to do.

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 
 class MatchBody(BaseModel):
-    """Up to 10,000 components. Each is `{"type": "conda", "name", "version", "build"?, "channel"?, "subdir"?}` or `{"purl"}`.
+    """Up to 10,000 of `{"type": "conda", "name", "version", "build"?, "channel"?, "subdir"?}` or `{"purl"}`.
 
     They are `Any` on purpose: a wrong one is answered in its place and does not refuse the others.
     """

@@ -1,0 +1,186 @@
+"""Compiling advisories and assessing components: rules, traps of names, evidence."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from antivenom.core.advisories import Advisory, AffectedPackage, AffectedRange, Assessment
+from antivenom.core.compiling import Exploited, build_index
+from antivenom.core.curation import apply_curation, parse_security
+from antivenom.core.errors import InvalidInputError
+from antivenom.core.identity import NameMaps
+from antivenom.core.matching import ComponentKey, MatchIndex, fix_in_channel
+
+
+def python(name: str, *ranges: AffectedRange, versions: tuple[str, ...] = ()) -> AffectedPackage:
+    return AffectedPackage("pypi", name, ranges, versions)
+
+
+def until(fixed: str, introduced: str | None = None, scheme: str = "pep440") -> AffectedRange:
+    return AffectedRange(scheme, introduced, fixed=fixed)
+
+
+def product(name: str, *ranges: AffectedRange) -> AffectedPackage:
+    return AffectedPackage("cpe", name, ranges)
+
+
+MAPS = NameMaps(
+    {
+        name: {"conda-forge": {"pypi": names}}
+        for name, names in {
+            "redis-py": ("redis",),
+            "cmake": (),
+            "py-opencv": ("opencv-python", "opencv-python-headless"),
+            "ray-core": ("aiohttp", "ray"),
+            "pillow": ("pillow",),
+        }.items()
+    },
+    {"pypi/pillow": ("python:pillow",)},
+)
+
+
+def open_index(*advisories: Advisory, maps: NameMaps = MAPS, **exploited: Exploited) -> MatchIndex:
+    return MatchIndex.load(build_index(advisories, {k.replace("_", "-"): v for k, v in exploited.items()}, maps))
+
+
+def assess(index: MatchIndex, name: str, version: str = "1.0", **more: tuple[str, ...]) -> Assessment:
+    kind = "purl" if name.startswith("pkg:") else "conda"
+    return index.assess([ComponentKey(kind, name, version, **more)], "conda-forge")[0]  # type: ignore[arg-type]
+
+
+def ids(assessment: Assessment) -> list[str]:
+    return [f.ids[0] for f in assessment.findings]
+
+
+def test_aliases_across_sources_are_one_finding_with_all_ids() -> None:
+    index = open_index(
+        Advisory("PYSEC-1", "osv", ("GHSA-a-b-c",), affected=(python("pillow", until("2")),)),
+        Advisory("GHSA-a-b-c", "osv", ("CVE-1-1",), affected=(python("pillow", until("2")),)),
+        Advisory("CVE-1-1", "nvd", affected=(product("python:pillow", until("3", scheme="cpe")),)),
+    )
+    [finding] = assess(index, "pillow").findings
+    assert finding.ids == ("CVE-1-1", "GHSA-a-b-c", "PYSEC-1")
+    assert ids(assess(index, "pillow", "2.5")) == []  # the OSV range is believed, not NVD's
+
+
+def test_a_cpe_range_is_heard_when_no_advisory_names_the_pypi_package() -> None:
+    index = open_index(
+        Advisory("PYSEC-1", "osv", affected=(python("pillow", until("0.1")),)),
+        Advisory("CVE-1-2", "nvd", affected=(product("python:pillow", until("3", scheme="cpe")),)),
+    )
+    [finding] = assess(index, "pillow", "2.5").findings
+    assert (finding.ids, finding.confidence) == (("CVE-1-2",), "low")
+
+
+def test_a_withdrawn_advisory_finds_nothing_and_silences_the_cpe_range() -> None:
+    index = open_index(
+        Advisory(
+            "PYSEC-1", "osv", ("CVE-1-1",), withdrawn="2024-01-01T00:00:00Z", affected=(python("pillow", until("2")),)
+        ),
+        Advisory("CVE-1-1", "nvd", affected=(product("python:pillow", until("2", scheme="cpe")),)),
+    )
+    assert assess(index, "pillow").findings == ()
+
+
+def test_equal_names_of_other_things_are_not_matched() -> None:
+    index = open_index(*(Advisory(f"PYSEC-{n}", "osv", affected=(python(n, until("99")),)) for n in
+                         ("redis", "cmake", "git", "zstd", "openssl", "snappy", "aiohttp")))  # fmt: skip
+    for name in ("redis", "cmake", "git", "zstd", "openssl", "snappy", "libsnappy"):
+        assert assess(index, name).findings == ()
+    assert ids(assess(index, "redis-py")) == ["PYSEC-redis"]
+    assert ids(assess(index, "ray-core")) == []  # it vendors aiohttp; its version is ray's
+
+
+def test_without_any_map_curated_names_work_and_guesses_are_low() -> None:
+    index = open_index(
+        Advisory("PYSEC-1", "osv", affected=(python("torch", until("2")), python("foobar", until("2")))),
+        Advisory("CVE-1-1", "nvd", affected=(product("haxx:curl", until("8.0", scheme="cpe")),)),
+        maps=NameMaps(),
+    )
+    assert [f.confidence for f in assess(index, "pytorch").findings] == ["medium"]
+    assert [f.confidence for f in assess(index, "foobar").findings] == ["low"]
+    assert ids(assess(index, "libcurl", "7.88.0")) == ["CVE-1-1"]
+    assert not assess(index, "no-such-thing").assessed
+
+
+def test_a_purl_on_the_record_is_exact_and_beats_the_map() -> None:
+    index = open_index(Advisory("PYSEC-1", "osv", affected=(python("other", until("2")),)))
+    [finding] = assess(index, "pillow", purls=("pkg:pypi/Other",)).findings
+    assert finding.confidence == "exact"
+
+
+@pytest.mark.parametrize(("version", "hit"), [("1.9", True), ("2.0", False), ("2.5", False), ("3.0", True), ("3.1", True),
+                                              ("3.2", False), ("7.7", True), ("not-a-number", False)])  # fmt: skip
+def test_ranges_listed_versions_and_bad_listed_versions(version: str, hit: bool) -> None:
+    ranges = (until("2.0"), AffectedRange("pep440", "3.0", last_affected="3.1"))
+    index = open_index(
+        Advisory("PYSEC-1", "osv", affected=(python("pillow", *ranges, versions=("???", "7.7", "1.9")),))
+    )
+    assert bool(assess(index, "pillow", version).findings) is hit
+
+
+def test_bounds_that_are_not_pep440_are_kept() -> None:
+    index = open_index(
+        Advisory("PYSEC-1", "osv", affected=(python("pillow", AffectedRange("pep440", last_affected="2.6.0-NA")),))
+    )
+    assert ids(assess(index, "pillow", "2.6.0")) == ["PYSEC-1"]
+    assert ids(assess(index, "pillow", "2.6.1")) == []
+
+
+def test_score_risk_and_fixed_versions() -> None:
+    index = open_index(
+        Advisory("CVE-1-1", "nvd", cvss_vectors=("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H",),
+                 affected=(product("openssl:openssl", until("1.1.1y", "1.1.1", "cpe"), until("3.0.14", "3.0", "cpe")),)),
+        CVE_1_1=Exploited(epss=0.5),
+    )  # fmt: skip
+    [finding] = assess(index, "openssl", "1.1.1k").findings
+    assert (finding.severity, finding.cvss, finding.risk) == ("critical", 9.8, 47.0)
+    assert finding.fixed_versions == ("1.1.1y", "3.0.14")
+    assert finding.evidence[0].range == ">=1.1.1,<1.1.1y"
+    assert not fix_in_channel(finding, ["1.1.1k", "1.1.1w", "3.0.7"])
+    assert fix_in_channel(finding, ["3.0.14"])
+    assert fix_in_channel(finding, ["1.1.1y"])
+
+
+def test_equal_answers_are_one_object_and_input_order_is_kept() -> None:
+    index = open_index(Advisory("PYSEC-1", "osv", affected=(python("pillow", until("2")),)))
+    keys = [ComponentKey("conda", "pillow", v) for v in ("3", "1.0", "4", "1.1")]
+    answers = index.assess(keys, "conda-forge")
+    assert answers[0] is answers[2]
+    assert answers[1] is answers[3]
+    assert [len(a.findings) for a in answers] == [0, 1, 0, 1]
+
+
+def test_the_index_does_not_depend_on_the_order_of_advisories() -> None:
+    some = [
+        Advisory(f"PYSEC-{i}", "osv", (f"CVE-1-{i % 3}",), affected=(python("pillow", until("2")),)) for i in range(7)
+    ]
+    assert build_index(some) == build_index(list(reversed(some)))
+
+
+def test_a_damaged_index_is_refused() -> None:
+    for data in (b"", b"x" * 40, build_index([])[:-3]):
+        with pytest.raises(InvalidInputError):
+            MatchIndex.load(data)
+
+
+def test_a_build_can_clear_what_its_component_has() -> None:
+    index = open_index(Advisory("CVE-1-1", "nvd", affected=(product("zlib:zlib", until("2", scheme="cpe")),)))
+    assessment = assess(index, "zlib")
+    said = parse_security(b'{"vulns_mitigated": {"cve-1-1": {"patch": "0001-fix.patch"}}, "vulns_active": 7}')
+    [finding] = apply_curation(assessment, said).findings
+    assert finding.status == "mitigated"
+    assert finding.evidence[-1].range == "0001-fix.patch"
+    assert assessment.findings[0].status == "reported"
+
+
+@pytest.mark.parametrize("document", [b"", b"[]", b"\xff", b"[" * 100_000])
+def test_a_security_file_that_is_none_is_refused(document: bytes) -> None:
+    with pytest.raises(InvalidInputError):
+        parse_security(document)
+
+
+def test_odd_shapes_in_a_security_file_count_as_absent() -> None:
+    odd = {"vulns_cleared": [None, 3, {"id": 7}, "x", {"id": "CVE-1-1"}], "vulns_active": {"CVE-1-1": None, "": 1}}
+    assert {k: str(v.status) for k, v in parse_security(msgspec.json.encode(odd)).items()} == {"CVE-1-1": "active"}
