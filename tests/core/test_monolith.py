@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antivenom.core.errors import InvalidInputError
@@ -20,6 +20,7 @@ words = st.lists(
 pieces = st.tuples(words, st.integers(1, 400)).map(lambda pair: b"".join(pair[0]) * pair[1])
 
 
+@settings(deadline=None, max_examples=25)  # every example publishes or compresses several times
 @given(st.lists(pieces, max_size=5))
 def test_pieces_put_together_decompress_to_their_texts(texts: list[bytes]) -> None:
     runs = [block_run(compressor().compress(text), len(text)) for text in texts]

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import rattler
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.index_samples import (
     CHANNEL,
@@ -214,6 +214,7 @@ def test_the_closure_is_taken_back_when_its_cause_goes() -> None:
     assert freed.changed_names == ["a", "b", "c"]
 
 
+@settings(deadline=None, max_examples=25)  # every example publishes or compresses several times
 @given(
     st.lists(
         st.tuples(
