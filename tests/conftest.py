@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from antivenom.server.adapters.cpu import CpuPool
 from antivenom.server.adapters.postgres import EmbeddedPostgres
 from antivenom.server.adapters.processes import stop_child
 from antivenom.server.context import LOCAL, Context, Resources, open_resources
@@ -110,9 +112,17 @@ def settings_environment() -> dict[str, str]:
     return {"ANTIVENOM_OUTBOUND_ALLOW": "127.0.0.1,localhost", "ANTIVENOM_OUTBOUND_ATTEMPTS": "2"}
 
 
+@pytest.fixture(scope="session")
+def heavy_work() -> Iterator[CpuPool]:
+    """The child process for heavy work: one for all tests, because starting one takes longer than most tests."""
+    pool = CpuPool(1)
+    yield pool
+    asyncio.run(pool.close())
+
+
 @pytest.fixture
 async def resources(
-    database_url: str, tmp_path: Path, settings_environment: dict[str, str]
+    database_url: str, tmp_path: Path, settings_environment: dict[str, str], heavy_work: CpuPool
 ) -> AsyncIterator[Resources]:
     environment = {
         "ANTIVENOM_HOME": str(tmp_path / "home"),
@@ -121,6 +131,7 @@ async def resources(
     settings = load_settings(environment)
     settings.home.mkdir()
     async with open_resources(settings) as opened:
+        opened.cpu = heavy_work
         yield opened
 
 

@@ -1,7 +1,7 @@
-"""Runs one sync in a process of its own and kills that process (SIGKILL) at a chosen step.
+"""Runs syncs in processes of their own and kills each (SIGKILL) at a chosen step.
 
-Steps are what lasts: every blob written and every transaction committed. Usage: crashing.py MIRROR_ID STEP, with the
-server's settings in the environment. Exits 0 when the sync ended before the step came.
+Steps are what lasts: every blob written and every transaction committed; a step that never comes means exit code 0. The
+server's settings are in the environment. One process imports everything and forks for each sync: that is fast.
 """
 
 from __future__ import annotations
@@ -61,12 +61,24 @@ def crash_at(countdown: Countdown) -> None:
     Resources.context = counted_context  # type: ignore[method-assign,assignment]
 
 
-async def main(mirror_id: int, steps: int) -> None:
+async def sync_until(mirror_id: int, steps: int) -> None:
     crash_at(Countdown(steps))
     async with open_resources(load_settings(os.environ)) as resources:
         resources.cpu = InlineCpu()  # type: ignore[assignment]
         await sync_mirror(resources, mirror_id)
 
 
+def main() -> None:
+    """Each line of input is "MIRROR_ID STEP"; the answer is the exit code of a forked child that ran the sync."""
+    for line in sys.stdin:
+        mirror_id, step = map(int, line.split())
+        child = os.fork()
+        if child == 0:
+            asyncio.run(sync_until(mirror_id, step))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    main()

@@ -1,11 +1,13 @@
-"""kill -9 at every step of a sync: what is served is the old publication or the new one, never a mix, and the next sync ends well."""
+"""kill -9 at every step of a sync: the old publication is served or the new one, never a mix; the next ends well."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from tests.server.mirrors.conftest import Person
@@ -15,8 +17,9 @@ STEPS_MAX = 200
 CRASHING = Path(__file__).with_name("crashing.py")
 
 
-async def run_sync_until(step: int, mirror_id: int, person: Person) -> int:
-    """The exit code of a sync that is killed at the step."""
+@contextlib.asynccontextmanager
+async def crashing_syncs(person: Person, mirror_id: int) -> AsyncIterator[Callable[[int], Awaitable[int]]]:
+    """A function that runs a sync which is killed at a step, and answers its exit code."""
     settings = person.resources.settings
     environ = os.environ | {
         "ANTIVENOM_HOME": str(settings.home),
@@ -25,9 +28,21 @@ async def run_sync_until(step: int, mirror_id: int, person: Person) -> int:
         "ANTIVENOM_OUTBOUND_ALLOW": "127.0.0.1",
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(CRASHING), str(mirror_id), str(step), env=environ
+        sys.executable, str(CRASHING), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environ
     )
-    return await process.wait()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    reader, writer = process.stdout, process.stdin
+
+    async def run(step: int) -> int:
+        writer.write(f"{mirror_id} {step}\n".encode())
+        return int(await reader.readline())
+
+    try:
+        yield run
+    finally:
+        writer.close()
+        await process.wait()
 
 
 async def test_a_sync_that_is_killed_at_any_step_leaves_the_old_publication_or_the_new_one(
@@ -41,14 +56,15 @@ async def test_a_sync_that_is_killed_at_any_step_leaves_the_old_publication_or_t
     write_channel(upstream.folder, {"linux-64": new})
     expected = {"alpha-2.0-h0_0.conda", "beta-2.0-h0_0.conda", "gamma-1.0-h0_0.conda"}
     seen: list[bool] = []
-    for step in range(1, STEPS_MAX):
-        code = await run_sync_until(step, mirror.id, person)
-        served = await person.kept("main")
-        assert served in (before, expected), f"a mix is served after a crash at step {step}"
-        seen.append(served == expected)
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL
+    async with crashing_syncs(person, mirror.id) as run_until:
+        for step in range(1, STEPS_MAX):
+            code = await run_until(step)
+            served = await person.kept("main")
+            assert served in (before, expected), f"a mix is served after a crash at step {step}"
+            seen.append(served == expected)
+            if code == 0:
+                break
+            assert code == -signal.SIGKILL
     assert code == 0, "the sync never came to its end"
     assert seen[0] is False, "the first step came after the publication: the test crashes nowhere"
     assert seen == sorted(seen), "an older publication came back"
