@@ -12,6 +12,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
@@ -20,13 +23,14 @@ from starlette.types import Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
 from antivenom import __version__
+from antivenom.core.errors import AntivenomError
 from antivenom.server import demo, pages, rooms
 from antivenom.server.context import Resources
 from antivenom.server.members.authentication import SESSION_COOKIE, find_session_actor
 from antivenom.server.metrics import Metrics
 from antivenom.server.middleware import Guard
 from antivenom.server.mirrors.artifacts import ArtifactStore
-from antivenom.server.problems import explain
+from antivenom.server.problems import answer_error, explain
 from antivenom.server.publications.serving import ChannelFiles
 from antivenom.server.readiness import check_readiness
 from antivenom.server.rendering import STATIC, Visitor
@@ -81,7 +85,10 @@ def create_site(resources: Resources, metrics: Metrics) -> FastAPI:
         docs_url=None,  # they would load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        exception_handlers=dict.fromkeys((AntivenomError, HTTPException, RequestValidationError, Exception), _explain),
     )
+    for kind in (AntivenomError, RequestValidationError, HTTPException, SQLAlchemyError, Exception):
+        site.add_exception_handler(kind, explain_error)
     site.state.resources = resources
     site.state.find_visitor = find_visitor
     for module in rooms.load("api"):
@@ -93,6 +100,15 @@ def create_site(resources: Resources, metrics: Metrics) -> FastAPI:
         site.router.routes.extend(module.routes)
     site.router.routes.append(Mount("/static", app=BuiltFiles(directory=STATIC, check_dir=False), name="static"))
     return site
+
+
+async def _explain(request: Request, error: Exception) -> Response:
+    return answer_error(request, error)
+
+
+async def explain_error(request: Request, error: Exception) -> Response:
+    """Every error of API and pages in words; Starlette would answer a bare 500 to what it does not know."""
+    return answer_error(request, error)
 
 
 async def find_visitor(request: Request) -> Visitor | None:
@@ -130,7 +146,7 @@ class BuiltFiles(StaticFiles):
 
 
 async def run_web(resources: Resources, listening: socket.socket, *, ready: int | None = None) -> None:
-    """Serve on a listening socket until SIGTERM or SIGINT; one byte goes to the file descriptor `ready` once it answers."""
+    """Serve on a listening socket until SIGTERM or SIGINT; one byte goes to the descriptor `ready` once it answers."""
     import uvicorn
 
     from antivenom.server.publications.serving_protocol import serve_with

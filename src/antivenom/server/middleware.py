@@ -48,9 +48,11 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_at = time.perf_counter()
         status = 0
+        is_whole = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_whole
+            is_whole = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(message)
@@ -59,6 +61,8 @@ class Guard:
         try:
             await self._app(scope, self._bound(scope, receive), send_with_headers)
         except Exception as error:
+            if is_whole:  # Starlette answers an unexpected error and raises it again; problems.py has logged it
+                return
             if status:  # the answer has begun: nothing honest can be added to it but its end
                 raise
             response = answer_error(Request(scope), error)
