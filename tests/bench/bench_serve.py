@@ -2,9 +2,9 @@
 
     python -m tests.bench.bench_serve        prints one JSON document; under a minute; needs nginx and wrk
 
-Both serve the same bytes on loopback; the CPU time is that of the server's processes, children included, while wrk loads
-it. The channel is a real one: published in PostgreSQL and a folder of blobs, authorization in the path (once public, once
-by token).
+Both serve the same bytes on loopback; the CPU time is that of the server's processes, children included, while wrk
+loads it. The channel is a real one, published in PostgreSQL and a folder of blobs, with authorization in the path (once
+public, once by token).
 """
 
 from __future__ import annotations
