@@ -73,3 +73,8 @@ def write_server_facts(home: Path, facts: ServerFacts) -> None:
 
 def remove_server_facts(home: Path) -> None:
     (home / SERVER_FACTS).unlink(missing_ok=True)
+
+
+def forget_first_password(home: Path) -> None:
+    """Remove the file with the first password: it is not valid any more."""
+    (home / ADMIN_PASSWORD).unlink(missing_ok=True)

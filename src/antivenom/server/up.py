@@ -95,17 +95,23 @@ class Supervisor:
     def __init__(self, settings: Settings, *, demo: bool) -> None:
         self._settings = settings
         self._home = settings.home
-        self._is_first_start = not (self._home / "postgres").exists()
+        self._is_first_start = not (self._home / "postgres" / "data").exists()
         self._wants_demo = demo
         self._postgres = EmbeddedPostgres(self._home, programs=settings.postgres_bin, user=settings.postgres_user)
         self._database = Part("postgres")
-        self._parts = [Part("web"), Part("worker")]
+        self._web, self._worker = Part("web"), Part("worker")
         self._asked_to_stop = False
         self._is_ready = False
         self._password = ""
-        self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake, self._waker = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(self._waker, False)
         self._ready, self._announce = os.pipe()
         os.set_inheritable(self._announce, True)
+
+    @property
+    def _parts(self) -> list[Part]:
+        return [self._web, self._worker] if self._is_ready else [self._web]
 
     def start(self) -> None:
         """Everything under way: the database is being made or started, the processes import."""
@@ -117,8 +123,7 @@ class Supervisor:
             self._prepare_first_start()
         self._log = self._open_log()
         self._postgres.choose_socket()
-        for part in self._parts:
-            self._start_part(part)
+        self._start_part(self._web)  # it imports while the database is being made; the worker has time
         self._postgres.start()
 
     def _prepare_first_start(self) -> None:
@@ -173,7 +178,7 @@ class Supervisor:
             "PYTHONUNBUFFERED": "1",
         }
         environment.pop("ANTIVENOM_DATABASE_URL_FILE", None)
-        if self._password and "ANTIVENOM_ADMIN_PASSWORD" not in environment:
+        if not self._settings.admin_password and (self._home / ADMIN_PASSWORD).exists():
             environment["ANTIVENOM_ADMIN_PASSWORD_FILE"] = str(self._home / ADMIN_PASSWORD)
         return environment
 
@@ -184,6 +189,7 @@ class Supervisor:
         while not self._asked_to_stop:
             if not self._is_ready and self._hears_ready():
                 self._is_ready = True
+                self._start_part(self._worker)
                 self._say_hello()
             now = time.monotonic()
             if not self._postgres.is_running:

@@ -16,6 +16,7 @@ from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
 from antivenom.server.events.models import Event
 from antivenom.server.events.queries import page_events
 from antivenom.server.events.service import record
+from antivenom.server.home import forget_first_password
 from antivenom.server.members import passwords, queries
 from antivenom.server.members.authorization import ROLES, require
 from antivenom.server.members.models import Member, MemberSession, Token
@@ -233,6 +234,8 @@ async def _set_password(ctx: Context, member: Member, password: str) -> None:
     member.must_change_password = False
     await ctx.session.execute(delete(MemberSession).where(MemberSession.member_id == member.id))
     await record(ctx, "member.password_changed", subject=f"member:{member.name}")
+    if member.name == ADMIN_NAME:
+        forget_first_password(ctx.resources.settings.home)
 
 
 def _check_name(name: str, what: str) -> None:

@@ -1,0 +1,32 @@
+"""Errors reach clients as problem documents, people as pages; nobody gets a bare 500."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("GET", "/api/v1/channels/nope", None, 404, "not-found"),
+        ("GET", "/api/v1/channels/nope/withheld?stream=1", None, 404, "not-found"),
+        ("POST", "/api/v1/channels", {"name": "Not A Name"}, 422, "invalid-input"),
+        ("POST", "/api/v1/channels", {"nome": "x"}, 422, "invalid-input"),
+        ("GET", "/api/v1/nothing", None, 404, "not-found"),
+        ("DELETE", "/api/v1/match", None, 405, "method-not-allowed"),
+    ],
+)
+async def test_api_errors_are_problem_documents(
+    app_client: Any, method: str, path: str, body: Any, status: int, code: str
+) -> None:
+    answer = await app_client.request(method, path, json=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["code"] == code
+
+
+async def test_a_person_gets_a_page(app_client: Any) -> None:
+    answer = await app_client.get("/channels/nope", headers={"Accept": "text/html"})
+    assert answer.status_code in (401, 404)
+    assert answer.headers["content-type"].startswith("text/html")

@@ -1,0 +1,309 @@
+"""`antivenom up`: one command, and nothing left behind however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ANTIVENOM, REPO, RunningServer, _clean_environment, launch_server
+
+STOP_LIMIT_S = 5.0
+
+
+def processes_of(home: Path) -> list[str]:
+    """Command lines of living processes that have this home in their environment, arguments or working folder."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if folder.name == str(os.getpid()) or (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                continue
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            environment = (folder / "environ").read_bytes()
+            place = os.readlink(folder / "cwd")
+        except OSError:
+            continue
+        mark = str(home).encode()
+        if b"ANTIVENOM_HOME=" + mark + b"\0" in environment or str(home) in command or place.startswith(str(home)):
+            found.append(f"{folder.name}: {command}")
+    return found
+
+
+def wait_until_gone(home: Path, limit_s: float = 10.0) -> float:
+    begun = time.monotonic()
+    while processes_of(home) and time.monotonic() - begun < limit_s:
+        time.sleep(0.02)
+    assert processes_of(home) == []
+    return time.monotonic() - begun
+
+
+def ask(server: RunningServer, path: str, token: str = "") -> tuple[int, bytes]:
+    request = urllib.request.Request(server.url + path, headers={"Authorization": f"Bearer {token}"} if token else {})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def wait_for_ready(server: RunningServer, limit_s: float = 30.0) -> None:
+    begun = time.monotonic()
+    while time.monotonic() - begun < limit_s:
+        try:
+            if ask(server, "/readyz")[0] == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(ask(server, "/readyz"))
+
+
+def test_first_start_answers_and_leaves_its_secrets_private(new_home: Path, capsys: pytest.CaptureFixture[str]):
+    server = launch_server(new_home, "--no-demo")
+    try:
+        with capsys.disabled():
+            print(f"\nfrom an empty folder to the first 200: {server.started_in_s:.2f} s")
+        assert ask(server, "/readyz") == (200, b'{"ready":true,"problems":[]}')
+        for name in ("admin-password", "local-token", "server.json"):
+            assert stat.S_IMODE((new_home / name).stat().st_mode) == 0o600, name
+        password = (new_home / "admin-password").read_text().strip()
+        said = (new_home.parent / "home.out").read_text()
+        assert f"Antivenom runs at {server.url}" in said
+        assert password in said
+        logs = "".join(path.read_text(errors="replace") for path in (new_home / "logs").iterdir())
+        assert password not in logs
+        assert server.token not in logs
+        token = json.loads(server.cli("token", "create", "--name", "ci", "--output", "json").stdout)["token"]
+        assert json.loads(ask(server, "/api/v1/me", token)[1])["name"] == "ci"
+    finally:
+        begun = time.monotonic()
+        code = server.stop()
+        took_s = time.monotonic() - begun
+    assert code == 0
+    assert took_s < STOP_LIMIT_S
+    wait_until_gone(new_home, 0.5)
+    assert not (new_home / "server.json").exists()
+
+
+def test_second_start_prints_no_password_and_keeps_what_was_made(new_home: Path):
+    first = launch_server(new_home, "--no-demo")
+    first.cli("token", "create", "--name", "kept")
+    first.stop()
+    second = launch_server(new_home, "--no-demo")
+    try:
+        assert "password" not in (new_home.parent / "home.out").read_text()
+        assert [row["name"] for row in json.loads(second.cli("token", "list", "-o", "json").stdout)] == ["kept"]
+    finally:
+        second.stop()
+
+
+def test_ctrl_c_stops_everything(new_home: Path):
+    server = launch_server(new_home, "--no-demo")
+    begun = time.monotonic()
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(STOP_LIMIT_S) == 0
+    assert time.monotonic() - begun < STOP_LIMIT_S
+    wait_until_gone(new_home, 0.5)
+
+
+def test_killed_server_leaves_no_process_and_the_next_start_recovers(new_home: Path):
+    first = launch_server(new_home, "--no-demo")
+    first.cli("token", "create", "--name", "survivor")
+    assert len(processes_of(new_home)) > 3
+    first.process.kill()
+    first.process.wait()
+    wait_until_gone(new_home)
+    second = launch_server(new_home, "--no-demo")
+    try:
+        assert [row["name"] for row in json.loads(second.cli("token", "list", "-o", "json").stdout)] == ["survivor"]
+    finally:
+        second.stop()
+
+
+def test_start_right_after_a_kill_works(new_home: Path):
+    first = launch_server(new_home, "--no-demo")
+    first.process.kill()
+    second = launch_server(new_home, "--no-demo")
+    try:
+        assert ask(second, "/readyz")[0] == 200
+    finally:
+        second.stop()
+        first.process.wait()
+
+
+def test_kill_while_the_database_is_being_made_does_not_spoil_the_home(new_home: Path):
+    command = [*ANTIVENOM, "up", "--home", str(new_home), "--port", "0", "--no-demo"]
+    process = subprocess.Popen(command, env=_clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (new_home / "postgres" / "new").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    wait_until_gone(new_home)
+    server = launch_server(new_home, "--no-demo")
+    try:
+        assert "password" in (new_home.parent / "home.out").read_text()
+        assert ask(server, "/readyz")[0] == 200
+    finally:
+        server.stop()
+
+
+def test_second_start_in_the_same_home_says_so_and_exits_3(up_server: RunningServer):
+    done = up_server.cli("up", "--home", up_server.home, "--port", "0", check=False)
+    assert done.returncode == 3
+    assert f"already runs in {up_server.home}" in done.stderr
+    assert str(up_server.process.pid) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert ask(up_server, "/healthz")[0] == 200
+
+
+def test_port_in_use_is_an_error_that_helps_and_exits_3(new_home: Path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [*ANTIVENOM, "up", "--home", str(new_home), "--port", str(port)],
+            env=_clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 3
+    assert f"cannot listen on 127.0.0.1:{port}: address already in use" in done.stderr
+    assert "--port" in done.stderr
+    wait_until_gone(new_home, 2)
+
+
+def test_home_with_a_space_and_beyond_the_length_of_a_socket_path_works(new_home: Path):
+    home = new_home.parent / "a home with spaces" / ("long" * 30)
+    home.parent.mkdir()
+    server = launch_server(home, "--no-demo")
+    try:
+        assert ask(server, "/readyz")[0] == 200
+        assert json.loads(server.cli("token", "create", "--name", "x", "-o", "json").stdout)["name"] == "x"
+    finally:
+        assert server.stop() == 0
+
+
+def test_web_process_that_dies_is_started_again_on_the_same_port(new_home: Path):
+    server = launch_server(new_home, "--no-demo")
+    try:
+        web = next(line for line in processes_of(new_home) if "antivenom.server.process web" in line)
+        os.kill(int(web.partition(":")[0]), signal.SIGKILL)
+        time.sleep(0.3)
+        wait_for_ready(server)
+        assert "starting it again" in (new_home.parent / "home.out").read_text()
+    finally:
+        assert server.stop() == 0
+
+
+def test_database_that_dies_is_started_again_and_nothing_is_lost(new_home: Path):
+    server = launch_server(new_home, "--no-demo")
+    try:
+        server.cli("token", "create", "--name", "durable")
+        pid = int((new_home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.5)
+        wait_for_ready(server)
+        assert [row["name"] for row in json.loads(server.cli("token", "list", "-o", "json").stdout)] == ["durable"]
+    finally:
+        assert server.stop() == 0
+
+
+def test_wrong_settings_are_reported_together_without_a_trace(new_home: Path):
+    environment = _clean_environment() | {
+        "ANTIVENOM_PORT": "http",
+        "ANTIVENOM_OUTBOUND_ALLOW": "10.0.0.0/99",
+        "ANTIVENOM_HOMEE": "/x",
+    }
+    done = subprocess.run(
+        [*ANTIVENOM, "up", "--home", str(new_home)], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    for part in ("3 settings are wrong", "ANTIVENOM_PORT", "10.0.0.0/99", "did you mean ANTIVENOM_HOME"):
+        assert part in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not new_home.exists()
+
+
+def test_home_that_cannot_be_made_is_an_error(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    done = subprocess.run(
+        [*ANTIVENOM, "up", "--home", str(tmp_path / "file" / "home")],
+        env=_clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who can become somebody else; the other tests run as that")
+def test_it_works_for_root_in_a_home_that_only_root_may_enter(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("private")
+    folder.chmod(0o700)
+    server = launch_server(folder / "home", "--no-demo")
+    place = (folder / "home" / "postgres").resolve()
+    try:
+        assert ask(server, "/readyz")[0] == 200
+        owner = place.stat().st_uid
+        assert owner != 0
+        assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    finally:
+        assert server.stop() == 0
+        if not place.is_relative_to(folder):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who can become somebody else; the other tests run as that")
+def test_it_works_for_a_normal_user(new_home: Path):
+    nobody = pwd.getpwnam("nobody")
+    if subprocess.run(
+        ["setpriv", "--reuid", "nobody", "--clear-groups", sys.executable, "-c", "import antivenom"]
+    ).returncode:
+        pytest.skip("a normal user cannot read this checkout or its interpreter")
+    os.chown(new_home.parent, nobody.pw_uid, nobody.pw_gid)
+    environment = _clean_environment() | {"HOME": str(new_home.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    become = ["setpriv", "--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid), "--clear-groups"]
+    output = new_home.parent / "out"
+    with output.open("wb") as log:
+        process = subprocess.Popen(
+            [*become, *ANTIVENOM, "up", "--home", str(new_home), "--port", "0", "--no-demo"],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=REPO,
+        )
+    try:
+        deadline = time.monotonic() + 90
+        while not (new_home / "server.json").exists():
+            assert process.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, output.read_text()
+            time.sleep(0.05)
+        done = subprocess.run(
+            [*become, *ANTIVENOM, "token", "create", "--name", "ci", "--output", "json"],
+            env=environment | {"ANTIVENOM_HOME": str(new_home)},
+            capture_output=True,
+            text=True,
+            cwd=REPO,
+        )
+        assert json.loads(done.stdout)["token"].startswith("av_"), done.stderr
+        assert (new_home / "postgres").stat().st_uid == nobody.pw_uid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
