@@ -173,7 +173,7 @@ async def run_web(resources: Resources, listening: socket.socket, *, ready: int 
 
 
 async def _announce(server: Any, ready: int) -> None:
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110  # uvicorn offers a flag and no event
         await asyncio.sleep(0.005)
     with contextlib.suppress(OSError):
         os.write(ready, b"1")
