@@ -1,5 +1,5 @@
 // Small courtesies on top of pages that work without any script: theme switch, "/" to search, copy buttons,
-// closing of pop-overs, and keeping the place in a form that asks before it acts.
+// and closing of pop-overs.
 
 const THEMES = { light: "antivenom-light", dark: "antivenom-dark" };
 const root = document.documentElement;
@@ -61,10 +61,4 @@ document.addEventListener("keydown", (event) => {
       open.querySelector("summary").focus();
     } else if (event.target.matches("[data-search]")) event.target.blur();
   }
-});
-
-// A selection in a list's filter form is a wish: no need to press "Apply" (the button is there for keyboards without script).
-document.addEventListener("change", (event) => {
-  const form = event.target.closest("form[data-live]");
-  if (form && event.target.matches("select, input[type=checkbox]")) form.requestSubmit();
 });
