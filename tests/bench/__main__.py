@@ -1,0 +1,119 @@
+"""Runs the parts of the bench one after another and writes docs/reference/performance.md.
+
+    make bench [ARGS="--records 1000000 --only index"]
+
+Each part measures Antivenom and its peers in the same run; only ratios travel from one machine to another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).resolve().parents[2]
+PAGE = REPO / "docs" / "reference" / "performance.md"
+PARTS = ("index", "match", "serve")
+
+Results = dict[str, Any]
+
+
+def run_part(name: str, *options: str) -> Results:
+    """The JSON document that a part prints last.
+
+    Raises:
+        SystemExit: The part failed; what it said is on stderr.
+    """
+    print(f"== {name}", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", f"tests.bench.bench_{name}", *options]
+    done = subprocess.run(command, cwd=REPO, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"bench_{name} failed with exit code {done.returncode}")
+    return last_document(done.stdout)
+
+
+def last_document(output: str) -> Results:
+    """The JSON object that ends the output: one line, or a whole indented document."""
+    lines = output.strip().splitlines()
+    for start in range(len(lines) - 1, -1, -1):
+        if lines[start].startswith("{"):
+            return dict(json.loads("\n".join(lines[start:])))
+    raise ValueError("a part of the bench printed no JSON document")
+
+
+def index_section(results: Results) -> Iterator[str]:
+    steps = results["steps"]
+    floor, full = steps["floor"]["cpu_s"], steps["full"]["cpu_s"]
+    yield f"{results['records']:,} records. The *floor* decompresses, parses and writes the same index unchanged (zstd 3)."
+    yield ""
+    yield "| step | CPU s | × floor | % of a full sync | peak MB |"
+    yield "|---|---:|---:|---:|---:|"
+    for name, step in steps.items():
+        share = 100 * step["cpu_s"] / full
+        yield f"| {name} | {step['cpu_s']:.2f} | {step['cpu_s'] / floor:.2f} | {share:.1f} | {step['peak_mb']:.0f} |"
+
+
+def serve_section(results: Results) -> Iterator[str]:
+    yield "Requests (3 KB shard) and bytes (100 MB file) per CPU-second of the server, as a share of nginx's on the same bytes."
+    yield ""
+    yield "| what | × nginx |"
+    yield "|---|---:|"
+    for name, ratio in results["ratios"].items():
+        yield f"| {name.replace('_', ' ')} | {ratio:.2f} |"
+
+
+def plain_section(results: Results) -> Iterator[str]:
+    yield "| what | measured |"
+    yield "|---|---:|"
+    for name, value in _flat(results):
+        yield f"| {name} | {f'{value:,.3g}' if isinstance(value, float) else value} |"
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _flat(item, f"{path} {name.replace('_', ' ')}".strip())
+    else:
+        yield path, value
+
+
+TITLES = {"index": "Syncing and publishing", "match": "Matching", "serve": "Serving"}
+SECTIONS: dict[str, Callable[[Results], Iterator[str]]] = {"index": index_section, "serve": serve_section}
+
+
+def page(results: dict[str, Results]) -> str:
+    """The page of what was measured, part by part."""
+    machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
+    lines = [
+        "# Performance",
+        "",
+        f"Written by `make bench` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, on {machine}.",
+        "CPU-seconds depend on the machine; the ratios to what was measured beside them in the same run do not, much.",
+    ]
+    for name, found in results.items():
+        lines += ["", f"## {TITLES[name]}", "", *SECTIONS.get(name, plain_section)(found)]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--records", type=int, default=300_000, help="records of the index corpus")
+    parser.add_argument("--only", choices=PARTS, action="append", help="run these parts and print them, write nothing")
+    arguments = parser.parse_args()
+    options = {"index": ("--records", str(arguments.records), "--rivals")}
+    results = {name: run_part(name, *options.get(name, ())) for name in arguments.only or PARTS}
+    text = page(results)
+    if not arguments.only:
+        PAGE.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
