@@ -51,7 +51,7 @@ def last_document(output: str) -> Results:
 def index_section(results: Results) -> Iterator[str]:
     steps = results["steps"]
     floor, full = steps["floor"]["cpu_s"], steps["full"]["cpu_s"]
-    yield f"{results['records']:,} records. The *floor* decompresses, parses and writes the same index unchanged (zstd 3)."
+    yield f"{results['records']:,} records. The *floor* decompresses, parses and writes the index unchanged (zstd 3)."
     yield ""
     yield "| step | CPU s | × floor | % of a full sync | peak MB |"
     yield "|---|---:|---:|---:|---:|"
@@ -61,7 +61,7 @@ def index_section(results: Results) -> Iterator[str]:
 
 
 def serve_section(results: Results) -> Iterator[str]:
-    yield "Requests (3 KB shard) and bytes (100 MB file) per CPU-second of the server, as a share of nginx's on the same bytes."
+    yield "Requests (3 KB shard) and bytes (100 MB file) per CPU-second of the server, as a share of nginx's."
     yield ""
     yield "| what | × nginx |"
     yield "|---|---:|"

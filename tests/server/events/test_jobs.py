@@ -92,7 +92,9 @@ async def test_retry_does_not_collide_with_a_job_asked_for_meanwhile(resources, 
         await defer(ctx, "test.run", queueing_lock="one", fail="for now")
     await run_jobs(resources)
     async with resources.context(LOCAL) as ctx:
-        assert await defer(ctx, "test.run", queueing_lock="one", number=2), "a waiting retry must not swallow a new wish"
+        assert await defer(ctx, "test.run", queueing_lock="one", number=2), (
+            "a waiting retry must not swallow a new wish"
+        )
     await run_jobs(resources)
     assert await states(resources) == ["todo", "succeeded"]
 
