@@ -93,7 +93,7 @@ def withheld(
     params = {"spec": spec} if spec else {}
     rows: Iterator[dict[str, Any]] = client().stream(f"/api/v1/channels/{channel}/withheld", params=params)
     if output is Output.table:
-        rows = ({**row, "why": "; ".join(r["message"] for r in row["reasons"])} for row in rows)
+        rows = ({**row, "why": "; ".join(dict.fromkeys(r["message"] for r in row["reasons"]))} for row in rows)
     emit(rows, ("subdir", "fn", "why"), output)
 
 
