@@ -73,7 +73,7 @@ def test_unknown_fields_pass_through_untouched() -> None:
     assert found["a-1.0-0.conda"] == odd | {"indexed_timestamp": 1_600_000_000_000}
 
 
-def test_first_sync_seeds_indexed_timestamp_from_plausible_build_times() -> None:
+def test_first_sync_seeds_indexed_timestamp_from_build_times_that_are_not_in_the_future() -> None:
     records = {
         "seconds": record("seconds", timestamp=1_600_000_000),
         "future": record("future", timestamp=NOW_MS + 1),
@@ -87,9 +87,9 @@ def test_first_sync_seeds_indexed_timestamp_from_plausible_build_times() -> None
     assert stamps == {
         "seconds": 1_600_000_000_000,
         "future": NOW_MS,
-        "ancient": NOW_MS,
-        "absent": NOW_MS,
-        "negative": NOW_MS,
+        "ancient": 1_262_304_000_000,
+        "absent": 1_483_228_800_000,
+        "negative": 1_483_228_800_000,
         "own": 1_700_000_000_000,
     }
 

@@ -20,6 +20,7 @@ from antivenom.core.errors import InvalidInputError
 
 INT_MAX = 2**63 - 1
 _EARLIEST_MS = 1262304000000  # 2010-01-01: nothing of conda is older
+_UNDATED_MS = 1483228800000  # 2017-01-01: about when conda-build began to write build times
 _LATEST_SECONDS = 253402300799  # 9999-12-31: beyond it a timestamp is in milliseconds (conda's own rule)
 
 _INSTANT_MAX = 253402300799999  # the last ms of year 9999
@@ -96,11 +97,17 @@ def digest_bytes(text: object, size: int, field: str) -> bytes:
 
 
 def seed_indexed(timestamp: object, now_ms: int) -> int:
-    """When a record of a first sync counts as indexed: its build time if that is plausible, else now (ms)."""
+    """When a record of a first sync counts as indexed (ms): its build time; now, if that lies in the future.
+
+    A record without a build time is from before builders wrote one: it was in the upstream long before this mirror, and
+    holding it back as if it had appeared today would take old packages, and all that needs them, from a new mirror.
+
+    Source: CEP 47 (what predates it may be seeded from `timestamp` or another signal); docs/adr/0012.
+    """
     if not isinstance(timestamp, int) or timestamp <= 0:
-        return now_ms
+        return min(_UNDATED_MS, now_ms)
     built_ms = timestamp if timestamp > _LATEST_SECONDS else timestamp * 1000
-    return built_ms if _EARLIEST_MS <= built_ms <= now_ms else now_ms
+    return max(built_ms, _EARLIEST_MS) if built_ms <= now_ms else now_ms
 
 
 def read_careful(
