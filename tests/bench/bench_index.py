@@ -187,7 +187,7 @@ def rattler_index(channel: Path, work: Path) -> None:
     import rattler
 
     for subdir in SUBDIRS:
-        data = rattler.RepoData(channel / subdir / "repodata.json")
+        data = rattler.RepoData.from_path(channel / subdir / "repodata.json")
         url = rattler.Channel(channel.resolve().as_uri())
         data.into_repo_data(url)
 

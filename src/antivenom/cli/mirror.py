@@ -127,4 +127,4 @@ def wait_for_sync(channel: str) -> dict[str, Any]:
             hint=f"the last publication keeps serving; the next try is at {row['next_sync_at'] or 'the next request'}",
         )
     note(f"channel {channel} is in step with {row['upstream']}")
-    return row
+    return dict(row)

@@ -55,7 +55,7 @@ class AffectedRange(msgspec.Struct, frozen=True, omit_defaults=True):
 class AffectedPackage(msgspec.Struct, frozen=True, omit_defaults=True):
     """One affected package of an advisory.
 
-    `ecosystem` is lower case: "pypi", "cran", "npm", "go", "crates.io", "julia", "bitnami", "oss-fuzz", "conda", or "cpe"
+    `ecosystem` is lower case: "pypi", "cran", "npm", "go", "crates.io", "julia", "bitnami", "oss-fuzz", "conda", "cpe"
     (then `name` is "vendor:product", both lower case). A version is affected when it is in any range or in `versions`.
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import yaml
@@ -156,7 +156,7 @@ def _check_bounds(text: str) -> None:
     for nodes, event in enumerate(yaml.parse(text, Loader=_Loader), 1):
         if isinstance(event, yaml.AliasEvent):
             raise yaml.MarkedYAMLError(
-                None, None, "aliases (*name) are not read: write the value out", event.start_mark
+                None, None, "aliases (*name) are not read: write the value out", cast(Any, event.start_mark)
             )
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
@@ -164,7 +164,7 @@ def _check_bounds(text: str) -> None:
             depth -= 1
         if depth > DEPTH_MAX or nodes > NODES_MAX:
             limit = f"{DEPTH_MAX} levels deep" if depth > DEPTH_MAX else f"{NODES_MAX} values"
-            raise yaml.MarkedYAMLError(None, None, f"more than {limit}", event.start_mark)
+            raise yaml.MarkedYAMLError(None, None, f"more than {limit}", cast(Any, event.start_mark))
 
 
 def _report_syntax(document: Document, error: yaml.MarkedYAMLError) -> None:
@@ -185,7 +185,7 @@ def _build(document: Document, path: Path, node: yaml.Node) -> Any:
         return [_build(document, (*path, index), item) for index, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
         return _build_mapping(document, path, node)
-    return _build_scalar(document, path, node)
+    return _build_scalar(document, path, cast(yaml.ScalarNode, node))
 
 
 def _build_mapping(document: Document, path: Path, node: yaml.MappingNode) -> dict[str, Any]:

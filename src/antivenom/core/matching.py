@@ -129,7 +129,7 @@ class _Plan:
         hits = [h for axis, s in zip(self._axes, place, strict=True) if s is not None for h in axis.hits(s)]
         if not hits:
             return self._clean
-        return Assessment(True, self._clean.reason, self._render(hits, self._axes, version))
+        return Assessment(True, self._clean.reason, self._render(hits, version))
 
 
 class _Renderer:
@@ -138,7 +138,7 @@ class _Renderer:
     def __init__(self, index: MatchIndex) -> None:
         self._index = index
 
-    def __call__(self, hits: list[_Hit], axes: list[_Axis], version: str) -> tuple[Finding, ...]:
+    def __call__(self, hits: list[_Hit], version: str) -> tuple[Finding, ...]:
         by_vulnerability: dict[int, list[_Hit]] = {}
         for hit in hits:
             by_vulnerability.setdefault(hit.package.vulnerability, []).append(hit)

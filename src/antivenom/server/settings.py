@@ -118,7 +118,7 @@ def _check_outbound_entry(entry: str) -> None:
     except ValueError:
         if "/" in entry or not re.fullmatch(r"(\*\.)?[a-z0-9._-]+(:\d{1,5})?|\[[0-9a-f:.]+\](:\d{1,5})?", entry):
             raise ValueError(
-                f"has {entry!r}, which is no host, host:port, address or CIDR (such as mirror.corp, 10.1.2.3:80, 10.0.0.0/8)"
+                f"has {entry!r}, which is no host, host:port, address or CIDR (such as mirror.corp, 10.0.0.0/8)"
             ) from None
 
 

@@ -1,8 +1,9 @@
 """The embedded PostgreSQL: its programs, its data folder, its life.
 
 It listens on a unix socket in a private folder only, knows its clients by their system user (peer), never runs as root
-and ends when we end. PostgreSQL refuses to run as root, so root starts it as `postgres` or `nobody`; what that user cannot
-reach because a folder above is private (a home or a virtual environment below /root) is put under /var/lib/antivenom.
+and ends when we end. PostgreSQL refuses to run as root, so root starts it as `postgres` or `nobody`; what that user
+cannot reach because a folder above is private (a home or a virtual environment of root's) is put under
+/var/lib/antivenom.
 """
 
 from __future__ import annotations

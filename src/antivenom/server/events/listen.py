@@ -21,7 +21,7 @@ OnEvent = Callable[[dict[str, Any]], None]
 async def listen(url: URL, on_event: OnEvent) -> None:
     """Call `on_event({"kind", "subject"})` for every event until cancelled.
 
-    After each (re)connection it is called with `{"kind": "listening", "subject": ""}`: earlier ones may have been missed.
+    After each (re)connection it is called with `{"kind": "listening", "subject": ""}`: some may have been missed.
     """
     text = url.set(drivername="postgresql").render_as_string(hide_password=False)
     while True:

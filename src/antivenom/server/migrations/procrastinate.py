@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from alembic import op
 
 
@@ -9,5 +11,5 @@ def create_queue() -> None:
     """Create procrastinate's schema. It has several statements and `%`, so it goes to the driver without parameters."""
     from procrastinate.schema import SchemaManager
 
-    with op.get_bind().connection.cursor() as cursor:
+    with contextlib.closing(op.get_bind().connection.cursor()) as cursor:
         cursor.execute(SchemaManager.get_schema())

@@ -263,7 +263,7 @@ async def _fail(resources: Resources, sync: _Sync, error: AntivenomError) -> Non
 
 def retry_after_s(failures: int) -> int:
     """30 s after the first failure, twice as long after each further one, six hours at most."""
-    return min(BACKOFF_LONGEST_S, BACKOFF_FIRST_S * 2 ** min(failures - 1, 20))
+    return min(BACKOFF_LONGEST_S, BACKOFF_FIRST_S << min(max(failures, 1) - 1, 20))
 
 
 class ProgressReporter:

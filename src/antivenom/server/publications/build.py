@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -84,7 +84,7 @@ class ChannelAssessor:
         self.hits: dict[tuple[str, str, tuple[str, ...]], Assessment] = {}
         self.unassessed: dict[str, set[str]] = {}
 
-    def __call__(self, components: list[tuple[str, str, tuple[str, ...]]]) -> list[Assessment]:
+    def __call__(self, components: Sequence[tuple[str, str, tuple[str, ...]]]) -> list[Assessment]:
         if self._index is None:
             self.unassessed.setdefault(NO_KNOWLEDGE.reason, set()).update(c[0] for c in components)
             return [NO_KNOWLEDGE] * len(components)

@@ -50,7 +50,8 @@ def divide(
     publications: list[Publication], channel: Channel, before: datetime
 ) -> tuple[list[Publication], list[Publication]]:
     """(kept, dropped) of a channel's publications, newest first: the current, the newest ten and the young are kept."""
-    keep, drop = [], []
+    keep: list[Publication] = []
+    drop: list[Publication] = []
     for position, publication in enumerate(publications):
         if publication.collected_at is not None:
             continue
