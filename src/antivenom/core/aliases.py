@@ -7,6 +7,8 @@ table and not in `PYTHON_NAMES` is not the PyPI project of the same name (conda'
 Source: the projects' own names; NVD product names; conda-forge feedstocks. Equal names alone were not enough
 (ruby-lang:openssl is the Ruby binding, knplabs:snappy a PHP tool, jenkins:git a plugin). `julia-builds` are Julia's
 binary builds with their bounds as upstream's versions (core/compiling.py).
+
+Long because it is a table.
 """
 
 # ruff: noqa: E501 (a line of the table is a project)

@@ -216,6 +216,7 @@ class _Merger:
 
 
 def is_cve(advisory_id: str) -> bool:
+    """Whether an id is a CVE's, which every source shares."""
     return advisory_id.startswith("CVE-")
 
 

@@ -2,6 +2,8 @@
 
 The hot path of a first sync. Per record: one typed decode, one dictionary hit for its dependency list (builds of one
 name share them), one stamp in front of the closing brace; no dict, no second decode, no second encode.
+
+Long because the steps of the hot path share their state and are read together.
 """
 
 from __future__ import annotations

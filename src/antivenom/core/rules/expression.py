@@ -161,6 +161,7 @@ class ExpressionCheck(Check):
 
 
 def channel_facts(channel: ChannelFacts) -> dict[str, Any]:
+    """What an expression sees as `channel`."""
     return {"name": channel.name, "is_mirror": channel.is_mirror, "upstream": channel.upstream}
 
 
@@ -288,7 +289,6 @@ def _try_operands(text: str, tokens: list[_Token]) -> None:
         ParameterError: One has a type error, or the whole does not give true or false.
     """
     import cel
-
 
     bound, unknown = _bound_samples(tokens)
     samples = {**_samples(), **bound}

@@ -132,6 +132,11 @@ def _compile_required(rule: Rule, params: Mapping[str, Any]) -> Iterator[Check]:
 
 
 def read_spec(value: Any) -> RecordSpec:
+    """A match spec.
+
+    Raises:
+        ParameterError: It is none.
+    """
     try:
         return parse_record_spec(read_text(value))
     except InvalidInputError as error:

@@ -63,6 +63,11 @@ def kind_of(value: Any) -> str:
 
 
 def read_boolean(value: Any) -> bool:
+    """True or false, as YAML or JSON writes it.
+
+    Raises:
+        ParameterError: Anything else.
+    """
     if not isinstance(value, bool):
         raise ParameterError(f"expected true or false, found {kind_of(value)}", "write true or false, without quotes")
     return value
@@ -84,6 +89,11 @@ def read_amount(value: Any) -> float:
 
 
 def read_text(value: Any) -> str:
+    """A text that is neither empty nor too long.
+
+    Raises:
+        ParameterError: Anything else.
+    """
     if not isinstance(value, str) or not value.strip():
         raise ParameterError(f"expected a text, found {kind_of(value)}", "put it in quotes")
     if len(value) > TEXT_CHARACTERS_MAX:
