@@ -47,7 +47,9 @@ document.addEventListener("click", (event) => {
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
   if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
-    const search = document.querySelector("main [data-search]") ?? document.querySelector("[data-search]");
+    const fields = [...document.querySelectorAll("main [data-search], header [data-search]")];
+    const shown = fields.filter((field) => field.checkVisibility());
+    const search = shown.find((field) => field.closest("main")) ?? shown[0];
     if (search) {
       event.preventDefault();
       search.focus();

@@ -1,0 +1,133 @@
+"""What pages answer: strangers, forged forms, regions for htmx, errors. (What they look like is in tests/browser.)"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from antivenom.server.context import LOCAL, Resources
+from antivenom.server.members import service as members
+
+HTML = {"accept": "text/html"}
+PASSWORD = "correct-horse-battery"
+
+
+@pytest.fixture
+async def stranger(app: Any) -> AsyncIterator[Any]:
+    import httpx2
+
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://antivenom.test", headers=HTML) as client:
+        yield client
+
+
+@pytest.fixture
+async def browser(stranger: Any, resources: Resources) -> Any:
+    """A client that signed in as `ana` through the form."""
+    async with resources.context(LOCAL) as ctx:
+        await members.create_member(ctx, "ana", PASSWORD, role="admin")
+    answer = await stranger.post("/sign-in", data={"name": "ana", "password": PASSWORD, "next": "/tokens"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/tokens")
+    return stranger
+
+
+async def csrf_of(client: Any) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', (await client.get("/tokens")).text)
+    assert found
+    return found[1]
+
+
+async def test_a_stranger_is_sent_to_sign_in_and_back(stranger: Any) -> None:
+    answer = await stranger.get("/channels?q=a")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/sign-in?next=%2Fchannels%3Fq%3Da"
+
+
+async def test_htmx_is_told_to_leave_the_page_when_the_session_ended(stranger: Any) -> None:
+    answer = await stranger.get("/channels", headers={"hx-request": "true", "hx-request-type": "partial"})
+    assert answer.status_code == 204
+    assert answer.headers["hx-redirect"].startswith("/sign-in")
+
+
+async def test_the_session_cookie_is_for_no_script(stranger: Any, resources: Resources) -> None:
+    async with resources.context(LOCAL) as ctx:
+        await members.create_member(ctx, "ana", PASSWORD, role="admin")
+    answer = await stranger.post("/sign-in", data={"name": "ana", "password": PASSWORD, "next": "//evil.example"})
+    assert answer.headers["location"] == "/"
+    assert "HttpOnly" in answer.headers["set-cookie"]
+    assert "samesite=lax" in answer.headers["set-cookie"].lower()
+
+
+async def test_a_form_without_its_secret_changes_nothing(browser: Any) -> None:
+    for forged in ({}, {"csrf": ""}, {"csrf": "guess"}, {"csrf": "ü"}):
+        answer = await browser.post("/tokens", data={"name": "x", "role": "admin", "expires_days": "30", **forged})
+        assert answer.status_code == 403
+    assert "No tokens yet" in (await browser.get("/tokens")).text
+
+
+async def test_a_form_from_another_site_changes_nothing(browser: Any) -> None:
+    data = {"name": "x", "role": "admin", "expires_days": "30", "csrf": await csrf_of(browser)}
+    answer = await browser.post("/tokens", data=data, headers={"sec-fetch-site": "cross-site"})
+    assert answer.status_code == 403
+    assert "No tokens yet" in (await browser.get("/tokens")).text
+
+
+async def test_a_refused_form_shows_what_was_typed_and_why(browser: Any) -> None:
+    data = {"name": "no spaces please", "role": "reader", "expires_days": "30", "csrf": await csrf_of(browser)}
+    answer = await browser.post("/tokens", data=data)
+    assert answer.status_code == 422
+    assert 'value="no spaces please"' in answer.text
+    assert "cannot name a token" in answer.text
+
+
+async def test_htmx_gets_the_region_alone_and_history_the_whole_page(browser: Any) -> None:
+    whole = await browser.get("/channels")
+    region = await browser.get("/channels", headers={"hx-request": "true", "hx-request-type": "partial"})
+    restored = await browser.get(
+        "/channels", headers={"hx-request-type": "partial", "hx-history-restore-request": "true"}
+    )
+    assert region.text.strip().startswith('<section id="results"')
+    assert region.text.strip() in whole.text
+    assert restored.text.startswith("<!doctype html>")
+    assert whole.headers["vary"].lower().startswith("hx-request")
+    assert whole.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/channels/%00",
+        "/channels/..%2f..%2fetc",
+        "/channels/a/packages/%F0%9F%90%8D",
+        "/advisories/%00",
+        "/advisories/" + "A" * 2000,
+        "/policies/x?revision=abc",
+        "/feeds/99999999999999999999",
+        "/feeds/x",
+        "/channels?page=-1",
+        "/channels/nothing/mirror/progress",
+        "/no/such/page",
+    ],
+)
+async def test_a_hostile_address_is_a_page_that_explains(browser: Any, path: str) -> None:
+    answer = await browser.get(path)
+    assert 400 <= answer.status_code < 500
+    assert "<h1" in answer.text
+    assert "Traceback" not in answer.text
+
+
+async def test_text_of_others_never_becomes_markup(browser: Any) -> None:
+    answer = await browser.get("/search", params={"q": "<script>alert(1)</script>"})
+    assert answer.status_code == 200
+    assert "<script>alert" not in answer.text
+    assert "&lt;script&gt;" in answer.text
+
+
+async def test_no_page_allows_inline_scripts_or_styles(browser: Any) -> None:
+    answer = await browser.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)", answer.text)
