@@ -48,6 +48,7 @@ class Application:
         self.metrics = Metrics()
         self.artifacts = ArtifactStore(resources)
         self.files = ChannelFiles(resources, open_artifact=self.artifacts.open, explain=explain)
+        self.metrics.show_channel_files(self.files.counts)
         self.site = create_site(resources, self.metrics)
         self._guarded = Guard(
             CompressMiddleware(self.site, minimum_size=1000),

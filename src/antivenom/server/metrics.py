@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 from sqlalchemy import text
 from starlette.types import Scope
 
@@ -27,6 +31,10 @@ class Metrics:
         build = Gauge("antivenom_build_info", "The running version.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
 
+    def show_channel_files(self, answers: Mapping[tuple[str, int], int]) -> None:
+        """Show what ChannelFiles counts, by (kind, status), whenever metrics are rendered."""
+        self.registry.register(_ChannelFileCounts(answers))
+
     def count_request(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one answer under its route's pattern: paths themselves would be without number."""
         route = getattr(scope.get("route"), "path", None) or "other"
@@ -43,3 +51,18 @@ class Metrics:
         for state in JOB_STATES:
             self._jobs.labels(state).set(counts.get(state, 0))
         return generate_latest(self.registry)
+
+
+class _ChannelFileCounts(Collector):
+    """Plain numbers as a metric: a labelled counter would cost as much as the answers that it counts."""
+
+    def __init__(self, answers: Mapping[tuple[str, int], int]) -> None:
+        self._answers = answers
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "antivenom_channel_files", "Answered requests for channel files.", labels=("kind", "status")
+        )
+        for (kind, status), count in sorted(self._answers.items()):
+            family.add_metric((kind, str(status)), count)
+        yield family

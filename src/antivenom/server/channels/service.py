@@ -13,6 +13,7 @@ from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+RESERVED = frozenset(("t",))  # conda asks for /conda/t/TOKEN/CHANNEL when somebody writes /t/TOKEN/conda/CHANNEL
 PRIVACIES = ("public", "authenticated")
 
 
@@ -38,6 +39,8 @@ async def create_channel(
             hint="start with a lower-case letter; then letters, digits, '-' and '_', 64 characters at most",
             field="name",
         )
+    if name in RESERVED:
+        raise InvalidInputError(f"a channel cannot be called {name!r}: /t/ holds tokens in URLs", field="name")
     if privacy not in PRIVACIES:
         raise InvalidInputError(f"privacy {privacy!r} is not one of {', '.join(PRIVACIES)}", field="privacy")
     if await queries.find_channel(ctx.session, name):

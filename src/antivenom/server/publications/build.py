@@ -122,7 +122,7 @@ def build_publication(
         blobs,
         request.sources,
         channel=request.channel,
-        policy=_compiled(request.policy_text),
+        policy=compile_text(request.policy_text),
         assess=assessor,
         now_ms=request.now_ms,
         closure=request.closure,
@@ -157,7 +157,7 @@ def plan_publication(store_url: str, request: BuildRequest) -> Plan:
         blobs,
         request.sources,
         channel=request.channel,
-        policy=_compiled(request.policy_text),
+        policy=compile_text(request.policy_text),
         assess=assessor,
         now_ms=request.now_ms,
         closure=request.closure,
@@ -171,7 +171,8 @@ def _assessor(blobs: IndexBlobs, request: BuildRequest) -> ChannelAssessor:
     return ChannelAssessor(index, request.mapping_channel)
 
 
-def _compiled(text: str | None) -> CompiledPolicy:
+def compile_text(text: str | None) -> CompiledPolicy:
+    """A policy's text ready to judge; None is the policy that lets everything pass."""
     return compile_policy(parse_policy(text) if text is not None else EMPTY_POLICY)
 
 

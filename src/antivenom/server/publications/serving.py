@@ -11,8 +11,10 @@ import asyncio
 import hashlib
 import logging
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -45,6 +47,7 @@ from antivenom.server.publications.serving_blobs import open_blob
 from antivenom.server.publications.serving_directory import ChannelDirectory, PublishedChannel, PublishedSubdir
 from antivenom.server.publications.serving_hot import HotAnswer, HotAnswers
 from antivenom.server.publications.serving_refusal import explain_refusal
+from antivenom.server.publications.serving_superseded import TodaysJudge
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +58,29 @@ ARTIFACT = b"private, max-age=31536000, immutable"  # never in a shared cache: a
 OK = b"HTTP/1.1 200 OK\r\n"
 NOT_MODIFIED = b"HTTP/1.1 304 Not Modified\r\n"
 
+KINDS = {
+    "repodata.json": "repodata",
+    "repodata.json.zst": "repodata",
+    "current_repodata.json": "current_repodata",
+    "run_exports.json": "run_exports",
+    "run_exports.json.zst": "run_exports",
+    "channeldata.json": "channeldata",
+    "notices.json": "notices",
+}
+
 _SHARD = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
 _CHALLENGES: Headers = [
     (b"www-authenticate", b'Basic realm="antivenom", charset="UTF-8"'),
     (b"www-authenticate", b'Bearer realm="antivenom"'),
 ]
+
+
+class Holds(Enum):
+    """How long an answer may be repeated without asking again."""
+
+    now = "now"  # a file that only a superseded publication lists: policy or knowledge may withhold it next
+    while_published = "while published"
+    for_ever = "for ever"  # named by its digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +111,9 @@ class ChannelFiles:
         self._directory = ChannelDirectory(resources, self._take_event)
         self._hot = HotAnswers()
         self._documents = documents.DerivedDocuments(resources)
+        self._judge = TodaysJudge(resources)
+        self.counts: Counter[tuple[str, int]] = Counter()
+        """Answers by (kind of file, status); read when metrics are rendered."""
 
     async def start(self) -> None:
         await self._directory.start()
@@ -108,10 +132,7 @@ class ChannelFiles:
 
     def answer_at_once(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
         """Status line and rest of an answer that is in memory, for an actor that is known; None: ask the long way."""
-        token = b""
-        if path.startswith(b"/t/"):
-            token, _, path = path[3:].partition(b"/")
-            path = b"/" + path
+        token, path = take_token(path)
         name, _, below = path[7:].partition(b"/")
         channel = self._directory.served(name)
         if channel is None or (hot := self._hot.recall(name, below)) is None:
@@ -121,19 +142,19 @@ class ChannelFiles:
         if not channel.is_public and not may_read(self._actors.recall((token, request.authorization))):
             return None
         if request.if_none_match and etag_matches(hot.etag, request.if_none_match):
+            self.counts[hot.kind, 304] += 1
             return NOT_MODIFIED, hot.not_modified
+        self.counts[hot.kind, 200] += 1
         return OK, hot.wire
 
-    def _remember(
-        self, channel: PublishedChannel, path: str, content: Content, answer: Answer, *, forever: bool
-    ) -> None:
+    def _remember(self, channel: PublishedChannel, path: str, content: Content, answer: Answer, holds: Holds) -> None:
         """Keep a whole 200 for the short way. `path` must be as clients write it, or it is never found again."""
-        if answer.status != 200 or content.body is None or len(answer.body) != len(content.body):
+        if holds is Holds.now or answer.status != 200 or content.body is None or len(answer.body) != len(content.body):
             return
         wire = render_headers(answer.headers) + b"\r\n" + content.body
         not_modified = render_headers(content_headers(content)) + b"\r\n"
-        publication_id = None if forever else channel.publication_id
-        hot = HotAnswer(wire, not_modified, content.etag, publication_id)
+        publication_id = None if holds is Holds.for_ever else channel.publication_id
+        hot = HotAnswer(wire, not_modified, content.etag, publication_id, kind_of(path))
         self._hot.remember(channel.name.encode(), path.encode(), hot)
 
     # -- the long way ----------------------------------------------------------------------------------------------
@@ -141,22 +162,25 @@ class ChannelFiles:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. A failure after the first byte breaks the connection off: nothing half looks whole."""
         headers = RequestHeaders.of(scope["headers"])
+        raw_path = scope.get("raw_path") or scope["path"].encode()
         started = False
 
         async def send_noting(message: MutableMapping[str, Any]) -> None:
             nonlocal started
-            started = True
+            if message["type"] == "http.response.start":
+                started = True
+                self.counts[kind_of(raw_path.decode("latin-1")), message["status"]] += 1
             await send(message)
 
         try:
-            answer = await self.respond(scope["method"], scope.get("raw_path") or scope["path"].encode(), headers)
+            answer = await self.respond(scope["method"], raw_path, headers)
             await send_answer(answer, scope, receive, send_noting)
         except Exception as error:
             explained = self._explain(error)
             if started:
                 logger.warning("%s was broken off: %s", scope["path"].rpartition("/")[2], explained.message)
             else:
-                await send_answer(problem_of(explained), scope, receive, send)
+                await send_answer(problem_of(explained), scope, receive, send_noting)
 
     async def respond(self, method: str, raw_path: bytes, request: RequestHeaders) -> Answer:
         """The answer to one request; AntivenomError says why there is none."""
@@ -171,33 +195,33 @@ class ChannelFiles:
         if not channel.is_public and not await self._is_reader((token, request.authorization)):
             detail = f"channel {channel.name!r} needs a valid token: put it in the URL as /t/TOKEN/conda/{channel.name}"
             return problem(401, detail, code="unauthenticated", headers=list(_CHALLENGES))
-        content, forever = await self._find_content(channel, parts[1:])
+        content, holds = await self._find_content(channel, parts[1:])
         if content is None:
             return problem(404, f"channel {channel.name!r} has no file {'/'.join(parts[1:])!r}")
         answer = answer_content(content, method, request)
         if method == "GET":
-            self._remember(channel, "/".join(parts[1:]), content, answer, forever=forever)
+            self._remember(channel, "/".join(parts[1:]), content, answer, holds)
         return answer
 
     async def _is_reader(self, credentials: Credentials) -> bool:
         return credentials != (b"", b"") and may_read(await self._actors.identify(credentials))
 
-    async def _find_content(self, channel: PublishedChannel, parts: list[str]) -> tuple[Content | None, bool]:
-        """What a path below the channel stands for, and whether that never changes."""
+    async def _find_content(self, channel: PublishedChannel, parts: list[str]) -> tuple[Content | None, Holds]:
+        """What a path below the channel stands for, and how long."""
         if len(parts) == 3 and parts[1] == "shards" and (match := _SHARD.fullmatch(parts[2])):
-            return await self._find_shard(channel, parts[0], match[1]), True
+            return await self._find_shard(channel, parts[0], match[1]), Holds.for_ever
         if len(parts) == 1:
-            return await self._find_channel_file(channel, parts[0]), False
+            return await self._find_channel_file(channel, parts[0]), Holds.while_published
         if len(parts) != 2:
-            return None, False
+            return None, Holds.now
         subdir, fn = parts
-        if fn.endswith(ARTIFACT_SUFFIXES) and is_plain_filename(fn):
-            return await self._find_artifact(channel, subdir, fn), False
+        if fn.endswith(ARTIFACT_SUFFIXES):
+            return await self._find_artifact(channel, subdir, fn)
         published = channel.subdirs.get(subdir)
         if published is None:
             empty = documents.EMPTY_SUBDIR.get(fn) if subdir == "noarch" else None
-            return (self._in_memory(channel, fn, empty) if empty is not None else None), False
-        return await self._find_index_file(channel, published, fn), False
+            return (self._in_memory(channel, fn, empty) if empty is not None else None), Holds.while_published
+        return await self._find_index_file(channel, published, fn), Holds.while_published
 
     async def _find_channel_file(self, channel: PublishedChannel, fn: str) -> Content | None:
         if fn == "notices.json":
@@ -253,22 +277,31 @@ class ChannelFiles:
         )
         return replace(content, last_modified=channel.last_modified)
 
-    async def _find_artifact(self, channel: PublishedChannel, subdir: str, fn: str) -> Content | None:
+    async def _find_artifact(self, channel: PublishedChannel, subdir: str, fn: str) -> tuple[Content | None, Holds]:
+        """An artifact that the policy admits, listed or superseded.
+
+        Raises:
+            BlockedByPolicyError: It is withheld.
+        """
         published = channel.subdirs.get(subdir)
         decision = await asyncio.to_thread(published.index.decision, fn) if published else None
-        is_listed = decision is not None
+        is_listed, policy = decision is not None, channel.policy
         if decision is None:
-            decision = await self._directory.find_superseded(channel, subdir, fn)
-        if decision is None:
-            return None
+            superseded = await self._directory.find_superseded(channel, subdir, fn)
+            judged = await self._judge.judge(channel.channel_id, superseded) if superseded is not None else None
+            if judged is None:
+                return None, Holds.now
+            decision, policy = judged
         if decision.action is Action.stop:
-            raise self._refusal(channel, decision)
+            raise self._refusal(channel, decision, policy)
         content = await self._open_artifact(WantedArtifact(channel.name, subdir, decision, is_listed))
-        return replace(content, cache_control=ARTIFACT) if content is not None else None
+        if content is None:
+            return None, Holds.now
+        return replace(content, cache_control=ARTIFACT), Holds.while_published if is_listed else Holds.now
 
-    def _refusal(self, channel: PublishedChannel, decision: Decision) -> BlockedByPolicyError:
+    def _refusal(self, channel: PublishedChannel, decision: Decision, policy: str) -> BlockedByPolicyError:
         install = allowed_spec(channel, decision)
-        detail, extension = explain_refusal(decision, channel=channel.name, policy=channel.policy, install=install)
+        detail, extension = explain_refusal(decision, channel=channel.name, policy=policy, install=install)
         return BlockedByPolicyError(detail, **extension)
 
 
@@ -283,15 +316,27 @@ def allowed_spec(channel: PublishedChannel, decision: Decision) -> str:
     return f"{decision.name}{'>=' if is_newer else '='}{newest}"
 
 
+def take_token(path: bytes) -> tuple[bytes, bytes]:
+    """The token that a path carries (b"" when none) as it was sent, and the path without it.
+
+    `/t/TOKEN/conda/CHANNEL/…` is what people write; conda itself asks for `/conda/t/TOKEN/CHANNEL/…`, because it
+    counts a leading `conda` to the host (conda/models/channel.py, step 7). No channel is called `t`.
+    """
+    if path.startswith(b"/t/"):
+        token, _, rest = path[3:].partition(b"/")
+        return token, b"/" + rest
+    if path.startswith(b"/conda/t/"):
+        token, _, rest = path[9:].partition(b"/")
+        return token, b"/conda/" + rest
+    return b"", path
+
+
 def split_path(raw_path: bytes) -> tuple[bytes, list[str]]:
-    """The token of `/t/<token>/…` (or b"") and the decoded parts behind `/conda/`; no parts for what cannot be a file.
+    """The token of a path (or b"") and the decoded parts behind `/conda/`; no parts for what cannot be a file.
 
     Decoded once and part by part: an escaped slash stays inside its part, where no file name may have one.
     """
-    token, path = b"", raw_path.partition(b"?")[0]
-    if path.startswith(b"/t/"):
-        token, _, path = path[3:].partition(b"/")
-        path = b"/" + path
+    token, path = take_token(raw_path.partition(b"?")[0])
     if not path.startswith(b"/conda/"):
         return token, []
     try:
@@ -308,6 +353,16 @@ def problem_of(error: AntivenomError) -> Answer:
     status = 504 if error.data.get("timed_out") else error.status
     title = "Withheld by policy" if isinstance(error, BlockedByPolicyError) else ""
     return problem(status, detail, code=error.code, title=title, extension=extension)
+
+
+def kind_of(path: str) -> str:
+    """What kind of file a path asks for, for counting; a fixed few, whatever clients ask."""
+    fn = path.partition("?")[0].rpartition("/")[2]
+    if fn.endswith(ARTIFACT_SUFFIXES):
+        return "artifact"
+    if fn.endswith(".msgpack.zst"):
+        return "shards_index" if fn.startswith("repodata_shards") else "shard"
+    return KINDS.get(fn, "other")
 
 
 def content_type(fn: str) -> bytes:

@@ -20,11 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from antivenom.core.packs import IndexBlobs, Location
 from antivenom.core.publication_index import PublicationIndex
-from antivenom.core.publication_map import Decision
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.listen import listen
 from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.publications.serving_queries import ChannelPointer, list_index_keys, list_pointers
+from antivenom.server.publications.serving_superseded import Superseded
 
 logger = logging.getLogger(__name__)
 
@@ -176,12 +176,12 @@ class ChannelDirectory:
             self._absent.popitem(last=False)
         return None
 
-    async def find_superseded(self, channel: PublishedChannel, subdir: str, fn: str) -> Decision | None:
-        """What the newest retained publication that had the file decided about it."""
+    async def find_superseded(self, channel: PublishedChannel, subdir: str, fn: str) -> Superseded | None:
+        """The file as the newest retained publication that lists it has it."""
         for key in await self._retained_keys(channel, subdir):
             index = await self._open_index(key)
             if decision := await asyncio.to_thread(index.decision, fn):
-                return decision
+                return Superseded(index, decision)
         return None
 
     async def _retained_keys(self, channel: PublishedChannel, subdir: str) -> list[str]:

@@ -14,12 +14,14 @@ class HotAnswer(NamedTuple):
     """A 200 as it goes over the wire: everything after the status line and the server's own headers.
 
     `publication_id` None: the bytes never change (shards). `etag` is quoted; `not_modified` are the headers of a 304.
+    `kind` is what is counted.
     """
 
     wire: bytes
     not_modified: bytes
     etag: bytes
     publication_id: int | None
+    kind: str
 
 
 class HotAnswers:

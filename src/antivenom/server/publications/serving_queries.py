@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.server.channels.models import Channel
+from antivenom.server.findings.models import Curation
 from antivenom.server.policies.models import Policy, PolicyRevision
 from antivenom.server.publications.models import Publication
 
@@ -57,3 +58,43 @@ async def list_index_keys(session: AsyncSession, channel_id: int, subdir: str) -
         .order_by(Publication.number.desc())
     )
     return [key for key in dict.fromkeys(rows) if key]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelTerms:
+    """What decides about a channel's records now, whichever publication is served. No policy: empty name, no text."""
+
+    name: str
+    upstream: str
+    mapping_channel: str
+    policy: str
+    policy_revision_id: int | None
+    policy_text: str | None
+
+
+async def find_terms(session: AsyncSession, channel_id: int) -> ChannelTerms | None:
+    """The terms of a channel; None when it is gone."""
+    row = (
+        await session.execute(
+            select(
+                Channel.name,
+                Channel.upstream,
+                Channel.mapping_channel,
+                Policy.name,
+                PolicyRevision.id,
+                PolicyRevision.text,
+            )
+            .outerjoin(PolicyRevision, PolicyRevision.id == Channel.policy_revision_id)
+            .outerjoin(Policy, Policy.id == PolicyRevision.policy_id)
+            .where(Channel.id == channel_id)
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    name, upstream, mapping_channel, policy, revision_id, text = row.tuple()
+    return ChannelTerms(name, upstream, mapping_channel, policy or "", revision_id, text)
+
+
+async def find_curation(session: AsyncSession, sha256: bytes) -> bytes | None:
+    """What the artifact with this digest says of its own vulnerabilities (msgpack)."""
+    return await session.scalar(select(Curation.statuses).where(Curation.sha256 == sha256))
