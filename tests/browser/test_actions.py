@@ -86,7 +86,7 @@ def test_a_sync_shows_its_progress_and_its_end(member_page: Page) -> None:
 
 def test_an_earlier_publication_is_served_again(member_page: Page) -> None:
     member_page.goto("/channels/demo/history")
-    first = member_page.locator("tbody tr").filter(has_text=re.compile(r"#1\b")).first
+    first = member_page.locator("tbody tr").filter(has_text=re.compile(r"#1(?!\d)")).first
     if first.locator("summary").count() == 0:
         pytest.fail("the demo has one publication only: policy edits before this test make more")
     first.locator("summary").click()
