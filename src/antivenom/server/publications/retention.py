@@ -15,6 +15,7 @@ from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.publications import queries
 from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.publications.models import Publication
+from antivenom.server.publications.serving_documents import derived_keys
 
 KEEP_FOR = timedelta(days=14)
 KEEP_AT_LEAST = 10  # publications of a channel, whatever their age
@@ -67,7 +68,8 @@ def _keys_of_all(resources: Resources, publications: list[Publication]) -> set[s
 
 
 def _keys(blobs: StoreBlobs, publication: Publication) -> set[str]:
-    keys = {publication.findings_key} if publication.findings_key else set()
+    keys = derived_keys(entry["index"] for entry in publication.subdirs.values())
+    keys |= {publication.findings_key} if publication.findings_key else set()
     for entry in publication.subdirs.values():
         keys |= {entry["source"], entry["index"], entry["monolith"]}
         try:

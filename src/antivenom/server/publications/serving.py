@@ -12,16 +12,17 @@ import hashlib
 import logging
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from antivenom.core.conda import latest_version, version_order
-from antivenom.core.errors import AntivenomError, BlockedByPolicyError
+from antivenom.core.errors import AntivenomError, BlockedByPolicyError, NotFoundError
 from antivenom.core.packs import Location
 from antivenom.core.policies import Action
+from antivenom.core.publication_index import PublicationIndex
 from antivenom.core.publication_map import Decision
 from antivenom.core.records import ARTIFACT_SUFFIXES, is_plain_filename
 from antivenom.server.context import Resources
@@ -227,8 +228,8 @@ class ChannelFiles:
         if fn == "notices.json":
             return self._in_memory(channel, fn, b'{"notices": []}')
         if fn in documents.CHANNEL_FILES:
-            maps = (subdir.index for subdir in channel.subdirs.values())
-            return await self._stored(channel, fn, await self._documents.find(fn, maps))
+            maps = [subdir.index for subdir in channel.subdirs.values()]
+            return await self._derived(channel, fn, maps)
         return None
 
     async def _find_index_file(self, channel: PublishedChannel, subdir: PublishedSubdir, fn: str) -> Content | None:
@@ -242,7 +243,7 @@ class ChannelFiles:
             etag = compressed.etag[:-1] + b'-json"'  # old clients only: it is decompressed on the way
             return await documents.decompressed(compressed, etag=etag, content_type=JSON)
         if fn in documents.SUBDIR_FILES:
-            return await self._stored(channel, fn, await self._documents.find(fn, [subdir.index]))
+            return await self._derived(channel, fn, [subdir.index])
         return None
 
     async def _find_shard(self, channel: PublishedChannel, subdir: str, sha256: str) -> Content | None:
@@ -276,6 +277,14 @@ class ChannelFiles:
             cache_control=cache_control(channel, INDEX),
         )
         return replace(content, last_modified=channel.last_modified)
+
+    async def _derived(self, channel: PublishedChannel, fn: str, maps: Sequence[PublicationIndex]) -> Content:
+        key = await self._documents.find(fn, maps)
+        try:
+            return await self._stored(channel, fn, key)
+        except NotFoundError:  # thrown away since it was made: by retention, or by an administrator
+            self._documents.forget(key)
+            return await self._stored(channel, fn, await self._documents.find(fn, maps))
 
     async def _find_artifact(self, channel: PublishedChannel, subdir: str, fn: str) -> tuple[Content | None, Holds]:
         """An artifact that the policy admits, listed or superseded.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import zstandard
 
@@ -52,9 +52,12 @@ class DerivedDocuments:
         self._known: dict[str, None] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
 
-    async def find(self, fn: str, maps: Iterable[PublicationIndex]) -> str:
+    def forget(self, key: str) -> None:
+        """Look again whether the blob is there."""
+        self._known.pop(key, None)
+
+    async def find(self, fn: str, maps: Sequence[PublicationIndex]) -> str:
         """The blob key of a document over these maps."""
-        maps = list(maps)
         index_keys = [published.key for published in maps]
         key = document_key(fn, index_keys)
         if key in self._known:
@@ -78,7 +81,15 @@ class DerivedDocuments:
             await self._resources.cpu.run(make_document, *arguments)
 
 
+def derived_keys(index_keys: Iterable[str]) -> set[str]:
+    """The blobs of every document that may have been derived from a publication with these maps (one a subdir)."""
+    index_keys = list(index_keys)
+    by_subdir = {document_key(fn, [key]) for fn in SUBDIR_FILES for key in index_keys}
+    return by_subdir | {document_key(fn, index_keys) for fn in CHANNEL_FILES}
+
+
 def document_key(fn: str, index_keys: list[str]) -> str:
+    """Where a document over these maps is stored, whatever their order."""
     digest = hashlib.sha256("\n".join([str(FORMAT), fn, *sorted(index_keys)]).encode()).hexdigest()
     return f"derived/{digest}"
 
