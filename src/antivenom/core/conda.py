@@ -135,9 +135,25 @@ def version_order(version: str) -> Version | None:
         return None
 
 
+_PLAIN_VERSION = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18}){0,15}").fullmatch
+
+
+def _plain_order(version: str) -> list[int]:
+    """The order of versions that are numbers and dots; 1.0 and 1 are equal."""
+    parts = [int(part) for part in version.split(".")]
+    while parts and not parts[-1]:
+        parts.pop()
+    return parts
+
+
 def latest_version(versions: Iterable[str]) -> str:
     """The highest of `versions` in conda's order; one that conda cannot order only when there is no other; "" of
     none."""
+    versions = list(versions)
+    if len(versions) < 2:
+        return versions[0] if versions else ""
+    if all(map(_PLAIN_VERSION, versions)):
+        return max(versions, key=_plain_order)
     best, best_order = "", None
     for version in versions:
         order = version_order(version)

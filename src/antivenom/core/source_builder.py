@@ -1,7 +1,8 @@
 """Builds a source map bucket by bucket: reads what changed, keeps what did not.
 
-The hot path of a first sync. Per record: one typed decode, one dictionary hit for its dependency list (builds of one
-name share them), one stamp in front of the closing brace; no dict, no second decode, no second encode.
+The hot path of a first sync. Per name: one typed decode and checks column by column. Per record: one dictionary hit for
+its dependency list (builds of one name share them), one stamp in front of the closing brace; no dict, no second decode,
+no second encode.
 
 Long because the steps of the hot path share their state and are read together.
 """
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from antivenom.core.conda import RecordSpec, latest_version
 from antivenom.core.errors import AntivenomError
@@ -42,7 +43,7 @@ from antivenom.core.source_map import (
 from antivenom.core.upstream_records import (
     FastRecord,
     SetAside,
-    decode_fast,
+    decode_fast_list,
     parse_name,
     purls_of,
     read_careful,
@@ -164,43 +165,66 @@ class _NameReader:
     def read(self, rows: Sequence[tuple[str, Any]], texts: list[bytes]) -> dict[str, Any]:
         """Read one section; answers the records to pack by file name and appends their JSON members to `texts`."""
         packed: dict[str, Any] = {}
-        name, known, now_ms, first = self.name, self.known, self.now_ms, self.first
-        components, component_of = self.components, self.component_of
-        for fn, raw in rows:
-            if is_artifact_filename(fn) is None:
-                self.aside.append((fn, "is not a bare artifact file name"))
-                continue
-            try:
-                record = decode_fast(raw)
-                if record.name != name or (known and fn in known):
-                    raise ValueError
-                record.sha256 = sha256 = bytes.fromhex(record.sha256)
-                record.md5 = md5 = bytes.fromhex(record.md5)
-                if len(sha256) != 32 or len(md5) != 16:
-                    raise ValueError
-                if record.depends is UNSET:
-                    raise ValueError
-                record.depends, deps = self._depends(record.depends)
-                if record.constrains is not UNSET:
-                    record.constrains = self._texts(record.constrains)
-            except (TypeError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
-                self._read_carefully(fn, raw, packed, texts)
-                continue
-            stamp = record.indexed_timestamp
-            if stamp is UNSET:
-                stamp = seed_indexed(record.timestamp, now_ms) if first else now_ms
-                record.indexed_timestamp = stamp
-                texts.append(b'"%b":%b,"indexed_timestamp":%d}' % (fn.encode(), bytes(raw)[:-1], stamp))
-            else:
-                texts.append(b'"%b":%b' % (fn.encode(), raw))
-            packed[fn] = record
-            self.fns.append(fn)
-            self.records.append(record)
-            self.depends_of.append(deps)
-            component_of.append(components.setdefault((record.version, ()), len(components)))
+        if rows:
+            self._read_run(rows, packed, texts)
         return packed
 
-    def _depends(self, raw: Raw) -> tuple[Raw, int]:
+    def _read_run(self, rows: Sequence[tuple[str, Any]], packed: dict[str, Any], texts: list[bytes]) -> None:
+        """Read all of `rows` at once; where one of them is odd, halves of them, down to the odd one alone."""
+        try:
+            fns, records, lists, constrains = self._decode_run(rows)
+        except (TypeError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
+            if len(rows) == 1:
+                self._read_carefully(*rows[0], packed, texts)
+                return
+            middle = len(rows) // 2
+            self._read_run(rows[:middle], packed, texts)
+            self._read_run(rows[middle:], packed, texts)
+            return
+        versions = [record.version for record in records]
+        components = self.components
+        numbers = {v: components.setdefault((v, ()), len(components)) for v in dict.fromkeys(versions)}
+        self.component_of += map(numbers.__getitem__, versions)
+        first, now_ms, add, depends_of = self.first, self.now_ms, texts.append, self.depends_of
+        for (fn, raw), record, (depends, number), constraint in zip(rows, records, lists, constrains, strict=True):
+            record.depends = depends
+            record.constrains = constraint
+            depends_of.append(number)
+            if record.indexed_timestamp is UNSET:
+                record.indexed_timestamp = stamp = seed_indexed(record.timestamp, now_ms) if first else now_ms
+                add(b'"%b":%b,"indexed_timestamp":%d}' % (fn.encode(), memoryview(raw)[:-1], stamp))
+            else:
+                add(b'"%b":%b' % (fn.encode(), raw))
+        packed.update(zip(fns, records, strict=True))
+        self.fns += fns
+        self.records += records
+
+    def _decode_run(
+        self, rows: Sequence[tuple[str, Any]]
+    ) -> tuple[list[str], list[FastRecord], list[tuple[Raw, int]], list[Raw | UnsetType]]:
+        """Decode and check rows column by column, so that most loops run in C.
+
+        Raises:
+            TypeError, ValueError: One of them is not as most channels write it. Nothing was kept of any.
+        """
+        fns = [fn for fn, _ in rows]
+        if not all(map(is_artifact_filename, fns)) or not self.known.keys().isdisjoint(fns):
+            raise ValueError
+        records = decode_fast_list(b"[%b]" % b",".join([raw for _, raw in rows]))
+        if any([record.name != self.name for record in records]):
+            raise ValueError
+        sha256s = _digests([record.sha256 for record in records], 32)
+        md5s = _digests([record.md5 for record in records], 16)
+        lists = [self._depends(record.depends) for record in records]
+        constrains = [raw if (raw := record.constrains) is UNSET else self._texts(raw) for record in records]
+        for record, sha256, md5 in zip(records, sha256s, md5s, strict=True):
+            record.sha256 = sha256
+            record.md5 = md5
+        return fns, records, lists, constrains
+
+    def _depends(self, raw: Raw | UnsetType) -> tuple[Raw, int]:
+        if isinstance(raw, UnsetType):
+            raise ValueError
         key = bytes(raw)
         hit = self.lists.get(key)
         if hit is None:
@@ -217,6 +241,9 @@ class _NameReader:
         return hit
 
     def _read_carefully(self, fn: str, raw: Any, packed: dict[str, Any], texts: list[bytes]) -> None:
+        if is_artifact_filename(fn) is None:
+            self.aside.append((fn, "is not a bare artifact file name"))
+            return
         try:
             careful = read_careful(raw, self.known.get(fn), self.now_ms, first=self.first)
             record = careful.json
@@ -245,7 +272,8 @@ class _NameReader:
         """The facts of everything read."""
         records = self.records
         licenses: dict[tuple[str, str], int] = {}
-        license_of = [licenses.setdefault((r.license or "", r.license_family or ""), len(licenses)) for r in records]
+        written = [(r.license, r.license_family) for r in records]
+        numbers = {w: licenses.setdefault((w[0] or "", w[1] or ""), len(licenses)) for w in dict.fromkeys(written)}
         return NameFacts(
             name=self.name,
             fns=self.fns,
@@ -255,9 +283,9 @@ class _NameReader:
             builds=[r.build for r in records],
             build_numbers=[r.build_number for r in records],
             licenses=list(licenses),
-            license_of=license_of,
+            license_of=list(map(numbers.__getitem__, written)),
             sizes=[r.size or 0 for r in records],
-            timestamps=[max(r.timestamp or 0, 0) for r in records],
+            timestamps=[t if (t := r.timestamp or 0) > 0 else 0 for r in records],
             indexed=[r.indexed_timestamp or 0 for r in records],
             noarchs=[r.noarch or "" for r in records],
             signed=[i for i, fn in enumerate(self.fns) if fn in signed] if signed else [],
@@ -272,6 +300,18 @@ class _NameReader:
         number = strings.setdefault
         depends = [tuple([number(text, len(strings)) for text in texts]) for texts in self.depends]
         return NameDepends(list(strings), depends, self.depends_of)
+
+
+def _digests(texts: Sequence[str], size: int) -> list[bytes]:
+    """The digests of `size` bytes that hex texts write.
+
+    Raises:
+        TypeError, ValueError: One of them is none.
+    """
+    whole = bytes.fromhex("".join(texts))
+    if set(map(len, texts)) != {2 * size} or len(whole) != size * len(texts):  # fromhex skips blanks
+        raise ValueError
+    return [whole[i : i + size] for i in range(0, len(whole), size)]
 
 
 def _facts_record(record: Mapping[str, Any]) -> FastRecord:
