@@ -11,7 +11,7 @@ from antivenom.core.advisories import Advisory, AffectedPackage, AffectedRange, 
 from antivenom.server.advisories.models import AdvisoryRow, Exploitation, Feed, KnowledgeRevision, NameMapping
 from antivenom.server.context import LOCAL, Context, Resources
 from antivenom.server.events.service import record
-from antivenom.server.findings import service
+from antivenom.server.findings import jobs, service
 from antivenom.server.findings.models import FindingRow
 
 REQUESTS = Advisory(
@@ -34,7 +34,8 @@ OPENSSL = Advisory(
 
 
 async def learn(resources: Resources, *advisories: Advisory, maps: dict[str, list[str]] | None = None) -> None:
-    """What a feed's sync does: rows, a revision, an event."""
+    """What a feed's sync does: rows, a revision, an event that the compile job listens to."""
+    assert jobs.compile_knowledge
     async with resources.context(LOCAL) as ctx:
         feed = Feed(
             kind="osv", location=f"test:{advisories[0].id}", created_at=ctx.now, cursor={}, progress={}, counts={}

@@ -82,9 +82,11 @@ class ChannelDirectory:
         ]
 
     async def stop(self) -> None:
-        for task in [*self._tasks, *self._loading.values()]:
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._loading.values(), return_exceptions=True)
+        pending: set[asyncio.Task[Any]] = {*self._tasks, *self._loading.values()}
+        while pending:  # Python 3.11's wait_for, which psycopg waits with, loses a cancellation that meets a result
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=0.5)
 
     def served(self, name: bytes) -> PublishedChannel | None:
         """The channel, if it is in memory."""
