@@ -13,7 +13,7 @@ from antivenom.core.errors import InvalidInputError
 LOCAL_TOKEN = "local-token"  # noqa: S105  # a file's name
 SERVER_FACTS = "server.json"
 ADMIN_PASSWORD = "admin-password"  # noqa: S105  # a file's name
-LOCAL_PREFIX = "avlocal_"
+LOCAL_PREFIX = "avlocal-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def write_local_token(home: Path) -> str:
             return known
     except OSError:
         pass
-    token = LOCAL_PREFIX + secrets.token_urlsafe(32)
+    token = LOCAL_PREFIX + secrets.token_hex(32)
     write_private(path, token + "\n")
     return token
 

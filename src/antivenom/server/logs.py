@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 SECRETS = (
-    (re.compile(r"\b(av-|avlocal_)[A-Za-z0-9_-]{8,}"), r"\1***"),
+    (re.compile(r"\b(av-|avlocal-)[A-Za-z0-9_-]{8,}"), r"\1***"),
     (re.compile(r"/t/[^/\s]+/"), "/t/***/"),
     (re.compile(r"(://)[^/\s@]+@"), r"\1***@"),
     (re.compile(r"(?i)\b(authorization|cookie|set-cookie|x-csrf-token)(['\"]?\s*[:=]\s*)[^\r\n]+"), r"\1\2***"),

@@ -37,7 +37,9 @@ class Metrics:
 
     def count_request(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one answer under its route's pattern: paths themselves would be without number."""
-        route = getattr(scope.get("route"), "path", None) or "other"
+        # FastAPI puts the whole pattern of an included router's route here; `route` has only the router's own part.
+        known = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+        route = getattr(known, "path", None) or "other"
         self._requests.labels(str(scope["method"])[:10], route, str(status or 499)).inc()
         self._seconds.labels(route).observe(seconds)
 
@@ -47,7 +49,7 @@ class Metrics:
             rows = await ctx.session.execute(
                 text("SELECT status::text, count(*) FROM procrastinate_jobs GROUP BY status")
             )
-            counts: dict[str, int] = dict(rows.tuples().all())
+            counts: dict[str, int] = {state: count for state, count in rows}  # noqa: C416  # a Row is no pair to mypy
         for state in JOB_STATES:
             self._jobs.labels(state).set(counts.get(state, 0))
         return generate_latest(self.registry)

@@ -6,10 +6,10 @@ import time
 from collections.abc import MutableMapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from antivenom.core.errors import InvalidInputError
 from antivenom.server.metrics import Metrics
 from antivenom.server.problems import answer_error
 
@@ -87,11 +87,9 @@ class Guard:
 
         return receive_bounded
 
-    def _too_large(self) -> InvalidInputError:
-        return InvalidInputError(
-            f"the request is larger than {self._request_max_bytes} bytes",
-            hint="send less at once, or raise ANTIVENOM_REQUEST_MAX_BYTES",
-        )
+    def _too_large(self) -> HTTPException:
+        # An HTTPException, for FastAPI takes any other error from here for a body that does not parse.
+        return HTTPException(413, f"the request is larger than the {self._request_max_bytes} bytes that are accepted")
 
 
 def _add_headers(message: MutableMapping[str, Any]) -> None:

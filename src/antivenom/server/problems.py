@@ -90,6 +90,10 @@ def _explain_status(error: HTTPException) -> AntivenomError:
         return NotFoundError("there is nothing at this address")
     if error.status_code == 405:
         return MethodNotAllowedError("this address does not take that method")
+    if error.status_code == 413:
+        return InvalidInputError(
+            str(error.detail), hint="send less at once, or raise ANTIVENOM_REQUEST_MAX_BYTES on the server"
+        )
     if error.status_code < 500:
         return InvalidInputError(str(error.detail))
     return UnavailableError(str(error.detail))

@@ -87,7 +87,9 @@ def _register(app: App, declared: JobDeclaration, resources: Resources, *, perio
     if declared.every_s is not None and periodic:
         lock = declared.queueing_lock or declared.name
         periodic_task: Any = task  # its type has no `timestamp`, which `run` takes from **arguments
-        app.periodic(cron=cron_of(declared.every_s), queueing_lock=lock, lock=declared.lock or declared.name)(periodic_task)
+        app.periodic(cron=cron_of(declared.every_s), queueing_lock=lock, lock=declared.lock or declared.name)(
+            periodic_task
+        )
 
 
 def _register_upkeep(app: App) -> None:
