@@ -61,6 +61,26 @@ def show(channel: ChannelName, output: OutputOption = Output.table) -> None:
     emit(client().get(f"/api/v1/channels/{channel}"), None, output)
 
 
+@commands.command("edit")
+def edit(
+    channel: ChannelName,
+    description: Annotated[str | None, typer.Option(help="What the channel is for.")] = None,
+    privacy: Annotated[str | None, typer.Option(help="public, or authenticated (a token is needed to read).")] = None,
+    closure: Annotated[str | None, typer.Option(help="on: withhold what needs something withheld. off: don't.")] = None,
+    output: OutputOption = Output.table,
+) -> None:
+    """Change a channel; what is not given stays. Another closure has it published anew."""
+    body = {
+        "description": description,
+        "privacy": privacy,
+        "closure": parse_switch(closure, "--closure") if closure is not None else None,
+    }
+    row = client().patch(f"/api/v1/channels/{channel}", json=body)
+    note(f"channel {channel} changed")
+    if output is Output.json:
+        emit(row, None, output)
+
+
 @commands.command("delete")
 def delete(channel: ChannelName, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Delete a channel, its mirror and its publications."""

@@ -73,11 +73,27 @@ def plan(file: FileArgument, channel: ChannelOption, output: OutputOption = Outp
 
 
 @commands.command("set")
-def set_(file: FileArgument, channel: ChannelOption, output: OutputOption = Output.table) -> None:
-    """Put a channel under a policy; it is published anew at once."""
+def set_(
+    file: FileArgument,
+    channel: Annotated[str, typer.Option("--channel", "-c", help="The channel to put under the policy.")] = "",
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="Every channel under a policy of that name.")
+    ] = False,
+    output: OutputOption = Output.table,
+) -> None:
+    """Put a channel under a policy, or edit a policy for all its channels; they are published anew at once."""
+    if bool(channel) == everywhere:
+        raise InvalidInputError(
+            "which channels?", hint="give --channel C, or --everywhere for all that are under the policy"
+        )
     text = checked_text(file)
-    answer = client().put(f"/api/v1/channels/{quote(channel, safe='')}/policy", json={"text": text})
-    note(f"channel {channel} is under policy {answer['policy']}, revision {answer['revision']}")
+    if everywhere:
+        answer = client().put("/api/v1/policies", json={"text": text})
+        names = ", ".join(answer["channels"]) or "no channel yet"
+        note(f"policy {answer['policy']}, revision {answer['revision']}, now holds for {names}")
+    else:
+        answer = client().put(f"/api/v1/channels/{quote(channel, safe='')}/policy", json={"text": text})
+        note(f"channel {channel} is under policy {answer['policy']}, revision {answer['revision']}")
     if output is Output.json:
         emit(answer, None, output)
 

@@ -71,3 +71,8 @@ class Person:
 @pytest.fixture
 def person(resources: Resources, run_jobs: Callable[..., Awaitable[Any]]) -> Person:
     return Person(resources, run_jobs)
+
+
+@pytest.fixture
+async def ask(app: Application) -> Asker:
+    return Asker(app)

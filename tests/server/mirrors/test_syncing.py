@@ -8,16 +8,33 @@ from typing import Any
 
 import pytest
 
-from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError, OutboundRefusedError
+from antivenom.core.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    OutboundRefusedError,
+    StorageError,
+)
+from antivenom.server.adapters.blobs import FolderStore
+from antivenom.server.channels import service as channels
+from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors.syncing import retry_after_s
 from antivenom.server.publications import service as publications
 from tests.server.mirrors.conftest import Person
+from tests.server.mirrors.crashing import InlineCpu
 from tests.upstreams import UpstreamServer, make_record, write_channel
 
 BAN_XZ = """
 name: ban
 rules:
   - {id: banned, gate: packages, trigger: match_spec, action: stop, params: {deny: ["xz 5.6.*"]}}
+"""
+
+
+COOLDOWN = """
+name: cool
+rules:
+  - {id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}
 """
 
 
@@ -92,12 +109,8 @@ async def test_a_later_sync_takes_what_is_new_and_drops_what_is_gone(
 async def test_a_record_that_appears_later_is_stamped_with_the_servers_clock(
     person: Person, upstream: UpstreamServer
 ) -> None:
-    cooldown = (
-        "name: cool\nrules:\n"
-        "  - {id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}\n"
-    )
     write_channel(upstream.folder, small_channel())
-    await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=cooldown)
+    await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=COOLDOWN)
     assert await person.withheld("main") == {}
     write_channel(upstream.folder, small_channel(make_record("backdated", "1.0", timestamp=1_500_000_000_000)))
     await person.sync("main")
@@ -105,12 +118,8 @@ async def test_a_record_that_appears_later_is_stamped_with_the_servers_clock(
 
 
 async def test_a_cooldown_that_ran_out_releases_by_itself(person: Person, upstream: UpstreamServer) -> None:
-    cooldown = (
-        "name: cool\nrules:\n"
-        "  - {id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}\n"
-    )
     write_channel(upstream.folder, small_channel())
-    await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=cooldown)
+    await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=COOLDOWN)
     write_channel(upstream.folder, small_channel(make_record("young", "1.0")))
     await person.sync("main")
     assert set(await person.withheld("main")) == {"young-1.0-h0_0.conda"}
@@ -276,3 +285,62 @@ def test_test_channels_are_what_clients_read(upstream: UpstreamServer) -> None:
     write_channel(upstream.folder, small_channel())
     document = json.loads((upstream.folder / "linux-64" / "repodata.json").read_bytes())
     assert len(document["packages.conda"]) == 4
+
+
+async def test_a_new_mirror_of_the_same_channel_remembers_since_when_records_are_listed(
+    person: Person, upstream: UpstreamServer
+) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=COOLDOWN)
+    write_channel(upstream.folder, small_channel(make_record("backdated", "1.0", timestamp=1_500_000_000_000)))
+    await person.sync("main")
+    await person.ask(mirrors.delete_mirror, "main")
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    assert set(await person.withheld("main")) == {"backdated-1.0-h0_0.conda"}
+
+
+async def test_a_channel_that_no_longer_closes_over_dependencies_is_published_anew(
+    person: Person, upstream: UpstreamServer
+) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=BAN_XZ)
+    await person.ask(channels.update_channel, "main", closure=False)
+    await person.run_jobs(person.resources)
+    assert set(await person.withheld("main")) == {"xz-5.6.0-h0_0.conda"}
+
+
+async def test_a_full_disk_while_publishing_loses_nothing(
+    person: Person, upstream: UpstreamServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_full(self: FolderStore, key: str, data: bytes) -> None:
+        if key.startswith("monolith/"):
+            raise StorageError("no space left on device", hint="free some space")
+        put(self, key, data)
+
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    before = await person.kept("main")
+    write_channel(upstream.folder, small_channel(make_record("new", "2.0")))
+    put = FolderStore.put_sync
+    person.resources.cpu = InlineCpu()  # type: ignore[assignment]
+    with monkeypatch.context() as patched:
+        patched.setattr(FolderStore, "put_sync", is_full)
+        mirror = await person.sync("main")
+    assert mirror.state == "failed"
+    assert "no space left" in mirror.last_error
+    assert await person.kept("main") == before
+    assert (await person.sync("main")).state == "ok"
+    assert "new-2.0-h0_0.conda" in await person.kept("main")
+
+
+async def test_a_clock_that_jumps_back_harms_nothing(person: Person, upstream: UpstreamServer) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=COOLDOWN)
+    now = person.resources.clock()
+    person.resources.clock = lambda: now - timedelta(days=400)
+    write_channel(upstream.folder, small_channel(make_record("new", "2.0")))
+    mirror = await person.sync("main")
+    assert mirror.state == "ok"
+    history = await person.ask(publications.list_history, "main")
+    assert [view.number for view in history.items] == [2, 1]
+    assert set(await person.withheld("main")) == {"new-2.0-h0_0.conda"}

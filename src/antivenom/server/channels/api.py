@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from antivenom.server.channels import service
-from antivenom.server.channels.schemas import ChannelCreate, ChannelView
+from antivenom.server.channels.schemas import ChannelCreate, ChannelUpdate, ChannelView
 from antivenom.server.members.authentication import RequestContext
 
 router = APIRouter(prefix="/channels", tags=["channels"])
@@ -17,6 +17,14 @@ async def create_channel(ctx: RequestContext, body: ChannelCreate) -> ChannelVie
         ctx, body.name, description=body.description, privacy=body.privacy, closure=body.closure
     )
     return ChannelView.of(channel)
+
+
+@router.patch("/{channel}")
+async def update_channel(ctx: RequestContext, channel: str, body: ChannelUpdate) -> ChannelView:
+    row = await service.update_channel(
+        ctx, channel, description=body.description, privacy=body.privacy, closure=body.closure
+    )
+    return ChannelView.of(row)
 
 
 @router.delete("/{channel}", status_code=204)

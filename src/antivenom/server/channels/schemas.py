@@ -19,6 +19,16 @@ class ChannelCreate(BaseModel):
     closure: bool = True
 
 
+class ChannelUpdate(BaseModel):
+    """What is absent stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    description: str | None = None
+    privacy: Literal["public", "authenticated"] | None = None
+    closure: bool | None = None
+
+
 class ChannelView(BaseModel):
     name: str
     description: str

@@ -81,6 +81,34 @@ async def list_channels(
     return await queries.page_channels(ctx.session, q=q, page=page, page_size=page_size)
 
 
+async def update_channel(
+    ctx: Context,
+    name: str,
+    *,
+    description: str | None = None,
+    privacy: str | None = None,
+    closure: bool | None = None,
+) -> Channel:
+    """Change what is given; another `closure` has the channel published anew.
+
+    Raises:
+        InvalidInputError: The privacy is unknown.
+        NotFoundError: There is no such channel.
+    """
+    channel = await get_channel(ctx, name, permission="channels:write", lock=True)
+    if privacy is not None and privacy not in PRIVACIES:
+        raise InvalidInputError(f"privacy {privacy!r} is not one of {', '.join(PRIVACIES)}", field="privacy")
+    if description is not None:
+        channel.description = description[:2000]
+    if privacy is not None and privacy != channel.privacy:
+        channel.privacy = privacy
+        await record(ctx, "channel.privacy_changed", subject=f"channel:{name}", privacy=privacy)
+    if closure is not None and closure != channel.closure:
+        channel.closure = closure
+        await record(ctx, "channel.closure_changed", subject=f"channel:{name}", closure=closure)
+    return channel
+
+
 async def delete_channel(ctx: Context, name: str) -> None:
     """Remove a channel with its mirror and publications; blobs that others use stay.
 

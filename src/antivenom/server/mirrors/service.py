@@ -17,6 +17,7 @@ from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.mirrors.upstream_url import parse_upstream
 from antivenom.server.publications import service as publications
+from antivenom.server.publications.queries import newest_publication
 
 MODES = ("passive", "active")
 SUBDIR = re.compile(r"noarch|[a-z0-9]+-[a-z0-9_]+")
@@ -68,7 +69,7 @@ async def create_mirror(
         created_by=ctx.actor.name,
         state="new",
         progress={},
-        upstream_state={},
+        upstream_state=await _known_sources(ctx, row),
         last_error="",
         failures=0,
     )
@@ -79,6 +80,15 @@ async def create_mirror(
     await record(ctx, "mirror.created", subject=f"channel:{channel}", upstream=address.url, mode=mode)
     await defer_sync(ctx, mirror)
     return mirror
+
+
+async def _known_sources(ctx: Context, channel: Channel) -> dict[str, dict[str, object]]:
+    """What an earlier mirror of the channel took in: since when each record is listed must outlive that mirror.
+
+    "missing": the new upstream need not have every subdir of the old one.
+    """
+    newest = await newest_publication(ctx.session, channel.id)
+    return {s: {"source": entry["source"], "missing": True} for s, entry in (newest.subdirs if newest else {}).items()}
 
 
 async def _open_channel(ctx: Context, name: str, *, closure: bool) -> Channel:

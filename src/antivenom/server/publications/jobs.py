@@ -24,13 +24,23 @@ async def republish_all(resources: Resources, **_event: Any) -> None:
             await publishing.defer_republish(ctx, channel.id, cause="advisories")
 
 
-@job("publication.take_curation", on=("curation.found",))
-async def take_curation(resources: Resources, *, event: dict[str, Any]) -> None:
-    """An artifact says something about its own vulnerabilities: its channel is judged anew."""
+@job("publication.take_closure", on=("channel.closure_changed",))
+async def take_closure(resources: Resources, *, event: dict[str, Any]) -> None:
+    """Whether a channel withholds what needs something withheld was changed: it is judged anew."""
+    await _republish_subject(resources, event, cause="policy")
+
+
+async def _republish_subject(resources: Resources, event: dict[str, Any], *, cause: str) -> None:
     async with resources.context(SYSTEM) as ctx:
         channel = await find_channel(ctx.session, event["subject"].removeprefix("channel:"))
         if channel is not None:
-            await publishing.defer_republish(ctx, channel.id, cause="curation")
+            await publishing.defer_republish(ctx, channel.id, cause=cause)
+
+
+@job("publication.take_curation", on=("curation.found",))
+async def take_curation(resources: Resources, *, event: dict[str, Any]) -> None:
+    """An artifact says something about its own vulnerabilities: its channel is judged anew."""
+    await _republish_subject(resources, event, cause="curation")
 
 
 @job("publication.expire_due", every_s=30)
