@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, func, select, update
+from psycopg import AsyncConnection
+from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -27,6 +29,8 @@ from antivenom.server.advisories.models import (
 from antivenom.server.db.paging import Page, check_paging
 
 STREAM_ROWS = 2_000
+COPY_HEADER_BYTES = 19
+COPY_ONE_FIELD = b"\0\1"
 
 _decoder = msgspec.msgpack.Decoder(Advisory)
 
@@ -96,6 +100,18 @@ async def count_entries(session: AsyncSession, kind: str, feed_id: int) -> int:
         "purl-cpe": ProductMapping.feed_id,
     }.get(kind, AdvisoryRow.feed_id)
     return await session.scalar(select(func.count()).where(column == feed_id)) or 0
+
+
+async def is_syncing(session: AsyncSession) -> bool:
+    """Whether any feed is read or waits to be read."""
+    query = select(Feed.id).where(Feed.state.in_(("queued", "syncing"))).limit(1)
+    return await session.scalar(query) is not None
+
+
+async def count_advisories(session: AsyncSession) -> int:
+    """How many advisories are stored, about: as of the last ANALYZE, without reading them."""
+    estimate = await session.scalar(text("SELECT reltuples FROM pg_class WHERE oid = 'advisory'::regclass"))
+    return max(0, int(estimate or 0))
 
 
 # -- search -----------------------------------------------------------------------------------------
@@ -186,31 +202,37 @@ async def list_exploitation(session: AsyncSession, ids: Sequence[str]) -> list[E
 # -- everything, for whoever compiles it ------------------------------------------------------------
 
 
-async def stream_advisories(
-    session: AsyncSession, *, package_keys: Sequence[str] | None = None
-) -> AsyncIterator[Advisory]:
-    """Every advisory of every feed, withdrawn ones too; only those of some packages with `package_keys`."""
-    query = select(AdvisoryRow.body).order_by(AdvisoryRow.feed_id, AdvisoryRow.id)
-    if package_keys is not None:
-        query = query.where(AdvisoryRow.package_keys.overlap(list(package_keys)))
-    result = await session.stream(query, execution_options={"yield_per": STREAM_ROWS})
-    async for (body,) in result:
-        yield _decoder.decode(body)
+async def copy_advisory_bodies(session: AsyncSession, path: Path) -> None:
+    """Write the msgpack of every advisory, undecoded, to a file; `read_advisory_bodies` reads it in a child process."""
+    raw = await (await session.connection()).get_raw_connection()
+    connection: AsyncConnection[Any] = raw.driver_connection  # type: ignore[assignment]
+    statement = "COPY (SELECT body FROM advisory ORDER BY feed_id, id) TO STDOUT (FORMAT binary)"
+    with path.open("wb") as file:
+        async with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            async for chunk in copy:
+                file.write(chunk)
 
 
-async def stream_advisory_bodies(session: AsyncSession) -> AsyncIterator[bytes]:
-    """The msgpack of every advisory, undecoded: for a child process."""
-    query = select(AdvisoryRow.body).order_by(AdvisoryRow.feed_id, AdvisoryRow.id)
-    result = await session.stream(query, execution_options={"yield_per": STREAM_ROWS})
-    async for (body,) in result:
-        yield body
+def read_advisory_bodies(path: Path) -> Iterator[bytes]:
+    """What `copy_advisory_bodies` wrote.
+
+    Source: PostgreSQL manual, COPY, "Binary Format": a header of 19 bytes; per row a count of fields (2 bytes,
+    big-endian; -1 ends the file) and per field its length (4 bytes) and its bytes.
+    """
+    with path.open("rb") as file:
+        file.read(COPY_HEADER_BYTES)
+        while (head := file.read(6))[:2] == COPY_ONE_FIELD:
+            yield file.read(int.from_bytes(head[2:], "big"))
 
 
 async def stream_exploitation(session: AsyncSession) -> AsyncIterator[tuple[str, float | None, bool, bool]]:
-    """(CVE id, EPSS 0-1 or None, in KEV, used by ransomware) of everything that a feed scores or lists."""
-    query = select(
-        Exploitation.cve, Exploitation.epss, Exploitation.kev_added.is_not(None), Exploitation.kev_ransomware
-    ).order_by(Exploitation.cve)
+    """(CVE id, EPSS 0-1 or None, in KEV, used by ransomware) of the CVE ids that any advisory names."""
+    named = select(AdvisoryRow.id).union(select(func.unnest(AdvisoryRow.aliases)))
+    query = (
+        select(Exploitation.cve, Exploitation.epss, Exploitation.kev_added.is_not(None), Exploitation.kev_ransomware)
+        .where(Exploitation.cve.in_(named))
+        .order_by(Exploitation.cve)
+    )
     result = await session.stream(query, execution_options={"yield_per": STREAM_ROWS})
     async for cve, epss, kev, ransomware in result:
         yield cve, epss, kev, ransomware
@@ -238,6 +260,13 @@ async def stream_product_mappings(session: AsyncSession) -> AsyncIterator[tuple[
 
 async def newest_revision(session: AsyncSession) -> KnowledgeRevision | None:
     return await session.scalar(select(KnowledgeRevision).order_by(KnowledgeRevision.id.desc()).limit(1))
+
+
+async def oldest_pending_revision(session: AsyncSession) -> KnowledgeRevision | None:
+    """The first revision behind the newest that has a compiled index."""
+    compiled = select(func.coalesce(func.max(KnowledgeRevision.id), 0)).where(KnowledgeRevision.index_key.is_not(None))
+    query = select(KnowledgeRevision).where(KnowledgeRevision.id > compiled.scalar_subquery())
+    return await session.scalar(query.order_by(KnowledgeRevision.id).limit(1))
 
 
 # -- the dashboard ----------------------------------------------------------------------------------

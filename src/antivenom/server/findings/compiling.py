@@ -25,8 +25,6 @@ from antivenom.server.events.service import record
 from antivenom.server.findings import queries
 from antivenom.server.findings.service import store_assessments
 
-_LENGTH_BYTES = 4
-
 
 class Facts(msgspec.Struct):
     """Everything but the advisories, small enough to hand to a child process."""
@@ -64,11 +62,8 @@ async def compile_newest(resources: Resources) -> int | None:
 
 
 async def _gather(ctx: Context, spool: Path) -> Facts:
-    """Write every advisory's bytes to a file, length first, and collect the maps."""
-    with spool.open("wb") as file:
-        async for body in advisories.stream_advisory_bodies(ctx.session):
-            file.write(len(body).to_bytes(_LENGTH_BYTES, "big"))
-            file.write(body)
+    """Write every advisory's bytes to a file and collect the maps."""
+    await advisories.copy_advisory_bodies(ctx.session, spool)
     exploitation: dict[str, Exploited] = {}
     async for cve, epss, kev, ransomware in advisories.stream_exploitation(ctx.session):
         exploitation[cve] = Exploited(epss, kev, ransomware)
@@ -92,10 +87,7 @@ def compile_index(store_url: str, spool: str, facts: Facts) -> str:
 
 
 def _read(spool: Path) -> Iterator[Advisory]:
-    decoder = msgspec.msgpack.Decoder(Advisory)
-    with spool.open("rb") as file:
-        while length := file.read(_LENGTH_BYTES):
-            yield decoder.decode(file.read(int.from_bytes(length, "big")))
+    return map(msgspec.msgpack.Decoder(Advisory).decode, advisories.read_advisory_bodies(spool))
 
 
 def assess_components(
