@@ -15,6 +15,8 @@ import pytest
 
 from tests.conftest import RunningServer
 from tests.e2e.conda_client import CondaClient, find_conda
+from tests.e2e.node_client import find_node, find_package
+from tests.e2e.node_client import solve as solve_with_node
 from tests.e2e.upstream_channel import Package, write_upstream
 from tests.upstreams import UpstreamServer
 
@@ -163,6 +165,19 @@ async def test_rattler_cannot_solve_for_what_is_withheld(channel: ServedChannel,
     gateway = Gateway(cache_dir=str(rattler_home / "repodata"))
     with pytest.raises(SolverError):
         await solve([Channel(channel.url)], ["alpha ==1.0"], gateway=gateway, platforms=["linux-64", "noarch"])
+
+
+def test_rattler_for_javascript_solves_and_cannot_have_what_is_withheld(channel: ServedChannel) -> None:
+    node = find_node()
+    if node is None:
+        pytest.skip("node 20 or later and npm are not on this machine")
+    folder = find_package()
+    done = solve_with_node(node, folder, channel.url, "beta", "delta")
+    assert done.returncode == 0, done.stderr
+    assert dict(json.loads(done.stdout)) == {"alpha": "2.0", "beta": "1.0", "delta": "1.0"}
+    refused = solve_with_node(node, folder, channel.url, "alpha ==1.0")
+    assert refused.returncode == 1
+    assert "alpha" in refused.stderr
 
 
 def test_a_policy_edit_reaches_clients_within_seconds(

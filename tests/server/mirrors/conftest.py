@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from antivenom.server.app import Application
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.publications import service as publications
+from tests.server.asking import Asker
 from tests.upstreams import UpstreamServer
 
 

@@ -1,61 +1,16 @@
-"""A mirror of real artifacts, and the whole application asked without a network: raw paths arrive as they are."""
+"""A mirror of real artifacts, and applications to ask for their files."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote
 
 import pytest
 
 from antivenom.server.app import Application
 from antivenom.server.context import Resources
-from tests.server.mirrors.conftest import person, upstream  # noqa: F401  # fixtures
-
-
-@dataclass
-class Answered:
-    status: int
-    headers: dict[str, str]
-    challenges: list[str]
-    body: bytes
-
-
-class Asker:
-    """Asks an application as an ASGI server would."""
-
-    def __init__(self, application: Application) -> None:
-        self.application = application
-
-    async def __call__(self, path: str, *, method: str = "GET", **headers: str) -> Answered:
-        messages: list[Any] = []
-
-        async def receive() -> Any:
-            await asyncio.Event().wait()
-
-        async def send(message: Any) -> None:
-            messages.append(message)
-
-        fields = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-        scope = {
-            "type": "http", "method": method, "path": unquote(path.partition("?")[0]), "raw_path": path.encode(),
-            "query_string": b"", "headers": fields, "scheme": "http", "http_version": "1.1", "root_path": "",
-            "server": ("antivenom.test", 80), "client": ("127.0.0.1", 1),
-        }  # fmt: skip
-        await asyncio.wait_for(self.application(scope, receive, send), 30)
-        start, body = messages[0], b"".join(m.get("body", b"") for m in messages[1:])
-        found = [(name.decode().lower(), value.decode()) for name, value in start["headers"]]
-        challenges = [value for name, value in found if name == "www-authenticate"]
-        return Answered(start["status"], dict(found), challenges, body)
-
-
-@pytest.fixture
-async def ask(app: Application) -> Asker:
-    return Asker(app)
-
+from tests.server.asking import Asker
+from tests.server.mirrors.conftest import ask, person, upstream  # noqa: F401  # fixtures
 
 Opens = Callable[[], AbstractAsyncContextManager[Asker]]
 
@@ -70,11 +25,3 @@ def opened(resources: Resources) -> Opens:
             yield Asker(application)
 
     return open_application
-
-
-async def until(happened: Callable[[], Any], *, within_s: float = 10.0) -> None:
-    """Wait until an awaited question is answered with yes."""
-    deadline = asyncio.get_running_loop().time() + within_s
-    while not await happened():
-        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.02)

@@ -19,8 +19,9 @@ from antivenom.server.publications import serving_directory
 from antivenom.server.publications.serving_answer import RequestHeaders
 from antivenom.server.publications.serving_documents import derived_keys
 from tests.e2e.upstream_channel import Package, write_upstream
+from tests.server.asking import Asker, until
 from tests.server.mirrors.conftest import Person
-from tests.server.publications.conftest import Asker, Opens, until
+from tests.server.publications.conftest import Opens
 from tests.upstreams import UpstreamServer
 
 BIG = Package("big", "1.0", payload=os.urandom(1_500_000))

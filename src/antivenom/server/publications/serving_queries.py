@@ -91,7 +91,7 @@ async def find_terms(session: AsyncSession, channel_id: int) -> ChannelTerms | N
     ).one_or_none()
     if row is None:
         return None
-    name, upstream, mapping_channel, policy, revision_id, text = row.tuple()
+    name, upstream, mapping_channel, policy, revision_id, text = row
     return ChannelTerms(name, upstream, mapping_channel, policy or "", revision_id, text)
 
 
