@@ -45,6 +45,7 @@ def write_channel(
     *,
     shards: bool = False,
     removed: tuple[str, ...] = (),
+    shards_base_url: str = "./shards/",
 ) -> Path:
     """A channel tree as an upstream serves it: repodata.json, .zst, and shards if asked."""
     for subdir, records in ({"noarch": ()} | subdirs).items():
@@ -58,11 +59,13 @@ def write_channel(
         (target / "repodata.json").write_bytes(raw)
         (target / "repodata.json.zst").write_bytes(zstandard.compress(raw, 3))
         if shards:
-            write_shards(target, subdir, sections)
+            write_shards(target, subdir, sections, shards_base_url)
     return folder
 
 
-def write_shards(target: Path, subdir: str, sections: dict[str, dict[str, Any]]) -> None:
+def write_shards(
+    target: Path, subdir: str, sections: dict[str, dict[str, Any]], shards_base_url: str = "./shards/"
+) -> None:
     by_name: dict[str, dict[str, dict[str, Any]]] = {}
     for section, records in sections.items():
         for fn, record in records.items():
@@ -75,7 +78,7 @@ def write_shards(target: Path, subdir: str, sections: dict[str, dict[str, Any]])
         digest = hashlib.sha256(blob)
         index[name] = digest.digest()
         (target / "shards" / f"{digest.hexdigest()}.msgpack.zst").write_bytes(blob)
-    info = {"subdir": subdir, "base_url": "", "shards_base_url": "./shards/", "created_at": "2026-11-21T00:00:00Z"}
+    info = {"subdir": subdir, "base_url": "", "shards_base_url": shards_base_url, "created_at": "2026-11-21T00:00:00Z"}
     document = {"version": 1, "info": info, "shards": index}
     (target / "repodata_shards.msgpack.zst").write_bytes(zstandard.compress(msgspec.msgpack.encode(document), 3))
 
@@ -90,6 +93,7 @@ class UpstreamServer:
         self.folder = folder
         self.faults: dict[str, int | str] = {}
         self.requests: list[tuple[str, str, int]] = []
+        self.credentials: set[str] = set()
         self.conditional = True
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -119,6 +123,8 @@ class UpstreamServer:
 
             def _answer(self, *, body: bool) -> None:
                 path = self.path.split("?")[0].lstrip("/")
+                if credentials := self.headers.get("Authorization"):
+                    upstream.credentials.add(credentials)
                 fault = upstream.faults.get(path)
                 file = upstream.folder / path
                 if isinstance(fault, int):

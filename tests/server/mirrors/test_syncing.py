@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from antivenom.core.errors import (
 )
 from antivenom.server.adapters.blobs import FolderStore
 from antivenom.server.channels import service as channels
+from antivenom.server.context import LOCAL
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors.syncing import retry_after_s
 from antivenom.server.publications import service as publications
@@ -179,6 +182,24 @@ async def test_a_shard_that_is_not_what_its_index_promised_is_refused(person: Pe
     assert "sha256" in mirror.last_error
     with pytest.raises(NotFoundError):
         await person.kept("main")
+
+
+async def test_shards_may_lie_elsewhere_and_credentials_do_not_follow_them(
+    person: Person, upstream: UpstreamServer, tmp_path: Path
+) -> None:
+    with UpstreamServer(tmp_path) as elsewhere:
+        write_channel(tmp_path / "cdn", small_channel(), shards=True)
+        base = elsewhere.url.replace("127.0.0.1", "localhost")
+        write_channel(upstream.folder, small_channel(), shards=True, shards_base_url=f"{base}/cdn/linux-64/shards/")
+        shutil.rmtree(upstream.folder / "linux-64" / "shards")
+        async with person.resources.context(LOCAL) as ctx:
+            url = upstream.url.replace("//", "//ana:secret@")
+            await mirrors.create_mirror(ctx, "main", upstream=url, subdirs=["linux-64"])
+        await person.run_jobs(person.resources)
+        assert (await person.look("main")).state == "failed"  # noarch's shards are not there
+        assert any("/cdn/linux-64/shards/" in path for _, path, _ in elsewhere.requests)
+        assert elsewhere.credentials == set()
+        assert upstream.credentials == {"Basic YW5hOnNlY3JldA=="}
 
 
 async def test_a_record_that_cannot_be_is_set_aside_and_counted(person: Person, upstream: UpstreamServer) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urljoin, urlsplit
 
 from antivenom.core.errors import DigestMismatchError, UpstreamError
 from antivenom.server.adapters.http import OutboundClient, Response
@@ -46,14 +47,12 @@ class UpstreamChannel:
         self._auth = auth
         self._folder = folder
 
-    def address(self, path: str) -> str:
-        return f"{address_for_request(self._url, self._auth)}/{path}"
-
     async def _get(self, path: str, **options: Any) -> Response:
-        basic = self._auth.removeprefix("basic:").partition(":") if self._auth.startswith("basic:") else None
-        return await self._outbound.get(
-            self.address(path), basic_auth=(basic[0], basic[2]) if basic else None, **options
-        )
+        """The answer at a path below the channel, or at an absolute URL, which gets no credentials of another host."""
+        url = urljoin(f"{address_for_request(self._url, self._auth)}/", path)
+        is_own = urlsplit(url).netloc == urlsplit(self._url).netloc
+        basic = self._auth.removeprefix("basic:").partition(":") if is_own and self._auth.startswith("basic:") else None
+        return await self._outbound.get(url, basic_auth=(basic[0], basic[2]) if basic else None, **options)
 
     async def fetch_index(
         self, subdir: str, state: Mapping[str, Any], progress: Progress
@@ -124,7 +123,7 @@ class UpstreamChannel:
     async def fetch_shards(
         self, subdir: str, base: str, wanted: Mapping[str, bytes], progress: Progress
     ) -> dict[str, bytes]:
-        """The named shards' compressed bytes by name, each verified against its hash.
+        """The named shards' compressed bytes by name, each verified against its hash. `base` may be absolute (CEP 16).
 
         Raises:
             DigestMismatchError: A shard is not what the index promised.
@@ -135,7 +134,7 @@ class UpstreamChannel:
 
         async def fetch(name: str, digest: bytes) -> None:
             async with limit:
-                path = f"{subdir}/{base}{digest.hex()}.msgpack.zst"
+                path = urljoin(f"{subdir}/", f"{base}{digest.hex()}.msgpack.zst")
                 response = await self._get(path, max_bytes=SHARD_MAX_BYTES, timeout_s=SHARD_TIMEOUT_S)
                 if response.status != 200:
                     raise UpstreamError(f"{redact(self._url)}/{path} answered {response.status}")
