@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -166,6 +167,10 @@ async def run_web(resources: Resources, listening: socket.socket, *, ready: int 
         timeout_keep_alive=65,
     )
     async with application.running():
+        # uvicorn handles both while it serves, then restores what was and raises what it got once more: that must not
+        # end us before everything is closed.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         server = uvicorn.Server(config)
         announced = asyncio.create_task(_announce(server, ready)) if ready is not None else None
         await server.serve(sockets=[listening])

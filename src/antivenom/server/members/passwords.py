@@ -56,7 +56,7 @@ def verify_password(password_hash: str | None, password: str) -> bool:
         return (
             _hasher().verify(password_hash or _hash_of_nothing(), password[:PASSWORD_MAX]) and password_hash is not None
         )
-    except (Argon2Error, InvalidHashError):
+    except (Argon2Error, InvalidHashError, UnicodeEncodeError):
         return False
 
 

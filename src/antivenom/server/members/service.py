@@ -174,7 +174,7 @@ async def sign_in(ctx: Context, name: str, password: str, *, address: str = "") 
         UnauthenticatedError: Name or password are wrong, or there were too many tries.
     """
     SIGN_INS.check(name, address, ctx.now)
-    member = await queries.find_member(ctx.session, name[:64])
+    member = await queries.find_member(ctx.session, name) if NAME.fullmatch(name) else None
     known = member.password_hash if member is not None and member.disabled_at is None else None
     if not await asyncio.to_thread(passwords.verify_password, known, password) or member is None:
         SIGN_INS.count_failure(name, address, ctx.now)

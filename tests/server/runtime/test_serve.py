@@ -1,0 +1,136 @@
+"""`antivenom serve` and `antivenom worker`: the same server over a database and a blob store of one's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ANTIVENOM, _clean_environment, _execute, _url_of
+
+
+@pytest.fixture
+def empty_database(postgres) -> Iterator[str]:
+    _execute(postgres, "CREATE DATABASE served")
+    yield _url_of(postgres, "served")
+    _execute(postgres, "DROP DATABASE served WITH (FORCE)")
+
+
+def run(environment: dict[str, str], *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*ANTIVENOM, *arguments], env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_processes_on_one_database_make_one_server(empty_database: str, tmp_path: Path):
+    environment = _clean_environment() | {
+        "ANTIVENOM_HOME": str(tmp_path / "home"),
+        "ANTIVENOM_DATABASE_URL": empty_database,
+        "ANTIVENOM_BLOB_URL": str(tmp_path / "blobs"),
+        "ANTIVENOM_ADMIN_PASSWORD": "a password for tests",
+        "ANTIVENOM_PORT": "0",
+    }
+    log = (tmp_path / "log").open("wb")
+    started = [subprocess.Popen([*ANTIVENOM, part], env=environment, stderr=log) for part in ("serve", "worker")]
+    try:
+        facts = wait_for_facts(tmp_path / "home" / "server.json", started, tmp_path / "log")
+        wait_until(lambda: ask(facts["url"], "/readyz") == 200, tmp_path / "log")
+        token = json.loads(run(environment, "token", "create", "--name", "ci", "-o", "json").stdout)["token"]
+        remote = _clean_environment() | {"ANTIVENOM_URL": facts["url"], "ANTIVENOM_TOKEN": token}
+        status = json.loads(run(remote, "admin", "status", "-o", "json").stdout)
+        assert status["you"] == "token (reader)"
+        refused = run(remote, "token", "list")
+        assert refused.returncode == 2
+        assert "role reader" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert "a password for tests" not in (tmp_path / "log").read_text()
+    finally:
+        for process in started:
+            process.send_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        codes = [process.wait(15) for process in started]
+    assert time.monotonic() - begun < 5
+    assert codes == [0, 0], (tmp_path / "log").read_text()
+    assert not (tmp_path / "home" / "server.json").exists()
+
+
+def wait_for_facts(path: Path, processes: list[subprocess.Popen[bytes]], log: Path) -> dict[str, str]:
+    wait_until(path.exists, log)
+    assert all(process.poll() is None for process in processes), log.read_text()
+    return json.loads(path.read_text())
+
+
+def wait_until(condition, log: Path, limit_s: float = 60) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+
+
+def ask(url: str, path: str) -> int:
+    try:
+        with urllib.request.urlopen(url + path, timeout=5) as answer:
+            return answer.status
+    except OSError:
+        return 0
+
+
+@pytest.mark.parametrize("part", ["serve", "worker"])
+def test_without_a_database_it_says_what_to_set(part: str, tmp_path: Path):
+    done = run(_clean_environment() | {"ANTIVENOM_HOME": str(tmp_path)}, part)
+    assert done.returncode == 2
+    assert "ANTIVENOM_DATABASE_URL is not set" in done.stderr
+    assert "antivenom up" in done.stderr
+
+
+def test_command_without_a_server_says_how_to_start_one(tmp_path: Path):
+    done = run(_clean_environment() | {"ANTIVENOM_HOME": str(tmp_path)}, "channel", "list")
+    assert done.returncode == 3
+    assert "start it with: antivenom up" in done.stderr
+    gone = run(_clean_environment() | {"ANTIVENOM_URL": "http://127.0.0.1:1"}, "channel", "list")
+    assert gone.returncode == 3
+    assert "start it with: antivenom up" in gone.stderr
+
+
+def test_server_that_is_none_of_ours_is_said_so(tmp_path: Path):
+    import http.server
+    import threading
+
+    handler = http.server.SimpleHTTPRequestHandler
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        environment = _clean_environment() | {"ANTIVENOM_URL": f"http://127.0.0.1:{server.server_address[1]}"}
+        done = run(environment, "channel", "list")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert done.returncode == 3
+    assert "is ANTIVENOM_URL an Antivenom server?" in done.stderr
+
+
+def test_local_token_goes_to_no_other_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from antivenom.cli.client import find_server
+
+    (tmp_path / "server.json").write_text('{"url": "http://127.0.0.1:1", "pid": 1}')
+    (tmp_path / "local-token").write_text("avlocal-secret")
+    monkeypatch.setenv("ANTIVENOM_HOME", str(tmp_path))
+    monkeypatch.delenv("ANTIVENOM_URL", raising=False)
+    assert find_server() == ("http://127.0.0.1:1", "avlocal-secret")
+    monkeypatch.setenv("ANTIVENOM_URL", "http://example.org")
+    assert find_server() == ("http://example.org", "")
+
+
+def test_help_and_version_import_no_server(tmp_path: Path):
+    environment = os.environ | {"PYTHONPROFILEIMPORTTIME": "1"}
+    for option in ("--help", "--version"):
+        done = run(environment, option)
+        assert done.returncode == 0
+        assert "antivenom" in done.stdout.lower()
+        assert "sqlalchemy" not in done.stderr
+        assert "rattler" not in done.stderr
