@@ -61,12 +61,14 @@ def index_section(results: Results) -> Iterator[str]:
 
 
 def serve_section(results: Results) -> Iterator[str]:
-    yield "Requests (3 KB shard) and bytes (100 MB file) per CPU-second of the server, as a share of nginx's."
+    yield "Requests (a small shard) and gigabytes (a 100 MB file) per CPU-second of the server, beside nginx's."
     yield ""
-    yield "| what | × nginx |"
-    yield "|---|---:|"
-    for name, ratio in results["ratios"].items():
-        yield f"| {name.replace('_', ' ')} | {ratio:.2f} |"
+    yield "| what | Antivenom | nginx | × nginx |"
+    yield "|---|---:|---:|---:|"
+    for name, case in results["cases"].items():
+        unit = "requests" if case["unit"].startswith("requests") else "GB"
+        ours, theirs = (f"{case[who]:,.{0 if unit == 'requests' else 1}f} {unit}" for who in ("antivenom", "nginx"))
+        yield f"| {name.replace('_', ' ')} | {ours} | {theirs} | {case['ratio']:.2f} |"
 
 
 def plain_section(results: Results) -> Iterator[str]:

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -55,6 +55,8 @@ logger = logging.getLogger(__name__)
 IMMUTABLE = "max-age=31536000, immutable"
 INDEX = "max-age=60, must-revalidate"
 ARTIFACT = b"private, max-age=31536000, immutable"  # never in a shared cache: a policy may withhold it tomorrow
+
+DECISIONS_KEPT = 10_000  # of files that exist: asking for others pushes none of them out
 
 OK = b"HTTP/1.1 200 OK\r\n"
 NOT_MODIFIED = b"HTTP/1.1 304 Not Modified\r\n"
@@ -113,6 +115,7 @@ class ChannelFiles:
         self._hot = HotAnswers()
         self._documents = documents.DerivedDocuments(resources)
         self._judge = TodaysJudge(resources)
+        self._decisions: OrderedDict[tuple[str, str], Decision] = OrderedDict()
         self.counts: Counter[tuple[str, int]] = Counter()
         """Answers by (kind of file, status); read when metrics are rendered."""
 
@@ -293,7 +296,7 @@ class ChannelFiles:
             BlockedByPolicyError: It is withheld.
         """
         published = channel.subdirs.get(subdir)
-        decision = await asyncio.to_thread(published.index.decision, fn) if published else None
+        decision = await self._decide(published.index, fn) if published else None
         is_listed, policy = decision is not None, channel.policy
         if decision is None:
             superseded = await self._directory.find_superseded(channel, subdir, fn)
@@ -307,6 +310,17 @@ class ChannelFiles:
         if content is None:
             return None, Holds.now
         return replace(content, cache_control=ARTIFACT), Holds.while_published if is_listed else Holds.now
+
+    async def _decide(self, index: PublicationIndex, fn: str) -> Decision | None:
+        """What the publication decided about a file. Maps are immutable; a look-up reads the shard of the name."""
+        decision = self._decisions.get((index.key, fn))
+        if decision is None:
+            decision = await asyncio.to_thread(index.decision, fn)
+            if decision is not None:
+                self._decisions[index.key, fn] = decision
+                if len(self._decisions) > DECISIONS_KEPT:
+                    self._decisions.popitem(last=False)
+        return decision
 
     def _refusal(self, channel: PublishedChannel, decision: Decision, policy: str) -> BlockedByPolicyError:
         install = allowed_spec(channel, decision)
