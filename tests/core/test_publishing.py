@@ -34,7 +34,7 @@ from tests.core.index_samples import (
 from antivenom.core.advisories import Assessment, Finding
 from antivenom.core.derivations import derive_channeldata, derive_current, derive_plain, derive_run_exports
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.policies import Action
+from antivenom.core.policies import Action, CompiledPolicy, compile_policy, parse_policy
 from antivenom.core.publication_index import referenced_keys
 from antivenom.core.publishing import plan
 
@@ -247,6 +247,69 @@ def test_order_never_matters_and_more_stops_never_admit_more(
     step = publish_all(blobs, sources, stop(*some, *more), previous=previous)
     assert served(blobs, step) == served(blobs, again)
     assert step.counts == again.counts
+
+
+class JudgesEach:
+    """A policy that does not say which facts decide, so that every record is judged."""
+
+    def __init__(self, policy: CompiledPolicy) -> None:
+        self.judge = policy.judge
+
+
+RULES = [
+    "{id: agpl, gate: licenses, trigger: license, action: stop, params: {families: [agpl]}}",
+    "{id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}",
+    "{id: old, gate: metadata, trigger: age, action: warn, params: {older_than_days: 400}}",
+    "{id: large, gate: metadata, trigger: size, action: warn, params: {more_than_mb: 50}}",
+    "{id: unsigned, gate: metadata, trigger: signed, action: warn}",
+    "{id: platform, gate: metadata, trigger: subdir, action: stop, params: {deny: [linux-64]}}",
+    '{id: banned, gate: packages, trigger: match_spec, action: stop, params: {deny: ["a 2.0", "*[build=1_1]"]}}',
+    '{id: names, gate: packages, trigger: names, action: warn, params: {deny: ["b*"]}}',
+    '{id: bad, gate: vulnerabilities, trigger: package, action: stop, params: {severity: ">= high"}}',
+    "{id: unknown, gate: vulnerabilities, trigger: not_assessed, action: warn}",
+    "{id: cel, gate: expression, trigger: cel, action: stop, params: {expr: \"record.depends.exists(d, d == 'a')\"}}",
+]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "name": st.sampled_from(["a", "b", "bb", "c"]),
+                "version": st.sampled_from(["1.0", "2.0"]),
+                "build": st.sampled_from(["0_0", "1_1"]),
+                "license": st.sampled_from(["MIT", "AGPL-3.0-only", "GPL-3.0-only", ...]),
+                "size": st.sampled_from([1, 60_000_000]),
+                "timestamp": st.sampled_from([NOW_MS - 86_400_000 * days for days in (1, 30, 600)]),
+                "depends": st.sampled_from([[], ["a"], ["c >=1"]]),
+            }
+        ),
+        min_size=1,
+        max_size=12,
+        unique_by=lambda entry: (entry["name"], entry["version"], entry["build"]),
+    ),
+    st.sets(st.sampled_from(RULES), min_size=1, max_size=4),
+    st.sets(st.sampled_from(["a", "b", "c"])),
+)
+def test_judging_one_record_for_all_that_agree_says_the_same_as_judging_each(
+    rows: list[dict[str, Any]], rules: set[str], vulnerable: set[str]
+) -> None:
+    finding = Finding(("CVE-1",), "critical", 9.8, False, None, 90.0, (), "active", "exact", ())
+
+    def assess(components: Sequence[Any]) -> list[Assessment | None]:
+        found = Assessment(True, "", (finding,))
+        return [found if c[0] in vulnerable and c[1] == "1.0" else Assessment(c[0] != "bb", "") for c in components]
+
+    text = "name: p\nrules:\n" + "".join(f"  - {rule}\n" for rule in sorted(rules))
+    text += 'allowlist:\n  - {id: a1, gate: "*", trigger_id: "*", owner: o, reason: r, match: "b 2.0"}\n'
+    policy = compile_policy(parse_policy(text))
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record(**row) for row in rows])
+    each = publish_all(blobs, sources, JudgesEach(policy), assess=assess)
+    once = publish_all(blobs, sources, policy, assess=assess)
+    assert once.counts == each.counts
+    assert once.subdirs["noarch"].publication == each.subdirs["noarch"].publication
 
 
 def test_a_plan_says_what_publishing_would_change_and_writes_nothing() -> None:

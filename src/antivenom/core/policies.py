@@ -18,7 +18,7 @@ from antivenom.core.advisories import Assessment
 from antivenom.core.policy_format import FOREVER_MS, AllowlistItem, Policy, parse_policy
 from antivenom.core.records import ChannelFacts, RecordFacts
 from antivenom.core.rules import TRIGGERS
-from antivenom.core.rules.base import NOTHING, Action, Check, Facts, Hit, Reason, Rule, Told, earliest
+from antivenom.core.rules.base import NOTHING, Action, Check, Facts, Hit, NameColumns, Reason, Rule, Told, earliest
 
 __all__ = [
     "GO",
@@ -102,6 +102,8 @@ class CompiledPolicy:
         self._named = _by_name(checks)
         self._direct = [check for check in checks if check.direct]
         self._exceptions = policy.allowlist
+        self._reads = frozenset(fact for group in groups for fact in group.reads)
+        self.reads_depends = any("depends" in (*check.reads, *check.tells) for check in checks)
         self._concluded: dict[tuple[int, ...], tuple[Verdict, list[Told]]] = {}  # by the ids of the tellings
         self._assessments: dict[int, Assessment | None] = {}  # kept, so that no other object can take their ids
         self._channel: ChannelFacts | None = None
@@ -141,6 +143,22 @@ class CompiledPolicy:
             if check.concerns(facts):
                 _add(told, check.tell(facts))
         return self._conclude(told, record, now_ms, remember=shared == len(told)) if told else GO
+
+    def decisive_facts(self, names: NameColumns, now_ms: int) -> frozenset[str] | None:
+        """The facts that decide whether any rule touches a record of one name: where one of two records that agree in
+        these gets GO, so does the other. "assessment" stands for the component's; None: each record has to be judged.
+        """
+        if any(check.may_concern(names, now_ms) for check in self._direct):
+            return None
+        named = self._named.get(names.name)
+        return self._reads.union(*(check.reads for check in named)) if named else self._reads
+
+    def except_closure(self, reason: Reason, record: RecordFacts, now_ms: int) -> str | None:
+        """The id of the allowlist item that puts a reason of the closure aside; None when there is none."""
+        if not self._exceptions:
+            return None
+        exception = self._exception_for(Hit(reason, (reason.trigger_id,)), record, now_ms)
+        return exception.id if exception else None
 
     def _begin(self, channel: ChannelFacts, now_ms: int) -> None:
         """Forget what a sweep of another channel or instant decided."""
@@ -183,6 +201,7 @@ class _Group:
     def __init__(self, reads: tuple[str, ...], checks: list[Check]) -> None:
         tells = dict.fromkeys(fact for check in checks for fact in check.tells)
         self.on_findings = "assessment" in reads
+        self.reads = reads
         self.read = _getter(reads)
         self.decided: dict[Hashable, tuple[Check, ...]] = {}
         self._checks = tuple(checks)

@@ -125,7 +125,7 @@ def publish(
     gc.disable()
     try:
         run = _Run(blobs, sources, previous or {}, on_progress or _silent)
-        verdicts = run.judge(Judging(policy.judge, assess, channel, now_ms, curation or {}), rejudge)
+        verdicts = run.judge(_judging(policy, assess, channel, now_ms, curation), rejudge)
         fallen = run.close(verdicts) if closure else {}
         return run.write(verdicts, fallen, now_ms, monolith=monolith)
     finally:
@@ -147,13 +147,27 @@ def plan(
 ) -> Plan:
     """What `publish` would withhold and release, compared with `previous`; writes nothing."""
     run = _Run(blobs, sources, previous or {}, _silent)
-    verdicts = run.judge(Judging(policy.judge, assess, channel, now_ms, curation or {}), None)
+    verdicts = run.judge(_judging(policy, assess, channel, now_ms, curation), None)
     fallen = run.close(verdicts) if closure else {}
     return run.compare(verdicts, fallen)
 
 
 def _silent(phase: str, subdir: str, done: int, total: int) -> None:
     del phase, subdir, done, total
+
+
+def _judging(
+    policy: Judge, assess: Assess, channel: ChannelFacts, now_ms: int, curation: Mapping[str, Assessment] | None
+) -> Judging:
+    return Judging(
+        policy.judge,
+        assess,
+        channel,
+        now_ms,
+        curation or {},
+        getattr(policy, "decisive_facts", None),
+        getattr(policy, "reads_depends", True),
+    )
 
 
 class _Run:

@@ -57,6 +57,10 @@ class NameDepends(msgspec.Struct, array_like=True, gc=False):
         texts = self.dependencies
         return [tuple([texts[i] for i in positions]) for positions in self.depends]
 
+    def of_record(self, position: int) -> tuple[str, ...]:
+        """The dependency list of one record."""
+        return tuple([self.dependencies[i] for i in self.depends[self.depends_of[position]]])
+
 
 class NameFacts(msgspec.Struct, array_like=True, gc=False):
     """The facts of all records of one name, column by column. Records of section `packages` come first (`legacy` of
@@ -111,6 +115,28 @@ class NameFacts(msgspec.Struct, array_like=True, gc=False):
                 map(depends.lists().__getitem__, depends.depends_of),
                 [i in signed for i in range(len(self.fns))] if signed else repeat(False),
             )
+        )
+
+    def record_at(self, position: int, subdir: str, depends: NameDepends | None) -> RecordFacts:
+        """The facts of one record; without its dependencies where `depends` is None."""
+        version, purls = self.components[self.component_of[position]]
+        text, family = self.licenses[self.license_of[position]]
+        return RecordFacts(
+            self.fns[position],
+            subdir,
+            self.name,
+            version,
+            self.builds[position],
+            self.build_numbers[position],
+            text,
+            family,
+            self.sizes[position],
+            self.timestamps[position],
+            self.indexed[position],
+            self.noarchs[position],
+            purls,
+            depends.of_record(position) if depends else (),
+            position in self.signed,
         )
 
 

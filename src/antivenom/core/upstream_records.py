@@ -66,7 +66,7 @@ class CarefulRecord(NamedTuple):
     json: dict[str, Any]
 
 
-decode_fast_list = msgspec.json.Decoder(list[FastRecord]).decode
+decode_fast = msgspec.json.Decoder(FastRecord).decode
 _decode_dict = msgspec.json.Decoder(dict[str, Any]).decode
 _encode_json = msgspec.json.Encoder().encode
 
@@ -205,4 +205,4 @@ def parse_name(fn: str) -> str:
     return parts[0].lower()
 
 
-__all__ = ["CarefulRecord", "FastRecord", "InvalidInputError", "SetAside", "decode_fast_list", "digest_bytes", "parse_name"]
+__all__ = ["CarefulRecord", "FastRecord", "InvalidInputError", "SetAside", "decode_fast", "digest_bytes", "parse_name"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from antivenom.core.advisories import Assessment, Severity
@@ -28,13 +28,28 @@ _LICENSES_MAX = 8
 
 
 class Judging(NamedTuple):
-    """Everything a verdict depends on besides the record. `curation`: "subdir/fn" → the build's own assessment."""
+    """Everything a verdict depends on besides the record. `curation`: "subdir/fn" → the build's own assessment.
+
+    `decisive_facts`: see `CompiledPolicy`; None when the policy cannot say. `reads_depends`: whether it ever looks at
+    dependencies.
+    """
 
     judge: Callable[[RecordFacts, Assessment | None, ChannelFacts, int], Verdict]
     assess: Callable[[Sequence[Component]], Sequence[Assessment | None]]
     channel: ChannelFacts
     now_ms: int
     curation: Mapping[str, Assessment]
+    decisive_facts: Callable[[NameFacts, int], frozenset[str] | None] | None = None
+    reads_depends: bool = True
+
+
+# Columns of NameFacts in which two records differ when they differ in a fact. A name and a subdir are all one's.
+_COLUMNS = {
+    "version": "component_of", "purls": "component_of", "build": "builds", "build_number": "build_numbers",
+    "license": "license_of", "license_family": "license_of", "size_bytes": "sizes", "timestamp_ms": "timestamps",
+    "indexed_ms": "indexed", "noarch": "noarchs",
+}  # fmt: skip
+_SHARED = frozenset({"name", "subdir", "assessment"})
 
 
 class BucketVerdicts(NamedTuple):
@@ -99,7 +114,11 @@ class SubdirVerdicts:
         for start in range(0, len(buckets), _BUCKETS_AT_ONCE):
             run = buckets[start : start + _BUCKETS_AT_ONCE]
             facts = list(iterate_facts(self._blobs, run))
-            depends = list(iterate_depends(self._blobs, run))
+            depends: Sequence[Sequence[NameDepends | None]]
+            if self._judging.reads_depends:
+                depends = list(iterate_depends(self._blobs, run))
+            else:
+                depends = [[None] * len(names) for names in facts]
             components = [
                 (f.name, version, purls) for bucket in facts for f in bucket for version, purls in f.components
             ]
@@ -112,9 +131,12 @@ class SubdirVerdicts:
                 at = end
 
     def _judge_bucket(
-        self, names: Sequence[NameFacts], lists: Sequence[NameDepends], assessments: Sequence[Assessment | None]
+        self,
+        names: Sequence[NameFacts],
+        lists: Sequence[NameDepends | None],
+        assessments: Sequence[Assessment | None],
     ) -> BucketVerdicts:
-        judge, _, channel, now_ms, curation = self._judging
+        curation = self._judging.curation
         subdir = self.source.subdir
         decisions: list[Decision] = []
         severities: dict[str, Severity] = {}
@@ -127,19 +149,55 @@ class SubdirVerdicts:
             if any(mine) or curation:
                 self._rate(facts, mine, severities)
             told = len(decisions)
-            for record, component in zip(facts.record_facts(subdir, depends), facts.component_of, strict=True):
-                assessment = mine[component]
-                if curation:
-                    assessment = curation.get(f"{subdir}/{record.fn}", assessment)
-                verdict = judge(record, assessment, channel, now_ms)
-                if verdict is GO:
-                    continue
+            for record, verdict in self._judge_name(facts, depends, mine):
                 if verdict.holds_until_ms and (not holds or verdict.holds_until_ms < holds):
                     holds = verdict.holds_until_ms
                 if verdict.action or verdict.reasons or verdict.excepted:
                     decisions.append(_decision(record, verdict, severities.get(record.fn, Severity.unknown)))
             summaries.append(summarize(facts, subdir, decisions[told:], severities))
         return BucketVerdicts(decisions, holds, severities, summaries)
+
+    def _judge_name(
+        self, facts: NameFacts, depends: NameDepends | None, assessments: Sequence[Assessment | None]
+    ) -> Iterator[tuple[RecordFacts, Verdict]]:
+        """Every record of a name about which there is something to say, and what."""
+        judge, _, channel, now_ms, curation, _, _ = self._judging
+        subdir = self.source.subdir
+        for position in self._suspects(facts, depends, assessments):
+            record = facts.record_at(position, subdir, depends)
+            assessment = assessments[facts.component_of[position]]
+            if curation:
+                assessment = curation.get(f"{subdir}/{record.fn}", assessment)
+            verdict = judge(record, assessment, channel, now_ms)
+            if verdict is not GO:
+                yield record, verdict
+
+    def _suspects(
+        self, facts: NameFacts, depends: NameDepends | None, assessments: Sequence[Assessment | None]
+    ) -> Iterable[int]:
+        """The positions of the records that the policy has to look at.
+
+        Of records that agree in all that decides, one is judged; where it gets GO, none of them is looked at again.
+        """
+        judging, subdir = self._judging, self.source.subdir
+        everything = range(len(facts.fns))
+        decisive = judging.decisive_facts(facts, judging.now_ms) if judging.decisive_facts else None
+        if decisive is None or not decisive <= _SHARED | _COLUMNS.keys():
+            return everything
+        if judging.curation and any(f"{subdir}/{fn}" in judging.curation for fn in facts.fns):
+            return everything
+        columns = {_COLUMNS[fact] for fact in decisive if fact in _COLUMNS}
+        if "assessment" in decisive and any(a is not assessments[0] for a in assessments):
+            columns.add("component_of")
+        values: list[Sequence[Hashable]] = [getattr(facts, column) for column in columns] or [[0] * len(everything)]
+        keys: Sequence[Hashable] = values[0] if len(values) == 1 else list(zip(*values, strict=True))
+        touched = set()
+        for key, position in dict(zip(keys, everything, strict=True)).items():
+            record = facts.record_at(position, subdir, depends)
+            assessment = assessments[facts.component_of[position]]
+            if judging.judge(record, assessment, judging.channel, judging.now_ms) is not GO:
+                touched.add(key)
+        return [position for position in everything if keys[position] in touched] if touched else ()
 
     def _rate(
         self, facts: NameFacts, assessments: Sequence[Assessment | None], severities: dict[str, Severity]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -84,6 +84,21 @@ def earliest(*instants_ms: int) -> int:
     return min((i for i in instants_ms if i), default=0)
 
 
+class NameColumns(Protocol):
+    """The facts of all records of one name, column by column; `signed` has the positions of the signed ones."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fns(self) -> Sequence[str]: ...
+    @property
+    def sizes(self) -> Sequence[int]: ...
+    @property
+    def indexed(self) -> Sequence[int]: ...
+    @property
+    def signed(self) -> Sequence[int]: ...
+
+
 class Check:
     """A compiled rule, or one independent part of it.
 
@@ -104,6 +119,10 @@ class Check:
     def concerns(self, facts: Facts) -> bool:
         """Whether `tell` would say anything but NOTHING."""
         return self.tell(facts) is not NOTHING
+
+    def may_concern(self, names: NameColumns, now_ms: int) -> bool:  # noqa: ARG002
+        """Whether a `direct` check may concern any of these records; False spares looking at each of them."""
+        return True
 
     def tell(self, facts: Facts) -> Told:
         """The reasons of this rule for the record, or NOTHING."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from antivenom.core.records import RecordFacts
-from antivenom.core.rules.base import MS_PER_DAY, NOTHING, Check, Facts, Rule, Told, Trigger
+from antivenom.core.rules.base import MS_PER_DAY, NOTHING, Check, Facts, NameColumns, Rule, Told, Trigger
 from antivenom.core.rules.parameters import Parameter, ParameterError, list_of, read_amount, read_boolean, read_text
 
 GATE = "metadata"
@@ -54,6 +54,11 @@ class AgeCheck(Check):
         since_ms = facts.record.indexed_ms or facts.record.timestamp_ms
         return facts.now_ms - since_ms < self._cooldown_ms or self._limit_days is not None or not since_ms
 
+    def may_concern(self, names: NameColumns, now_ms: int) -> bool:
+        if self._limit_days is not None:
+            return True
+        return min(names.indexed, default=1) <= 0 or now_ms - max(names.indexed, default=0) < self._cooldown_ms
+
     def tell(self, facts: Facts) -> Told:
         record, now_ms = facts.record, facts.now_ms
         since_ms = record.indexed_ms or record.timestamp_ms
@@ -91,6 +96,9 @@ class SignedCheck(Check):
     def concerns(self, facts: Facts) -> bool:
         return facts.record.signed is self._refused
 
+    def may_concern(self, names: NameColumns, now_ms: int) -> bool:  # noqa: ARG002
+        return bool(names.signed) if self._refused else len(names.signed) < len(names.fns)
+
     def tell(self, facts: Facts) -> Told:
         record = facts.record
         if record.signed is not self._refused:
@@ -112,6 +120,9 @@ class SizeCheck(Check):
     def concerns(self, facts: Facts) -> bool:
         size_mb = facts.record.size_bytes / BYTES_PER_MB
         return size_mb > self._more or 0 < size_mb < self._less
+
+    def may_concern(self, names: NameColumns, now_ms: int) -> bool:  # noqa: ARG002
+        return max(names.sizes, default=0) / BYTES_PER_MB > self._more or self._less > 0
 
     def tell(self, facts: Facts) -> Told:
         if not self.concerns(facts):
