@@ -129,7 +129,9 @@ async def test_aliases_are_one_vulnerability_under_every_id(resources: Resources
         assert [v.id for v in (await service.search_advisories(ctx)).items] == ["CVE-2026-0001", "CVE-2026-0009"]
         assert [v.id for v in (await service.search_advisories(ctx, kev=True)).items] == ["CVE-2026-0001"]
         assert (await service.search_advisories(ctx, epss_min=0.5)).total == 1
-        assert (await service.search_advisories(ctx, q="PYSEC-2026-1 worse")).total == 1
+        for words in ("PYSEC-2026-1 demo-package-2", "ghsa-aaaa cve-2026-0001"):
+            assert [v.id for v in (await service.search_advisories(ctx, q=words)).items] == ["CVE-2026-0001"]
+        assert (await service.search_advisories(ctx, q="worse")).items[0].summary == "Worse"
         assert (await service.search_advisories(ctx, q="demo-package-2 nowhere")).total == 0
     kev.write_text(json.dumps({"vulnerabilities": [{"cveID": "CVE-2026-0009", "dateAdded": "2026-03-05"}]}))
     async with resources.context(LOCAL) as ctx:

@@ -167,17 +167,21 @@ async def remove_feed(ctx: Context, feed_id: int) -> None:
     Raises:
         NotFoundError: There is none of that number.
     """
+    require(ctx, "feeds:write", subject=f"feed:{feed_id}")
+    await storing.lock_knowledge(ctx.session)
     feed = await get_feed(ctx, feed_id, permission="feeds:write", lock=True)
+    others = [f for f in await queries.list_feeds_of_kind(ctx.session, feed.kind) if f.id != feed.id]
+    if others and feed.kind in ("kev", "epss"):
+        # What two of them said is stored once. One of the others keeps all of it until all of them have spoken again.
+        await storing.hand_over_exploitation(ctx.session, feed.id, others[0].id)
+        for other in others:
+            other.cursor = {}
+            await defer_sync(ctx, other)
     changes = await storing.remove_all(ctx.session, find_source(feed.kind).TABLE, feed.id)
     revision = None
     if changes.is_any:
         pending = {"keys": list(changes.keys or ()), "everything": changes.keys is None}
         revision = await publish_knowledge(ctx, f"feed:{feed.id} removed", pending)
-    for other in await queries.list_feeds_of_kind(ctx.session, feed.kind):
-        # What two feeds of exploitation facts both said is stored once: the other one says it again.
-        if other.id != feed.id and feed.kind in ("kev", "epss"):
-            other.cursor = {}
-            await defer_sync(ctx, other)
     await ctx.session.delete(feed)
     await record(
         ctx, "feed.removed", subject=f"feed:{feed.id}", feed_kind=feed.kind, location=feed.location, revision=revision

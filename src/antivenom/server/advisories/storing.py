@@ -23,6 +23,8 @@ from antivenom.server.advisories import vulnerabilities
 COPY_CHUNK_BYTES = 1 << 20
 KEYS_MAX = 20_000  # more changed package keys than this: "everything"
 BULK_ROWS = 2_000  # from here on joins are over sets
+STORE_LOCK = 0x616E7470
+WORK_MEM = "32MB"  # sorts of 100,000 rows stay in memory
 EXAMPLES_MAX = 20  # ids named in the event
 
 STAGING = {
@@ -72,6 +74,7 @@ async def store_part(
         protected: Ids that are not removed, because the feed still has them in a form that could not be read.
     """
     await stage(session, table, rows)
+    await lock_knowledge(session)
     step = {
         "advisory": _store_advisories,
         "score": _store_scores,
@@ -88,16 +91,31 @@ async def remove_all(session: AsyncSession, table: str, feed_id: int) -> Changes
         return await store_part(session, table, feed_id, Path(nothing.name), is_snapshot=True)
 
 
+async def lock_knowledge(session: AsyncSession) -> None:
+    """Let nobody else store until the transaction ends.
+
+    Two feeds that tell of one vulnerability would each merge it without what the other is about to commit.
+    """
+    await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": STORE_LOCK})
+
+
+async def hand_over_exploitation(session: AsyncSession, feed: int, heir: int) -> None:
+    """Give a feed's KEV or EPSS facts to another of its kind, whose next sync drops what it does not say itself."""
+    for column in ("epss_feed_id", "kev_feed_id"):
+        await _run(session, f"UPDATE exploitation SET {column} = :heir WHERE {column} = :feed", feed=feed, heir=heir)
+
+
 async def stage(session: AsyncSession, table: str, rows: Path) -> None:
     """A temporary table `staging` with the file's rows; it lasts as long as the transaction."""
     await session.execute(text("DROP TABLE IF EXISTS staging, touched"))
     await session.execute(text(f"CREATE TEMP TABLE staging ({STAGING[table]}) ON COMMIT DROP"))
     await copy_file(session, "COPY staging FROM STDIN", rows)
-    await session.execute(text("ANALYZE staging"))
+    await session.execute(text(f"ANALYZE staging ({STAGING[table].split()[0]})"))
     is_bulk = await _count(session, "SELECT count(*) FROM (SELECT FROM staging LIMIT :n) s", n=BULK_ROWS) == BULK_ROWS
     # The planner has no statistics of what this very transaction writes and would walk 44,000 rows 44,000 times.
     await session.execute(text(f"SET LOCAL enable_nestloop = {'off' if is_bulk else 'on'}"))
     await session.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+    await session.execute(text(f"SET LOCAL work_mem = '{WORK_MEM}'"))
 
 
 async def copy_file(session: AsyncSession, statement: str, rows: Path) -> None:
@@ -152,10 +170,11 @@ async def _store_advisories(session: AsyncSession, feed: int, is_snapshot: bool,
             feed=feed,
             protected=protected,
         )
-    await session.execute(text("ANALYZE touched"))
+    await session.execute(text("ANALYZE touched (id)"))
     changes = await _sum_up(session, feed, keys="SELECT DISTINCT unnest(package_keys) FROM touched", entry="id")
     if changes.is_any:
         await _write_advisories(session, feed)
+        await session.execute(text("ANALYZE advisory (id)"))
         await vulnerabilities.refresh_touched(session)
     return changes
 
@@ -219,9 +238,9 @@ async def _store_scores(session: AsyncSession, feed: int, is_snapshot: bool, pro
         """CREATE TEMP TABLE touched ON COMMIT DROP AS
         SELECT s.cve, CASE WHEN e.epss IS NULL THEN 'added' ELSE 'changed' END AS what
         FROM staging s LEFT JOIN exploitation e ON e.cve = s.cve
-        WHERE e.epss IS NULL OR (s.date >= e.epss_date
-             AND (e.epss, e.epss_percentile) IS DISTINCT FROM (s.score, s.percentile))
-           OR e.epss_feed_id IS NULL""",
+        WHERE e.epss IS NULL OR e.epss_feed_id IS NULL OR ((s.date >= e.epss_date OR e.epss_feed_id = :feed)
+             AND (e.epss, e.epss_percentile, e.epss_date) IS DISTINCT FROM (s.score, s.percentile, s.date))""",
+        feed=feed,
     )
     if is_snapshot:
         await _run(

@@ -158,7 +158,13 @@ async def _merge_fresh(session: AsyncSession) -> None:
               summary = excluded.summary, severity = excluded.severity, cvss = excluded.cvss, epss = excluded.epss,
               kev = excluded.kev, kev_ransomware = excluded.kev_ransomware, published_at = excluded.published_at,
               modified_at = excluded.modified_at, is_withdrawn = excluded.is_withdrawn, is_disputed = excluded.is_disputed,
-              risk = excluded.risk, search = excluded.search"""
+              risk = excluded.risk, search = excluded.search
+            WHERE (vulnerability.ids, vulnerability.packages, vulnerability.summary, vulnerability.sources, vulnerability.severity, vulnerability.cvss, vulnerability.epss,
+                vulnerability.kev, vulnerability.kev_ransomware, vulnerability.published_at, vulnerability.modified_at,
+                vulnerability.is_withdrawn, vulnerability.is_disputed)
+              IS DISTINCT FROM (excluded.ids, excluded.packages, excluded.summary, excluded.sources, excluded.severity, excluded.cvss, excluded.epss, excluded.kev,
+                excluded.kev_ransomware, excluded.published_at, excluded.modified_at, excluded.is_withdrawn,
+                excluded.is_disputed)"""
         )
     )
 

@@ -5,9 +5,12 @@ Source: NISTIR 7695 §6.2 (formatted string binding), §5.3 (escapes); NVD's use
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
+CACHED = 20_000
+COLON = re.compile(r"(?<!\\):")
 UNESCAPE = re.compile(r"\\(.)")
 PATCH = re.compile(r"patch_?(\d+)")
 ANY = ("*", "")
@@ -42,11 +45,12 @@ class CpeName:
     target: str
 
 
+@functools.lru_cache(maxsize=CACHED)  # feeds name the same products again and again
 def parse_name(criteria: str) -> CpeName | None:
     """A CPE 2.3 formatted string; None when it is not one (or is NVD's `null:null` placeholder)."""
     if not criteria.startswith("cpe:2.3:") or len(criteria) > 1_000:
         return None
-    fields = [UNESCAPE.sub(r"\1", f) for f in split_fields(criteria)]
+    fields = [UNESCAPE.sub(r"\1", f) if "\\" in f else f for f in split_fields(criteria)]
     if len(fields) < 6 or fields[2] not in ("a", "o", "h"):
         return None
     vendor, product = fields[3].lower().strip(), fields[4].lower().strip()
@@ -63,7 +67,7 @@ def parse_name(criteria: str) -> CpeName | None:
 
 def split_fields(criteria: str) -> list[str]:
     """The fields between colons that are not escaped."""
-    return re.split(r"(?<!\\):", criteria)
+    return COLON.split(criteria) if "\\" in criteria else criteria.split(":")
 
 
 def version_of(version: str, update: str) -> str:

@@ -5,6 +5,7 @@ Feeds are other people's text. A field of the wrong type counts as absent; an en
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -172,12 +173,13 @@ def summarize(summary: str, details: str) -> str:
     return line if len(line) <= SUMMARY_MAX_CHARACTERS else line[: SUMMARY_MAX_CHARACTERS - 1].rstrip() + "…"
 
 
+@functools.lru_cache(maxsize=1_000)  # one entry asks several times
 def instant(published: str) -> datetime | None:
     """The moment that a feed's date text means, UTC; None when it is not a date. Year 1 is a real oddity and stays."""
     if not published:
         return None
     try:
-        at = datetime.fromisoformat(FRACTION.sub(r"\1", published))
+        at = datetime.fromisoformat(FRACTION.sub(r"\1", published) if "." in published else published)
     except ValueError:
         return None
     if at.tzinfo is None:
