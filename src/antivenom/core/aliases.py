@@ -2,7 +2,8 @@
 
 One line a project: `conda names | CPE products | other names`. All conda names of a line carry the project's own
 version. A product is listed under every vendor name that NVD or a CNA uses for the same code. A project that is in this
-table and not in `PYTHON_NAMES` is not the PyPI project of the same name (conda's redis is the server).
+table and not in `PYTHON_NAMES` is not the PyPI project of the same name (conda's redis is the server). `~` before a
+product: these packages are but a part of it (libpq of PostgreSQL), and what affects the whole may not affect them.
 
 Source: the projects' own names; NVD product names; conda-forge feedstocks. Equal names alone were not enough
 (ruby-lang:openssl is the Ruby binding, knplabs:snappy a PHP tool, jenkins:git a plugin). `julia-builds` are Julia's
@@ -19,10 +20,11 @@ from typing import NamedTuple
 
 
 class Alias(NamedTuple):
-    """CPE products ("vendor:product") and (ecosystem, name) pairs of one project."""
+    """CPE products ("vendor:product") and (ecosystem, name) pairs of one project; `wholes`: products it is a part of."""
 
     products: tuple[str, ...]
     packages: tuple[tuple[str, str], ...]
+    wholes: tuple[str, ...] = ()
 
 
 _TABLE = """
@@ -201,11 +203,13 @@ mono | mono-project:mono |
 micropython | micropython:micropython |
 duktape | duktape:duktape |
 quickjs | quickjs_project:quickjs bellard:quickjs | oss-fuzz/quickjs
-postgresql libpq postgresql-server postgresql-plpython | postgresql:postgresql | julia-builds/LibPQ_jll bitnami/postgresql
+postgresql postgresql-server postgresql-plpython | postgresql:postgresql | bitnami/postgresql
+libpq | ~postgresql:postgresql | julia-builds/LibPQ_jll
 pgbouncer | pgbouncer:pgbouncer | bitnami/pgbouncer
 pgvector | pgvector_project:pgvector |
 psqlodbc | postgresql:psqlodbc |
-mysql mysql-libs mysql-common mysql-client mysql-server mysql-devel libmysqlclient | oracle:mysql oracle:mysql_server mysql:mysql oracle_corporation:mysql_server | oss-fuzz/mysql-server bitnami/mysql-client
+mysql mysql-server | oracle:mysql oracle:mysql_server mysql:mysql oracle_corporation:mysql_server | oss-fuzz/mysql-server
+mysql-libs mysql-common mysql-client mysql-devel libmysqlclient | oracle:mysql_client ~oracle:mysql ~mysql:mysql |
 mysql-connector-c | oracle:mysql_connector/c oracle:mysql_connector_c |
 mariadb mariadb-server | mariadb:mariadb | bitnami/mariadb
 mariadb-connector-c libmariadb | mariadb:connector/c mariadb:mariadb_connector/c | julia-builds/MariaDB_Connector_C_jll
@@ -489,7 +493,9 @@ def _parse(table: str) -> dict[str, Alias]:
         if "|" not in line:
             continue
         names, products, packages = (part.split() for part in line.split("|"))
-        alias = Alias(tuple(products), tuple((e, n) for e, _, n in (p.partition("/") for p in packages)))
+        own = tuple(p for p in products if not p.startswith("~"))
+        wholes = tuple(p[1:] for p in products if p.startswith("~"))
+        alias = Alias(own, tuple((e, n) for e, _, n in (p.partition("/") for p in packages)), wholes)
         for name in names:
             if name in found:
                 raise ValueError(f"conda name {name} stands twice in the curated table")

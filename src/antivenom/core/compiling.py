@@ -42,6 +42,8 @@ class CompiledPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     intervals: tuple[Interval, ...]
     fixed: tuple[str, ...] = ()
     is_unbounded: bool = False
+    is_open: bool = False
+    is_withdrawn: bool = False
 
 
 class CompiledVulnerability(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -122,7 +124,9 @@ def build_index(
     encoder = msgspec.msgpack.Encoder()
     packages = {
         key: msgspec.Raw(
-            encoder.encode([_compile(numbers[merger.root(a.id)], a, p) for (_, _), (a, p) in sorted(entries.items())])
+            encoder.encode(
+                _speaking(_compile(numbers[merger.root(a.id)], a, p) for _, (a, p) in sorted(entries.items()))
+            )
         )
         for key, entries in sorted(said.items())
     }
@@ -285,12 +289,21 @@ def _compile(number: int, advisory: Advisory, affected: AffectedPackage) -> Comp
     if affected.ecosystem == "pypi" and affected.name.startswith("opencv-"):
         affected = _without_wheel_number(affected)
     if advisory.withdrawn:
-        return CompiledPackage(number, advisory.id, advisory.source, scheme, ())
+        return CompiledPackage(number, advisory.id, advisory.source, scheme, (), is_withdrawn=True)
     ranges = [i for r in affected.ranges if (i := _interval(scheme, r)) is not None]
     listed = _points(scheme, affected.versions, ranges)
     fixed = dict.fromkeys((*affected.fixed_versions, *(r.fixed for r in affected.ranges if r.fixed)))
     is_unbounded = any(i.low == b"" and i.high is None for i in ranges)
-    return CompiledPackage(number, advisory.id, advisory.source, scheme, (*ranges, *listed), tuple(fixed), is_unbounded)
+    is_open = any(i.high is None for i in ranges)
+    intervals = (*ranges, *listed)
+    return CompiledPackage(
+        number, advisory.id, advisory.source, scheme, intervals, tuple(fixed), is_unbounded, is_open=is_open
+    )
+
+
+def _speaking(packages: Iterable[CompiledPackage]) -> list[CompiledPackage]:
+    """Those that say which versions are affected, or that none is; an empty range must not silence other sources."""
+    return [p for p in packages if p.intervals or p.is_withdrawn]
 
 
 def _without_wheel_number(affected: AffectedPackage) -> AffectedPackage:

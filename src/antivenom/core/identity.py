@@ -175,6 +175,7 @@ def _from_alias(name: str, alias: Alias) -> list[Identity]:
     reason = f"curated: conda {name} is "
     found = [Identity("cpe", p, Confidence.medium, f"{reason}CPE product {p}") for p in alias.products]
     found += [Identity(e, n, Confidence.medium, f"{reason}{e} {n}") for e, n in alias.packages]
+    found += [Identity("cpe", p, Confidence.low, f"{reason}a part of CPE product {p}") for p in alias.wholes]
     return found
 
 

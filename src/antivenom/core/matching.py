@@ -66,6 +66,13 @@ class _Hit(msgspec.Struct, frozen=True, gc=False):
     package: CompiledPackage
     interval: Interval
     identity: Identity
+    decides: bool  # by the most precise source; the others are cited when they agree
+
+    @property
+    def confidence(self) -> Confidence:
+        """That of the identity; low for what names no bound, and for crashes of a fuzzer that nobody gave a CVE."""
+        is_vague = self.package.is_unbounded and self.identity.ecosystem in _MIRROR_ECOSYSTEMS
+        return Confidence.low if is_vague or self.identity.ecosystem == "oss-fuzz" else self.identity.confidence
 
 
 class _Axis:
@@ -129,7 +136,8 @@ class _Plan:
         hits = [h for axis, s in zip(self._axes, place, strict=True) if s is not None for h in axis.hits(s)]
         if not hits:
             return self._clean
-        return Assessment(True, self._clean.reason, self._render(hits, version))
+        findings = self._render(hits, version)
+        return Assessment(True, self._clean.reason, findings) if findings else self._clean
 
 
 class _Renderer:
@@ -142,12 +150,16 @@ class _Renderer:
         by_vulnerability: dict[int, list[_Hit]] = {}
         for hit in hits:
             by_vulnerability.setdefault(hit.package.vulnerability, []).append(hit)
-        found = [self._finding(number, group, version) for number, group in by_vulnerability.items()]
+        found = [
+            self._finding(number, group, version)
+            for number, group in by_vulnerability.items()
+            if any(h.decides for h in group)
+        ]
         return tuple(sorted(found, key=lambda f: (-f.risk, -(f.cvss or 0.0), f.ids[0])))
 
     def _finding(self, number: int, hits: list[_Hit], version: str) -> Finding:
         about = self._index.vulnerability(number)
-        hits = sorted(hits, key=lambda h: (_RANK[h.identity.confidence], h.package.advisory, h.interval.text))
+        hits = sorted(hits, key=lambda h: (not h.decides, _RANK[h.confidence], h.package.advisory, h.interval.text))
         evidence: dict[tuple[str, str], Evidence] = {}  # one product under two vendor names is one piece of evidence
         for hit in hits:
             source = f"{hit.package.advisory} ({hit.package.source})"
@@ -161,7 +173,7 @@ class _Renderer:
             risk=about.risk,
             fixed_versions=_fixed_after([h for h in hits if h.package.fixed], version),
             status=FindingStatus.disputed if about.disputed else FindingStatus.reported,
-            confidence=hits[0].identity.confidence,
+            confidence=hits[0].confidence,
             evidence=tuple(evidence.values()),
             published=about.published,
             modified=about.modified,
@@ -174,10 +186,10 @@ def _fixed_after(hits: list[_Hit], version: str) -> tuple[str, ...]:
     """The fixed versions above a version, ascending, by the surest source that names any."""
     if not hits:
         return ()
-    best = hits[0].identity.key
+    best, decides = hits[0].identity.key, hits[0].decides
     found: dict[bytes, str] = {}
     for hit in hits:
-        if hit.identity.key != best:
+        if hit.identity.key != best or hit.decides != decides:
             continue
         own = version_key(hit.package.scheme, hit.identity.version or version) or b""
         for text in hit.package.fixed:
@@ -211,6 +223,10 @@ class MatchIndex:
             raise InvalidInputError(
                 f"this is not a compiled match index: {error}", hint="compile it again: `antivenom feed sync`"
             ) from None
+
+    @property
+    def vulnerability_count(self) -> int:
+        return len(self._index.vulnerabilities)
 
     def vulnerability(self, number: int) -> CompiledVulnerability:
         found = self._vulnerabilities.get(number)
@@ -289,7 +305,7 @@ class MatchIndex:
         return _Plan(name, clean, [_Axis(*key, group) for key, group in sorted(axes.items())], self._render)
 
     def _spans(self, identities: Sequence[Identity]) -> list[_Hit]:
-        """The intervals that count: for each vulnerability those of the most precise source alone."""
+        """The intervals that may be cited; for each vulnerability those of the most precise source decide."""
         by_vulnerability: dict[int, list[tuple[int, CompiledPackage, Identity]]] = {}
         for identity in identities:
             packed = self._index.packages.get(identity.key)
@@ -303,7 +319,9 @@ class MatchIndex:
         spans: list[_Hit] = []
         for said in by_vulnerability.values():
             best = min(priority for priority, _, _ in said)
-            spans += [_Hit(p, interval, i) for priority, p, i in said if priority == best for interval in p.intervals]
+            if all(p.is_withdrawn for priority, p, _ in said if priority == best):
+                continue
+            spans += [_Hit(p, interval, i, priority == best) for priority, p, i in said for interval in p.intervals]
         return spans
 
 
@@ -311,12 +329,15 @@ _NO_VERSION = Assessment(False, "the package URL names no version")
 
 
 def _priority(identity: Identity, package: CompiledPackage) -> int:
-    """How precise a source is for this component, 0 best; what says "all versions" ranks behind what names bounds."""
+    """How precise a source is for this component, 0 best.
+
+    A range without an end ranks behind one that names the fix: it was written before there was one.
+    """
     is_own = identity.ecosystem not in _MIRROR_ECOSYSTEMS or identity.confidence is Confidence.exact
     if is_own and identity.ecosystem != "cpe":
         return 0 if package.source == "osv" else 1
     kind = f"cpe+{package.source}" if identity.ecosystem == "cpe" else identity.ecosystem
-    return _PRIORITY.get(kind, 4) + (10 if package.is_unbounded else 0)
+    return _PRIORITY.get(kind, 4) + (10 if package.is_open else 0)
 
 
 def fix_in_channel(finding: Finding, channel_versions: Iterable[str]) -> bool:

@@ -258,10 +258,25 @@ def parse_versions(
         target = affected if status == "affected" else unaffected if status == "unaffected" else None
         if target is not None and not target.add(entry):
             flags["version-not-understood"] = None
-    ranges, versions = affected.ranges, affected.versions
+    ranges, versions = [*affected.ranges, *_meeting_ends(scheme, product)], affected.versions
     if text(product.get("defaultStatus"), 20).lower() == "affected" and (unaffected.ranges or unaffected.versions):
         ranges = [*ranges, *complement(scheme, unaffected.ranges, unaffected.versions)]
     return tuple(dict.fromkeys(ranges)), tuple(dict.fromkeys(versions)), tuple(flags)
+
+
+def _meeting_ends(scheme: str, product: dict[str, Any]) -> list[AffectedRange]:
+    """The range that HackerOne's records (curl's among them) write as two entries with equal ends.
+
+    `affected 8.4.0 < 8.4.0` with `unaffected 7.69.0 < 7.69.0` means from 7.69.0 up to 8.4.0.
+    """
+    ends = [
+        (text(e.get("status"), 20).lower(), e["lessThan"])
+        for e in mappings(product.get("versions"))
+        if isinstance(e.get("lessThan"), str) and e["lessThan"] == e.get("version")
+    ]
+    starts = [v for status, v in ends if status == "unaffected" and VERSION.fullmatch(v)]
+    fixes = [v for status, v in ends if status == "affected" and VERSION.fullmatch(v)]
+    return [AffectedRange(scheme, starts[0], fixed=fixes[0])] if len(starts) == len(fixes) == 1 else []
 
 
 class _Collected:
