@@ -40,7 +40,11 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Ingested(msgspec.Struct, frozen=True):
-    """What an ingest did. `source` is the key of the source map (the previous one when `unchanged`)."""
+    """What an ingest did. `source` is the key of the source map (the previous one when `unchanged`).
+
+    `base_url`: below which the upstream keeps its artifacts, relative to the index or absolute (CEP 15); "": beside the
+    index. None: the document is the one of the previous ingest, and so is its address.
+    """
 
     source: str
     subdir: str
@@ -51,6 +55,7 @@ class Ingested(msgspec.Struct, frozen=True):
     set_aside: list[tuple[str, str]]
     set_aside_count: int
     unchanged: bool = False
+    base_url: str | None = None
 
 
 class ShardPlan(msgspec.Struct, frozen=True):
@@ -120,6 +125,7 @@ def ingest_monolith(
         groups = _group(parsed, aside)
         removed = _removed_of(parsed)
         header = SourceDocument(_info_of(parsed), removed)
+        base_url = _base_url_of(parsed)
         del parsed
         builder = SourceBuilder(blobs, subdir, now_ms, old, list(specs), parsed_specs, signed)
         keys = upstream_keys or {}
@@ -131,7 +137,7 @@ def ingest_monolith(
         names = sorted(groups) if not specs else sorted(n for n in groups if _admits(parsed_specs, n))
         removed_by_name = _by_name(removed)
         source, changed, gone = builder.build(names, inputs, removed_by_name, header, digest, aside)
-    return _ingested(source, builder.key, changed, gone)
+    return msgspec.structs.replace(_ingested(source, builder.key, changed, gone), base_url=base_url)
 
 
 def plan_shards(
@@ -186,7 +192,7 @@ def ingest_shards(
     plan = plan_shards(blobs, index, subdir=subdir, previous=previous, specs=specs, limits=limits)
     old = load_source(blobs, previous) if previous else None
     if old and previous and not plan.changed and not plan.gone:
-        return _unchanged(previous, old)
+        return msgspec.structs.replace(_unchanged(previous, old), base_url=plan.base_url)
     aside: list[tuple[str, str]] = []
     with _without_gc():
         builder = SourceBuilder(blobs, subdir, now_ms, old, list(specs), parsed_specs, frozenset())
@@ -206,7 +212,7 @@ def ingest_shards(
         header = SourceDocument(old.document.info if old else b"{}", [])
         digest = hashlib.sha256(index).digest()
         source, changed, gone = builder.build(sorted(plan.keys), inputs, {}, header, digest, aside)
-    return _ingested(source, builder.key, changed, gone)
+    return msgspec.structs.replace(_ingested(source, builder.key, changed, gone), base_url=plan.base_url)
 
 
 def empty_source(blobs: IndexBlobs, *, subdir: str) -> Ingested:
@@ -311,6 +317,15 @@ def _info_of(document: _Document) -> bytes:
     if "://" in str(info.get("channel_relations", "")):
         del info["channel_relations"]
     return msgspec.json.encode(info)
+
+
+def _base_url_of(document: _Document) -> str:
+    try:
+        info = msgspec.json.decode(document.info, type=dict[str, Any]) if isinstance(document.info, Raw) else {}
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    base_url = info.get("base_url")
+    return base_url if isinstance(base_url, str) else ""
 
 
 def _removed_of(document: _Document) -> list[str]:

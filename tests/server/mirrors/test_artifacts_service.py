@@ -6,8 +6,11 @@ import asyncio
 import hashlib
 import json
 import os
+from pathlib import Path
 
+import msgspec
 import pytest
+import zstandard
 from sqlalchemy import text
 
 from antivenom.core.errors import UpstreamError
@@ -121,3 +124,46 @@ async def test_an_active_mirror_that_lacks_a_file_serves_its_index_and_tries_aga
     upstream.faults.clear()
     mirror = await person.sync("main")
     assert (mirror.state, mirror.last_error) == ("ok", "")
+
+
+@pytest.mark.parametrize("kind", ["repodata", "shards"])
+@pytest.mark.parametrize("base_url", ["../files/", "absolute"])
+async def test_artifacts_are_fetched_from_where_the_index_says(
+    person: Person, upstream: UpstreamServer, ask: Asker, kind: str, base_url: str
+) -> None:
+    write_upstream(upstream.folder, PACKAGES[:1], shards=kind == "shards")
+    (upstream.folder / "files").mkdir()
+    (upstream.folder / "noarch" / "alpha-1.0-0.conda").rename(upstream.folder / "files" / "alpha-1.0-0.conda")
+    set_base_url(upstream.folder / "noarch", f"{upstream.url}/files" if base_url == "absolute" else base_url)
+    await person.mirror("main", upstream, subdirs=["noarch"])
+    answer = await ask("/conda/main/noarch/alpha-1.0-0.conda")
+    assert (answer.status, fetched(upstream)) == (200, ["/files/alpha-1.0-0.conda"])
+    served = json.loads((await ask("/conda/main/noarch/repodata.json")).body)
+    assert "base_url" not in served["info"]  # clients fetch from us
+    await person.sync("main")
+    mirror = await person.look("main")
+    assert mirror.upstream_state["noarch"]["base_url"]
+
+
+async def test_an_index_cannot_send_us_to_a_private_address(
+    person: Person, upstream: UpstreamServer, ask: Asker
+) -> None:
+    write_upstream(upstream.folder, PACKAGES[:1], shards=False)
+    set_base_url(upstream.folder / "noarch", "http://169.254.169.254/latest/")
+    await person.mirror("main", upstream, subdirs=["noarch"])
+    answer = await ask("/conda/main/noarch/alpha-1.0-0.conda")
+    assert answer.status == 502
+    assert "169.254.169.254" in json.loads(answer.body)["detail"]
+
+
+def set_base_url(folder: Path, base_url: str) -> None:
+    """Rewrite the index files of a subdir so that they name another place for artifacts."""
+    document = json.loads((folder / "repodata.json").read_bytes())
+    document["info"]["base_url"] = base_url
+    (folder / "repodata.json").write_text(json.dumps(document))
+    (folder / "repodata.json.zst").write_bytes(zstandard.compress(json.dumps(document).encode()))
+    shards = folder / "repodata_shards.msgpack.zst"
+    if shards.exists():
+        index = msgspec.msgpack.decode(zstandard.decompress(shards.read_bytes()))
+        index["info"]["base_url"] = base_url
+        shards.write_bytes(zstandard.compress(msgspec.msgpack.encode(index)))

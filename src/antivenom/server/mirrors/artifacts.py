@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from urllib.parse import quote
 
 from antivenom.core.artifacts import ArtifactInfo, read_artifact_info
 from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError, StorageError, UpstreamError
@@ -21,7 +20,7 @@ from antivenom.server.events.service import record
 from antivenom.server.findings import service as findings
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.downloads import Download, Expected
-from antivenom.server.mirrors.upstream_url import address_for_request
+from antivenom.server.mirrors.upstream_url import artifact_address
 from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.publications.queries import find_publication
 from antivenom.server.publications.serving import WantedArtifact
@@ -137,10 +136,10 @@ class ArtifactStore:
             raise NotFoundError(
                 f"{wanted.decision.fn} is not stored here, and channel {wanted.channel!r} has no upstream"
             )
-        base = address_for_request(mirror.upstream, mirror.upstream_auth)
-        url = f"{base}/{quote(wanted.subdir)}/{quote(wanted.decision.fn)}"
-        user, _, password = mirror.upstream_auth.removeprefix("basic:").partition(":")
-        auth = (user, password) if mirror.upstream_auth.startswith("basic:") else None
+        base_url = mirror.upstream_state.get(wanted.subdir, {}).get("base_url", "")
+        url, auth = artifact_address(
+            mirror.upstream, mirror.upstream_auth, wanted.subdir, wanted.decision.fn, base_url=base_url
+        )
         return lambda: self._resources.outbound.stream(
             url, max_bytes=expected.size or ARTIFACT_MAX_BYTES, timeout_s=DOWNLOAD_TIMEOUT_S, basic_auth=auth
         )

@@ -209,6 +209,7 @@ def _take(sync: _Sync, subdir: str, known: dict[str, Any], found: IndexFile, ing
     sync.states[subdir] = {
         **found.state,
         "source": ingested.source,
+        "base_url": known.get("base_url", "") if ingested.base_url is None else ingested.base_url,
         "records": ingested.records,
         "set_aside": ingested.set_aside_count,
         "set_aside_examples": ingested.set_aside[:SET_ASIDE_SHOWN],

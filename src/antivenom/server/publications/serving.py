@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from antivenom.core.conda import latest_version, version_order
-from antivenom.core.errors import AntivenomError, BlockedByPolicyError, NotFoundError
+from antivenom.core.errors import AntivenomError, BlockedByPolicyError, NotFoundError, OutboundRefusedError
 from antivenom.core.packs import Location
 from antivenom.core.policies import Action
 from antivenom.core.publication_index import PublicationIndex
@@ -374,6 +374,8 @@ def problem_of(error: AntivenomError) -> Answer:
     detail = f"{error.message} ({error.hint})" if error.hint else error.message
     extension = error.data if isinstance(error, BlockedByPolicyError) else {}
     status = 504 if error.data.get("timed_out") else error.status
+    if isinstance(error, OutboundRefusedError):
+        status = 502  # it is the upstream's index that points there, not the client
     title = "Withheld by policy" if isinstance(error, BlockedByPolicyError) else ""
     return problem(status, detail, code=error.code, title=title, extension=extension)
 
