@@ -13,7 +13,7 @@ from antivenom.core.advisories import Assessment
 from antivenom.core.mirroring import ingest_monolith
 from antivenom.core.policies import GO, Action, Reason, Verdict
 from antivenom.core.publication_index import PublicationIndex
-from antivenom.core.publishing import Published, publish
+from antivenom.core.publishing import Judge, Published, publish
 from antivenom.core.records import ChannelFacts, RecordFacts
 
 NOW_MS = 1_795_219_200_000  # 2026-11-21
@@ -101,7 +101,7 @@ def ingest(blobs: MemoryBlobs, text: bytes, **more: Any) -> str:
     return ingest_monolith(blobs, text, **({"subdir": "noarch", "now_ms": NOW_MS} | more)).source
 
 
-def publish_all(blobs: MemoryBlobs, sources: Mapping[str, str], policy: FakePolicy, **more: Any) -> Published:
+def publish_all(blobs: MemoryBlobs, sources: Mapping[str, str], policy: Judge, **more: Any) -> Published:
     arguments: dict[str, Any] = {"channel": CHANNEL, "policy": policy, "assess": nothing_known, "now_ms": NOW_MS} | more
     return publish(blobs, sources, **arguments)
 

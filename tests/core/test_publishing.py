@@ -149,6 +149,33 @@ def test_what_needs_a_withheld_package_is_withheld_with_the_chain() -> None:
     assert len(served(blobs, open_end)) == 3
 
 
+@pytest.mark.parametrize("gate", ["closure", "*"])
+def test_an_exception_spares_a_record_from_the_closure_until_it_ends(gate: str) -> None:
+    blobs = MemoryBlobs()
+    records = [record("openssl"), record("curl", depends=["openssl"]), record("git", depends=["curl"])]
+    sources = channel(blobs, noarch=records)
+    ends_ms = NOW_MS + 86_400_000
+    policy = compile_policy(
+        parse_policy(
+            "name: p\nrules:\n"
+            "  - {id: ban, gate: packages, trigger: names, action: stop, params: {deny: [openssl]}}\n"
+            "allowlist:\n"
+            f"  - {{id: a1, gate: '{gate}', trigger_id: 'closure+curl-*', owner: o, reason: r,"
+            " expires_on: 2026-11-22T00:00:00Z}\n"
+        )
+    )
+    first = publish_all(blobs, sources, policy)
+    assert sorted(served(blobs, first)) == ["curl-1.0-0.conda", "git-1.0-0.conda"]
+    [told] = opened(blobs, first).excepted()
+    assert (told.fn, told.action, told.excepted[0][0]) == ("curl-1.0-0.conda", Action.go, "a1")
+    assert 0 < first.holds_until_ms <= ends_ms
+    previous = {"noarch": first.subdirs["noarch"].publication}
+    assert publish_all(blobs, sources, policy, previous=previous, rejudge=()).unchanged
+    later = publish_all(blobs, sources, policy, previous=previous, rejudge=(), now_ms=first.holds_until_ms)
+    assert served(blobs, later) == {}
+    assert later.counts.excepted == 0
+
+
 @pytest.mark.parametrize(
     "depends",
     [
@@ -253,7 +280,7 @@ class JudgesEach:
     """A policy that does not say which facts decide, so that every record is judged."""
 
     def __init__(self, policy: CompiledPolicy) -> None:
-        self.judge = policy.judge
+        self.judge, self.except_closure = policy.judge, policy.except_closure
 
 
 RULES = [

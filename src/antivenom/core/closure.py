@@ -15,18 +15,23 @@ each distinct dependency text is parsed and compared once.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 
+import zstandard
+
 from antivenom.core.conda import Dependency, parse_dependency
-from antivenom.core.packs import IndexBlobs
-from antivenom.core.policies import Action, Reason, Verdict
+from antivenom.core.packs import IndexBlobs, read_many
+from antivenom.core.policies import Action, AllowlistItem, Reason, Verdict
+from antivenom.core.records import RecordFacts
+from antivenom.core.rules.base import earliest
 from antivenom.core.source_map import NameDepends, NameFacts, SourceMap, iterate_depends, read_depends, read_facts
 
 NOARCH = "noarch"
 _NAMED_MAX = 3  # withheld builds named in a message
 _MESSAGE_MAX = 600  # characters of a chain
 _BUCKETS_CACHED = 256
+_NAMES_SEARCHED = 24  # beyond it, sorting all dependencies by name is cheaper than searching (measured)
 
 
 def dependency_name(text: str) -> str:
@@ -46,6 +51,9 @@ class _Subdir:
         self.positions = {name: i for i, name in enumerate(source.names)}
         self._blobs = blobs
         self._firsts = [bucket.first for bucket in source.buckets]
+        self._users: dict[str, list[int]] | None = None
+        self._lowered: list[bytes] | None = None
+        self._names: dict[str, str] = {}
         self._read = lru_cache(maxsize=_BUCKETS_CACHED)(self._read_bucket)
 
     def _read_bucket(self, at: int) -> tuple[list[NameFacts], list[NameDepends]]:
@@ -58,10 +66,44 @@ class _Subdir:
         facts, depends = self._read(at)
         return facts[position - self._firsts[at]], depends[position - self._firsts[at]]
 
-    def users(self) -> dict[str, list[int]]:
-        """Dependency name → positions of the names that have such a dependency, ascending."""
+    def users(self, names: Collection[str]) -> list[int]:
+        """Positions of the names that depend on any of `names`, ascending.
+
+        Few names are looked for in the bytes of the frames; for many, all dependencies are sorted by name once.
+        """
+        if self._users is None and len(names) > _NAMES_SEARCHED:
+            self._users = self._all_users()
+        if self._users is not None:
+            return sorted({position for name in names for position in self._users.get(name, ())})
+        needles = [name.encode() for name in names]
+        wanted = frozenset(names)
+        found: list[int] = []
+        for at, frame in enumerate(self._frames()):
+            if not any([needle in frame for needle in needles]):
+                continue
+            first = self._firsts[at]
+            for i, depends in enumerate(self._read(at)[1]):
+                if any(self._name_of(text) in wanted for text in depends.dependencies):
+                    found.append(first + i)
+        return found
+
+    def _frames(self) -> list[bytes]:
+        """The decompressed dependencies of every bucket in lower case, to search in; about 18 MB at 1 M records."""
+        if self._lowered is None:
+            frames = read_many(self._blobs, (bucket.depends for bucket in self.source.buckets))
+            decompress = zstandard.ZstdDecompressor().decompress
+            self._lowered = [decompress(frame).lower() for frame in frames]
+        return self._lowered
+
+    def _name_of(self, text: str) -> str:
+        name = self._names.get(text)
+        if name is None:
+            name = self._names[text] = dependency_name(text)
+        return name
+
+    def _all_users(self) -> dict[str, list[int]]:
         users: dict[str, list[int]] = {}
-        names: dict[str, str] = {}
+        names = self._names
         position = 0
         for bucket in iterate_depends(self._blobs, self.source.buckets):
             for depends in bucket:
@@ -76,13 +118,27 @@ class _Subdir:
         return users
 
 
+Except = Callable[[Reason, RecordFacts], AllowlistItem | None]
+Closed = Reason | tuple[str, Reason]  # why a record falls, or which allowlist item spares it from that
+
+
 class Closure:
-    """Works out what else falls when records are withheld. `stops`: subdir → file name → the verdict that withholds
-    it."""
+    """Works out what else falls when records are withheld.
+
+    `stops`: subdir → file name → the verdict that withholds it. `excepts`: the allowlist item that puts a reason of the
+    closure aside; the record stays then, and so does what needs it (unless something else breaks that).
+    `holds_until_ms`: when the first item that spared a record ends (0: never).
+    """
 
     def __init__(
-        self, blobs: IndexBlobs, sources: Mapping[str, SourceMap], stops: Mapping[str, Mapping[str, Verdict]]
+        self,
+        blobs: IndexBlobs,
+        sources: Mapping[str, SourceMap],
+        stops: Mapping[str, Mapping[str, Verdict]],
+        excepts: Except | None = None,
     ) -> None:
+        self._excepts = excepts
+        self.holds_until_ms = 0
         self._subdirs = {subdir: _Subdir(blobs, source) for subdir, source in sources.items()}
         self._architectures = [subdir for subdir in sources if subdir != NOARCH]
         self._stops: dict[str, dict[str, Verdict | Reason]] = {subdir: dict(found) for subdir, found in stops.items()}
@@ -93,25 +149,37 @@ class Closure:
         self._by_versions: dict[tuple[str, str, str], list[tuple[str, str, int]]] = {}
         self._messages: dict[tuple[str, str], str] = {}
 
-    def withheld(self) -> dict[str, dict[str, Reason]]:
-        """subdir → file name → the reason; only records that no verdict withholds already."""
-        found: dict[str, dict[str, Reason]] = {subdir: {} for subdir in self._subdirs}
+    def withheld(self) -> dict[str, dict[str, Closed]]:
+        """subdir → file name → the reason (with an allowlist item: spared); only records that no verdict withholds
+        already."""
+        found: dict[str, dict[str, Closed]] = {subdir: {} for subdir in self._subdirs}
         affected = {fn.rsplit("-", 2)[0].lower() for stops in self._stops.values() for fn in stops}
         if not affected:
             return found
-        users = {subdir: reader.users() for subdir, reader in self._subdirs.items()}
         everywhere = set(affected)
         while affected:
             fallen: set[str] = set()
             for subdir, reader in self._subdirs.items():
-                positions = sorted({p for name in affected for p in users[subdir].get(name, ())})
-                for position in positions:
+                for position in reader.users(affected):
                     for fn, reason in self._broken(reader, position, everywhere):
+                        item = self._exception(reader, position, fn, reason)
+                        if item is not None:
+                            found[subdir][fn] = item.id, reason
+                            continue
                         found[subdir][fn] = self._stops[subdir][fn] = reason
                         fallen.add(reader.source.names[position])
             affected = fallen
             everywhere |= fallen
         return found
+
+    def _exception(self, reader: _Subdir, position: int, fn: str, reason: Reason) -> AllowlistItem | None:
+        if self._excepts is None:
+            return None
+        facts, depends = reader.at(position)
+        item = self._excepts(reason, facts.record_at(facts.fns.index(fn), reader.name, depends))
+        if item is not None:
+            self.holds_until_ms = earliest(self.holds_until_ms, item.expires_ms)
+        return item
 
     def _broken(self, reader: _Subdir, position: int, affected: set[str]) -> list[tuple[str, Reason]]:
         facts, depends = reader.at(position)

@@ -153,12 +153,9 @@ class CompiledPolicy:
         named = self._named.get(names.name)
         return self._reads.union(*(check.reads for check in named)) if named else self._reads
 
-    def except_closure(self, reason: Reason, record: RecordFacts, now_ms: int) -> str | None:
-        """The id of the allowlist item that puts a reason of the closure aside; None when there is none."""
-        if not self._exceptions:
-            return None
-        exception = self._exception_for(Hit(reason, (reason.trigger_id,)), record, now_ms)
-        return exception.id if exception else None
+    def except_closure(self, reason: Reason, record: RecordFacts, now_ms: int) -> AllowlistItem | None:
+        """The unexpired allowlist item that puts a reason of the closure aside; None when there is none."""
+        return self._exception_for(Hit(reason, (reason.trigger_id,)), record, now_ms) if self._exceptions else None
 
     def _begin(self, channel: ChannelFacts, now_ms: int) -> None:
         """Forget what a sweep of another channel or instant decided."""

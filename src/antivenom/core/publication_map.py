@@ -44,10 +44,11 @@ class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
     def policy_verdict(self) -> Verdict | None:
         """What the policy alone said (without the closure); None for a plain go."""
         reasons = tuple(reason for reason in self.reasons if reason.gate != "closure")
-        if not reasons and not self.excepted:
+        excepted = tuple(item for item in self.excepted if item[1].gate != "closure")
+        if not reasons and not excepted:
             return None
         action = max((reason.action for reason in reasons), default=Action.go)
-        return Verdict(action, reasons, self.holds_until_ms, self.excepted)
+        return Verdict(action, reasons, self.holds_until_ms, excepted)
 
 
 class Counts(msgspec.Struct):

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from antivenom.core.closure import Closed
 from antivenom.core.monolith import RESET_BLANKS, BlockRun, assemble, block_run, compressor
 from antivenom.core.packs import NOWHERE, IndexBlobs, Location, LocationTable, PackWriter, read, read_many
-from antivenom.core.policies import Action, Reason
+from antivenom.core.policies import Action
 from antivenom.core.publication_map import (
     FORMAT,
     NO_SHARD,
@@ -71,7 +72,7 @@ class SubdirWriter:
         self._old_shards = previous.shards.to_list() if previous else []
         self._old_summaries = decode_summaries(read(blobs, previous.summaries)) if previous else []
 
-    def write(self, fallen: Mapping[str, Reason], now_ms: int, *, monolith: bool) -> Written:
+    def write(self, fallen: Mapping[str, Closed], now_ms: int, *, monolith: bool) -> Written:
         """Write the map, given what the closure withholds."""
         by_bucket = self._verdicts.with_closure(fallen)
         rows: list[_Row] = []
@@ -127,7 +128,7 @@ class SubdirWriter:
         return self._pack.add(encode_index(self._source.subdir, keys, created_at))
 
     def _bucket(
-        self, bucket: Bucket, verdicts: BucketVerdicts, fallen: Mapping[str, Reason]
+        self, bucket: Bucket, verdicts: BucketVerdicts, fallen: Mapping[str, Closed]
     ) -> tuple[_Row, Sequence[PackageSummary]]:
         old = self._verdicts.previous_rows.get(bucket.facts)
         if verdicts.summaries is None:

@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from antivenom.core.advisories import Assessment
-from antivenom.core.closure import Closure
+from antivenom.core.closure import Closed, Closure, Except
 from antivenom.core.packs import IndexBlobs
 from antivenom.core.policies import Action, Reason, Verdict
 from antivenom.core.publication_map import Counts, Decision, PublicationMap, load_publication
@@ -126,7 +126,7 @@ def publish(
     try:
         run = _Run(blobs, sources, previous or {}, on_progress or _silent)
         verdicts = run.judge(_judging(policy, assess, channel, now_ms, curation), rejudge)
-        fallen = run.close(verdicts) if closure else {}
+        fallen = run.close(verdicts, _excepting(policy, now_ms)) if closure else {}
         return run.write(verdicts, fallen, now_ms, monolith=monolith)
     finally:
         if was_enabled:
@@ -148,7 +148,7 @@ def plan(
     """What `publish` would withhold and release, compared with `previous`; writes nothing."""
     run = _Run(blobs, sources, previous or {}, _silent)
     verdicts = run.judge(_judging(policy, assess, channel, now_ms, curation), None)
-    fallen = run.close(verdicts) if closure else {}
+    fallen = run.close(verdicts, _excepting(policy, now_ms)) if closure else {}
     return run.compare(verdicts, fallen)
 
 
@@ -170,6 +170,12 @@ def _judging(
     )
 
 
+def _excepting(policy: Judge, now_ms: int) -> Except | None:
+    """How the policy's allowlist speaks of the closure's reasons; None when it cannot."""
+    excepts = getattr(policy, "except_closure", None)
+    return (lambda reason, record: excepts(reason, record, now_ms)) if excepts else None
+
+
 class _Run:
     """One publish: the loaded maps and the passes over them."""
 
@@ -177,6 +183,7 @@ class _Run:
         self, blobs: IndexBlobs, sources: Mapping[str, str], previous: Mapping[str, str], on_progress: Progress
     ) -> None:
         self.blobs, self.source_keys, self.previous_keys, self.on_progress = blobs, sources, previous, on_progress
+        self.closure_holds_until_ms = 0
         self.sources: dict[str, SourceMap] = {subdir: load_source(blobs, key) for subdir, key in sources.items()}
         self.previous: dict[str, PublicationMap] = {
             subdir: load_publication(blobs, previous[subdir]) for subdir in sources if subdir in previous
@@ -190,15 +197,18 @@ class _Run:
             self.on_progress("judge", subdir, source.records, source.records)
         return found
 
-    def close(self, verdicts: Mapping[str, SubdirVerdicts]) -> dict[str, dict[str, Reason]]:
+    def close(self, verdicts: Mapping[str, SubdirVerdicts], excepts: Except | None) -> dict[str, dict[str, Closed]]:
         stops = {subdir: found.stops() for subdir, found in verdicts.items()}
         self.on_progress("closure", "", 0, 1)
-        return Closure(self.blobs, self.sources, stops).withheld()
+        closing = Closure(self.blobs, self.sources, stops, excepts)
+        fallen = closing.withheld()
+        self.closure_holds_until_ms = closing.holds_until_ms
+        return fallen
 
     def write(
         self,
         verdicts: Mapping[str, SubdirVerdicts],
-        fallen: Mapping[str, Mapping[str, Reason]],
+        fallen: Mapping[str, Mapping[str, Closed]],
         now_ms: int,
         *,
         monolith: bool,
@@ -206,7 +216,7 @@ class _Run:
         subdirs: dict[str, PublishedSubdir] = {}
         counts = Counts()
         changed: set[str] = set()
-        holds: list[int] = []
+        holds = [self.closure_holds_until_ms] if self.closure_holds_until_ms else []
         for subdir, source in self.sources.items():
             self.on_progress("write", subdir, 0, len(source.buckets))
             writer = SubdirWriter(
@@ -232,7 +242,7 @@ class _Run:
         unchanged = {s: p.publication for s, p in subdirs.items()} == dict(self.previous_keys)
         return Published(subdirs, counts, min(holds, default=0), sorted(changed), unchanged)
 
-    def compare(self, verdicts: Mapping[str, SubdirVerdicts], fallen: Mapping[str, Mapping[str, Reason]]) -> Plan:
+    def compare(self, verdicts: Mapping[str, SubdirVerdicts], fallen: Mapping[str, Mapping[str, Closed]]) -> Plan:
         withheld: list[PlanItem] = []
         released: list[PlanItem] = []
         counts = Counts()

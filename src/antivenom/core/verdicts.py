@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from typing import NamedTuple
 
 from antivenom.core.advisories import Assessment, Severity
+from antivenom.core.closure import Closed
 from antivenom.core.conda import latest_version
 from antivenom.core.packs import IndexBlobs, read, read_many
-from antivenom.core.policies import GO, Action, Reason, Verdict
+from antivenom.core.policies import GO, Action, Verdict
 from antivenom.core.publication_map import (
     Counts,
     Decision,
@@ -62,7 +63,7 @@ class BucketVerdicts(NamedTuple):
     holds_until_ms: int
     severities: dict[str, Severity]
     summaries: list[PackageSummary] | None
-    closure: dict[str, Reason] = {}  # what the closure said of a bucket that is taken over
+    closure: dict[str, Closed] = {}  # what the closure said of a bucket that is taken over
 
 
 class SubdirVerdicts:
@@ -248,9 +249,9 @@ class SubdirVerdicts:
         """The decisions of a bucket of the previous publication."""
         return decode_decisions(read(self._blobs, row.decisions))
 
-    def with_closure(self, fallen: Mapping[str, Reason]) -> dict[int, dict[str, Reason]]:
+    def with_closure(self, fallen: Mapping[str, Closed]) -> dict[int, dict[str, Closed]]:
         """The closure's reasons by bucket."""
-        found: dict[int, dict[str, Reason]] = {}
+        found: dict[int, dict[str, Closed]] = {}
         for fn, reason in fallen.items():
             at = self.bucket_of(fn)
             if at is not None:
@@ -260,7 +261,7 @@ class SubdirVerdicts:
 
 def merge_closure(
     decisions: Sequence[Decision],
-    fallen: Mapping[str, Reason],
+    fallen: Mapping[str, Closed],
     names: Sequence[NameFacts],
     severities: Mapping[str, Severity],
 ) -> list[Decision]:
@@ -272,15 +273,17 @@ def merge_closure(
             if reason is None:
                 continue
             old = merged.get(fn)
+            spared = isinstance(reason, tuple)
+            reasons, excepted = ((), (reason,)) if isinstance(reason, tuple) else ((reason,), ())
             merged[fn] = Decision(
                 fn=fn,
                 name=facts.name,
                 version=facts.components[component][0],
                 build=build,
                 size_bytes=size,
-                action=Action.stop,
-                reasons=(reason, *old.reasons) if old else (reason,),
-                excepted=old.excepted if old else (),
+                action=(old.action if old else Action.go) if spared else Action.stop,
+                reasons=(*reasons, *old.reasons) if old else reasons,
+                excepted=(*old.excepted, *excepted) if old else excepted,
                 holds_until_ms=old.holds_until_ms if old else 0,
                 severity=severities.get(fn, Severity.unknown),
             )
@@ -289,15 +292,16 @@ def merge_closure(
 
 def _taken_over(row: PublishedBucket, frame: bytes) -> BucketVerdicts:
     decisions = []
-    closure: dict[str, Reason] = {}
+    closure: dict[str, Closed] = {}
     for old in decode_decisions(frame):
         closure.update((old.fn, reason) for reason in old.reasons if reason.gate == "closure")
+        closure.update((old.fn, item) for item in old.excepted if item[1].gate == "closure")
         verdict = old.policy_verdict()
         if verdict is not None:
             decisions.append(
                 Decision(
                     old.fn, old.name, old.version, old.build, old.size_bytes, verdict.action, verdict.reasons,
-                    old.excepted, old.holds_until_ms, old.severity,
+                    verdict.excepted, old.holds_until_ms, old.severity,
                 )
             )  # fmt: skip
     return BucketVerdicts(decisions, row.holds_until_ms, {}, None, closure)
