@@ -184,3 +184,62 @@ def test_a_security_file_that_is_none_is_refused(document: bytes) -> None:
 def test_odd_shapes_in_a_security_file_count_as_absent() -> None:
     odd = {"vulns_cleared": [None, 3, {"id": 7}, "x", {"id": "CVE-1-1"}], "vulns_active": {"CVE-1-1": None, "": 1}}
     assert {k: str(v.status) for k, v in parse_security(msgspec.json.encode(odd)).items()} == {"CVE-1-1": "active"}
+
+
+def test_the_short_way_for_names_that_only_the_map_knows_says_what_the_long_one_says() -> None:
+    index = open_index(
+        Advisory("PYSEC-1", "osv", affected=(python("pillow", until("2")),)),
+        Advisory("CVE-1-1", "nvd", affected=(product("cmake:cmake", until("2", scheme="cpe")),)),
+        maps=NameMaps(
+            {n: {"conda-forge": {"pypi": p}} for n, p in {
+                "pillow": ("pillow",), "attrs": ("attrs",), "libquux": (), "cmake": (), "two": ("a", "b"), "r-x": (),
+            }.items()},
+            {"pypi/attrs": ("attrs_project:attrs",)},
+        ),
+    )  # fmt: skip
+    names = ["pillow", "attrs", "libquux", "cmake", "two", "r-x", "unheard-of", "openssl"]
+    short = [assess(index, name) for name in names]
+    slow = open_slowly(index)
+    assert short == [assess(slow, name) for name in names]
+    assert {a.assessed for a in short} == {True, False}
+
+
+def open_slowly(index: MatchIndex) -> MatchIndex:
+    class Slow(MatchIndex):
+        def _clean_at_once(self, name: str, channel: str) -> None:
+            return None
+
+    return Slow(index._index)
+
+
+def test_a_part_of_a_product_and_a_range_without_bounds_are_low() -> None:
+    index = open_index(
+        Advisory("CVE-1-1", "nvd", affected=(product("postgresql:postgresql", until("16.1", "16", "cpe")),)),
+        Advisory("CVE-1-2", "nvd", affected=(product("python:python", AffectedRange("cpe")),)),
+    )
+    assert [f.confidence for f in assess(index, "postgresql", "16.0").findings] == ["medium"]
+    assert [f.confidence for f in assess(index, "libpq", "16.0").findings] == ["low"]
+    assert [f.confidence for f in assess(index, "python", "3.12").findings] == ["low"]
+
+
+def test_one_vulnerability_cites_every_source_that_agrees_and_the_most_precise_decides() -> None:
+    julia = AffectedPackage("julia", "Zlib_jll", (AffectedRange("semver", fixed="1.3.2+0"),))
+    index = open_index(
+        Advisory("CVE-1-1", "nvd", affected=(product("zlib:zlib", until("1.3", scheme="cpe")),)),
+        Advisory("JLSEC-1", "osv", upstream=("CVE-1-1",), affected=(julia,)),
+    )
+    [finding] = assess(index, "zlib", "1.2").findings
+    assert [e.source for e in finding.evidence] == ["CVE-1-1 (nvd)", "JLSEC-1 (osv)"]
+    assert finding.fixed_versions == ("1.3",)
+    assert assess(index, "zlib", "1.3.1").findings == ()  # Julia rebuilt late; NVD knows the fix
+
+
+@pytest.mark.parametrize("vague", [AffectedRange("cpe", "1.0"), AffectedRange("cpe", "8.4", fixed="8.4")])
+def test_an_empty_or_endless_range_does_not_silence_a_source_that_names_the_fix(vague: AffectedRange) -> None:
+    julia = AffectedPackage("julia", "Zlib_jll", (AffectedRange("semver", fixed="1.3.0+0"),))
+    index = open_index(
+        Advisory("CVE-1-1", "nvd", affected=(product("zlib:zlib", vague),)),
+        Advisory("JLSEC-1", "osv", upstream=("CVE-1-1",), affected=(julia,)),
+    )
+    assert ids(assess(index, "zlib", "1.2")) == ["CVE-1-1"]
+    assert ids(assess(index, "zlib", "1.3.1")) == []

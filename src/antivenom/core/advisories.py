@@ -89,7 +89,7 @@ class Advisory(msgspec.Struct, frozen=True, omit_defaults=True):
     upstream: tuple[str, ...] = ()  # what this advisory was derived from: never merged
 
 
-class Evidence(msgspec.Struct, frozen=True):
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """Why a finding stands: which source, through which identity, in which range (all texts for people)."""
 
     source: str
@@ -97,7 +97,7 @@ class Evidence(msgspec.Struct, frozen=True):
     range: str
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Finding(msgspec.Struct, frozen=True, gc=False):
     """Advisory x component, aliases merged: one vulnerability, all its ids, its evidence.
 
     `ids`: non-empty, CVE first, then sorted. `epss` and `cvss` are None when unknown. `risk` 0-100 (FACTS 6).
@@ -121,7 +121,7 @@ class Finding(msgspec.Struct, frozen=True):
     fix_in_channel: bool | None = None
 
 
-class Assessment(msgspec.Struct, frozen=True):
+class Assessment(msgspec.Struct, frozen=True, gc=False):
     """What is known about one component. `assessed` False means: no source covers it, and `reason` says why."""
 
     assessed: bool

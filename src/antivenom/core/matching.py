@@ -25,7 +25,15 @@ import zstandard
 from antivenom.core.advisories import Assessment, Confidence, Evidence, Finding, FindingStatus, Severity
 from antivenom.core.compiling import CompiledIndex, CompiledPackage, CompiledVulnerability, Interval
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.identity import Identity, NameMaps, channel_name, identify_conda, identify_purl, parse_purl
+from antivenom.core.identity import (
+    Identity,
+    NameMaps,
+    channel_name,
+    identify_conda,
+    identify_plainly,
+    identify_purl,
+    parse_purl,
+)
 from antivenom.core.versions import version_key
 
 INDEX_MAX_BYTES = 1 << 30
@@ -140,38 +148,25 @@ class _Plan:
         return Assessment(True, self._clean.reason, findings) if findings else self._clean
 
 
-class _Renderer:
-    """Hits to findings: one a vulnerability, worst risk first."""
+class _Told:
+    """What one set of hits says of one vulnerability: a finding whose fixed versions depend on the component's."""
 
-    def __init__(self, index: MatchIndex) -> None:
-        self._index = index
+    __slots__ = ("_by_cut", "_finding", "_fixed", "_keys", "_scheme", "_version")
 
-    def __call__(self, hits: list[_Hit], version: str) -> tuple[Finding, ...]:
-        by_vulnerability: dict[int, list[_Hit]] = {}
-        for hit in hits:
-            by_vulnerability.setdefault(hit.package.vulnerability, []).append(hit)
-        found = [
-            self._finding(number, group, version)
-            for number, group in by_vulnerability.items()
-            if any(h.decides for h in group)
-        ]
-        return tuple(sorted(found, key=lambda f: (-f.risk, -(f.cvss or 0.0), f.ids[0])))
-
-    def _finding(self, number: int, hits: list[_Hit], version: str) -> Finding:
-        about = self._index.vulnerability(number)
+    def __init__(self, about: CompiledVulnerability, hits: list[_Hit]) -> None:
         hits = sorted(hits, key=lambda h: (not h.decides, _RANK[h.confidence], h.package.advisory, h.interval.text))
         evidence: dict[tuple[str, str], Evidence] = {}  # one product under two vendor names is one piece of evidence
         for hit in hits:
             source = f"{hit.package.advisory} ({hit.package.source})"
             evidence.setdefault((source, hit.interval.text), Evidence(source, hit.identity.reason, hit.interval.text))
-        return Finding(
+        self._finding = Finding(
             ids=about.ids,
             severity=Severity(about.severity).name,
             cvss=about.cvss,
             kev=about.kev,
             epss=about.epss,
             risk=about.risk,
-            fixed_versions=_fixed_after([h for h in hits if h.package.fixed], version),
+            fixed_versions=(),
             status=FindingStatus.disputed if about.disputed else FindingStatus.reported,
             confidence=hits[0].confidence,
             evidence=tuple(evidence.values()),
@@ -180,23 +175,63 @@ class _Renderer:
             summary=about.summary,
             kev_ransomware=about.ransomware,
         )
+        self._scheme, self._version, fixed = _fixed(hits)
+        self._keys = sorted(fixed)
+        self._fixed = [fixed[key] for key in self._keys]
+        self._by_cut: dict[int, Finding] = {}
+
+    def finding(self, version: str) -> Finding:
+        """The finding of a component of this version: fixed versions are those above its own, ascending."""
+        own = version_key(self._scheme, self._version or version) or b""
+        cut = bisect_right(self._keys, own)
+        found = self._by_cut.get(cut)
+        if found is None:
+            fixed = tuple(self._fixed[cut:])
+            found = self._by_cut[cut] = msgspec.structs.replace(self._finding, fixed_versions=fixed)
+        return found
 
 
-def _fixed_after(hits: list[_Hit], version: str) -> tuple[str, ...]:
-    """The fixed versions above a version, ascending, by the surest source that names any."""
-    if not hits:
-        return ()
-    best, decides = hits[0].identity.key, hits[0].decides
+def _fixed(hits: list[_Hit]) -> tuple[str, str, dict[bytes, str]]:
+    """Scheme, the purl's own version, and the fixed versions by key, of the surest source that names any."""
+    naming = [h for h in hits if h.package.fixed]
+    if not naming:
+        return "generic", "", {}
+    best = naming[0]
+    scheme = best.package.scheme
     found: dict[bytes, str] = {}
-    for hit in hits:
-        if hit.identity.key != best or hit.decides != decides:
+    for hit in naming:
+        if (hit.identity.key, hit.decides, hit.package.scheme) != (best.identity.key, best.decides, scheme):
             continue
-        own = version_key(hit.package.scheme, hit.identity.version or version) or b""
         for text in hit.package.fixed:
-            key = version_key(hit.package.scheme, text)
-            if key is not None and key > own:
+            if (key := version_key(scheme, text)) is not None:
                 found.setdefault(key, text)
-    return tuple(found[key] for key in sorted(found))
+    return scheme, best.identity.version, found
+
+
+class _Renderer:
+    """Hits to findings: one a vulnerability, worst risk first."""
+
+    def __init__(self, index: MatchIndex) -> None:
+        self._index = index
+        self._told: dict[tuple[int, ...], _Told] = {}  # by the identity of the hits, which the plans keep alive
+
+    def __call__(self, hits: list[_Hit], version: str) -> tuple[Finding, ...]:
+        by_vulnerability: dict[int, list[_Hit]] = {}
+        for hit in hits:
+            by_vulnerability.setdefault(hit.package.vulnerability, []).append(hit)
+        found = [
+            self._tell(number, group).finding(version)
+            for number, group in by_vulnerability.items()
+            if any(h.decides for h in group)
+        ]
+        return tuple(sorted(found, key=lambda f: (-f.risk, -(f.cvss or 0.0), f.ids[0])))
+
+    def _tell(self, number: int, hits: list[_Hit]) -> _Told:
+        key = tuple(map(id, hits))
+        told = self._told.get(key)
+        if told is None:
+            told = self._told[key] = _Told(self._index.vulnerability(number), hits)
+        return told
 
 
 class MatchIndex:
@@ -246,12 +281,18 @@ class MatchIndex:
         plans = self._plans
         channel = channel_name(channel)
         answers: list[Assessment] = []
+        name: str | None = None
+        kind, purls, plan = "", (), _NO_VERSION  # type: str, tuple[str, ...], _Plan | Assessment
         for component in components:
-            key = (channel, component.type, component.name, component.purls)
-            plan = plans.get(key)
-            if plan is None:
-                plan = plans[key] = self._plan(component, channel)
-            answers.append(plan if type(plan) is Assessment else plan.assess(component.version))  # type: ignore[union-attr]
+            # Most come sorted by name: comparing with the one before is cheaper than making a key.
+            if component.name != name or component.type != kind or component.purls != purls:
+                name, kind, purls = component.name, component.type, component.purls
+                key = (channel, kind, name, purls)
+                known = plans.get(key)
+                if known is None:
+                    known = plans[key] = self._plan(component, channel)
+                plan = known
+            answers.append(plan.assess(component.version) if isinstance(plan, _Plan) else plan)
         return answers
 
     def _plan(self, component: ComponentKey, channel: str) -> _Plan | Assessment:
@@ -278,8 +319,20 @@ class MatchIndex:
         return self._plan_of(component.name, identities.names, identities.missing)
 
     def _plan_of_conda(self, name: str, purls: tuple[str, ...], channel: str) -> _Plan | Assessment:
+        if not purls and (clean := self._clean_at_once(name, channel)) is not None:
+            return clean
         identities = identify_conda(name, purls, channel, self.maps)
         return self._plan_of(name, identities.names, identities.missing)
+
+    def _clean_at_once(self, name: str, channel: str) -> Assessment | None:
+        """The answer for the nine names in ten that only the name map knows and no advisory mentions; None: look."""
+        plain = identify_plainly(name, channel, self.maps)
+        packages = self._index.packages
+        if plain is None or plain.own in packages or any(key in packages for key in plain.guessed):
+            return None
+        if not plain.own:
+            return Assessment(False, plain.reason)
+        return Assessment(True, plain.reason) if "pypi" in self.ecosystems else None
 
     def _plan_of(self, name: str, identities: Sequence[Identity], missing: str) -> _Plan | Assessment:
         known = [

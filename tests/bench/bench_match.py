@@ -1,0 +1,170 @@
+"""Matching every (name, version) of a channel against all PyPI advisories: ours against trivy and `packaging`.
+
+    python -m tests.bench.bench_match [--records 1000000] [--work DIR] [--channel DIR]
+
+Ours is timed cold: a fresh process opens the compiled index and assesses every distinct component once, as a first sync
+does. trivy cannot be timed where its vulnerability database cannot be had: it comes as an OCI image only. Then the peer is
+a plain loop over `packaging`, which parses each advisory's bounds once and asks every advisory of the component's name;
+it runs on a sample of the components and is extrapolated linearly. Prints a table, then JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from antivenom.core.compiling import build_index
+from antivenom.core.matching import ComponentKey, MatchIndex
+from tests.quality import corpus
+
+REPO = Path(__file__).resolve().parents[2]
+SHARED = REPO.parent / "shared"
+SUBDIRS = ("linux-64", "noarch")
+PEER_SAMPLE = 10  # one component in so many
+TRIVY_CPU_S = 90.0  # FACTS: measured once with its database, on the same 232k components
+
+
+class Record(msgspec.Struct):
+    name: str
+    version: str
+
+
+class Index(msgspec.Struct):
+    packages: dict[str, Record] = {}
+    packages_conda: dict[str, Record] = msgspec.field(default={}, name="packages.conda")
+
+
+def read_components(channel: Path) -> list[tuple[str, str]]:
+    """The distinct (name, version) of a channel's indexes, sorted."""
+
+    found: set[tuple[str, str]] = set()
+    for subdir in SUBDIRS:
+        index = msgspec.json.decode((channel / subdir / "repodata.json").read_bytes(), type=Index)
+        found.update((r.name, r.version) for part in (index.packages, index.packages_conda) for r in part.values())
+    return sorted(found)
+
+
+def cpu(work: Callable[[], Any]) -> tuple[float, Any]:
+    """CPU-seconds of a piece of work, and its answer."""
+    gc.collect()
+    started = time.process_time()
+    answer = work()
+    return time.process_time() - started, answer
+
+
+def ours(work: Path) -> dict[str, float]:
+    """Open the index and assess everything, in this fresh process."""
+    components = msgspec.msgpack.decode((work / "components.msgpack").read_bytes(), type=list[tuple[str, str]])
+    keys = [ComponentKey("conda", name, version) for name, version in components]
+    data = (work / "pypi.index").read_bytes()
+    load_s, index = cpu(lambda: MatchIndex.load(data))
+    assess_s, answers = cpu(lambda: index.assess(keys, "conda-forge"))
+    again_s, _ = cpu(lambda: index.assess(keys, "conda-forge"))
+    return {
+        "load_cpu_s": load_s,
+        "assess_cpu_s": assess_s,
+        "assess_again_cpu_s": again_s,
+        "affected": sum(bool(a.findings) for a in answers),
+        "findings": sum(len(a.findings) for a in answers),
+    }
+
+
+def peer(work: Path) -> dict[str, float]:
+    """The plain way over a sample: every advisory of the name, versions compared by `packaging`."""
+    components = msgspec.msgpack.decode((work / "components.msgpack").read_bytes(), type=list[tuple[str, str]])
+    sample = components[::PEER_SAMPLE]
+    ranges: dict[str, list[list[tuple[Version, Version | None]]]] = {}
+    for advisory in corpus.read_advisories("osv-pypi"):
+        for affected in advisory.affected:
+            bounds = []
+            for r in affected.ranges:
+                try:
+                    bounds.append((Version(r.introduced or "0.dev0"), Version(r.fixed) if r.fixed else None))
+                except InvalidVersion:
+                    continue
+            if affected.ecosystem == "pypi" and not advisory.withdrawn:
+                ranges.setdefault(affected.name, []).append(bounds)
+
+    def match() -> int:
+        found = 0
+        for name, text in sample:
+            try:
+                version = Version(text)
+            except InvalidVersion:
+                continue
+            for bounds in ranges.get(canonicalize_name(name), ()):
+                found += any(low <= version and (high is None or version < high) for low, high in bounds)
+        return found
+
+    spent, found = cpu(match)
+    return {"cpu_s": spent * PEER_SAMPLE, "sample": len(sample), "findings_in_sample": found}
+
+
+def in_process(step: str, work: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.bench.bench_match", "--step", step, "--work", str(work)]
+    done = subprocess.run(command, cwd=REPO, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def prepare(channel: Path, records: int, work: Path) -> int:
+    """Corpus, components and compiled index on disk; how many components."""
+    if not (channel / "manifest.json").exists():
+        maker = SHARED / "tools" / "make_channel.py"
+        command = [sys.executable, str(maker), str(channel), "--records", str(records)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    components = read_components(channel)
+    (work / "components.msgpack").write_bytes(msgspec.msgpack.encode(components))
+    (work / "pypi.index").write_bytes(build_index(corpus.read_advisories("osv-pypi"), None, corpus.read_maps()))
+    return len(components)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "antivenom-bench-match")
+    parser.add_argument("--channel", type=Path)
+    parser.add_argument("--step", choices=("ours", "peer"))
+    arguments = parser.parse_args()
+    if arguments.step:
+        print(json.dumps({"ours": ours, "peer": peer}[arguments.step](arguments.work)))
+        return
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    channel = arguments.channel or arguments.work / f"channel-{arguments.records}"
+    count = prepare(channel, arguments.records, arguments.work)
+    own, plain = in_process("ours", arguments.work), in_process("peer", arguments.work)
+    results = {
+        "components": count,
+        "ours": {name: round(value, 3) for name, value in own.items()},
+        "components_per_cpu_s": round(count / own["assess_cpu_s"]),
+        "packaging": {
+            "cpu_s_extrapolated": round(plain["cpu_s"], 2),
+            "ratio": round(plain["cpu_s"] / own["assess_cpu_s"], 1),
+        },
+        "trivy": {
+            "cpu_s_measured_elsewhere": TRIVY_CPU_S,
+            "ratio": round(TRIVY_CPU_S / own["assess_cpu_s"]),
+            "why_not_here": "its vulnerability database is published as an OCI image only, and none can be fetched",
+        },
+    }
+    print(f"{'what':34}{'CPU s':>9}")
+    for name in ("load_cpu_s", "assess_cpu_s", "assess_again_cpu_s"):
+        print(f"{name.removesuffix('_cpu_s').replace('_', ' '):34}{own[name]:9.3f}")
+    print(f"{'packaging, extrapolated':34}{plain['cpu_s']:9.2f}")
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
