@@ -23,6 +23,7 @@ PLACES = {
     "check-policy": "/check-policy",
     "feeds": "/feeds",
     "tokens": "/tokens",
+    "account": "/account",
     "search": "/search?q=openssl",
     "not-found": "/channels/no-such-channel",
 }

@@ -131,3 +131,21 @@ async def test_no_page_allows_inline_scripts_or_styles(browser: Any) -> None:
     policy = answer.headers["content-security-policy"]
     assert "unsafe" not in policy
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)", answer.text)
+
+
+async def test_a_changed_password_ends_every_session_and_opens_the_next(browser: Any) -> None:
+    csrf = await csrf_of(browser)
+    new = "a-better-password-than-before"
+    refused = await browser.post(
+        "/account/password", data={"csrf": csrf, "old": PASSWORD, "new": new, "again": "something else"}
+    )
+    assert refused.status_code == 422
+    assert "differ" in refused.text
+    wrong = await browser.post("/account/password", data={"csrf": csrf, "old": "wrong", "new": new, "again": new})
+    assert wrong.status_code == 422
+    assert "the old password is wrong" in wrong.text
+    answer = await browser.post("/account/password", data={"csrf": csrf, "old": PASSWORD, "new": new, "again": new})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+    assert (await browser.get("/account")).status_code == 303
+    again = await browser.post("/sign-in", data={"name": "ana", "password": new, "next": "/account"})
+    assert (again.status_code, again.headers["location"]) == (303, "/account")

@@ -214,7 +214,6 @@ class Settings:
         _whole(1, 64), "count", "1", "Processes that split, judge and match indexes at the same time."
     )
     worker_jobs: int = _setting(_whole(1, 64), "count", "4", "Jobs that one worker runs at the same time.")
-    web_threads: int = _setting(_whole(1, 256), "count", "16", "Threads of a web process that read and write blobs.")
     database_connections: int = _setting(
         _whole(2, 500), "count", "12", "Connections to PostgreSQL that one process opens at most."
     )

@@ -1,4 +1,4 @@
-"""Signing in and out, and tokens."""
+"""Signing in and out, one's own password, and tokens."""
 
 from __future__ import annotations
 
@@ -63,6 +63,26 @@ async def sign_out(request: Request, ctx: Context, form: FormData) -> Response:
     return response
 
 
+async def show_account(request: Request, ctx: Context) -> Response:
+    return render(request, ctx, "members/account.html", error=None)
+
+
+async def show_refused_password(
+    request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
+) -> Response:
+    return render(request, ctx, "members/account.html", status=422 if error else 200, error=error)
+
+
+async def change_password(request: Request, ctx: Context, form: FormData) -> Response:
+    new = str(form.get("new", ""))
+    if new != str(form.get("again", "")):
+        raise InvalidInputError("the new password and its repetition differ", field="again")
+    await service.change_password(ctx, ctx.actor.name, str(form.get("old", "")), new)
+    response = redirect("/sign-in", flash="Your password is changed. Sign in with the new one.")
+    response.delete_cookie(SESSION_COOKIE)
+    return response
+
+
 async def show_tokens(request: Request, ctx: Context) -> Response:
     return await _render_tokens(request, ctx)
 
@@ -120,6 +140,8 @@ routes: list[Route] = [
     page("/sign-in", show_sign_in, signed_in=False),
     action("/sign-in", sign_in, form=show_refused_sign_in, signed_in=False),
     action("/sign-out", sign_out),
+    page("/account", show_account),
+    action("/account/password", change_password, form=show_refused_password),
     page("/tokens", show_tokens),
     action("/tokens", create_token, form=show_refused_token),
     action("/tokens/{name}/revoke", revoke_token),
