@@ -11,7 +11,7 @@ from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.jobs import job
 from antivenom.server.findings.compiling import compile_newest
 
-LARGE_ADVISORIES = 10_000  # from here on compiling takes seconds
+LARGE_ADVISORIES = 1_000  # from here on compiling takes a while
 PAUSE_S = 3.0  # then another feed may come first: whoever adds ten in a row starts one compilation
 PATIENCE = timedelta(minutes=2)  # a feed that is read for longer keeps nobody waiting
 
