@@ -61,7 +61,7 @@ def read_maps() -> NameMaps:
             if isinstance(row, NameEntry):
                 conda.setdefault(row.conda_name, {}).setdefault(row.channel, {})[row.ecosystem] = row.names
     for member in files.members(SHARED / "mapping" / "purl-cpe.tsv.zst"):
-        for row in purl_cpe.read(member, READING):
-            if isinstance(row, ProductEntry):
-                products[f"{row.ecosystem}/{row.name}"] = row.products
+        for product in purl_cpe.read(member, READING):
+            if isinstance(product, ProductEntry):
+                products[f"{product.ecosystem}/{product.name}"] = product.products
     return NameMaps(conda, products)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from antivenom.core.advisories import Severity
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT
 from antivenom.server.findings import service
-from antivenom.server.findings.schemas import AffectedPage, AffectedView, AssessmentView, MatchBody
+from antivenom.server.findings.schemas import AffectedPage, AffectedView, AssessmentView, KnowledgeView, MatchBody
 from antivenom.server.members.authentication import RequestContext
 
 router = APIRouter(tags=["findings"])
@@ -23,6 +23,13 @@ async def match_components(ctx: RequestContext, body: MatchBody) -> Response:
     answers = await service.match_components(ctx, requests)
     # Ten thousand components can have half a million findings: msgspec writes them far faster than pydantic.
     return Response(await asyncio.to_thread(msgspec.json.encode, answers), media_type="application/json")
+
+
+@router.get("/match")
+async def show_knowledge(ctx: RequestContext) -> KnowledgeView:
+    """What matching knows: the revision that answers come from, and the newest that feeds brought."""
+    compiled, newest = await service.show_knowledge(ctx)
+    return KnowledgeView(revision=compiled, newest_revision=newest)
 
 
 @router.get("/advisories/{advisory_id}/affected")

@@ -48,6 +48,13 @@ class AssessmentView(BaseModel):
     findings: list[FindingView]
 
 
+class KnowledgeView(BaseModel):
+    """`revision` is behind `newest_revision` while the match index is being compiled; 0 is none."""
+
+    revision: int
+    newest_revision: int
+
+
 class AffectedView(BaseModel):
     name: str
     version: str

@@ -15,6 +15,7 @@ from antivenom.core.curation import Curated, apply_curation, parse_security
 from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.core.identity import channel_name
 from antivenom.core.matching import ComponentKey, MatchIndex, fix_in_channel, with_fixes
+from antivenom.server.advisories.queries import newest_revision
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
 from antivenom.server.findings import queries
@@ -71,6 +72,13 @@ async def current_knowledge(ctx: Context) -> Knowledge:
     """The newest revision that is compiled; publications are made from it."""
     found = await queries.newest_compiled(ctx.session)
     return Knowledge(found.id, found.index_key) if found else Knowledge(0, None)
+
+
+async def show_knowledge(ctx: Context) -> tuple[int, int]:
+    """(revision that matching answers from, newest revision that feeds brought); 0 for none."""
+    require(ctx, "findings:read", subject="match")
+    newest = await newest_revision(ctx.session)
+    return (await current_knowledge(ctx)).revision, newest.id if newest else 0
 
 
 async def match_components(ctx: Context, components: Sequence[MatchRequest]) -> list[Assessment]:
