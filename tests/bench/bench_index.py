@@ -1,6 +1,6 @@
 """The index engine against its floor and its rivals: CPU-seconds, wall, peak memory; each step in its own process.
 
-    python tests/bench/bench_index.py --records 300000 [--work DIR] [--rivals]
+    python tests/bench/bench_index.py --records 300000 [--work DIR] [--rivals [--rival-records 20000]]
 
 The floor is what nobody can avoid: decompress, parse with msgspec.Raw, write unchanged at zstd 3.
 The corpus comes from ../shared/tools/make_channel.py and is kept in DIR between runs. Prints a table, then JSON.
@@ -9,10 +9,10 @@ The corpus comes from ../shared/tools/make_channel.py and is kept in DIR between
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import hashlib
 import json
-import os
 import random
 import resource
 import shutil
@@ -20,55 +20,41 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import zstandard
 
-from antivenom.core.advisories import Assessment
 from antivenom.core.mirroring import ingest_monolith, ingest_shards, plan_shards
-from antivenom.core.policies import Policy, compile_policy, parse_policy
 from antivenom.core.publication_index import PublicationIndex
-from antivenom.core.publishing import publish
 from antivenom.core.records import ChannelFacts
 from antivenom.core.shards import SHARD_SUFFIX, read_index, read_shard
+from antivenom.server.adapters.blobs import BlobStore
+from antivenom.server.publications.build import BuildRequest, StoreBlobs, build_publication
 
 REPO = Path(__file__).resolve().parents[2]
 MAKE_CHANNEL = REPO.parent / "shared" / "tools" / "make_channel.py"
 SUBDIRS = ("linux-64", "noarch")
 NOW_MS = 1_795_219_200_000
 CHANGED_NAMES = 300
+KNOWLEDGE = "index/knowledge"  # the compiled advisories, made once outside of what is measured
 POLICY = """
 name: bench
 rules:
-  - {id: copyleft, gate: licenses, trigger: license, action: stop, params: {families: [agpl]}}
+  - {id: exploited, gate: vulnerabilities, trigger: package, action: stop, params: {kev: true}}
+  - id: critical-fixable
+    gate: vulnerabilities
+    trigger: package
+    action: stop
+    params: {severity: ">= critical", fix_available: true}
+  - {id: risky, gate: vulnerabilities, trigger: package, action: warn, params: {cvss: ">= 7.0", epss: ">= 0.5"}}
+  - {id: network-copyleft, gate: licenses, trigger: license, action: stop, params: {families: [agpl]}}
+  - {id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}
+  - {id: banned, gate: packages, trigger: match_spec, action: stop, params: {deny: ["xz 5.6.0", "xz 5.6.1"]}}
 """
-EDIT = '  - {id: banned, gate: packages, trigger: match_spec, action: stop, params: {deny: ["libxml2 <2.10"]}}\n'
-
-
-class FolderBlobs:
-    """A plain folder as the engine's store."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def get(self, key: str) -> bytes:
-        return (self.root / key).read_bytes()
-
-    def get_range(self, key: str, offset: int, length: int) -> bytes:
-        descriptor = os.open(self.root / key, os.O_RDONLY)
-        try:
-            return os.pread(descriptor, length, offset)
-        finally:
-            os.close(descriptor)
-
-    def put(self, key: str, data: bytes) -> None:
-        path = self.root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            path.write_bytes(data)
+EDIT = '  - {id: old-libxml2, gate: packages, trigger: match_spec, action: stop, params: {deny: ["libxml2 <2.10"]}}\n'
 
 
 class _Floor(msgspec.Struct):
@@ -86,12 +72,12 @@ def floor(channel: Path, work: Path) -> None:
 
 
 def full(channel: Path, work: Path) -> None:
-    """First sync and publication: split, match hook, policy, closure, shards, monolith."""
+    """First sync and publication: split, match, policy, closure, shards, monolith."""
     sources = {}
     for subdir in SUBDIRS:
         keys = read_index((channel / subdir / "repodata_shards.msgpack.zst").read_bytes(), 1 << 30).shards
         sources[subdir] = ingest_monolith(
-            FolderBlobs(work / "blobs"),
+            _store(work),
             (channel / subdir / "repodata.json.zst").read_bytes(),
             subdir=subdir,
             now_ms=NOW_MS,
@@ -101,28 +87,31 @@ def full(channel: Path, work: Path) -> None:
 
 
 def publish_sources(
-    work: Path, sources: dict[str, str], text: str, previous: dict[str, str] | None, rejudge: list[str] | None
+    work: Path, sources: dict[str, str], text: str, state: dict[str, Any] | None, rejudge: list[str] | None
 ) -> None:
-    policy: Policy = parse_policy(text)
-    made = publish(
-        FolderBlobs(work / "blobs"),
-        sources,
+    """Publish as the server does: match every component, judge every record, close, write."""
+    request = BuildRequest(
+        sources=sources,
         channel=ChannelFacts("bench", is_mirror=True),
-        policy=compile_policy(policy),
-        assess=_nothing_known,
+        policy_text=text,
+        knowledge_key=KNOWLEDGE if (work / "blobs" / KNOWLEDGE).exists() else None,
         now_ms=NOW_MS,
-        previous=previous,
-        rejudge=rejudge,
+        previous=state["publications"] if state else {},
     )
-    state = {"sources": sources, "publications": {s: p.publication for s, p in made.subdirs.items()}}
-    (work / "state.json").write_text(json.dumps(state | {"counts": msgspec.to_builtins(made.counts)}))
+    built = build_publication(
+        str(work / "blobs"),
+        request,
+        rejudge=None if rejudge is None else frozenset(rejudge),
+        previous_findings=state["findings"] if state else None,
+    )
+    made = built.published
+    found = {"sources": sources, "publications": {s: p.publication for s, p in made.subdirs.items()}}
+    counts = msgspec.to_builtins(made.counts) | {"vulnerable_components": built.counts["vulnerable_components"]}
+    (work / "state.json").write_text(json.dumps(found | {"findings": built.findings_key, "counts": counts}))
 
 
-_UNKNOWN = Assessment(False, "the bench has no advisories")
-
-
-def _nothing_known(components: Sequence[object]) -> list[Assessment]:
-    return [_UNKNOWN] * len(components)
+def _store(work: Path) -> StoreBlobs:
+    return StoreBlobs(BlobStore.open(str(work / "blobs")))
 
 
 def _state(work: Path) -> dict[str, Any]:
@@ -135,7 +124,7 @@ def no_change(channel: Path, work: Path) -> None:
     state = _state(work)
     for subdir in SUBDIRS:
         index = (channel / subdir / "repodata_shards.msgpack.zst").read_bytes()
-        plan = plan_shards(FolderBlobs(work / "blobs"), index, subdir=subdir, previous=state["sources"][subdir])
+        plan = plan_shards(_store(work), index, subdir=subdir, previous=state["sources"][subdir])
         if plan.changed or plan.gone:
             raise SystemExit("the plan should be empty")
 
@@ -146,7 +135,7 @@ def changed_document(channel: Path, work: Path) -> None:
     sources, changed = {}, []
     for subdir in SUBDIRS:
         made = ingest_monolith(
-            FolderBlobs(work / "blobs"),
+            _store(work),
             (work / f"changed-{subdir}.json.zst").read_bytes(),
             subdir=subdir,
             now_ms=NOW_MS,
@@ -154,42 +143,81 @@ def changed_document(channel: Path, work: Path) -> None:
         )
         sources[subdir] = made.source
         changed += made.changed
-    publish_sources(work, sources, POLICY, state["publications"], [])
+    publish_sources(work, sources, POLICY, state, changed)
 
 
 def changed_shards(channel: Path, work: Path) -> None:
     """300 names changed, upstream with shards."""
     state = _state(work)
-    sources = {}
-    blobs = FolderBlobs(work / "blobs")
+    sources, changed = {}, []
+    blobs = _store(work)
     for subdir in SUBDIRS:
         index = (work / f"changed-{subdir}.index.zst").read_bytes()
         plan = plan_shards(blobs, index, subdir=subdir, previous=state["sources"][subdir])
         shards = {key: (work / "changed-shards" / key).read_bytes() for key in plan.changed.values()}
         made = ingest_shards(blobs, index, shards, subdir=subdir, now_ms=NOW_MS, previous=state["sources"][subdir])
         sources[subdir] = made.source
-    publish_sources(work, sources, POLICY, state["publications"], [])
+        changed += made.changed
+    publish_sources(work, sources, POLICY, state, changed)
 
 
 def edit(channel: Path, work: Path) -> None:
     """One more rule: every record is judged again, closure and monolith included."""
     state = _state(work)
-    publish_sources(work, state["sources"], POLICY + EDIT, state["publications"], None)
+    publish_sources(work, state["sources"], POLICY + EDIT, state, None)
 
 
 def open_map(channel: Path, work: Path) -> None:
     for key in _state(work)["publications"].values():
-        PublicationIndex.open(FolderBlobs(work / "blobs"), key).shard_location(bytes(32))
+        PublicationIndex.open(_store(work), key).shard_location(bytes(32))
 
 
-def rattler_index(channel: Path, work: Path) -> None:
-    """py-rattler's whole-index writer is measured on its shard writer's own input: repodata it has to write again."""
-    import rattler
+def conda_mirror(channel: Path, work: Path) -> None:
+    """conda-mirror's own filter and writer: one glob, every field parsed."""
+    from conda_mirror import conda_mirror as peer
 
     for subdir in SUBDIRS:
-        data = rattler.RepoData.from_path(channel / subdir / "repodata.json")
-        url = rattler.Channel(channel.resolve().as_uri())
-        data.into_repo_data(url)
+        text = zstandard.ZstdDecompressor().decompress((channel / subdir / "repodata.json.zst").read_bytes())
+        found = json.loads(text)
+        out = work / "conda-mirror" / subdir
+        out.mkdir(parents=True)
+        for section in ("packages", "packages.conda"):
+            for fn in peer._match(found[section], {"license": "*agpl*"}):
+                del found[section][fn]
+        peer._write_repodata(str(out), found)
+
+
+def rattler_index(channel: Path, work: Path, *, shards: bool = True) -> None:
+    """py-rattler's index of a channel whose records it knows already: it reads no artifact, it only writes."""
+    from rattler.index import index_fs
+
+    asyncio.run(index_fs(work / "rattler", write_zst=True, write_shards=shards))
+
+
+def make_rattler_channel(channel: Path, work: Path) -> None:
+    """What index_fs needs to take records over: repodata.json, and a file (here empty) for each record."""
+    for subdir in SUBDIRS:
+        folder = work / "rattler" / subdir
+        folder.mkdir(parents=True)
+        text = zstandard.ZstdDecompressor().decompress((channel / subdir / "repodata.json.zst").read_bytes())
+        (folder / "repodata.json").write_bytes(text)
+        found = msgspec.json.decode(text, type=_Floor)
+        for fn in (*found.packages, *found.conda):
+            (folder / fn).touch()
+
+
+def make_knowledge(channel: Path, work: Path) -> None:
+    """Compile the shared advisories once; without them the bench says so and components are not assessed."""
+    cached = work.parent / "knowledge.index"
+    if not cached.exists() and (REPO.parent / "shared" / "data" / "advisories").is_dir():
+        sys.path.insert(0, str(REPO))
+        from antivenom.core.compiling import build_index
+        from tests.quality import corpus
+
+        advisories = corpus.read_advisories(*corpus.EVERYTHING)
+        cached.write_bytes(build_index(advisories, corpus.read_exploitation(), corpus.read_maps()))
+    if cached.exists():
+        _store(work).put(KNOWLEDGE, cached.read_bytes())
 
 
 STEPS: dict[str, Callable[[Path, Path], None]] = {
@@ -201,7 +229,14 @@ STEPS: dict[str, Callable[[Path, Path], None]] = {
     "one-rule edit": edit,
     "open the map": open_map,
 }
-RIVALS: dict[str, Callable[[Path, Path], None]] = {"py-rattler parses it all": rattler_index}
+RIVALS: dict[str, Callable[[Path, Path], None]] = {
+    "conda-mirror: filter, write": conda_mirror,
+    "py-rattler: index_fs": rattler_index,
+}
+PREPARATIONS: dict[str, Callable[[Path, Path], None]] = {
+    "make rattler channel": make_rattler_channel,
+    "make knowledge": make_knowledge,
+}
 
 
 def make_changes(channel: Path, work: Path) -> None:
@@ -251,10 +286,55 @@ def measure(step: str, channel: Path, work: Path) -> dict[str, float]:
 
 def run_step(step: str, channel: Path, work: Path) -> None:
     before, started = time.process_time(), time.perf_counter()
-    ({"make changes": make_changes} | STEPS | RIVALS)[step](channel, work)
+    ({"make changes": make_changes} | PREPARATIONS | STEPS | RIVALS)[step](channel, work)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     cpu, wall = time.process_time() - before, time.perf_counter() - started
     print(json.dumps({"cpu_s": round(cpu, 3), "wall_s": round(wall, 3), "peak_mb": round(peak)}))
+
+
+def run(records: int, root: Path, channel: Path | None, steps: Iterable[str]) -> dict[str, Any]:
+    """Measure `steps` on a corpus of `records`, one after another, the floor first."""
+    channel = channel or root / f"channel-{records}"
+    if not (channel / "manifest.json").exists():
+        command = [sys.executable, str(MAKE_CHANNEL), str(channel), "--records", str(records)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    work = root / f"run-{records}"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    # In processes of their own: a child inherits its parent's peak memory.
+    measure("make knowledge", channel, work)
+    measure("make changes", channel, work)
+    results: dict[str, dict[str, float]] = {}
+    absent: dict[str, str] = {}
+    base: dict[str, Any] = {}
+    for step in steps:
+        if step != "full" and "full" in results:
+            (work / "state.json").write_text(json.dumps(base))
+        if step == "py-rattler: index_fs":
+            measure("make rattler channel", channel, work)
+        try:
+            results[step] = measure(step, channel, work)
+        except subprocess.CalledProcessError as error:
+            if step not in RIVALS:
+                raise SystemExit(error.stderr) from None
+            absent[step] = error.stderr.strip().splitlines()[-1]
+        if step == "full":
+            base = _state(work)
+    shutil.rmtree(work / "rattler", ignore_errors=True)
+    assessed = (work / "blobs" / KNOWLEDGE).exists()
+    found = {"records": records, "assessed": assessed, "steps": results, "counts": base.get("counts")}
+    return found | ({"absent": absent} if absent else {})
+
+
+def print_table(found: dict[str, Any]) -> None:
+    results = found["steps"]
+    print(
+        f"{'step':28}{'CPU s':>9}{'x floor':>9}{'% full':>9}{'wall s':>9}{'peak MB':>9}  ({found['records']} records)"
+    )
+    for step, spent in results.items():
+        ratio, share = spent["cpu_s"] / results["floor"]["cpu_s"], 100 * spent["cpu_s"] / results["full"]["cpu_s"]
+        row = f"{step:28}{spent['cpu_s']:9.2f}{ratio:9.2f}{share:9.1f}{spent['wall_s']:9.2f}{spent['peak_mb']:9.0f}"
+        print(row)
 
 
 def main() -> None:
@@ -262,38 +342,22 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=300_000)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "antivenom-bench-index")
     parser.add_argument("--channel", type=Path)
-    parser.add_argument("--step", choices=["make changes", *STEPS, *RIVALS])
-    parser.add_argument("--rivals", action="store_true")
+    parser.add_argument("--step", choices=["make changes", *PREPARATIONS, *STEPS, *RIVALS])
+    parser.add_argument("--rivals", action="store_true", help="measure peers too, on a corpus of --rival-records")
+    parser.add_argument("--rival-records", type=int, default=20_000)
     arguments = parser.parse_args()
     if arguments.step:
         run_step(arguments.step, arguments.channel, arguments.work)
         return
-    channel = arguments.channel or arguments.work / f"channel-{arguments.records}"
-    if not (channel / "manifest.json").exists():
-        subprocess.run(
-            [sys.executable, str(MAKE_CHANNEL), str(channel), "--records", str(arguments.records)],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-    work = arguments.work / f"run-{arguments.records}"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    # In a process of its own: a child inherits its parent's peak memory.
-    measure("make changes", channel, work)
-    results: dict[str, dict[str, float]] = {}
-    base: dict[str, Any] = {}
-    for step in [*STEPS, *(RIVALS if arguments.rivals else ())]:
-        if step != "full" and "full" in results:
-            (work / "state.json").write_text(json.dumps(base))
-        results[step] = measure(step, channel, work)
-        if step == "full":
-            base = _state(work)
-    print(f"{'step':28}{'CPU s':>9}{'x floor':>9}{'% full':>9}{'wall s':>9}{'peak MB':>9}")
-    for step, found in results.items():
-        ratio, share = found["cpu_s"] / results["floor"]["cpu_s"], 100 * found["cpu_s"] / results["full"]["cpu_s"]
-        row = f"{step:28}{found['cpu_s']:9.2f}{ratio:9.2f}{share:9.1f}{found['wall_s']:9.2f}{found['peak_mb']:9.0f}"
-        print(row)
-    print(json.dumps({"records": arguments.records, "steps": results, "counts": base.get("counts")}))
+    found = run(arguments.records, arguments.work, arguments.channel, STEPS)
+    print_table(found)
+    if arguments.rivals:
+        rivals = run(arguments.rival_records, arguments.work, None, ["floor", "full", *RIVALS])
+        print_table(rivals)
+        spent = [rivals["steps"][name]["cpu_s"] for name in RIVALS if name in rivals["steps"]]
+        rivals["rivals_x_full"] = round(sum(spent) / rivals["steps"]["full"]["cpu_s"], 1)
+        found["rivals"] = rivals
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
