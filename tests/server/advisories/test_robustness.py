@@ -17,6 +17,7 @@ from sqlalchemy import text
 from antivenom.server.advisories import fetching, jobs, service, syncing
 from antivenom.server.advisories.models import Feed
 from antivenom.server.context import LOCAL, Resources
+from antivenom.server.findings.jobs import compile_knowledge
 from tests.server.advisories.conftest import FeedServer
 from tests.server.advisories.test_files import entry, json_lines
 from tests.server.advisories.test_syncing import add, revisions, sync, write_lines
@@ -156,6 +157,21 @@ async def test_due_feeds_are_queued_and_failures_wait_longer_each_time(resources
 async def state(resources: Resources, feed_id: int) -> str:
     async with resources.context(LOCAL) as ctx:
         return (await service.get_feed(ctx, feed_id)).state
+
+
+async def test_matching_is_compiled_once_after_the_last_of_many_feeds(resources: Resources, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{n}.jsonl" for n in (1, 2)]
+    for number, path in enumerate(paths):
+        write_lines(path, entry(number))
+    first, second = [await add(resources, "osv", str(path)) for path in paths]
+    await sync(resources, first)
+    await compile_knowledge(resources)
+    assert [r.index_key for r in await revisions(resources)] == [None]  # the second still waits to be read
+    await sync(resources, second)
+    await compile_knowledge(resources)
+    keys = [r.index_key for r in await revisions(resources)]
+    assert keys[0] is None
+    assert keys[1] is not None
 
 
 def write_kev(path: Path, *cves: str) -> None:
