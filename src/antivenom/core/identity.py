@@ -69,6 +69,7 @@ class Identity(msgspec.Struct, frozen=True):
     reason: str
     version: str = ""
     is_guess: bool = False
+    is_part: bool = False  # the component is but a part of what is named: libpq of PostgreSQL
     is_fallback: bool = False  # only for vulnerabilities that no advisory of the component's own ecosystem covers
 
     @property
@@ -205,7 +206,9 @@ def _from_alias(name: str, alias: Alias) -> list[Identity]:
     reason = f"curated: conda {name} is "
     found = [Identity("cpe", p, Confidence.medium, f"{reason}CPE product {p}") for p in alias.products]
     found += [Identity(e, n, Confidence.medium, f"{reason}{e} {n}") for e, n in alias.packages]
-    found += [Identity("cpe", p, Confidence.low, f"{reason}a part of CPE product {p}") for p in alias.wholes]
+    found += [
+        Identity("cpe", p, Confidence.low, f"{reason}a part of CPE product {p}", is_part=True) for p in alias.wholes
+    ]
     return found
 
 

@@ -370,7 +370,9 @@ class MatchIndex:
                 priority = _priority(identity, package)
                 by_vulnerability.setdefault(package.vulnerability, []).append((priority, package, identity))
         spans: list[_Hit] = []
-        for said in by_vulnerability.values():
+        for number, said in by_vulnerability.items():
+            if all(i.is_part for _, _, i in said) and not _concerns_clients(self.vulnerability(number).summary):
+                continue
             best = min(priority for priority, _, _ in said)
             if all(p.is_withdrawn for priority, p, _ in said if priority == best):
                 continue
@@ -378,6 +380,18 @@ class MatchIndex:
         return spans
 
 
+def _concerns_clients(summary: str) -> bool:
+    """Whether a vulnerability of a whole may be one of its client packages.
+
+    Only a text that names the component (Oracle's "component: InnoDB") can say no: PostgreSQL's do not, and
+    CVE-2025-1094 is one of libpq though its title is silent on it.
+    """
+    return "component" not in summary.lower() or _CLIENT.search(summary) is not None
+
+
+_CLIENT = re.compile(
+    r"\b(?:clients?|libpq|libmysqlclient|C API|psql|pg_dump\w*|mysqldump|connectors?)\b", re.IGNORECASE
+)
 _NO_VERSION = Assessment(False, "the package URL names no version")
 
 
