@@ -49,7 +49,7 @@ class UpstreamChannel:
 
     async def _get(self, path: str, **options: Any) -> Response:
         """The answer at a path below the channel, or at an absolute URL, which gets no credentials of another host."""
-        url = urljoin(f"{address_for_request(self._url, self._auth)}/", path)
+        url = path if "://" in path else f"{address_for_request(self._url, self._auth)}/{path}"
         is_own = urlsplit(url).netloc == urlsplit(self._url).netloc
         basic = self._auth.removeprefix("basic:").partition(":") if is_own and self._auth.startswith("basic:") else None
         return await self._outbound.get(url, basic_auth=(basic[0], basic[2]) if basic else None, **options)
@@ -130,11 +130,13 @@ class UpstreamChannel:
             UpstreamError: A shard could not be had.
         """
         limit = asyncio.Semaphore(SHARDS_AT_ONCE)
+        is_elsewhere = "://" in base or base.startswith("/")
+        folder = urljoin(f"{self._url}/{subdir}/", base) if is_elsewhere else f"{subdir}/{base.removeprefix('./')}"
         shards: dict[str, bytes] = {}
 
         async def fetch(name: str, digest: bytes) -> None:
             async with limit:
-                path = urljoin(f"{subdir}/", f"{base}{digest.hex()}.msgpack.zst")
+                path = f"{folder}{digest.hex()}.msgpack.zst"
                 response = await self._get(path, max_bytes=SHARD_MAX_BYTES, timeout_s=SHARD_TIMEOUT_S)
                 if response.status != 200:
                     raise UpstreamError(f"{redact(self._url)}/{path} answered {response.status}")
