@@ -54,17 +54,24 @@ class _Subdir:
         self._users: dict[str, list[int]] | None = None
         self._lowered: list[bytes] | None = None
         self._names: dict[str, str] = {}
-        self._read = lru_cache(maxsize=_BUCKETS_CACHED)(self._read_bucket)
+        self._read_facts = lru_cache(maxsize=_BUCKETS_CACHED)(self._facts_of_bucket)
+        self._read_depends = lru_cache(maxsize=4 * _BUCKETS_CACHED)(self._depends_of_bucket)
 
-    def _read_bucket(self, at: int) -> tuple[list[NameFacts], list[NameDepends]]:
-        bucket = self.source.buckets[at]
-        return read_facts(self._blobs, bucket), read_depends(self._blobs, bucket)
+    def _facts_of_bucket(self, at: int) -> list[NameFacts]:
+        return read_facts(self._blobs, self.source.buckets[at])
 
-    def at(self, position: int) -> tuple[NameFacts, NameDepends]:
-        """Facts and dependencies of the name at `position`."""
+    def _depends_of_bucket(self, at: int) -> list[NameDepends]:
+        return read_depends(self._blobs, self.source.buckets[at])
+
+    def facts(self, position: int) -> NameFacts:
+        """The facts of the name at `position`."""
         at = bisect_right(self._firsts, position) - 1
-        facts, depends = self._read(at)
-        return facts[position - self._firsts[at]], depends[position - self._firsts[at]]
+        return self._read_facts(at)[position - self._firsts[at]]
+
+    def depends(self, position: int) -> NameDepends:
+        """The dependencies of the name at `position`."""
+        at = bisect_right(self._firsts, position) - 1
+        return self._read_depends(at)[position - self._firsts[at]]
 
     def users(self, names: Collection[str]) -> list[int]:
         """Positions of the names that depend on any of `names`, ascending.
@@ -79,10 +86,10 @@ class _Subdir:
         wanted = frozenset(names)
         found: list[int] = []
         for at, frame in enumerate(self._frames()):
-            if not any([needle in frame for needle in needles]):
+            if not any(needle in frame for needle in needles):
                 continue
             first = self._firsts[at]
-            for i, depends in enumerate(self._read(at)[1]):
+            for i, depends in enumerate(self._read_depends(at)):
                 if any(self._name_of(text) in wanted for text in depends.dependencies):
                     found.append(first + i)
         return found
@@ -160,8 +167,12 @@ class Closure:
         while affected:
             fallen: set[str] = set()
             for subdir, reader in self._subdirs.items():
+                # With one place, a dependency on a name that did not change this round is as it was when looked at.
+                suspicious = affected if len(self._places(subdir)) == 1 else everywhere
                 for position in reader.users(affected):
-                    for fn, reason in self._broken(reader, position, everywhere):
+                    for fn, reason in self._broken(reader, position, suspicious):
+                        if fn in found[subdir]:  # spared before
+                            continue
                         item = self._exception(reader, position, fn, reason)
                         if item is not None:
                             found[subdir][fn] = item.id, reason
@@ -175,14 +186,14 @@ class Closure:
     def _exception(self, reader: _Subdir, position: int, fn: str, reason: Reason) -> AllowlistItem | None:
         if self._excepts is None:
             return None
-        facts, depends = reader.at(position)
+        facts, depends = reader.facts(position), reader.depends(position)
         item = self._excepts(reason, facts.record_at(facts.fns.index(fn), reader.name, depends))
         if item is not None:
             self.holds_until_ms = earliest(self.holds_until_ms, item.expires_ms)
         return item
 
     def _broken(self, reader: _Subdir, position: int, affected: set[str]) -> list[tuple[str, Reason]]:
-        facts, depends = reader.at(position)
+        depends = reader.depends(position)
         suspects: dict[int, str] = {}
         names = self._names
         for i, text in enumerate(depends.dependencies):
@@ -200,9 +211,11 @@ class Closure:
             text = self._broken_dependency(mine, reader.name) if mine else ""
             if text:
                 lists[at] = text
+        if not lists:
+            return []
         return [
             (fn, self._reason(fn, lists[at], reader.name))
-            for fn, at in zip(facts.fns, depends.depends_of, strict=True)
+            for fn, at in zip(reader.facts(position).fns, depends.depends_of, strict=True)
             if at in lists and fn not in stops
         ]
 
@@ -277,7 +290,7 @@ class Closure:
         position = reader.positions.get(dependency.name)
         if position is None:
             return []
-        facts, _ = reader.at(position)
+        facts = reader.facts(position)
         admitted = [dependency.admits_version(version) for version, _ in facts.components]
         rows = zip(facts.fns, facts.builds, facts.build_numbers, facts.component_of, strict=True)
         return [(fn, build, number) for fn, build, number, component in rows if admitted[component]]
