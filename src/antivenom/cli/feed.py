@@ -19,7 +19,6 @@ commands = typer.Typer(help="Feeds: where advisories and name maps come from.", 
 COLUMNS = ("id", "kind", "state", "entries", "set_aside", "location", "every_s", "last_success_at", "last_error")
 BUSY = ("new", "queued", "syncing")
 POLL_S = 0.2
-COMPILE_PATIENCE_S = 300.0
 
 FeedId = Annotated[int, typer.Argument(metavar="ID", help="The feed's number; `antivenom feed list` shows it.")]
 WaitOption = Annotated[
@@ -116,21 +115,7 @@ def wait_for(feeds: list[int]) -> list[dict[str, Any]]:
                 time.sleep(POLL_S)
         done.append(row)
         note(summary(row))
-    wait_until_known()
     return done
-
-
-def wait_until_known() -> None:
-    """Until matching answers from all that was just read; the index is compiled after the sync."""
-    wanted = client().get("/api/v1/match")["newest_revision"]
-    until = time.monotonic() + COMPILE_PATIENCE_S
-    with progress("match index") as show_progress:
-        while client().get("/api/v1/match")["revision"] < wanted:
-            if time.monotonic() > until:
-                note("the match index is still being compiled; until then answers come from what was known before")
-                return
-            show_progress({"phase": "compile"})
-            time.sleep(POLL_S)
 
 
 def summary(row: dict[str, Any]) -> str:

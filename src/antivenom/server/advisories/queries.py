@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from psycopg import AsyncConnection
-from sqlalchemy import Select, func, select, text, update
+from sqlalchemy import Select, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -267,6 +267,11 @@ async def oldest_pending_revision(session: AsyncSession) -> KnowledgeRevision | 
     compiled = select(func.coalesce(func.max(KnowledgeRevision.id), 0)).where(KnowledgeRevision.index_key.is_not(None))
     query = select(KnowledgeRevision).where(KnowledgeRevision.id > compiled.scalar_subquery())
     return await session.scalar(query.order_by(KnowledgeRevision.id).limit(1))
+
+
+async def has_feeds_since(session: AsyncSession, since: datetime) -> bool:
+    """Whether a feed was added after that."""
+    return bool(await session.scalar(select(exists().where(Feed.created_at > since))))
 
 
 # -- the dashboard ----------------------------------------------------------------------------------

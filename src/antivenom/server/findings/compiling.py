@@ -23,7 +23,7 @@ from antivenom.server.advisories.models import KnowledgeRevision
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.events.service import record
 from antivenom.server.findings import queries
-from antivenom.server.findings.service import store_assessments
+from antivenom.server.findings.service import NEW_FEED, store_assessments
 
 
 class Facts(msgspec.Struct):
@@ -59,6 +59,21 @@ async def compile_newest(resources: Resources) -> int | None:
         await store_assessments(ctx, newest.id, found)
         await record(ctx, "advisory.changed", subject=f"knowledge:{newest.id}", revision=newest.id, index_key=index_key)
     return newest.id
+
+
+async def compile_for_new_feeds(resources: Resources) -> None:
+    """Compile now what a feed that was just added brought, so that whoever mirrors next is judged by it at once.
+
+    Later, and while feeds are being read, nothing is done here: the job compiles, and channels are published anew.
+    """
+    async with resources.context(SYSTEM) as ctx:
+        is_due = (
+            await advisories.oldest_pending_revision(ctx.session) is not None
+            and await advisories.has_feeds_since(ctx.session, ctx.now - NEW_FEED)
+            and not await advisories.is_syncing(ctx.session)
+        )
+    if is_due:
+        await compile_newest(resources)
 
 
 async def _gather(ctx: Context, spool: Path) -> Facts:

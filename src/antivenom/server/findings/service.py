@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -15,8 +17,8 @@ from antivenom.core.curation import Curated, apply_curation, parse_security
 from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.core.identity import channel_name
 from antivenom.core.matching import ComponentKey, MatchIndex, fix_in_channel, with_fixes
-from antivenom.server.advisories.queries import newest_revision
-from antivenom.server.context import Context
+from antivenom.server.advisories.queries import has_feeds_since, newest_revision, oldest_pending_revision
+from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
 from antivenom.server.findings import queries
 from antivenom.server.findings.queries import AffectedComponent
@@ -24,6 +26,9 @@ from antivenom.server.members.authorization import require
 
 MATCH_COMPONENTS_MAX = 10_000
 STORE_ROWS = 2_000
+NEW_FEED = timedelta(minutes=10)
+MATCH_PATIENCE_S = 60.0
+KNOWLEDGE_POLL_S = 0.2
 NO_KNOWLEDGE = Assessment(False, "no advisory feed has been synced yet: add one with `antivenom feed add`")
 
 __all__ = [
@@ -81,6 +86,20 @@ async def show_knowledge(ctx: Context) -> tuple[int, int]:
     return (await current_knowledge(ctx)).revision, newest.id if newest else 0
 
 
+async def wait_for_new_feeds(resources: Resources) -> None:
+    """Wait (a minute at most) until matching answers from a feed that was just added: its adder expects that.
+
+    Later, answers from what was known some seconds before are worth more than waiting for a daily feed.
+    """
+    until = time.monotonic() + MATCH_PATIENCE_S
+    while time.monotonic() < until:
+        async with resources.context(SYSTEM) as ctx:
+            is_compiled = await oldest_pending_revision(ctx.session) is None
+            if is_compiled or not await has_feeds_since(ctx.session, ctx.now - NEW_FEED):
+                return
+        await asyncio.sleep(KNOWLEDGE_POLL_S)
+
+
 async def match_components(ctx: Context, components: Sequence[MatchRequest]) -> list[Assessment]:
     """What is known of each component, in order. Components that are none are answered in place with the reason.
 
@@ -94,6 +113,7 @@ async def match_components(ctx: Context, components: Sequence[MatchRequest]) -> 
             hint="send them in several requests",
             field="components",
         )
+    await wait_for_new_feeds(ctx.resources)
     knowledge = await current_knowledge(ctx)
     answers: list[Assessment] = [Assessment(False, c.error) if c.key is None else NO_KNOWLEDGE for c in components]
     if knowledge.index_key is None:

@@ -14,6 +14,7 @@ from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.events.jobs import defer
 from antivenom.server.events.service import record
 from antivenom.server.findings import service as findings
+from antivenom.server.findings.compiling import compile_for_new_feeds
 from antivenom.server.policies.models import PolicyRevision
 from antivenom.server.publications import queries
 from antivenom.server.publications.build import BuildRequest, Built, build_publication
@@ -73,6 +74,7 @@ async def publish_channel(
     Returns:
         The number of the publication that is served afterwards; None when the channel has no sources or is gone.
     """
+    await compile_for_new_feeds(resources)
     async with resources.context(SYSTEM) as ctx:
         plan = await _gather(ctx, channel_id, sources)
     if plan is None:
