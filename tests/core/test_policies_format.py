@@ -1,7 +1,5 @@
 """The format of policies: what is read, and that every mistake is refused with its place and the nearest valid word."""
 
-# ruff: noqa: E501 - a policy and where it is wrong stand on one line
-
 from __future__ import annotations
 
 import json
