@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
 from antivenom.server.rendering import STATIC
 from tests.conftest import RunningServer, launch_server
@@ -34,13 +34,20 @@ NARROW = {"width": 390, "height": 844}
 PUBLISHED_WITHIN_S = 60.0
 
 
-@pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    found = {"executable_path": CHROMIUM} if Path(CHROMIUM).exists() else {}
-    return {**browser_type_launch_args, "args": CHROMIUM_ARGUMENTS, **found}
+# Package scope, and none of the plugin's own fixtures: while Playwright's synchronous interface is open, this thread has a
+# running event loop, and no asynchronous test could run after these.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip("the browser tests drive Debian's chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        yield opened
+        opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo_server() -> Iterator[RunningServer]:
     """`antivenom up` with the demo published, and the member `admin`."""
     assert (STATIC / "manifest.json").exists(), "the frontend is not built: run `make setup`"
@@ -88,7 +95,7 @@ class Watch:
             self.problems.append(text)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def signed_in_state(demo_server: RunningServer, browser: Browser) -> Any:
     """The cookies of the member `admin`, from signing in once through the page."""
     context = browser.new_context(base_url=demo_server.url)

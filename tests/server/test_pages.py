@@ -25,7 +25,7 @@ async def stranger(app: Any) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-async def browser(stranger: Any, resources: Resources) -> Any:
+async def member_client(stranger: Any, resources: Resources) -> Any:
     """A client that signed in as `ana` through the form."""
     async with resources.context(LOCAL) as ctx:
         await members.create_member(ctx, "ana", PASSWORD, role="admin")
@@ -61,32 +61,34 @@ async def test_the_session_cookie_is_for_no_script(stranger: Any, resources: Res
     assert "samesite=lax" in answer.headers["set-cookie"].lower()
 
 
-async def test_a_form_without_its_secret_changes_nothing(browser: Any) -> None:
+async def test_a_form_without_its_secret_changes_nothing(member_client: Any) -> None:
     for forged in ({}, {"csrf": ""}, {"csrf": "guess"}, {"csrf": "ü"}):
-        answer = await browser.post("/tokens", data={"name": "x", "role": "admin", "expires_days": "30", **forged})
+        answer = await member_client.post(
+            "/tokens", data={"name": "x", "role": "admin", "expires_days": "30", **forged}
+        )
         assert answer.status_code == 403
-    assert "No tokens yet" in (await browser.get("/tokens")).text
+    assert "No tokens yet" in (await member_client.get("/tokens")).text
 
 
-async def test_a_form_from_another_site_changes_nothing(browser: Any) -> None:
-    data = {"name": "x", "role": "admin", "expires_days": "30", "csrf": await csrf_of(browser)}
-    answer = await browser.post("/tokens", data=data, headers={"sec-fetch-site": "cross-site"})
+async def test_a_form_from_another_site_changes_nothing(member_client: Any) -> None:
+    data = {"name": "x", "role": "admin", "expires_days": "30", "csrf": await csrf_of(member_client)}
+    answer = await member_client.post("/tokens", data=data, headers={"sec-fetch-site": "cross-site"})
     assert answer.status_code == 403
-    assert "No tokens yet" in (await browser.get("/tokens")).text
+    assert "No tokens yet" in (await member_client.get("/tokens")).text
 
 
-async def test_a_refused_form_shows_what_was_typed_and_why(browser: Any) -> None:
-    data = {"name": "no spaces please", "role": "reader", "expires_days": "30", "csrf": await csrf_of(browser)}
-    answer = await browser.post("/tokens", data=data)
+async def test_a_refused_form_shows_what_was_typed_and_why(member_client: Any) -> None:
+    data = {"name": "no spaces please", "role": "reader", "expires_days": "30", "csrf": await csrf_of(member_client)}
+    answer = await member_client.post("/tokens", data=data)
     assert answer.status_code == 422
     assert 'value="no spaces please"' in answer.text
     assert "cannot name a token" in answer.text
 
 
-async def test_htmx_gets_the_region_alone_and_history_the_whole_page(browser: Any) -> None:
-    whole = await browser.get("/channels")
-    region = await browser.get("/channels", headers={"hx-request": "true", "hx-request-type": "partial"})
-    restored = await browser.get(
+async def test_htmx_gets_the_region_alone_and_history_the_whole_page(member_client: Any) -> None:
+    whole = await member_client.get("/channels")
+    region = await member_client.get("/channels", headers={"hx-request": "true", "hx-request-type": "partial"})
+    restored = await member_client.get(
         "/channels", headers={"hx-request-type": "partial", "hx-history-restore-request": "true"}
     )
     assert region.text.strip().startswith('<section id="results"')
@@ -112,40 +114,42 @@ async def test_htmx_gets_the_region_alone_and_history_the_whole_page(browser: An
         "/no/such/page",
     ],
 )
-async def test_a_hostile_address_is_a_page_that_explains(browser: Any, path: str) -> None:
-    answer = await browser.get(path)
+async def test_a_hostile_address_is_a_page_that_explains(member_client: Any, path: str) -> None:
+    answer = await member_client.get(path)
     assert 400 <= answer.status_code < 500
     assert "<h1" in answer.text
     assert "Traceback" not in answer.text
 
 
-async def test_text_of_others_never_becomes_markup(browser: Any) -> None:
-    answer = await browser.get("/search", params={"q": "<script>alert(1)</script>"})
+async def test_text_of_others_never_becomes_markup(member_client: Any) -> None:
+    answer = await member_client.get("/search", params={"q": "<script>alert(1)</script>"})
     assert answer.status_code == 200
     assert "<script>alert" not in answer.text
     assert "&lt;script&gt;" in answer.text
 
 
-async def test_no_page_allows_inline_scripts_or_styles(browser: Any) -> None:
-    answer = await browser.get("/")
+async def test_no_page_allows_inline_scripts_or_styles(member_client: Any) -> None:
+    answer = await member_client.get("/")
     policy = answer.headers["content-security-policy"]
     assert "unsafe" not in policy
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)", answer.text)
 
 
-async def test_a_changed_password_ends_every_session_and_opens_the_next(browser: Any) -> None:
-    csrf = await csrf_of(browser)
+async def test_a_changed_password_ends_every_session_and_opens_the_next(member_client: Any) -> None:
+    csrf = await csrf_of(member_client)
     new = "a-better-password-than-before"
-    refused = await browser.post(
+    refused = await member_client.post(
         "/account/password", data={"csrf": csrf, "old": PASSWORD, "new": new, "again": "something else"}
     )
     assert refused.status_code == 422
     assert "differ" in refused.text
-    wrong = await browser.post("/account/password", data={"csrf": csrf, "old": "wrong", "new": new, "again": new})
+    wrong = await member_client.post("/account/password", data={"csrf": csrf, "old": "wrong", "new": new, "again": new})
     assert wrong.status_code == 422
     assert "the old password is wrong" in wrong.text
-    answer = await browser.post("/account/password", data={"csrf": csrf, "old": PASSWORD, "new": new, "again": new})
+    answer = await member_client.post(
+        "/account/password", data={"csrf": csrf, "old": PASSWORD, "new": new, "again": new}
+    )
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
-    assert (await browser.get("/account")).status_code == 303
-    again = await browser.post("/sign-in", data={"name": "ana", "password": new, "next": "/account"})
+    assert (await member_client.get("/account")).status_code == 303
+    again = await member_client.post("/sign-in", data={"name": "ana", "password": new, "next": "/account"})
     assert (again.status_code, again.headers["location"]) == (303, "/account")
