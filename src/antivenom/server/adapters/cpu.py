@@ -24,6 +24,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 OnProgress = Callable[..., None]
 
+LAST_WORDS_S = 2.0
+
 _progress_queue: Any = None
 
 
@@ -38,9 +40,12 @@ def _start_child(parent: int, queue: Any) -> None:
 def _call(
     task: int, function: Callable[..., T], args: tuple[Any, ...], options: dict[str, Any], wants_progress: bool
 ) -> T:
-    if wants_progress:
-        options = {**options, "on_progress": lambda *news: _progress_queue.put((task, news))}
-    return function(*args, **options)
+    if not wants_progress:
+        return function(*args, **options)
+    try:
+        return function(*args, **options, on_progress=lambda *news: _progress_queue.put((task, news)))
+    finally:
+        _progress_queue.put((task, None))
 
 
 class CpuPool:
@@ -50,7 +55,7 @@ class CpuPool:
         self._workers = workers
         self._executor: ProcessPoolExecutor | None = None
         self._queue: Any = None
-        self._listeners: dict[int, tuple[asyncio.AbstractEventLoop, OnProgress]] = {}
+        self._listeners: dict[int, tuple[asyncio.AbstractEventLoop, OnProgress, asyncio.Event]] = {}
         self._tasks = itertools.count(1)
 
     def _open(self) -> ProcessPoolExecutor:
@@ -69,8 +74,9 @@ class CpuPool:
                 task, news = message
                 listener = self._listeners.get(task)
                 if listener is not None:
+                    loop, on_progress, ended = listener
                     with contextlib.suppress(RuntimeError):  # its loop is closed
-                        listener[0].call_soon_threadsafe(listener[1], *news)
+                        loop.call_soon_threadsafe(*((ended.set,) if news is None else (on_progress, *news)))
 
     async def run(
         self, function: Callable[..., T], *args: Any, on_progress: OnProgress | None = None, **options: Any
@@ -83,12 +89,17 @@ class CpuPool:
             UnavailableError: The child died (most often: out of memory).
         """
         task = next(self._tasks)
+        ended = asyncio.Event()
         if on_progress is not None:
-            self._listeners[task] = (asyncio.get_running_loop(), on_progress)
+            self._listeners[task] = (asyncio.get_running_loop(), on_progress, ended)
         executor = self._open()
         try:
             future = executor.submit(_call, task, function, args, options, on_progress is not None)
-            return await asyncio.wrap_future(future)
+            result = await asyncio.wrap_future(future)
+            if on_progress is not None:  # its last words travel by another way than the result
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(ended.wait(), LAST_WORDS_S)
+            return result
         except BrokenProcessPool:
             if self._executor is executor:
                 self._discard()
