@@ -57,6 +57,7 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command += ["-master.telemetry=false", "-master.volumeSizeLimitMB", "64", "-master.port", ports["master"]]
     command += ["-volume.port", ports["volume"], "-filer", "-filer.port", ports["filer"]]
     command += ["-s3", "-s3.port", ports["s3"], "-s3.config", str(folder / "s3.json")]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # fixed ports, which a second service would find taken
     endpoint = f"http://127.0.0.1:{ports['s3']}"
     with (folder / "log").open("wb") as log:
         process = start_child(command, on_parent_death=signal.SIGKILL, output=log)
