@@ -127,3 +127,6 @@ class Assessment(msgspec.Struct, frozen=True, gc=False):
     assessed: bool
     reason: str
     findings: tuple[Finding, ...] = ()
+
+
+NO_KNOWLEDGE = Assessment(False, "no advisory feed has been synced yet: add one with `antivenom feed add`")

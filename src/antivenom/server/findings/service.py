@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import text
 
-from antivenom.core.advisories import Assessment, Severity
+from antivenom.core.advisories import NO_KNOWLEDGE, Assessment, Severity
 from antivenom.core.curation import Curated, apply_curation, parse_security
 from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.core.identity import channel_name
@@ -29,7 +29,6 @@ STORE_ROWS = 2_000
 NEW_FEED = timedelta(minutes=10)
 MATCH_PATIENCE_S = 60.0
 KNOWLEDGE_POLL_S = 0.2
-NO_KNOWLEDGE = Assessment(False, "no advisory feed has been synced yet: add one with `antivenom feed add`")
 
 __all__ = [
     "Knowledge",

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from antivenom.core.advisories import Assessment, Severity
+from antivenom.core.advisories import NO_KNOWLEDGE, Assessment, Severity
 from antivenom.core.matching import ComponentKey, MatchIndex
 from antivenom.core.packs import IndexBlobs
 from antivenom.core.policies import CompiledPolicy, Policy, compile_policy, parse_policy
@@ -18,7 +18,6 @@ from antivenom.core.records import ChannelFacts
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.publications.curating import StoredCuration, curated_assessments
 
-NO_KNOWLEDGE = Assessment(False, "no advisory feed has been synced yet: add one with `antivenom feed add`")
 EMPTY_POLICY = Policy(name="none")
 
 
