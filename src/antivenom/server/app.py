@@ -24,10 +24,11 @@ from starlette.types import Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
 from antivenom import __version__
-from antivenom.core.errors import AntivenomError
+from antivenom.core.errors import AntivenomError, UnauthenticatedError
 from antivenom.server import demo, pages, rooms
 from antivenom.server.context import Resources
-from antivenom.server.members.authentication import SESSION_COOKIE, find_session_actor
+from antivenom.server.members.authentication import SESSION_COOKIE, authenticate_request, find_session_actor
+from antivenom.server.members.authorization import SIGN_IN_HINT
 from antivenom.server.metrics import Metrics
 from antivenom.server.middleware import Guard
 from antivenom.server.mirrors.artifacts import ArtifactStore
@@ -89,8 +90,10 @@ def create_site(resources: Resources, metrics: Metrics) -> FastAPI:
         redirect_slashes=False,
         exception_handlers=dict.fromkeys((AntivenomError, HTTPException, RequestValidationError, Exception), _explain),
     )
-    for kind in (AntivenomError, RequestValidationError, HTTPException, SQLAlchemyError, Exception):
+    for kind in (AntivenomError, SQLAlchemyError, Exception):
         site.add_exception_handler(kind, explain_error)
+    site.add_exception_handler(RequestValidationError, refuse_input)
+    site.add_exception_handler(HTTPException, refuse_input)
     site.state.resources = resources
     site.state.find_visitor = find_visitor
     for module in rooms.load("api"):
@@ -110,6 +113,20 @@ async def _explain(request: Request, error: Exception) -> Response:
 
 async def explain_error(request: Request, error: Exception) -> Response:
     """Every error of API and pages in words; Starlette would answer a bare 500 to what it does not know."""
+    return answer_error(request, error)
+
+
+async def refuse_input(request: Request, error: Exception) -> Response:
+    """A wrong body or parameter, explained to those who are signed in. FastAPI reads the body before it asks who sent
+    it; a stranger hears only that a sign-in is needed."""
+    unreadable = isinstance(error, HTTPException) and error.status_code == 400
+    if request.url.path.startswith("/api/") and (unreadable or isinstance(error, RequestValidationError)):
+        try:
+            actor = await authenticate_request(request)
+        except AntivenomError as refusal:
+            return answer_error(request, refusal)
+        if actor.kind == "anonymous":
+            return answer_error(request, UnauthenticatedError("this needs a sign-in", hint=SIGN_IN_HINT))
     return answer_error(request, error)
 
 

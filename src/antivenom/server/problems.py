@@ -76,13 +76,17 @@ def _is_lost_connection(error: Exception) -> bool:
 
 
 def _explain_validation(error: RequestValidationError) -> InvalidInputError:
-    problems = [
-        {"field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), "message": item["msg"]}
-        for item in error.errors()
-    ]
+    problems = [_explain_field(item) for item in error.errors()]
     first = problems[0] if problems else {"field": "", "message": "the request is not understood"}
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return InvalidInputError(f"{first['field']}: {first['message']}{more}", field=first["field"], problems=problems)
+
+
+def _explain_field(item: Mapping[str, Any]) -> dict[str, str]:
+    where = item["loc"]
+    if item["type"] == "json_invalid":
+        return {"field": str(where[0]), "message": f"not JSON at character {where[-1]}: {item['ctx']['error']}"}
+    return {"field": ".".join(str(part) for part in where[1:]) or str(where[0]), "message": item["msg"]}
 
 
 def _explain_status(error: HTTPException) -> AntivenomError:

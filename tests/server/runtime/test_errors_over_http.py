@@ -26,6 +26,14 @@ async def test_api_errors_are_problem_documents(
     assert answer.json()["code"] == code
 
 
+async def test_a_body_that_is_not_json_is_told_where(app_client: Any) -> None:
+    answer = await app_client.post(
+        "/api/v1/match", content=b'{"components": ]', headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("body: not JSON at character 15")
+
+
 async def test_a_person_gets_a_page(app_client: Any) -> None:
     answer = await app_client.get("/nothing/here", headers={"Accept": "text/html"})
     assert answer.status_code == 404

@@ -35,6 +35,7 @@ GRANTS: Final[dict[str, frozenset[str]]] = {
     "reader": _READ,
     "none": frozenset(),
 }
+SIGN_IN_HINT: Final = "send a token: antivenom token create --name NAME makes one"
 ROLES: Final = ("reader", "author", "admin")
 
 
@@ -64,7 +65,7 @@ def require(ctx: Context, permission: str, *, subject: str) -> None:
     if ctx.actor.kind == "anonymous":
         raise UnauthenticatedError(
             f"{permission} on {subject} needs a sign-in",
-            hint="send a token: antivenom token create --name NAME makes one",
+            hint=SIGN_IN_HINT,
         )
     raise ForbiddenError(
         f"{ctx.actor.label} has the role {ctx.actor.role}, which may not {permission.partition(':')[2]} {subject}",
