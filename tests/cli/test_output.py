@@ -43,6 +43,16 @@ def test_table_has_the_asked_columns_in_line(capsys: pytest.CaptureFixture[str])
     ]
 
 
+def test_what_a_fact_is_made_of_gets_lines_of_its_own_once(capsys: pytest.CaptureFixture[str]):
+    emit({"name": "main", "kept": 3, "counts": {"kept": 3, "by_rule": {"banned": 1, "old": 2}}}, None, Output.table)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["name", "main"],
+        ["kept", "3"],
+        ["by", "rule", "banned", "1,", "old", "2"],
+    ]
+
+
 def test_control_characters_of_strangers_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]):
     emit([{"name": "evil\x1b[2J\x07name\r"}], None, Output.table)
     out = capsys.readouterr().out

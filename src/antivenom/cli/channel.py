@@ -113,8 +113,13 @@ def withheld(
     params = {"spec": spec} if spec else {}
     rows: Iterator[dict[str, Any]] = client().stream(f"/api/v1/channels/{channel}/withheld", params=params)
     if output is Output.table:
-        rows = ({**row, "why": "; ".join(dict.fromkeys(r["message"] for r in row["reasons"]))} for row in rows)
+        rows = ({**row, "why": _why(row["reasons"])} for row in rows)
     emit(rows, ("subdir", "fn", "why"), output)
+
+
+def _why(reasons: list[dict[str, Any]]) -> str:
+    """What withholds a record, without what only warns of it."""
+    return "; ".join(dict.fromkeys(reason["message"] for reason in reasons if reason["action"] == "stop"))
 
 
 @commands.command("findings")
@@ -135,7 +140,7 @@ def findings(
 @commands.command("explain")
 def explain(
     channel: ChannelName,
-    what: Annotated[str, typer.Argument(metavar="FILE|SPEC", help="A file name, or a match spec.")],
+    what: Annotated[str, typer.Argument(metavar="FILE|SPEC", help="A file name (or SUBDIR/FILE), or a match spec.")],
     output: OutputOption = Output.table,
 ) -> None:
     """Say for each record what was decided, by which rules, with what evidence."""

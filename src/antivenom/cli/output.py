@@ -50,8 +50,13 @@ def _emit_json(rows: Row | Iterable[Row]) -> None:
 
 
 def _emit_facts(row: Row) -> None:
-    width = max((len(name) for name in row), default=0)
+    """One fact a line; what a fact is made of (counts, say) gets lines of its own, unless the row has it already."""
+    facts: dict[str, Any] = {}
     for name, value in row.items():
+        inner = value.items() if isinstance(value, Mapping) and value else [(name, value)]
+        facts.update((part, found) for part, found in inner if part not in facts)
+    width = max((len(name) for name in facts), default=0)
+    for name, value in facts.items():
         print(f"{_style(name.replace('_', ' ').ljust(width), '2')}  {_cell(value)}")
 
 
@@ -102,7 +107,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Mapping):
-        return " ".join(f"{name}={_cell(item)}" for name, item in value.items()) or "-"
+        return ", ".join(f"{name} {_cell(item)}" for name, item in value.items()) or "-"
     if isinstance(value, list | tuple):
         return ", ".join(_cell(item) for item in value)
     return _printable(_local_time(str(value)))

@@ -244,6 +244,7 @@ async def test_every_record_can_be_explained_by_file_and_by_spec(person: Person,
     write_channel(upstream.folder, small_channel())
     await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=BAN_XZ)
     (row,) = await person.ask(publications.explain, "main", "xz-5.6.0-h0_0.conda")
+    assert await person.ask(publications.explain, "main", f"{row['subdir']}/xz-5.6.0-h0_0.conda") == [row]
     assert row["decision"] == "withheld"
     assert row["reasons"][0]["rule_id"] == "banned"
     rows = await person.ask(publications.explain, "main", "xz")

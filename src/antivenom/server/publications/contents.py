@@ -204,19 +204,23 @@ def _is_wanted(decision: Decision, gate: str, rule_id: str, q: str) -> bool:
 
 
 async def explain(ctx: Context, channel: str, what: str) -> list[Row]:
-    """What was decided for a file name or for every record that a match spec names, and why; 500 rows at most.
+    """What was decided for a file name (or SUBDIR/FILE) or every record of a match spec, and why; 500 rows at most.
 
     Raises:
         InvalidInputError: `what` is neither a file name nor a match spec.
         NotFoundError: No record of the channel's upstream is meant by it.
     """
     opened = await _open_current(ctx, channel)
+    maps, meant = opened.maps, what
+    subdir, _, fn = what.partition("/")
+    if fn and subdir in maps:
+        maps, meant = {subdir: maps[subdir]}, fn
 
     def look() -> list[Row]:
         return [
             _decision_row(opened, subdir, decision)
-            for subdir, index in opened.maps.items()
-            for decision in islice(index.explain(what), EXPLAIN_AT_MOST)
+            for subdir, index in maps.items()
+            for decision in islice(index.explain(meant), EXPLAIN_AT_MOST)
         ]
 
     rows = await asyncio.to_thread(look)
