@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from antivenom.server.adapters.cpu import CpuPool
 from antivenom.server.adapters.postgres import EmbeddedPostgres
@@ -29,6 +30,16 @@ REPO = Path(__file__).resolve().parent.parent
 SHARED = REPO.parent / "shared"
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 TEMPLATE = "antivenom_template"
+
+# A law is about results; how long one example takes on a busy machine says nothing about it.
+settings.register_profile(
+    "antivenom",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+    print_blob=True,
+)
+settings.load_profile("antivenom")
 
 
 # -- a skipped test is a failure in CI, unless the list says why it may be --------------------------------------------
