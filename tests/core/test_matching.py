@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from antivenom.core.advisories import Advisory, AffectedPackage, AffectedRange, Assessment
+from antivenom.core.advisories import Advisory, AffectedPackage, AffectedRange, Assessment, Severity
 from antivenom.core.compiling import Exploited, build_index
 from antivenom.core.curation import apply_curation, parse_security
 from antivenom.core.errors import InvalidInputError
@@ -157,6 +157,25 @@ def test_the_index_does_not_depend_on_the_order_of_advisories() -> None:
         Advisory(f"PYSEC-{i}", "osv", (f"CVE-1-{i % 3}",), affected=(python("pillow", until("2")),)) for i in range(7)
     ]
     assert build_index(some) == build_index(list(reversed(some)))
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_of_two_versions_of_one_entry_the_newer_counts(newest_first: bool) -> None:
+    old = Advisory("PYSEC-1", "osv", modified="2026-01-01T00:00:00Z", affected=(python("pillow", until("9")),))
+    new = Advisory("PYSEC-1", "osv", modified="2026-02-01T00:00:00Z", affected=(python("pillow", until("2")),))
+    index = open_index(*([new, old] if newest_first else [old, new]))
+    answers = index.assess([ComponentKey("conda", "pillow", v) for v in ("1", "3")], "conda-forge")
+    assert [len(a.findings) for a in answers] == [1, 0]
+
+
+def test_advisories_that_a_third_joins_later_are_one_vulnerability_with_the_facts_of_all() -> None:
+    one = Advisory("GHSA-a", "osv", cvss=5.0, severity=Severity.medium, affected=(python("pillow", until("2")),))
+    two = Advisory("PYSEC-1", "osv", published="2026-01-01T00:00:00Z", affected=(python("pillow", until("3")),))
+    bridge = Advisory("CVE-2026-1", "osv", ("GHSA-a", "PYSEC-1"))
+    index = open_index(one, two, bridge)
+    (finding,) = index.assess([ComponentKey("conda", "pillow", "1")], "conda-forge")[0].findings
+    assert finding.ids == ("CVE-2026-1", "GHSA-a", "PYSEC-1")
+    assert (finding.cvss, finding.published) == (5.0, "2026-01-01T00:00:00Z")
 
 
 def test_a_damaged_index_is_refused() -> None:

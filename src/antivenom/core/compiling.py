@@ -10,8 +10,11 @@ one CVE).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import msgspec
 import zstandard
@@ -80,6 +83,10 @@ class Exploited(msgspec.Struct, frozen=True):
     ransomware: bool = False
 
 
+_encoder = msgspec.msgpack.Encoder()
+_HEADER = _encoder.encode(CompiledPackage(0, "", "", "", ()))[:2]  # how many fields follow, and a number of one byte
+
+
 @dataclass(slots=True)
 class _Group:
     """The facts of one vulnerability while its advisories arrive."""
@@ -87,13 +94,11 @@ class _Group:
     ids: set[str]
     scored: tuple[int, float, int] = (0, -1.0, 0)  # CVSS version, score, severity
     severity: int = 0
-    vectors: set[str] = field(default_factory=set)
-    scores: set[float] = field(default_factory=set)
+    scores: tuple[float, ...] = ()
     disputed: bool = False
     published: str = ""
     modified: str = ""
     summary: str = ""
-    is_live: bool = False
 
 
 def build_index(
@@ -101,39 +106,71 @@ def build_index(
 ) -> bytes:
     """The compiled index of everything that feeds brought.
 
-    Advisories may repeat (the same entry from two feeds); what they say is kept once.
+    Advisories are compiled one by one as they come and none is kept, so memory grows with the index alone. They may
+    repeat (the same entry from two feeds); what they say is kept once.
 
     Args:
         exploitation: By CVE id.
 
     Returns:
-        One zstd frame; open it with `MatchIndex.load`. Equal input gives equal bytes.
+        One zstd frame; open it with `MatchIndex.load`. Equal input in any order gives equal bytes.
     """
     merger = _Merger()
-    ecosystems: set[str] = set()
-    said: dict[str, dict[tuple[str, str], tuple[Advisory, AffectedPackage]]] = {}
-    kept: list[Advisory] = []
+    said = _Said()
     for advisory in advisories:
         merger.add(advisory)
-        kept.append(advisory)
         for affected in (*advisory.affected, *_upstream_versions(advisory)):
-            ecosystems.add(affected.ecosystem)
-            said.setdefault(package_key(affected), {}).setdefault((advisory.source, advisory.id), (advisory, affected))
-    groups = merger.groups(kept)
-    numbers = {root: number for number, root in enumerate(sorted(groups))}
-    encoder = msgspec.msgpack.Encoder()
-    packages = {
-        key: msgspec.Raw(
-            encoder.encode(
-                _speaking(_compile(numbers[merger.root(a.id)], a, p) for _, (a, p) in sorted(entries.items()))
-            )
-        )
-        for key, entries in sorted(said.items())
-    }
+            said.add(advisory, affected)
+    roots = sorted(merger.groups)
+    numbers = {root: number for number, root in enumerate(roots)}
+    packages = said.packages(lambda advisory_id: numbers[merger.root(advisory_id)])
     exploited = exploitation or {}
-    vulnerabilities = [msgspec.Raw(encoder.encode(_vulnerability(groups[root], exploited))) for root in sorted(groups)]
-    index = CompiledIndex(1, tuple(sorted(ecosystems)), packages, vulnerabilities, maps or NameMaps())
-    return zstandard.ZstdCompressor(level=3).compress(encoder.encode(index))
+    vulnerabilities = [
+        msgspec.Raw(_encoder.encode(_vulnerability(merger.groups.pop(root), exploited))) for root in roots
+    ]
+    index = CompiledIndex(1, tuple(sorted(said.ecosystems)), packages, vulnerabilities, maps or NameMaps())
+    return zstandard.ZstdCompressor(level=3).compress(_encoder.encode(index))
+
+
+class _Said:
+    """What every advisory says of every package, encoded at once but for the vulnerability's number.
+
+    Numbers are given when all aliases are known. The number is the first field of the array that a `CompiledPackage`
+    is encoded as, so it is put before the rest then.
+    """
+
+    def __init__(self) -> None:
+        self.ecosystems: set[str] = set()
+        self._keys: dict[str, str] = {}  # each text once in memory
+        # key, source, advisory, when it was modified, how many bytes, fields behind the number
+        self._entries: list[tuple[str, str, str, str, int, bytes]] = []
+
+    def add(self, advisory: Advisory, affected: AffectedPackage) -> None:
+        self.ecosystems.add(affected.ecosystem)
+        key = package_key(affected)
+        key = self._keys.setdefault(key, key)
+        package = _compile(advisory, affected)
+        is_silent = not package.intervals and not package.is_withdrawn  # it must not silence other sources
+        fields = b"" if is_silent else _encoder.encode(package)[len(_HEADER) :]
+        self._entries.append((key, sys.intern(advisory.source), advisory.id, advisory.modified, len(fields), fields))
+
+    def packages(self, number_of: Callable[[str], int]) -> dict[str, msgspec.Raw]:
+        """By key, ascending: everything that is said of a package; a package of which nothing is said stays known.
+
+        When two feeds of one kind differ about an entry, the newer version counts, and of equally new ones the longer.
+        """
+        self._entries.sort()
+        found: dict[str, msgspec.Raw] = {}
+        for key, entries in groupby(self._entries, itemgetter(0)):
+            unique = {(source, advisory): fields for _, source, advisory, _, _, fields in entries}
+            listed = [
+                msgspec.Raw(_HEADER[:1] + _encoder.encode(number_of(advisory)) + fields)
+                for (_, advisory), fields in unique.items()
+                if fields
+            ]
+            found[key] = msgspec.Raw(_encoder.encode(listed))
+        self._entries.clear()
+        return found
 
 
 def _upstream_versions(advisory: Advisory) -> Iterator[AffectedPackage]:
@@ -179,10 +216,11 @@ def package_key(affected: AffectedPackage) -> str:
 
 
 class _Merger:
-    """Union-find over advisory ids."""
+    """Union-find over advisory ids; every root has the facts of its vulnerability."""
 
     def __init__(self) -> None:
         self._parent: dict[str, str] = {}
+        self.groups: dict[str, _Group] = {}
 
     def root(self, advisory_id: str) -> str:
         parent = self._parent
@@ -196,27 +234,27 @@ class _Merger:
     def add(self, advisory: Advisory) -> None:
         """Join an advisory with its aliases. One that covers several CVEs does not make them one vulnerability."""
         names = same_vulnerability(advisory)
-        if sum(is_cve(n) for n in {advisory.id, *names}) > 1:
-            self.root(advisory.id)
-            return
         own = self.root(advisory.id)
-        for name in names:
-            other = self.root(name)
-            if other != own:
-                low, high = sorted((own, other))  # the lower id stays root, so the result does not depend on order
-                self._parent[high] = low
-                own = low
+        if sum(is_cve(n) for n in {advisory.id, *names}) <= 1:
+            for name in names:
+                own = self._join(own, self.root(name))
+        self._put(own, _facts(advisory))
 
-    def groups(self, advisories: Iterable[Advisory]) -> dict[str, _Group]:
-        """The facts of each vulnerability, by root id."""
-        found: dict[str, _Group] = {}
-        for advisory in advisories:
-            root = self.root(advisory.id)
-            group = found.get(root)
-            if group is None:
-                group = found[root] = _Group(set())
-            _tell(group, advisory)
-        return found
+    def _join(self, one: str, other: str) -> str:
+        if one == other:
+            return one
+        low, high = sorted((one, other))  # the lower id stays root, so the result does not depend on order
+        self._parent[high] = low
+        if (moved := self.groups.pop(high, None)) is not None:
+            self._put(low, moved)
+        return low
+
+    def _put(self, root: str, facts: _Group) -> None:
+        known = self.groups.get(root)
+        if known is None:
+            self.groups[root] = facts
+        else:
+            _absorb(known, facts)
 
 
 def is_cve(advisory_id: str) -> bool:
@@ -235,28 +273,41 @@ def same_vulnerability(advisory: Advisory) -> tuple[str, ...]:
     return tuple(u for u in advisory.upstream if is_cve(u))
 
 
-def _tell(group: _Group, advisory: Advisory) -> None:
-    """Add what one advisory says. Withdrawn ones give their ids only."""
-    group.ids.update((advisory.id, *same_vulnerability(advisory)))
+def _facts(advisory: Advisory) -> _Group:
+    """What one advisory says. Withdrawn ones give their ids only."""
+    ids = {advisory.id, *same_vulnerability(advisory)}
     if advisory.withdrawn:
-        return
-    group.is_live = True
-    vectors = [v for v in advisory.cvss_vectors if v not in group.vectors]
-    group.vectors.update(vectors)
-    best = best_score(vectors)
-    group.scores.update(s[1] for v in vectors if (s := score_vector(v)))
+        return _Group(ids)
+    scores = tuple(s[1] for v in advisory.cvss_vectors if (s := score_vector(v)))
+    best = best_score(advisory.cvss_vectors)
+    scored = (0, -1.0, 0)
     if best is not None:
-        group.scored = max(group.scored, (*best, int(rate(*best))))
+        scored = (*best, int(rate(*best)))
     elif advisory.cvss is not None and not advisory.cvss_vectors:
-        group.scores.add(advisory.cvss)
-        group.scored = max(group.scored, (1, advisory.cvss, int(advisory.severity)))
-    group.severity = max(group.severity, int(advisory.severity))
-    group.disputed = group.disputed or advisory.disputed
-    published = [t for t in (group.published, advisory.published) if t]
-    group.published = min(published, default="")
-    group.modified = max(group.modified, advisory.modified)
-    if advisory.summary and (not group.summary or len(advisory.summary) < len(group.summary)):
-        group.summary = advisory.summary[:SUMMARY_MAX_CHARACTERS]
+        scores = (advisory.cvss,)
+        scored = (1, advisory.cvss, int(advisory.severity))
+    return _Group(
+        ids,
+        scored,
+        int(advisory.severity),
+        scores,
+        advisory.disputed,
+        advisory.published,
+        advisory.modified,
+        advisory.summary[:SUMMARY_MAX_CHARACTERS],
+    )
+
+
+def _absorb(group: _Group, other: _Group) -> None:
+    """Add the facts of another group. The order of advisories does not matter: the shortest summary is kept."""
+    group.ids |= other.ids
+    group.scored = max(group.scored, other.scored)
+    group.severity = max(group.severity, other.severity)
+    group.scores += other.scores
+    group.disputed = group.disputed or other.disputed
+    group.published = min((t for t in (group.published, other.published) if t), default="")
+    group.modified = max(group.modified, other.modified)
+    group.summary = min((t for t in (group.summary, other.summary) if t), key=lambda t: (len(t), t), default="")
 
 
 def _vulnerability(group: _Group, exploited: Mapping[str, Exploited]) -> CompiledVulnerability:
@@ -267,7 +318,7 @@ def _vulnerability(group: _Group, exploited: Mapping[str, Exploited]) -> Compile
     version, score, rated = group.scored
     severity = Severity(rated or group.severity) if version else Severity(group.severity)
     cvss = score if version else None
-    scores = sorted(group.scores)
+    scores = sorted(set(group.scores))
     risk = risk_score(severity, scores, epss=epss, kev=kev, ransomware=ransomware)
     return CompiledVulnerability(
         ids,
@@ -284,12 +335,13 @@ def _vulnerability(group: _Group, exploited: Mapping[str, Exploited]) -> Compile
     )
 
 
-def _compile(number: int, advisory: Advisory, affected: AffectedPackage) -> CompiledPackage:
+def _compile(advisory: Advisory, affected: AffectedPackage) -> CompiledPackage:
+    """What an advisory says of a package; its vulnerability's number is not known yet and 0."""
     scheme = _scheme(affected)
     if affected.ecosystem == "pypi" and affected.name.startswith("opencv-"):
         affected = _without_wheel_number(affected)
     if advisory.withdrawn:
-        return CompiledPackage(number, advisory.id, advisory.source, scheme, (), is_withdrawn=True)
+        return CompiledPackage(0, advisory.id, advisory.source, scheme, (), is_withdrawn=True)
     ranges = [i for r in affected.ranges if (i := _interval(scheme, r)) is not None]
     listed = _points(scheme, affected.versions, ranges)
     fixed = dict.fromkeys((*affected.fixed_versions, *(r.fixed for r in affected.ranges if r.fixed)))
@@ -297,13 +349,8 @@ def _compile(number: int, advisory: Advisory, affected: AffectedPackage) -> Comp
     is_open = any(i.high is None for i in ranges)
     intervals = (*ranges, *listed)
     return CompiledPackage(
-        number, advisory.id, advisory.source, scheme, intervals, tuple(fixed), is_unbounded, is_open=is_open
+        0, advisory.id, advisory.source, scheme, intervals, tuple(fixed), is_unbounded, is_open=is_open
     )
-
-
-def _speaking(packages: Iterable[CompiledPackage]) -> list[CompiledPackage]:
-    """Those that say which versions are affected, or that none is; an empty range must not silence other sources."""
-    return [p for p in packages if p.intervals or p.is_withdrawn]
 
 
 def _without_wheel_number(affected: AffectedPackage) -> AffectedPackage:
@@ -361,8 +408,13 @@ def _points(scheme: str, versions: Iterable[str], ranges: list[Interval]) -> lis
     found: dict[bytes, Interval] = {}
     for text in versions:
         key = version_key(scheme, text)
-        after = key_after(scheme, text)
-        if key is None or after is None or any(r.low <= key and (r.high is None or key < r.high) for r in ranges):
-            continue
-        found.setdefault(key, Interval(key, after, f"=={text}"))
+        if key is not None and not _is_covered(key, ranges):
+            found.setdefault(key, Interval(key, key_after(scheme, text), f"=={text}"))
     return [found[key] for key in sorted(found)]
+
+
+def _is_covered(key: bytes, ranges: list[Interval]) -> bool:
+    for interval in ranges:  # noqa: SIM110  # asked for 800,000 versions; a generator would double its cost
+        if interval.low <= key and (interval.high is None or key < interval.high):
+            return True
+    return False
