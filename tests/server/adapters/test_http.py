@@ -388,3 +388,42 @@ async def test_compressed_body_is_not_unpacked_on_the_way(server, client):
     server.say("/x", body=bomb, Content_Encoding="gzip")
     answer = await client.get(f"{server.url}/x", max_bytes=len(bomb), timeout_s=10)
     assert answer.body == bomb
+
+
+# -- through a proxy ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def proxied(server) -> OutboundClient:
+    opened = OutboundClient(attempts=1, idle_timeout_s=1, proxy=server.url)
+    yield opened
+    await opened.close()
+
+
+async def test_proxy_is_asked_for_hosts_that_only_it_can_resolve(server, proxied):
+    server.say("http://mirror.invalid/x", body=b"hello")
+    answer = await proxied.get("http://mirror.invalid/x", max_bytes=100, timeout_s=10)
+    assert answer.body == b"hello"
+    assert [path for path, _ in server.asked] == ["http://mirror.invalid/x"]
+
+
+async def test_proxy_is_never_asked_for_a_private_address(server, proxied):
+    with pytest.raises(OutboundRefusedError):
+        await proxied.get("http://169.254.169.254/latest", max_bytes=100, timeout_s=10)
+    server.say("http://mirror.invalid/x", status=302, Location="http://127.0.0.1/secret")
+    with pytest.raises(OutboundRefusedError):
+        await proxied.get("http://mirror.invalid/x", max_bytes=100, timeout_s=10)
+    assert [path for path, _ in server.asked] == ["http://mirror.invalid/x"]
+
+
+async def test_proxy_that_is_away_is_named_without_its_password(caplog: pytest.LogCaptureFixture):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    client = OutboundClient(attempts=1, proxy=f"http://ana:hunter2@127.0.0.1:{port}")
+    try:
+        with caplog.at_level(logging.DEBUG), pytest.raises(UpstreamError) as refusal:
+            await client.get("http://mirror.invalid/x", max_bytes=100, timeout_s=10)
+    finally:
+        await client.close()
+    assert "mirror.invalid" in refusal.value.message
+    assert "hunter2" not in f"{refusal.value} {refusal.value.hint} {caplog.text}"
