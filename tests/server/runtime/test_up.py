@@ -97,6 +97,18 @@ def test_first_start_answers_and_leaves_its_secrets_private(new_home: Path, caps
     assert not (new_home / "server.json").exists()
 
 
+def test_listens_on_ipv6_alone_and_its_own_command_line_finds_it(new_home: Path):
+    server = launch_server(new_home, "--no-demo", "--host", "::1")
+    try:
+        assert server.url.startswith("http://[::1]:")
+        assert ask(server, "/healthz") == (200, b"ok\n")
+        assert json.loads(server.cli("channel", "list", "-o", "json").stdout) == []
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=1).close()
+    finally:
+        server.stop()
+
+
 def test_second_start_prints_no_password_and_keeps_what_was_made(new_home: Path):
     first = launch_server(new_home, "--no-demo")
     first.cli("token", "create", "--name", "kept")
