@@ -222,6 +222,44 @@ def test_a_noarch_record_falls_only_when_it_is_broken_in_every_architecture() ->
     assert both.counts.by_gate == {"packages": 2, "closure": 1}
 
 
+def test_a_noarch_record_worked_where_all_it_needs_was_met() -> None:
+    blobs = MemoryBlobs()
+    # On osx there never was a lib, so the tool never worked there; that its python is still there saves nothing.
+    sources = channel(
+        blobs,
+        linux_64=[record("lib"), record("python", "3.9"), record("python", "3.10")],
+        osx_64=[record("python", "3.9"), record("python", "3.10")],
+        noarch=[record("tool", depends=["lib", "python"])],
+    )
+    assert list(served(blobs, publish_all(blobs, sources, stop("lib")))) == []
+    both = FakePolicy(lambda facts: facts.name == "lib" or (facts.name, facts.version) == ("python", "3.9"))
+    assert list(served(blobs, publish_all(blobs, sources, both))) == []
+
+
+def test_a_noarch_record_broken_differently_in_each_architecture_falls_and_says_where() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(
+        blobs,
+        linux_64=[record("a", build="l"), record("b", build="l")],
+        osx_64=[record("a", build="o"), record("b", build="o")],
+        noarch=[record("tool", depends=["a", "b"])],
+    )
+    published = publish_all(blobs, sources, stop("a-1.0-l.conda", "b-1.0-o.conda"))
+    [told] = opened(blobs, published).withheld()
+    assert told.culprits == ("a", "b")
+    assert "needs a on linux-64, and every build of it is withheld: a-1.0-l.conda" in told.reasons[0].message
+    assert "b on osx-64, and every build of it is withheld: b-1.0-o.conda" in told.reasons[0].message
+
+
+def test_a_chain_never_goes_through_itself() -> None:
+    blobs = MemoryBlobs()
+    records = [record("a", depends=["b", "c"]), record("b", depends=["a"]), record("c")]
+    index = opened(blobs, publish_all(blobs, channel(blobs, noarch=records), stop("c")))
+    told = {d.name: d for d in index.withheld()}
+    assert (told["a"].culprits, told["b"].culprits, told["c"].culprits) == (("c",), ("a",), ())
+    assert "b-1.0-0.conda" not in told["a"].reasons[0].message
+
+
 def test_an_architecture_record_may_need_a_noarch_one() -> None:
     blobs = MemoryBlobs()
     sources = channel(blobs, linux_64=[record("app", depends=["data"])], noarch=[record("data")])
@@ -281,6 +319,7 @@ class JudgesEach:
 
     def __init__(self, policy: CompiledPolicy) -> None:
         self.judge, self.except_closure = policy.judge, policy.except_closure
+        self.closure_exceptions = policy.closure_exceptions
 
 
 RULES = [

@@ -1,321 +1,311 @@
 """Closure: what can no longer be installed because what it needs is withheld, is withheld too, and says why.
 
-A dependency is *broken* where the unfiltered channel met it and the filtered one does not. A record of an
-architecture is
-judged in its own subdir plus noarch; a noarch record only falls when it is broken in every architecture in which it
-worked.
-Dependencies that were never met here (another channel's, virtual packages), conditional ones, and `constrains` do not
-count.
+A dependency is *broken* in an architecture where the unfiltered channel met it and the filtered one does not. A record
+of an architecture is judged in its own subdir plus noarch. A noarch record *worked* in the architectures that met all
+of its dependencies that any architecture meets; it falls when it is broken in every one of these, or when something it
+needs is met nowhere any more. Dependencies that were never met here (another channel's, virtual packages), conditional
+ones, and `constrains` do not count.
 
-The result is the least fixed point: it does not depend on any order. Only names with something withheld are looked
-at, and
-each distinct dependency text is parsed and compared once.
+The result is the least fixed point: it does not depend on any order. It is computed by rounds of losses: a lost record
+moves the requirements that watch it; a requirement without anything left to watch breaks dependency lists; the records
+of these lists are the next round's losses. The work is what is lost and what needs it, not the channel times the
+rounds. What made a list fall broke in an earlier round, so no chain of reasons goes in circles.
+
+Source: Dowling and Gallier 1984 (linear Horn satisfiability); watched witnesses as in SAT solvers.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from typing import NamedTuple
 
-import zstandard
-
-from antivenom.core.conda import Dependency, parse_dependency
-from antivenom.core.packs import IndexBlobs, read_many
-from antivenom.core.policies import Action, AllowlistItem, Reason, Verdict
+from antivenom.core.dependents import Dependents, Needs, Texts
+from antivenom.core.packs import IndexBlobs
+from antivenom.core.policies import Action, AllowlistItem, Reason
+from antivenom.core.publication_map import Decision
 from antivenom.core.records import RecordFacts
-from antivenom.core.rules.base import earliest
-from antivenom.core.source_map import NameDepends, NameFacts, SourceMap, iterate_depends, read_depends, read_facts
+from antivenom.core.requirements import NOARCH, Requirements, Subdir, Target
+from antivenom.core.source_map import SourceMap, read_depends, read_facts
 
-NOARCH = "noarch"
 _NAMED_MAX = 3  # withheld builds named in a message
 _MESSAGE_MAX = 600  # characters of a chain
-_BUCKETS_CACHED = 256
-_NAMES_SEARCHED = 24  # beyond it, sorting all dependencies by name is cheaper than searching (measured)
-
-
-def dependency_name(text: str) -> str:
-    """The package name at the head of a dependency, lower case; cheap, so that most are never parsed."""
-    head = text.split(None, 1)[0] if text.strip() else ""
-    for stop in "=<>!~[;":
-        head = head.split(stop, 1)[0]
-    return head.rsplit("::", 1)[-1].rsplit(":", 1)[-1].lower()
-
-
-class _Subdir:
-    """One subdir's names, read bucket by bucket."""
-
-    def __init__(self, blobs: IndexBlobs, source: SourceMap) -> None:
-        self.name = source.subdir
-        self.source = source
-        self.positions = {name: i for i, name in enumerate(source.names)}
-        self._blobs = blobs
-        self._firsts = [bucket.first for bucket in source.buckets]
-        self._users: dict[str, list[int]] | None = None
-        self._lowered: list[bytes] | None = None
-        self._names: dict[str, str] = {}
-        self._read_facts = lru_cache(maxsize=_BUCKETS_CACHED)(self._facts_of_bucket)
-        self._read_depends = lru_cache(maxsize=4 * _BUCKETS_CACHED)(self._depends_of_bucket)
-
-    def _facts_of_bucket(self, at: int) -> list[NameFacts]:
-        return read_facts(self._blobs, self.source.buckets[at])
-
-    def _depends_of_bucket(self, at: int) -> list[NameDepends]:
-        return read_depends(self._blobs, self.source.buckets[at])
-
-    def facts(self, position: int) -> NameFacts:
-        """The facts of the name at `position`."""
-        at = bisect_right(self._firsts, position) - 1
-        return self._read_facts(at)[position - self._firsts[at]]
-
-    def depends(self, position: int) -> NameDepends:
-        """The dependencies of the name at `position`."""
-        at = bisect_right(self._firsts, position) - 1
-        return self._read_depends(at)[position - self._firsts[at]]
-
-    def users(self, names: Collection[str]) -> list[int]:
-        """Positions of the names that depend on any of `names`, ascending.
-
-        Few names are looked for in the bytes of the frames; for many, all dependencies are sorted by name once.
-        """
-        if self._users is None and len(names) > _NAMES_SEARCHED:
-            self._users = self._all_users()
-        if self._users is not None:
-            return sorted({position for name in names for position in self._users.get(name, ())})
-        needles = [name.encode() for name in names]
-        wanted = frozenset(names)
-        found: list[int] = []
-        for at, frame in enumerate(self._frames()):
-            if not any(needle in frame for needle in needles):
-                continue
-            first = self._firsts[at]
-            for i, depends in enumerate(self._read_depends(at)):
-                if any(self._name_of(text) in wanted for text in depends.dependencies):
-                    found.append(first + i)
-        return found
-
-    def _frames(self) -> list[bytes]:
-        """The decompressed dependencies of every bucket in lower case, to search in; about 18 MB at 1 M records."""
-        if self._lowered is None:
-            frames = read_many(self._blobs, (bucket.depends for bucket in self.source.buckets))
-            decompress = zstandard.ZstdDecompressor().decompress
-            self._lowered = [decompress(frame).lower() for frame in frames]
-        return self._lowered
-
-    def _name_of(self, text: str) -> str:
-        name = self._names.get(text)
-        if name is None:
-            name = self._names[text] = dependency_name(text)
-        return name
-
-    def _all_users(self) -> dict[str, list[int]]:
-        users: dict[str, list[int]] = {}
-        names = self._names
-        position = 0
-        for bucket in iterate_depends(self._blobs, self.source.buckets):
-            for depends in bucket:
-                for text in depends.dependencies:
-                    name = names.get(text)
-                    if name is None:
-                        name = names[text] = dependency_name(text)
-                    positions = users.setdefault(name, [])
-                    if not positions or positions[-1] != position:
-                        positions.append(position)
-                position += 1
-        return users
-
 
 Except = Callable[[Reason, RecordFacts], AllowlistItem | None]
-Closed = Reason | tuple[str, Reason]  # why a record falls, or which allowlist item spares it from that
+Withheld = Callable[[int], Mapping[str, Decision]]  # position of a name → what of it is withheld before the closure
+
+
+class Closed(NamedTuple):
+    """What the closure says of a record: it falls, or (`item`) an allowlist item spares it, until then (0: for good).
+
+    `culprits`: the dependencies that broke it.
+    """
+
+    reason: Reason
+    culprits: tuple[str, ...]
+    item: str = ""
+    until_ms: int = 0
+
+
+class _Fall(NamedTuple):
+    """Why a dependency list falls: requirements' texts, and the architectures in which each is broken."""
+
+    culprits: tuple[tuple[int, int], ...]
+
+
+class NameFalls(NamedTuple):
+    """What the closure says of one name: `told` by dependency list, `spared` by record."""
+
+    list_of: Sequence[int]
+    told: Mapping[int, tuple[str, tuple[str, ...]]]  # message, culprits
+    spared: Mapping[int, AllowlistItem]
+
+    def closed(self, fns: Sequence[str]) -> Iterator[tuple[int, Closed]]:
+        """The records that fall or are spared, by place; some of them may be withheld already."""
+        for record, at in enumerate(self.list_of):
+            if at in self.told:
+                message, culprits = self.told[at]
+                item = self.spared.get(record)
+                reason = _reason(fns[record], message)
+                yield record, Closed(reason, culprits, item.id, item.expires_ms) if item else Closed(reason, culprits)
+
+
+BucketFalls = dict[int, NameFalls]  # place of a name in its bucket → what falls of it
 
 
 class Closure:
     """Works out what else falls when records are withheld.
 
-    `stops`: subdir → file name → the verdict that withholds it. `excepts`: the allowlist item that puts a reason of the
-    closure aside; the record stays then, and so does what needs it (unless something else breaks that).
-    `holds_until_ms`: when the first item that spared a record ends (0: never).
+    `withheld`: by subdir, what is withheld before. `excepts`: the allowlist item that puts a reason of the closure
+    aside; the record stays then, and so does what needs it (unless something else breaks that).
     """
 
     def __init__(
         self,
         blobs: IndexBlobs,
         sources: Mapping[str, SourceMap],
-        stops: Mapping[str, Mapping[str, Verdict]],
+        withheld: Mapping[str, Withheld],
         excepts: Except | None = None,
     ) -> None:
-        self._excepts = excepts
-        self.holds_until_ms = 0
-        self._subdirs = {subdir: _Subdir(blobs, source) for subdir, source in sources.items()}
-        self._architectures = [subdir for subdir in sources if subdir != NOARCH]
-        self._stops: dict[str, dict[str, Verdict | Reason]] = {subdir: dict(found) for subdir, found in stops.items()}
-        self._parsed: dict[str, Dependency | None] = {}
-        self._names: dict[str, str] = {}
-        self._matching: dict[tuple[str, str], list[str]] = {}
-        self._witness: dict[tuple[str, str], int] = {}  # position of the first match that may still be kept
-        self._by_versions: dict[tuple[str, str, str], list[tuple[str, str, int]]] = {}
-        self._messages: dict[tuple[str, str], str] = {}
+        self._blobs, self._excepts = blobs, excepts
+        architectures = sorted(subdir for subdir in sources if subdir != NOARCH)
+        bits = {subdir: 1 << i for i, subdir in enumerate(architectures)} | {NOARCH: 1 << max(1, len(architectures))}
+        present = [subdir for subdir in bits if subdir in sources]
+        self._subdirs = [Subdir(i, bits[subdir], sources[subdir]) for i, subdir in enumerate(present)]
+        self._withheld = [withheld[subdir] for subdir in present]
+        self._texts = Texts()
+        self._dependents = [Dependents(blobs, sources[subdir], self._texts) for subdir in present]
+        self._requirements = Requirements(blobs, self._subdirs, self._texts, self._is_withheld)
+        self._falls: list[dict[int, dict[int, _Fall]]] = [{} for _ in self._subdirs]  # by subdir, position, list
+        self._spared: list[dict[int, dict[int, AllowlistItem]]] = [{} for _ in self._subdirs]  # …, record
+        self._opened: set[str] = set()
+        self._messages: dict[tuple[bool, tuple[tuple[int, int], ...]], str] = {}
 
-    def withheld(self) -> dict[str, dict[str, Closed]]:
-        """subdir → file name → the reason (with an allowlist item: spared); only records that no verdict withholds
-        already."""
-        found: dict[str, dict[str, Closed]] = {subdir: {} for subdir in self._subdirs}
-        affected = {fn.rsplit("-", 2)[0].lower() for stops in self._stops.values() for fn in stops}
-        if not affected:
-            return found
-        everywhere = set(affected)
-        while affected:
-            fallen: set[str] = set()
-            for subdir, reader in self._subdirs.items():
-                # With one place, a dependency on a name that did not change this round is as it was when looked at.
-                suspicious = affected if len(self._places(subdir)) == 1 else everywhere
-                for position in reader.users(affected):
-                    for fn, reason in self._broken(reader, position, suspicious):
-                        if fn in found[subdir]:  # spared before
-                            continue
-                        item = self._exception(reader, position, fn, reason)
+    def withheld(self, causes: Mapping[str, Iterable[str]]) -> dict[str, dict[int, BucketFalls]]:
+        """Subdir → bucket → what falls, given the names of what is withheld (`causes`, by subdir)."""
+        self._open({name for names in causes.values() for name in names})
+        waves = []
+        while self._requirements.events:
+            wave = self._break_lists()
+            waves.append(wave)
+            self._lose(wave)
+        return self._told(waves)
+
+    def _is_withheld(self, subdir: Subdir, position: int) -> Collection[str]:
+        return self._withheld[subdir.index](position)
+
+    def _open(self, names: Set[str]) -> None:
+        """Look at names of which something is lost: everything that asks for them, and whether that is still met."""
+        used = self._load(names)
+        for name in sorted(used - self._opened):
+            for text in self._texts.by_name[name]:
+                self._requirements.of_text(text)
+        self._opened |= used
+
+    def _load(self, names: Set[str]) -> set[str]:
+        """Read who asks for some names, and what there is of them; answers those that anybody asks for."""
+        new = set(names) - self._opened
+        for dependents in self._dependents:
+            dependents.load(new)
+        used = names & self._texts.by_name.keys()
+        self._requirements.load(sorted(used))
+        return used
+
+    def _break_lists(self) -> list[tuple[int, int, list[int]]]:
+        """The dependency lists that fall because of what broke: (subdir, position of the name, lists)."""
+        requirements = self._requirements
+        hit: dict[tuple[int, int], list[int]] = {}
+        for requirement in sorted(requirements.events):
+            for subdir, dependents in zip(self._subdirs, self._dependents, strict=True):
+                if subdir.source.subdir == NOARCH or requirements.broken[requirement] & subdir.bit:
+                    for text in requirements.texts[requirement]:
+                        for position, place in dependents.users(text):
+                            hit.setdefault((subdir.index, position), []).append(place)
+        requirements.events.clear()
+        wave = []
+        for (index, position), places in hit.items():
+            needs = self._dependents[index].needs(position)
+            known = self._falls[index].get(position, {})
+            falls = {}
+            for at in needs.lists_with(places):
+                if at not in known and (fall := self._judge(index, needs, at)):
+                    falls[at] = fall
+            if falls:
+                self._falls[index].setdefault(position, {}).update(falls)
+                wave.append((index, position, list(falls)))
+        return wave
+
+    def _judge(self, index: int, needs: Needs, at: int) -> _Fall | None:
+        """Whether a dependency list falls, and by what."""
+        subdir, requirements = self._subdirs[index], self._requirements
+        if subdir.source.subdir == NOARCH and requirements.architectures > 1:
+            return self._judge_noarch(needs.texts_of(at))
+        here = 1 if subdir.source.subdir == NOARCH else subdir.bit
+        for place in needs.lists[at]:
+            text = needs.texts[place]
+            requirement = requirements.known(text)
+            if requirement >= 0 and requirements.broken[requirement] & here:
+                return _Fall(((text, here),))
+        return None
+
+    def _judge_noarch(self, texts: Sequence[int]) -> _Fall | None:
+        requirements = self._requirements
+        worked = requirements.everywhere
+        broken: dict[int, int] = {}
+        for text in texts:
+            requirement = requirements.of_text(text)
+            if requirement < 0:
+                continue
+            before = requirements.places(requirements.exists[requirement])
+            lost = requirements.broken[requirement]
+            if before and lost == before:
+                return _Fall(((text, lost),))
+            worked &= before or worked
+            broken[text] = lost
+        culprits = []
+        left = worked
+        for text, lost in broken.items():
+            if lost & left:
+                culprits.append((text, lost & left))
+                left &= ~lost
+        return _Fall(tuple(culprits)) if worked and not left else None
+
+    def _lose(self, wave: Sequence[tuple[int, int, list[int]]]) -> None:
+        """The records of the lists that fell are lost to those who need them."""
+        if self._excepts:
+            self._spare(wave, self._excepts)
+        names = {self._subdirs[index].source.names[position] for index, position, _ in wave}
+        used = self._load(names)
+        for index, position, lists in wave:
+            name = self._subdirs[index].source.names[position]
+            if name not in used:
+                continue
+            target = next(t for t in self._requirements.targets(name) if t.subdir.index == index)
+            spared = self._spared[index].get(position, {})
+            fallen = set(lists)
+            for record, at in enumerate(self._dependents[index].needs(position).list_of):
+                if at in fallen and record not in spared:
+                    self._requirements.lose(target, record)
+        self._open(names)
+
+    def _spare(self, wave: Sequence[tuple[int, int, list[int]]], excepts: Except) -> None:
+        """Ask the allowlist for each record of the lists that fell."""
+        buckets: dict[tuple[int, int], list[tuple[int, list[int]]]] = {}
+        for index, position, lists in wave:
+            buckets.setdefault((index, self._subdirs[index].bucket_of(position)), []).append((position, lists))
+        for (index, at), fallen in buckets.items():
+            subdir = self._subdirs[index].source
+            bucket = subdir.buckets[at]
+            facts, depends = read_facts(self._blobs, bucket), read_depends(self._blobs, bucket)
+            for position, lists in fallen:
+                name, needs = facts[position - bucket.first], depends[position - bucket.first]
+                withheld = self._withheld[index](position)
+                for record, fn in enumerate(name.fns):
+                    if needs.depends_of[record] in lists and fn not in withheld:
+                        item = excepts(_reason(fn, ""), name.record_at(record, subdir.subdir, needs))
                         if item is not None:
-                            found[subdir][fn] = item.id, reason
-                            continue
-                        found[subdir][fn] = self._stops[subdir][fn] = reason
-                        fallen.add(reader.source.names[position])
-            affected = fallen
-            everywhere |= fallen
+                            self._spared[index].setdefault(position, {})[record] = item
+
+    def _told(self, waves: Iterable[Sequence[tuple[int, int, list[int]]]]) -> dict[str, dict[int, BucketFalls]]:
+        """The falls by bucket, with their messages: by waves, so that what a message cites is told before."""
+        told: list[dict[int, dict[int, tuple[str, tuple[str, ...]]]]] = [{} for _ in self._subdirs]
+        texts = self._texts.texts
+        for wave in waves:
+            for index, position, lists in wave:
+                falls = self._falls[index][position]
+                mine = told[index].setdefault(position, {})
+                for at in lists:
+                    culprits = falls[at].culprits
+                    mine[at] = self._message(index, culprits), tuple([texts[text] for text, _ in culprits])
+        found: dict[str, dict[int, BucketFalls]] = {}
+        for subdir, names in zip(self._subdirs, told, strict=True):
+            buckets = found[subdir.source.subdir] = {}
+            for position, mine in names.items():
+                at = subdir.bucket_of(position)
+                list_of = self._dependents[subdir.index].needs(position).list_of
+                spared = self._spared[subdir.index].get(position, {})
+                place = position - subdir.firsts[at]
+                buckets.setdefault(at, {})[place] = NameFalls(list_of, mine, spared)
         return found
 
-    def _exception(self, reader: _Subdir, position: int, fn: str, reason: Reason) -> AllowlistItem | None:
-        if self._excepts is None:
-            return None
-        facts, depends = reader.facts(position), reader.depends(position)
-        item = self._excepts(reason, facts.record_at(facts.fns.index(fn), reader.name, depends))
-        if item is not None:
-            self.holds_until_ms = earliest(self.holds_until_ms, item.expires_ms)
-        return item
-
-    def _broken(self, reader: _Subdir, position: int, affected: set[str]) -> list[tuple[str, Reason]]:
-        depends = reader.depends(position)
-        suspects: dict[int, str] = {}
-        names = self._names
-        for i, text in enumerate(depends.dependencies):
-            name = names.get(text)
-            if name is None:
-                name = names[text] = dependency_name(text)
-            if name in affected:
-                suspects[i] = text
-        if not suspects:
-            return []
-        stops = self._stops[reader.name]
-        lists: dict[int, str] = {}
-        for at, positions in enumerate(depends.depends):
-            mine = [suspects[i] for i in positions if i in suspects]
-            text = self._broken_dependency(mine, reader.name) if mine else ""
-            if text:
-                lists[at] = text
-        if not lists:
-            return []
-        return [
-            (fn, self._reason(fn, lists[at], reader.name))
-            for fn, at in zip(reader.facts(position).fns, depends.depends_of, strict=True)
-            if at in lists and fn not in stops
-        ]
-
-    def _broken_dependency(self, texts: Iterable[str], subdir: str) -> str:
-        """The first dependency that breaks a record with these; "" when it still works somewhere that it worked."""
-        relevant = False
-        culprit = ""
-        for place in self._places(subdir):
-            worked = broken = False
-            for text in texts:
-                before, now = self._is_met(text, place)
-                worked |= before
-                if before and not now:
-                    broken = True
-                    culprit = culprit or text
-            if worked:
-                relevant = True
-                if not broken:
-                    return ""
-        return culprit if relevant else ""
-
-    def _places(self, subdir: str) -> list[str]:
-        """The architectures in which a record of `subdir` may be installed."""
-        if subdir != NOARCH:
-            return [subdir]
-        return self._architectures or [NOARCH]
-
-    def _is_met(self, text: str, place: str) -> tuple[bool, bool]:
-        """Whether `text` was met in architecture `place` before filtering, and whether it is now."""
-        before = False
-        for subdir in (place,) if place == NOARCH else (place, NOARCH):
-            matching = self._matches(text, subdir)
-            if matching:
-                before = True
-                if self._is_kept(text, subdir, matching):
-                    return True, True
-        return before, False
-
-    def _is_kept(self, text: str, subdir: str, matching: list[str]) -> bool:
-        """Whether any match is kept. Withheld records stay withheld, so the search goes on where it stopped."""
-        stops = self._stops[subdir]
-        at = self._witness.get((text, subdir), 0)
-        end = len(matching)
-        while at < end and matching[at] in stops:
-            at += 1
-        self._witness[text, subdir] = at
-        return at < end
-
-    def _matches(self, text: str, subdir: str) -> list[str]:
-        """File names of the unfiltered records in `subdir` that meet the dependency."""
-        key = (text, subdir)
-        found = self._matching.get(key)
-        if found is None:
-            found = self._matching[key] = self._find(text, subdir)
-        return found
-
-    def _find(self, text: str, subdir: str) -> list[str]:
-        if text not in self._parsed:
-            self._parsed[text] = parse_dependency(text)
-        dependency = self._parsed[text]
-        if dependency is None or subdir not in self._subdirs:
-            return []
-        key = (subdir, dependency.name, dependency.version_text)
-        rows = self._by_versions.get(key)
-        if rows is None:
-            rows = self._by_versions[key] = self._admitted(subdir, dependency)
-        return [fn for fn, build, number in rows if dependency.admits_build(build, number)]
-
-    def _admitted(self, subdir: str, dependency: Dependency) -> list[tuple[str, str, int]]:
-        """The records of a name whose version a dependency admits; many dependencies share the version part."""
-        reader = self._subdirs[subdir]
-        position = reader.positions.get(dependency.name)
-        if position is None:
-            return []
-        facts = reader.facts(position)
-        admitted = [dependency.admits_version(version) for version, _ in facts.components]
-        rows = zip(facts.fns, facts.builds, facts.build_numbers, facts.component_of, strict=True)
-        return [(fn, build, number) for fn, build, number, component in rows if admitted[component]]
-
-    def _reason(self, fn: str, text: str, subdir: str) -> Reason:
-        message = self._messages.get((text, subdir))
+    def _message(self, index: int, culprits: tuple[tuple[int, int], ...]) -> str:
+        is_noarch = self._subdirs[index].source.subdir == NOARCH
+        key = is_noarch, culprits
+        message = self._messages.get(key)
         if message is None:
-            message = self._messages[text, subdir] = self._message(text, subdir)
-        return Reason("closure", "closure", "dependency", f"closure+{fn}", Action.stop, message)
+            parts = []
+            for text, places in culprits:
+                where = f" on {self._names_of(places)}" if is_noarch and self._is_elsewhere(text, places) else ""
+                named = ", ".join(self._named(text, places))
+                parts.append(f"{self._texts.texts[text]}{where}, and every build of it is withheld: {named}")
+            message = "needs " + "; and ".join(parts)
+            if len(message) > _MESSAGE_MAX:
+                message = message[: _MESSAGE_MAX - 1] + "…"
+            self._messages[key] = message
+        return message
 
-    def _message(self, text: str, subdir: str) -> str:
-        culprits: dict[str, str] = {}
-        for place in dict.fromkeys((*self._places(subdir), NOARCH)):
-            for fn in self._matches(text, place) if place in self._subdirs else ():
-                why = self._stops[place].get(fn)
-                if why is not None and len(culprits) < _NAMED_MAX:
-                    culprits.setdefault(fn, f"{fn} ({_because(why)})")
-        message = f"needs {text}, and every build of it is withheld: {', '.join(culprits.values())}"
-        return message if len(message) <= _MESSAGE_MAX else message[: _MESSAGE_MAX - 1] + "…"
+    def _is_elsewhere(self, text: int, places: int) -> bool:
+        """Whether a dependency is met, or was, in other architectures too."""
+        requirements = self._requirements
+        return requirements.places(requirements.exists[requirements.of_text(text)]) != places
+
+    def _names_of(self, places: int) -> str:
+        return ", ".join(s.source.subdir for s in self._subdirs if s.bit & places)
+
+    def _named(self, text: int, places: int) -> Iterator[str]:
+        """A few of the withheld builds that a dependency asks for, and why each is withheld."""
+        requirements = self._requirements
+        dependency = requirements.dependencies[requirements.of_text(text)]
+        left = _NAMED_MAX
+        for target in requirements.targets(dependency.name):
+            if not left:
+                return
+            if not requirements.places(target.subdir.bit) & places:
+                continue
+            for record in target.records_of(target.candidates(dependency))[:left]:
+                yield f"{target.fns[record]} ({self._because(target, record)})"
+                left -= 1
+
+    def _because(self, target: Target, record: int) -> str:
+        index, position = target.subdir.index, target.position
+        decision = self._withheld[index](position).get(target.fns[record])
+        if decision is not None:
+            return because(decision)
+        at = self._dependents[index].needs(position).list_of[record]
+        return self._message(index, self._falls[index][position][at].culprits)
 
 
-def _because(why: Verdict | Reason) -> str:
-    if isinstance(why, Reason):
-        return why.message
-    reason = next((r for r in why.reasons if r.action == Action.stop), None)
+def _reason(fn: str, message: str) -> Reason:
+    return Reason("closure", "closure", "dependency", f"closure+{fn}", Action.stop, message)
+
+
+def because(decision: Decision) -> str:
+    """Why a record is withheld, in a few words."""
+    reason = next((r for r in decision.reasons if r.action == Action.stop), None)
     if reason is None:
         return "withheld"
+    if reason.gate == "closure":
+        return reason.message
     return f"rule {reason.rule_id}: {reason.trigger_id.rsplit('+', 1)[0]}"
+
+
+__all__ = ["BucketFalls", "Closed", "Closure", "Except", "NameFalls", "because"]

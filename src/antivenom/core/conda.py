@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from urllib.parse import unquote
 
@@ -163,34 +163,50 @@ def latest_version(versions: Iterable[str]) -> str:
 
 
 class Dependency:
-    """One parsed dependency: the name it asks for and which versions and builds meet it."""
+    """One parsed dependency: the name it asks for and which versions and builds meet it.
 
-    __slots__ = ("_build", "_numbers", "_versions", "name", "version_text")
+    `key` is equal for dependencies that ask for the same. `exact_build` is the one build text that meets it; "" when
+    there may be several.
+    """
+
+    __slots__ = ("_build", "_numbers", "_versions", "exact_build", "key", "name", "version_text")
 
     def __init__(self, spec: MatchSpec) -> None:
         self.name: str = spec.name.normalized
         self.version_text: str = spec.version or ""
         self._versions = _version_range(self.version_text) if self.version_text else None
         self._build = spec.build or None
-        self._numbers = _NUMBER_RANGE.fullmatch(spec.build_number) if spec.build_number else None
+        numbers = spec.build_number or ""
+        self._numbers = _NUMBER_RANGE.fullmatch(numbers) if numbers else None
+        self.key = self.name, self.version_text, self._build or "", numbers
+        is_exact = self._build and "*" not in self._build and not self._build.startswith("^")
+        self.exact_build = self._build if self._build and is_exact else ""
+
+    @property
+    def asks_build(self) -> bool:
+        """Whether it asks for more than a version."""
+        return self._build is not None or self._numbers is not None
 
     def admits_version(self, version: str) -> bool:
-        """Whether a version meets it; one that conda cannot order meets only a dependency without a version."""
-        if self._versions is None:
-            return True
-        order = version_order(version)
-        return order is not None and bool(self._versions.matches(order))
+        """Whether a version meets it."""
+        return bool(self.admitted_versions([version]))
 
-    def admits_build(self, build: str, number: int) -> bool:
-        """Whether a build text and number meet it."""
-        if self._build is None and self._numbers is None:
-            return True
-        if self._build is not None and not _admits_text(self._build, build):
-            return False
-        if self._numbers is None:
-            return True
-        wanted = int(self._numbers[2])
-        return bool(_COMPARE[self._numbers[1] or "=="](number, wanted))
+    def admitted_versions(self, versions: Sequence[str]) -> list[int]:
+        """Places of the versions that meet it; one that conda cannot order meets only a dependency without a
+        version."""
+        if self._versions is None:
+            return list(range(len(versions)))
+        matches = self._versions.matches
+        orders = map(version_order, versions)
+        return [at for at, order in enumerate(orders) if order is not None and matches(order)]
+
+    def admits_build(self, build: str) -> bool:
+        """Whether a build text meets it."""
+        return self._build is None or _admits_text(self._build, build)
+
+    def admits_number(self, number: int) -> bool:
+        """Whether a build number meets it."""
+        return self._numbers is None or bool(_COMPARE[self._numbers[1] or "=="](number, int(self._numbers[2])))
 
 
 _NUMBER_RANGE = re.compile(r"(==|>=|<=|!=|>|<)?\s*(\d{1,18})")

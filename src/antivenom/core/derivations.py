@@ -111,8 +111,10 @@ def _newest(records: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 
 def _meets(dependency: Dependency, record: dict[str, Any]) -> bool:
-    return dependency.admits_version(record["version"]) and dependency.admits_build(
-        record["build"], record.get("build_number") or 0
+    return (
+        dependency.admits_version(record["version"])
+        and dependency.admits_build(record["build"])
+        and dependency.admits_number(record.get("build_number") or 0)
     )
 
 

@@ -88,7 +88,8 @@ def compile_policy(policy: Policy) -> CompiledPolicy:
 class CompiledPolicy:
     """Judges records. What it decided about equal facts it remembers, for one channel and one instant at a time.
 
-    `uses_time`: some verdict may change by time alone. `uses_findings`: assessments matter.
+    `uses_time`: some verdict may change by time alone. `uses_findings`: assessments matter. `closure_exceptions`: the
+    allowlist items that may put a reason of the closure aside.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -102,6 +103,7 @@ class CompiledPolicy:
         self._named = _by_name(checks)
         self._direct = [check for check in checks if check.direct]
         self._exceptions = policy.allowlist
+        self.closure_exceptions = tuple(item for item in policy.allowlist if item.gate in ("closure", "*"))
         self._reads = frozenset(fact for group in groups for fact in group.reads)
         self.reads_depends = any("depends" in (*check.reads, *check.tells) for check in checks)
         self._concluded: dict[tuple[int, ...], tuple[Verdict, list[Told]]] = {}  # by the ids of the tellings

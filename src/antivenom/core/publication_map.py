@@ -24,7 +24,8 @@ FORMAT = 1
 class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One record about which there is something to say: withheld (stop), warned, or excepted (go with `excepted`).
 
-    `severity` is the worst of its active findings. `sha256` and `md5` (hex) are filled by readers that need them.
+    `severity` is the worst of its active findings. `culprits`: the dependencies that the closure found broken.
+    `sha256` and `md5` (hex) are filled by readers that need them.
     """
 
     fn: str
@@ -40,6 +41,7 @@ class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
     subdir: str = ""
     sha256: str = ""
     md5: str = ""
+    culprits: tuple[str, ...] = ()
 
     def policy_verdict(self) -> Verdict | None:
         """What the policy alone said (without the closure); None for a plain go."""

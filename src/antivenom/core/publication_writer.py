@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from antivenom.core.closure import Closed
+from antivenom.core.closure import BucketFalls
 from antivenom.core.monolith import RESET_BLANKS, BlockRun, assemble, block_run, compressor
 from antivenom.core.packs import NOWHERE, IndexBlobs, Location, LocationTable, PackWriter, read, read_many
 from antivenom.core.policies import Action
@@ -25,6 +25,7 @@ from antivenom.core.publication_map import (
     encode_decisions,
     encode_summaries,
 )
+from antivenom.core.rules.base import earliest
 from antivenom.core.shards import encode_index, filter_shard
 from antivenom.core.source_builder import read_piece
 from antivenom.core.source_map import NO_PIECE, Bucket, Piece, SourceMap, read_facts, store
@@ -72,13 +73,12 @@ class SubdirWriter:
         self._old_shards = previous.shards.to_list() if previous else []
         self._old_summaries = decode_summaries(read(blobs, previous.summaries)) if previous else []
 
-    def write(self, fallen: Mapping[str, Closed], now_ms: int, *, monolith: bool) -> Written:
-        """Write the map, given what the closure withholds."""
-        by_bucket = self._verdicts.with_closure(fallen)
+    def write(self, fallen: Mapping[int, BucketFalls], now_ms: int, *, monolith: bool) -> Written:
+        """Write the map, given what the closure withholds, by bucket."""
         rows: list[_Row] = []
         summaries: list[PackageSummary] = []
         for at, (bucket, verdicts) in enumerate(zip(self._source.buckets, self._verdicts.buckets, strict=True)):
-            row, found = self._bucket(bucket, verdicts, by_bucket.get(at, {}))
+            row, found = self._bucket(bucket, verdicts, fallen.get(at, {}))
             rows.append(row)
             summaries.extend(found)
         previous = self._previous
@@ -128,11 +128,11 @@ class SubdirWriter:
         return self._pack.add(encode_index(self._source.subdir, keys, created_at))
 
     def _bucket(
-        self, bucket: Bucket, verdicts: BucketVerdicts, fallen: Mapping[str, Closed]
+        self, bucket: Bucket, verdicts: BucketVerdicts, fallen: BucketFalls
     ) -> tuple[_Row, Sequence[PackageSummary]]:
         old = self._verdicts.previous_rows.get(bucket.facts)
         if verdicts.summaries is None:
-            if old is not None and verdicts.closure == fallen:
+            if old is not None and self._stays(bucket, verdicts, fallen, old):
                 self._take_shards(bucket, old)
                 row = msgspec.structs.replace(old, first=bucket.first, end=bucket.end)
                 return _Row(row, (-1, -1), -1), self._old_summaries[old.first : old.end]
@@ -144,15 +144,23 @@ class SubdirWriter:
             by_name = _by_name(decisions)
             summaries = [summarize(f, self._source.subdir, by_name.get(f.name, []), verdicts.severities) for f in facts]
         encoded = encode_decisions(decisions) if decisions else b""
-        digest = hashlib.blake2b(encoded, digest_size=16).digest() if decisions else b""
+        digest = _digest(encoded)
         counts = count(bucket.records, decisions, verdicts.severities)
         if old is not None and old.digest == digest:
             self._take_shards(bucket, old)
             row = msgspec.structs.replace(
-                old, first=bucket.first, end=bucket.end, counts=counts, holds_until_ms=verdicts.holds_until_ms
+                old, first=bucket.first, end=bucket.end, counts=counts, holds_until_ms=_holds_until(verdicts, decisions)
             )
             return _Row(row, (-1, -1), -1), summaries
         return self._fresh(bucket, verdicts, decisions, encoded, digest, counts, old), summaries
+
+    def _stays(self, bucket: Bucket, verdicts: BucketVerdicts, fallen: BucketFalls, old: PublishedBucket) -> bool:
+        """Whether a bucket that is taken over has the decisions that it had."""
+        if not fallen:
+            return "closure" not in old.counts.by_gate and not old.counts.excepted
+        facts = read_facts(self._blobs, bucket)
+        decisions = merge_closure(verdicts.decisions, fallen, facts, verdicts.severities)
+        return old.digest == _digest(encode_decisions(decisions))
 
     def _fresh(
         self,
@@ -174,7 +182,7 @@ class SubdirWriter:
         pieces, tickets = self._filter_pieces(bucket, {fn for fns in stops.values() for fn in fns})
         row = PublishedBucket(
             bucket.first, bucket.end, pieces, bucket.facts, bucket.depends, NOWHERE, digest,
-            verdicts.holds_until_ms, counts,
+            _holds_until(verdicts, decisions), counts,
         )  # fmt: skip
         return _Row(row, tickets, self._pack.add(self._compressor.compress(encoded)) if decisions else -1)
 
@@ -232,6 +240,15 @@ class SubdirWriter:
                 pieces.append(Piece(NOWHERE, len(text), len(kept)))
                 tickets.append(self._pack.add(run.blocks))
         return (pieces[0], pieces[1]), (tickets[0], tickets[1])
+
+
+def _digest(encoded: bytes) -> bytes:
+    return hashlib.blake2b(encoded, digest_size=16).digest() if encoded else b""
+
+
+def _holds_until(verdicts: BucketVerdicts, decisions: Sequence[Decision]) -> int:
+    """When time alone may change something: a verdict, or what an allowlist item spares from the closure."""
+    return earliest(verdicts.holds_until_ms, *(decision.holds_until_ms for decision in decisions))
 
 
 def _by_name(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:

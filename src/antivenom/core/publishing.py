@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from antivenom.core.advisories import Assessment
-from antivenom.core.closure import Closed, Closure, Except
+from antivenom.core.closure import BucketFalls, Closure, Except
 from antivenom.core.packs import IndexBlobs
 from antivenom.core.policies import Action, Reason, Verdict
 from antivenom.core.publication_map import Counts, Decision, PublicationMap, load_publication
@@ -171,8 +171,8 @@ def _judging(
 
 
 def _excepting(policy: Judge, now_ms: int) -> Except | None:
-    """How the policy's allowlist speaks of the closure's reasons; None when it cannot."""
-    excepts = getattr(policy, "except_closure", None)
+    """How the policy's allowlist speaks of the closure's reasons; None when no item of it does."""
+    excepts = getattr(policy, "except_closure", None) if getattr(policy, "closure_exceptions", ()) else None
     return (lambda reason, record: excepts(reason, record, now_ms)) if excepts else None
 
 
@@ -183,7 +183,6 @@ class _Run:
         self, blobs: IndexBlobs, sources: Mapping[str, str], previous: Mapping[str, str], on_progress: Progress
     ) -> None:
         self.blobs, self.source_keys, self.previous_keys, self.on_progress = blobs, sources, previous, on_progress
-        self.closure_holds_until_ms = 0
         self.sources: dict[str, SourceMap] = {subdir: load_source(blobs, key) for subdir, key in sources.items()}
         self.previous: dict[str, PublicationMap] = {
             subdir: load_publication(blobs, previous[subdir]) for subdir in sources if subdir in previous
@@ -197,18 +196,17 @@ class _Run:
             self.on_progress("judge", subdir, source.records, source.records)
         return found
 
-    def close(self, verdicts: Mapping[str, SubdirVerdicts], excepts: Except | None) -> dict[str, dict[str, Closed]]:
-        stops = {subdir: found.stops() for subdir, found in verdicts.items()}
+    def close(
+        self, verdicts: Mapping[str, SubdirVerdicts], excepts: Except | None
+    ) -> dict[str, dict[int, BucketFalls]]:
         self.on_progress("closure", "", 0, 1)
-        closing = Closure(self.blobs, self.sources, stops, excepts)
-        fallen = closing.withheld()
-        self.closure_holds_until_ms = closing.holds_until_ms
-        return fallen
+        closing = Closure(self.blobs, self.sources, {s: found.stops for s, found in verdicts.items()}, excepts)
+        return closing.withheld({subdir: found.stopped_names() for subdir, found in verdicts.items()})
 
     def write(
         self,
         verdicts: Mapping[str, SubdirVerdicts],
-        fallen: Mapping[str, Mapping[str, Closed]],
+        fallen: Mapping[str, Mapping[int, BucketFalls]],
         now_ms: int,
         *,
         monolith: bool,
@@ -216,7 +214,7 @@ class _Run:
         subdirs: dict[str, PublishedSubdir] = {}
         counts = Counts()
         changed: set[str] = set()
-        holds = [self.closure_holds_until_ms] if self.closure_holds_until_ms else []
+        holds = []
         for subdir, source in self.sources.items():
             self.on_progress("write", subdir, 0, len(source.buckets))
             writer = SubdirWriter(
@@ -242,14 +240,14 @@ class _Run:
         unchanged = {s: p.publication for s, p in subdirs.items()} == dict(self.previous_keys)
         return Published(subdirs, counts, min(holds, default=0), sorted(changed), unchanged)
 
-    def compare(self, verdicts: Mapping[str, SubdirVerdicts], fallen: Mapping[str, Mapping[str, Closed]]) -> Plan:
+    def compare(self, verdicts: Mapping[str, SubdirVerdicts], fallen: Mapping[str, Mapping[int, BucketFalls]]) -> Plan:
         withheld: list[PlanItem] = []
         released: list[PlanItem] = []
         counts = Counts()
         for subdir, found in verdicts.items():
             before = found.previous_stops()
             after: dict[str, Decision] = {}
-            by_bucket = found.with_closure(fallen.get(subdir, {}))
+            by_bucket = fallen.get(subdir, {})
             for at, (bucket, judged) in enumerate(zip(found.source.buckets, found.buckets, strict=True)):
                 decisions = judged.decisions
                 if at in by_bucket:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 import zstandard
+from msgspec import Raw
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.packs import IndexBlobs, Location, LocationTable, content_key, read, read_many
@@ -140,6 +141,18 @@ class NameFacts(msgspec.Struct, array_like=True, gc=False):
         )
 
 
+class NameBuilds(msgspec.Struct, array_like=True, gc=False):
+    """The front columns of `NameFacts`, most of them unread: a fifth of the time to decode, and of the memory."""
+
+    name: str
+    fns: Raw
+    legacy: int
+    components: list[tuple[str, Raw]]
+    component_of: list[int]
+    builds: Raw
+    build_numbers: list[int]
+
+
 class Piece(msgspec.Struct, array_like=True, gc=False):
     """One section of one bucket: its block run and the size of its text without the leading blanks (0: no records)."""
 
@@ -213,6 +226,7 @@ class ShardRow(NamedTuple):
 _map_decoder = msgspec.msgpack.Decoder(SourceMap)
 _facts_decoder = msgspec.msgpack.Decoder(list[NameFacts])
 _depends_decoder = msgspec.msgpack.Decoder(list[NameDepends])
+_builds_decoder = msgspec.msgpack.Decoder(list[NameBuilds])
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -259,6 +273,13 @@ def iterate_facts(blobs: IndexBlobs, buckets: Iterable[Bucket]) -> Iterator[list
     decompress = zstandard.ZstdDecompressor().decompress
     for frame in read_many(blobs, (bucket.facts for bucket in buckets)):
         yield _facts_decoder.decode(decompress(frame))
+
+
+def iterate_builds(blobs: IndexBlobs, buckets: Iterable[Bucket]) -> Iterator[list[NameBuilds]]:
+    """The front columns of the facts of many buckets, in order; see `iterate_facts`."""
+    decompress = zstandard.ZstdDecompressor().decompress
+    for frame in read_many(blobs, (bucket.facts for bucket in buckets)):
+        yield _builds_decoder.decode(decompress(frame))
 
 
 def iterate_depends(blobs: IndexBlobs, buckets: Iterable[Bucket]) -> Iterator[list[NameDepends]]:

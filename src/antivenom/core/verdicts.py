@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from typing import NamedTuple
 
 from antivenom.core.advisories import Assessment, Severity
-from antivenom.core.closure import Closed
+from antivenom.core.closure import BucketFalls, Closed
 from antivenom.core.conda import latest_version
 from antivenom.core.packs import IndexBlobs, read, read_many
 from antivenom.core.policies import GO, Action, Verdict
@@ -21,6 +21,7 @@ from antivenom.core.publication_map import (
     worst_severity,
 )
 from antivenom.core.records import ChannelFacts, RecordFacts
+from antivenom.core.rules.base import earliest
 from antivenom.core.source_map import Bucket, NameDepends, NameFacts, SourceMap, iterate_depends, iterate_facts
 
 Component = tuple[str, str, tuple[str, ...]]
@@ -56,14 +57,13 @@ _SHARED = frozenset({"name", "subdir", "assessment"})
 class BucketVerdicts(NamedTuple):
     """What the policy said of one bucket. `summaries` is None when taken over (the previous ones hold).
 
-    `severities` has the file names whose component has an active finding.
+    `severities` has the file names whose component has an active finding; when taken over, of what was decided on.
     """
 
     decisions: list[Decision]
     holds_until_ms: int
     severities: dict[str, Severity]
     summaries: list[PackageSummary] | None
-    closure: dict[str, Closed] = {}  # what the closure said of a bucket that is taken over
 
 
 class SubdirVerdicts:
@@ -221,23 +221,15 @@ class SubdirVerdicts:
             known = self._severities[id(assessment)] = worst_severity(assessment)
         return known
 
-    def bucket_of(self, fn: str) -> int | None:
-        """The position of the bucket that lists a file; None when no name is right for it."""
-        name = fn.rsplit("-", 2)[0].lower()
-        names = self.source.names
-        position = bisect_right(names, name) - 1
-        if position < 0 or names[position] != name:
-            return None
-        return bisect_right(self._firsts, position) - 1
+    def stopped_names(self) -> list[str]:
+        """The names of which the policy withholds something."""
+        return list(dict.fromkeys(d.name for b in self.buckets for d in b.decisions if d.action == Action.stop))
 
-    def stops(self) -> dict[str, Verdict]:
-        """File name → verdict of every record that the policy withholds."""
-        return {
-            d.fn: Verdict(d.action, d.reasons, d.holds_until_ms)
-            for bucket in self.buckets
-            for d in bucket.decisions
-            if d.action == Action.stop
-        }
+    def stops(self, position: int) -> dict[str, Decision]:
+        """What the policy withholds of the name at a position, by file name."""
+        decisions = self.buckets[bisect_right(self._firsts, position) - 1].decisions
+        name = self.source.names[position]
+        return {d.fn: d for d in decisions if d.name == name and d.action == Action.stop}
 
     def previous_stops(self) -> dict[str, Decision]:
         """What the previous publication withholds."""
@@ -249,53 +241,49 @@ class SubdirVerdicts:
         """The decisions of a bucket of the previous publication."""
         return decode_decisions(read(self._blobs, row.decisions))
 
-    def with_closure(self, fallen: Mapping[str, Closed]) -> dict[int, dict[str, Closed]]:
-        """The closure's reasons by bucket."""
-        found: dict[int, dict[str, Closed]] = {}
-        for fn, reason in fallen.items():
-            at = self.bucket_of(fn)
-            if at is not None:
-                found.setdefault(at, {})[fn] = reason
-        return found
-
 
 def merge_closure(
     decisions: Sequence[Decision],
-    fallen: Mapping[str, Closed],
+    falls: BucketFalls,
     names: Sequence[NameFacts],
     severities: Mapping[str, Severity],
 ) -> list[Decision]:
     """The decisions with those of the closure, ordered by name and file name."""
     merged = {decision.fn: decision for decision in decisions}
-    for facts in names:
-        for fn, component, build, size in zip(facts.fns, facts.component_of, facts.builds, facts.sizes, strict=True):
-            reason = fallen.get(fn)
-            if reason is None:
-                continue
-            old = merged.get(fn)
-            spared = isinstance(reason, tuple)
-            reasons, excepted = ((), (reason,)) if isinstance(reason, tuple) else ((reason,), ())
-            merged[fn] = Decision(
-                fn=fn,
-                name=facts.name,
-                version=facts.components[component][0],
-                build=build,
-                size_bytes=size,
-                action=(old.action if old else Action.go) if spared else Action.stop,
-                reasons=(*reasons, *old.reasons) if old else reasons,
-                excepted=(*old.excepted, *excepted) if old else excepted,
-                holds_until_ms=old.holds_until_ms if old else 0,
-                severity=severities.get(fn, Severity.unknown),
-            )
+    for place, fallen in falls.items():
+        facts = names[place]
+        for record, closed in fallen.closed(facts.fns):
+            old = merged.get(facts.fns[record])
+            if old is None or old.action != Action.stop:
+                told = old or _plain_decision(facts, record, severities)
+                merged[told.fn] = _with_closure(told, closed)
     return sorted(merged.values(), key=lambda decision: (decision.name, decision.fn))
+
+
+def _plain_decision(facts: NameFacts, record: int, severities: Mapping[str, Severity]) -> Decision:
+    fn = facts.fns[record]
+    version, _ = facts.components[facts.component_of[record]]
+    severity = severities.get(fn, Severity.unknown)
+    return Decision(
+        fn, facts.name, version, facts.builds[record], facts.sizes[record], Action.go, severity=severity
+    )  # fmt: skip
+
+
+def _with_closure(told: Decision, closed: Closed) -> Decision:
+    action, reasons, excepted = Action.stop, (closed.reason, *told.reasons), told.excepted
+    if closed.item:
+        action, reasons, excepted = told.action, told.reasons, (*told.excepted, (closed.item, closed.reason))
+    return Decision(
+        told.fn, told.name, told.version, told.build, told.size_bytes, action, reasons, excepted,
+        earliest(told.holds_until_ms, closed.until_ms), told.severity, culprits=closed.culprits,
+    )  # fmt: skip
 
 
 def _taken_over(row: PublishedBucket, frame: bytes) -> BucketVerdicts:
     decisions = []
-    closure: dict[str, Closed] = {}
+    severities: dict[str, Severity] = {}
     for old in decode_decisions(frame):
-        closure.update((old.fn, reason) for reason in old.reasons if reason.gate == "closure")
-        closure.update((old.fn, item) for item in old.excepted if item[1].gate == "closure")
+        severities[old.fn] = old.severity
         verdict = old.policy_verdict()
         if verdict is not None:
             decisions.append(
@@ -304,7 +292,7 @@ def _taken_over(row: PublishedBucket, frame: bytes) -> BucketVerdicts:
                     verdict.excepted, old.holds_until_ms, old.severity,
                 )
             )  # fmt: skip
-    return BucketVerdicts(decisions, row.holds_until_ms, {}, None, closure)
+    return BucketVerdicts(decisions, row.holds_until_ms, severities, None)
 
 
 def _decision(record: RecordFacts, verdict: Verdict, severity: Severity) -> Decision:
