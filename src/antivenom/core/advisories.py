@@ -1,5 +1,7 @@
 """Advisories and findings: the normalized words that every feed is translated to and every surface shows.
 
+Advisories are stored by the hundred thousand: as arrays, without the names of their fields.
+
 Sources: OSV schema 1.7, CVE Record Format 5, NVD API 2.0, FACTS 6 (risk).
 """
 
@@ -39,7 +41,7 @@ class Confidence(StrEnum):
     low = "low"  # CPE product or equal name only
 
 
-class AffectedRange(msgspec.Struct, frozen=True, omit_defaults=True):
+class AffectedRange(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One half-open interval, or a list of versions, in `scheme`'s order.
 
     `scheme`: "pep440" | "semver" | "cpe" (NVD bounds) | "generic". Bounds are texts as published; None is open.
@@ -52,7 +54,7 @@ class AffectedRange(msgspec.Struct, frozen=True, omit_defaults=True):
     last_affected: str | None = None  # inclusive
 
 
-class AffectedPackage(msgspec.Struct, frozen=True, omit_defaults=True):
+class AffectedPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One affected package of an advisory.
 
     `ecosystem` is lower case: "pypi", "cran", "npm", "go", "crates.io", "julia", "bitnami", "oss-fuzz", "conda", "cpe"
@@ -66,7 +68,7 @@ class AffectedPackage(msgspec.Struct, frozen=True, omit_defaults=True):
     fixed_versions: tuple[str, ...] = ()
 
 
-class Advisory(msgspec.Struct, frozen=True, omit_defaults=True):
+class Advisory(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One entry of one feed, normalized. Times are RFC 3339 UTC texts as published; "" when absent."""
 
     id: str

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
+from typing import TypeVar
 
 import msgspec
 import zstandard
@@ -83,8 +84,11 @@ class Exploited(msgspec.Struct, frozen=True):
     ransomware: bool = False
 
 
-_encoder = msgspec.msgpack.Encoder()
-_HEADER = _encoder.encode(CompiledPackage(0, "", "", "", ()))[:2]  # how many fields follow, and a number of one byte
+T = TypeVar("T")
+
+_encode = msgspec.msgpack.Encoder().encode
+_ARRAY_OF_5, _ARRAY, _MAP = b"\x95", b"\xdd", b"\xdf"  # of MessagePack: fixarray, array 32, map 32
+_HEADER = _encode(CompiledPackage(0, "", "", "", ()))[:2]  # how many fields follow, and a number of one byte
 
 
 @dataclass(slots=True)
@@ -121,15 +125,21 @@ def build_index(
         merger.add(advisory)
         for affected in (*advisory.affected, *_upstream_versions(advisory)):
             said.add(advisory, affected)
-    roots = sorted(merger.groups)
-    numbers = {root: number for number, root in enumerate(roots)}
-    packages = said.packages(lambda advisory_id: numbers[merger.root(advisory_id)])
+    numbers = {root: number for number, root in enumerate(sorted(merger.groups))}
+    packages = list(said.drain(lambda advisory_id: numbers[merger.root(advisory_id)]))
     exploited = exploitation or {}
-    vulnerabilities = [
-        msgspec.Raw(_encoder.encode(_vulnerability(merger.groups.pop(root), exploited))) for root in roots
+    vulnerabilities = [_encode(_vulnerability(merger.groups.pop(root), exploited)) for root in numbers]
+    # What `encode(CompiledIndex(…))` would give, without a second copy of everything.
+    pieces = [
+        _ARRAY_OF_5 + _encode(1) + _encode(tuple(sorted(said.ecosystems))),
+        _MAP + len(packages).to_bytes(4, "big"),
+        *packages,
+        _ARRAY + len(vulnerabilities).to_bytes(4, "big"),
+        *vulnerabilities,
+        _encode(maps or NameMaps()),
     ]
-    index = CompiledIndex(1, tuple(sorted(said.ecosystems)), packages, vulnerabilities, maps or NameMaps())
-    return zstandard.ZstdCompressor(level=3).compress(_encoder.encode(index))
+    compressor = zstandard.ZstdCompressor(level=3).compressobj(size=sum(map(len, pieces)))
+    return b"".join([*map(compressor.compress, pieces), compressor.flush()])
 
 
 class _Said:
@@ -151,26 +161,30 @@ class _Said:
         key = self._keys.setdefault(key, key)
         package = _compile(advisory, affected)
         is_silent = not package.intervals and not package.is_withdrawn  # it must not silence other sources
-        fields = b"" if is_silent else _encoder.encode(package)[len(_HEADER) :]
+        fields = b"" if is_silent else _encode(package)[len(_HEADER) :]
         self._entries.append((key, sys.intern(advisory.source), advisory.id, advisory.modified, len(fields), fields))
 
-    def packages(self, number_of: Callable[[str], int]) -> dict[str, msgspec.Raw]:
-        """By key, ascending: everything that is said of a package; a package of which nothing is said stays known.
+    def drain(self, number_of: Callable[[str], int]) -> Iterator[bytes]:
+        """The encoded key and list of every package, by key; nothing is kept of what was given.
 
-        When two feeds of one kind differ about an entry, the newer version counts, and of equally new ones the longer.
+        A package of which nothing is said is known all the same. When two feeds of one kind differ about an entry,
+        the newer version counts, and of equally new ones the longer.
         """
-        self._entries.sort()
-        found: dict[str, msgspec.Raw] = {}
-        for key, entries in groupby(self._entries, itemgetter(0)):
+        self._entries.sort(reverse=True)
+        for key, entries in groupby(_pop_all(self._entries), itemgetter(0)):
             unique = {(source, advisory): fields for _, source, advisory, _, _, fields in entries}
             listed = [
-                msgspec.Raw(_HEADER[:1] + _encoder.encode(number_of(advisory)) + fields)
+                msgspec.Raw(_HEADER[:1] + _encode(number_of(advisory)) + fields)
                 for (_, advisory), fields in unique.items()
                 if fields
             ]
-            found[key] = msgspec.Raw(_encoder.encode(listed))
-        self._entries.clear()
-        return found
+            yield _encode(key) + _encode(listed)
+
+
+def _pop_all(items: list[T]) -> Iterator[T]:
+    """The items from the last to the first, each forgotten when it is given."""
+    while items:
+        yield items.pop()
 
 
 def _upstream_versions(advisory: Advisory) -> Iterator[AffectedPackage]:

@@ -9,6 +9,7 @@ import pytest
 
 from antivenom.core.advisories import Advisory, AffectedPackage, AffectedRange, Assessment, Finding
 from antivenom.server.advisories.models import AdvisoryRow, Exploitation, Feed, KnowledgeRevision, NameMapping
+from antivenom.server.advisories.sources.copying import split_prose
 from antivenom.server.context import LOCAL, Context, Resources
 from antivenom.server.events.service import record
 from antivenom.server.findings import jobs, service
@@ -46,6 +47,7 @@ async def learn(resources: Resources, *advisories: Advisory, maps: dict[str, lis
         ctx.session.add(revision)
         await ctx.session.flush()
         for advisory in advisories:
+            body, prose = split_prose(advisory)
             ctx.session.add(
                 AdvisoryRow(
                     feed_id=feed.id,
@@ -56,7 +58,8 @@ async def learn(resources: Resources, *advisories: Advisory, maps: dict[str, lis
                     disputed=False,
                     package_keys=[],
                     digest=b"",
-                    body=msgspec.msgpack.encode(advisory),
+                    body=body,
+                    prose=prose,
                 )
             )
         for name, names in (maps or {}).items():

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-import msgspec
-from psycopg import AsyncConnection
 from sqlalchemy import Select, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -26,13 +23,8 @@ from antivenom.server.advisories.models import (
     Vulnerability,
     VulnerabilityId,
 )
+from antivenom.server.advisories.sources.copying import join_prose
 from antivenom.server.db.paging import Page, check_paging
-
-STREAM_ROWS = 2_000
-COPY_HEADER_BYTES = 19
-COPY_ONE_FIELD = b"\0\1"
-
-_decoder = msgspec.msgpack.Decoder(Advisory)
 
 SORTS: dict[str, Sequence[InstrumentedAttribute[Any]]] = {
     "risk": (Vulnerability.risk, Vulnerability.severity, Vulnerability.id),
@@ -187,75 +179,19 @@ class SourcedAdvisory:
 async def list_advisories_of(session: AsyncSession, ids: Sequence[str]) -> list[SourcedAdvisory]:
     """Every feed's advisories under these ids, by kind and id."""
     rows = await session.execute(
-        select(AdvisoryRow.body, Feed.id, Feed.kind, Feed.location)
+        select(AdvisoryRow.body, AdvisoryRow.prose, Feed.id, Feed.kind, Feed.location)
         .join(Feed, Feed.id == AdvisoryRow.feed_id)
         .where(AdvisoryRow.id.in_(ids))
         .order_by(Feed.kind, AdvisoryRow.id, Feed.id)
     )
-    return [SourcedAdvisory(_decoder.decode(body), feed_id, kind, location) for body, feed_id, kind, location in rows]
+    return [SourcedAdvisory(join_prose(row.body, row.prose), row.id, row.kind, row.location) for row in rows]
 
 
 async def list_exploitation(session: AsyncSession, ids: Sequence[str]) -> list[Exploitation]:
     return list(await session.scalars(select(Exploitation).where(Exploitation.cve.in_(ids)).order_by(Exploitation.cve)))
 
 
-# -- everything, for whoever compiles it ------------------------------------------------------------
-
-
-async def copy_advisory_bodies(session: AsyncSession, path: Path) -> None:
-    """Write the msgpack of every advisory, undecoded, to a file; `read_advisory_bodies` reads it in a child process."""
-    raw = await (await session.connection()).get_raw_connection()
-    connection: AsyncConnection[Any] = raw.driver_connection  # type: ignore[assignment]
-    statement = "COPY (SELECT body FROM advisory ORDER BY feed_id, id) TO STDOUT (FORMAT binary)"
-    with path.open("wb") as file:
-        async with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            async for chunk in copy:
-                file.write(chunk)
-
-
-def read_advisory_bodies(path: Path) -> Iterator[bytes]:
-    """What `copy_advisory_bodies` wrote.
-
-    Source: PostgreSQL manual, COPY, "Binary Format": a header of 19 bytes; per row a count of fields (2 bytes,
-    big-endian; -1 ends the file) and per field its length (4 bytes) and its bytes.
-    """
-    with path.open("rb") as file:
-        file.read(COPY_HEADER_BYTES)
-        while (head := file.read(6))[:2] == COPY_ONE_FIELD:
-            yield file.read(int.from_bytes(head[2:], "big"))
-
-
-async def stream_exploitation(session: AsyncSession) -> AsyncIterator[tuple[str, float | None, bool, bool]]:
-    """(CVE id, EPSS 0-1 or None, in KEV, used by ransomware) of the CVE ids that any advisory names."""
-    named = select(AdvisoryRow.id).union(select(func.unnest(AdvisoryRow.aliases)))
-    query = (
-        select(Exploitation.cve, Exploitation.epss, Exploitation.kev_added.is_not(None), Exploitation.kev_ransomware)
-        .where(Exploitation.cve.in_(named))
-        .order_by(Exploitation.cve)
-    )
-    result = await session.stream(query, execution_options={"yield_per": STREAM_ROWS})
-    async for cve, epss, kev, ransomware in result:
-        yield cve, epss, kev, ransomware
-
-
-async def stream_name_mappings(session: AsyncSession) -> AsyncIterator[tuple[str, str, str, list[str]]]:
-    """(channel or "", conda name, ecosystem, names there); no names means: known to be none."""
-    query = select(NameMapping.channel, NameMapping.conda_name, NameMapping.ecosystem, NameMapping.names).order_by(
-        NameMapping.feed_id, NameMapping.channel, NameMapping.conda_name
-    )
-    result = await session.stream(query, execution_options={"yield_per": STREAM_ROWS})
-    async for channel, conda_name, ecosystem, names in result:
-        yield channel, conda_name, ecosystem, names
-
-
-async def stream_product_mappings(session: AsyncSession) -> AsyncIterator[tuple[str, str, list[str]]]:
-    """(purl type, namespace and name, CPE products as "vendor:product")."""
-    query = select(ProductMapping.ecosystem, ProductMapping.name, ProductMapping.products).order_by(
-        ProductMapping.feed_id, ProductMapping.ecosystem, ProductMapping.name
-    )
-    result = await session.stream(query, execution_options={"yield_per": STREAM_ROWS})
-    async for ecosystem, name, products in result:
-        yield ecosystem, name, products
+# -- what is compiled --------------------------------------------------------------------------------
 
 
 async def newest_revision(session: AsyncSession) -> KnowledgeRevision | None:

@@ -31,7 +31,7 @@ STAGING = {
     "advisory": (
         "id text, aliases text[], package_keys text[], summary text, severity int, cvss float8, "
         "published_at timestamptz, modified_at timestamptz, withdrawn_at timestamptz, disputed bool, flags text[], "
-        "digest bytea, body bytea"
+        "digest bytea, body bytea, prose bytea"
     ),
     "score": "cve text, score float8, percentile float8, date text",
     "exploited": "cve text, added text, due text, ransomware bool, name text",
@@ -182,7 +182,7 @@ async def _store_advisories(session: AsyncSession, feed: int, is_snapshot: bool,
 async def _write_advisories(session: AsyncSession, feed: int) -> None:
     columns = (
         "aliases, package_keys, summary, severity, cvss, published_at, modified_at, withdrawn_at, disputed, flags,"
-        " digest, body"
+        " digest, body, prose"
     )
     updates = ", ".join(f"{c.strip()} = excluded.{c.strip()}" for c in columns.split(","))
     await _run(

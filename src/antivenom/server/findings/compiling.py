@@ -7,30 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
 from sqlalchemy import update
 
-from antivenom.core.advisories import Advisory, Assessment
+from antivenom.core.advisories import Assessment
 from antivenom.core.compiling import Exploited, build_index
 from antivenom.core.identity import NameMaps
 from antivenom.core.matching import ComponentKey, MatchIndex
 from antivenom.server.adapters.blobs import BlobStore
+from antivenom.server.advisories import export
 from antivenom.server.advisories import queries as advisories
 from antivenom.server.advisories.models import KnowledgeRevision
-from antivenom.server.context import SYSTEM, Context, Resources
+from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.service import record
 from antivenom.server.findings import queries
 from antivenom.server.findings.service import NEW_FEED, store_assessments
-
-
-class Facts(msgspec.Struct):
-    """Everything but the advisories, small enough to hand to a child process."""
-
-    exploitation: dict[str, Exploited]
-    maps: NameMaps
 
 
 async def compile_newest(resources: Resources) -> int | None:
@@ -42,13 +35,12 @@ async def compile_newest(resources: Resources) -> int | None:
         The revision that is compiled now; None when nothing was to do.
     """
     with tempfile.TemporaryDirectory(prefix="antivenom-compile-") as folder:
-        spool = Path(folder, "advisories")
         async with resources.context(SYSTEM) as ctx:
             newest = await advisories.newest_revision(ctx.session)
             if newest is None or newest.index_key is not None:
                 return None
-            facts = await _gather(ctx, spool)
-        index_key = await resources.cpu.run(compile_index, resources.blobs.url, str(spool), facts)
+            await export.export_all(ctx.session, Path(folder))
+        index_key = await resources.cpu.run(compile_index, resources.blobs.url, folder)
     async with resources.context(SYSTEM) as ctx:
         components = await queries.list_component_keys(ctx.session)
     found = await resources.cpu.run(assess_components, resources.blobs.url, index_key, components) if components else []
@@ -76,33 +68,29 @@ async def compile_for_new_feeds(resources: Resources) -> None:
         await compile_newest(resources)
 
 
-async def _gather(ctx: Context, spool: Path) -> Facts:
-    """Write every advisory's bytes to a file and collect the maps."""
-    await advisories.copy_advisory_bodies(ctx.session, spool)
-    exploitation: dict[str, Exploited] = {}
-    async for cve, epss, kev, ransomware in advisories.stream_exploitation(ctx.session):
-        exploitation[cve] = Exploited(epss, kev, ransomware)
-    conda: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
-    async for channel, conda_name, ecosystem, names in advisories.stream_name_mappings(ctx.session):
-        by_ecosystem = conda.setdefault(conda_name, {}).setdefault(channel, {})
-        by_ecosystem[ecosystem] = tuple(dict.fromkeys((*by_ecosystem.get(ecosystem, ()), *names)))
-    products: dict[str, tuple[str, ...]] = {}
-    async for ecosystem, name, listed in advisories.stream_product_mappings(ctx.session):
-        key = f"{ecosystem}/{name}"
-        products[key] = tuple(dict.fromkeys((*products.get(key, ()), *listed)))
-    return Facts(exploitation, NameMaps(conda, products))
-
-
-def compile_index(store_url: str, spool: str, facts: Facts) -> str:
-    """Compile in a child process; the key of the blob that holds the index."""
-    data = build_index(_read(Path(spool)), facts.exploitation, facts.maps)
+def compile_index(store_url: str, folder: str) -> str:
+    """Compile what `export_all` wrote, in a child process; the key of the blob that holds the index."""
+    source = Path(folder)
+    exploitation = {
+        cve: Exploited(epss, kev, ransomware) for cve, epss, kev, ransomware in export.read_exploitation(source)
+    }
+    data = build_index(export.read_advisories(source), exploitation, _read_maps(source))
     key = f"knowledge/{hashlib.sha256(data).hexdigest()}"
     BlobStore.open(store_url).put_sync(key, data)
     return key
 
 
-def _read(spool: Path) -> Iterator[Advisory]:
-    return map(msgspec.msgpack.Decoder(Advisory).decode, advisories.read_advisory_bodies(spool))
+def _read_maps(source: Path) -> NameMaps:
+    """The maps of all feeds in one: what several say of a name is put together."""
+    conda: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
+    for conda_name, channel, ecosystem, names in export.read_names(source):
+        by_ecosystem = conda.setdefault(conda_name, {}).setdefault(channel, {})
+        by_ecosystem[ecosystem] = tuple(dict.fromkeys((*by_ecosystem.get(ecosystem, ()), *names)))
+    products: dict[str, tuple[str, ...]] = {}
+    for ecosystem, name, listed in export.read_products(source):
+        key = f"{ecosystem}/{name}"
+        products[key] = tuple(dict.fromkeys((*products.get(key, ()), *listed)))
+    return NameMaps(conda, products)
 
 
 def assess_components(

@@ -25,6 +25,8 @@ ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\
 ARRAY_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\0": None})
 
 _encoder = msgspec.msgpack.Encoder()
+_body_decoder = msgspec.msgpack.Decoder(Advisory)
+_prose_decoder = msgspec.msgpack.Decoder(tuple[str, tuple[str, ...]])
 
 Value = str | int | float | bool | bytes | None | tuple[str, ...]
 
@@ -53,14 +55,26 @@ def package_keys(advisory: Advisory) -> tuple[str, ...]:
     return tuple(sorted({f"{p.ecosystem}/{p.name}" for p in advisory.affected}))
 
 
+def split_prose(advisory: Advisory) -> tuple[bytes, bytes]:
+    """(what matching needs, what only people read) of an advisory; `join_prose` puts them together again."""
+    prose = (advisory.details, advisory.references)
+    return _encoder.encode(msgspec.structs.replace(advisory, details="", references=())), _encoder.encode(prose)
+
+
+def join_prose(body: bytes, prose: bytes) -> Advisory:
+    """The whole advisory of what `split_prose` made."""
+    details, references = _prose_decoder.decode(prose)
+    return msgspec.structs.replace(_body_decoder.decode(body), details=details, references=references)
+
+
 def _when(published: str) -> str | None:
     at = instant(published)
     return at.isoformat() if at else None
 
 
 def advisory_line(advisory: Advisory) -> bytes:
-    """An advisory's row; the columns are those of `loading.STAGING["advisory"]`."""
-    body = _encoder.encode(advisory)
+    """An advisory's row; the columns are those of `storing.STAGING["advisory"]`."""
+    body, prose = split_prose(advisory)
     return copy_line(
         (
             advisory.id,
@@ -75,8 +89,9 @@ def advisory_line(advisory: Advisory) -> bytes:
             (_when(advisory.withdrawn) or "1970-01-01T00:00:00+00:00") if advisory.withdrawn else None,
             advisory.disputed,
             advisory.flags,
-            hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest(),
+            hashlib.blake2b(body + prose, digest_size=DIGEST_BYTES).digest(),
             body,
+            prose,
         )
     )
 

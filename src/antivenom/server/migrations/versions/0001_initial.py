@@ -17,6 +17,26 @@ depends_on = None
 def upgrade() -> None:
     create_queue()
     op.create_table(
+        "advisory",
+        sa.Column("feed_id", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("aliases", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
+        sa.Column("package_keys", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("severity", sa.Integer(), nullable=False),
+        sa.Column("cvss", sa.Double(), nullable=True),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("modified_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("disputed", sa.Boolean(), nullable=False),
+        sa.Column("flags", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("prose", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("feed_id", "id", name=op.f("pk_advisory")),
+    )
+    op.create_index("ix_advisory_id", "advisory", ["id"], unique=False)
+    op.create_table(
         "component",
         sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -47,6 +67,20 @@ def upgrade() -> None:
     )
     op.create_index("ix_event_kind_at", "event", ["kind", "at"], unique=False)
     op.create_index("ix_event_subject_at", "event", ["subject", "at"], unique=False)
+    op.create_table(
+        "exploitation",
+        sa.Column("cve", sa.Text(), nullable=False),
+        sa.Column("epss", sa.Double(), nullable=True),
+        sa.Column("epss_percentile", sa.Double(), nullable=True),
+        sa.Column("epss_date", sa.Text(), nullable=True),
+        sa.Column("epss_feed_id", sa.BigInteger(), nullable=True),
+        sa.Column("kev_added", sa.Text(), nullable=True),
+        sa.Column("kev_due", sa.Text(), nullable=True),
+        sa.Column("kev_ransomware", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("kev_name", sa.Text(), nullable=True),
+        sa.Column("kev_feed_id", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("cve", name=op.f("pk_exploitation")),
+    )
     op.create_table(
         "feed",
         sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
@@ -91,6 +125,15 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_member_name")),
     )
     op.create_table(
+        "name_mapping",
+        sa.Column("feed_id", sa.BigInteger(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("conda_name", sa.Text(), nullable=False),
+        sa.Column("ecosystem", sa.Text(), nullable=False),
+        sa.Column("names", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("feed_id", "channel", "conda_name", "ecosystem", name=op.f("pk_name_mapping")),
+    )
+    op.create_table(
         "policy",
         sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -98,6 +141,14 @@ def upgrade() -> None:
         sa.Column("is_demo", sa.Boolean(), server_default="false", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_policy")),
         sa.UniqueConstraint("name", name=op.f("uq_policy_name")),
+    )
+    op.create_table(
+        "product_mapping",
+        sa.Column("feed_id", sa.BigInteger(), nullable=False),
+        sa.Column("ecosystem", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("products", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("feed_id", "ecosystem", "name", name=op.f("pk_product_mapping")),
     )
     op.create_table(
         "token",
@@ -148,54 +199,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_vulnerability_id_vulnerability"), "vulnerability_id", ["vulnerability"], unique=False)
     op.create_table(
-        "advisory",
-        sa.Column("feed_id", sa.BigInteger(), nullable=False),
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("aliases", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
-        sa.Column("package_keys", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
-        sa.Column("summary", sa.Text(), nullable=False),
-        sa.Column("severity", sa.Integer(), nullable=False),
-        sa.Column("cvss", sa.Double(), nullable=True),
-        sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("modified_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("disputed", sa.Boolean(), nullable=False),
-        sa.Column("flags", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
-        sa.Column("digest", sa.LargeBinary(), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(["feed_id"], ["feed.id"], name=op.f("fk_advisory_feed_id_feed"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("feed_id", "id", name=op.f("pk_advisory")),
-    )
-    op.create_index("ix_advisory_id", "advisory", ["id"], unique=False)
-    op.create_index(
-        "ix_advisory_package_keys",
-        "advisory",
-        ["package_keys"],
-        unique=False,
-        postgresql_using="gin",
-        postgresql_with={"fastupdate": "off"},
-    )
-    op.create_table(
-        "exploitation",
-        sa.Column("cve", sa.Text(), nullable=False),
-        sa.Column("epss", sa.Double(), nullable=True),
-        sa.Column("epss_percentile", sa.Double(), nullable=True),
-        sa.Column("epss_date", sa.Text(), nullable=True),
-        sa.Column("epss_feed_id", sa.BigInteger(), nullable=True),
-        sa.Column("kev_added", sa.Text(), nullable=True),
-        sa.Column("kev_due", sa.Text(), nullable=True),
-        sa.Column("kev_ransomware", sa.Boolean(), server_default="false", nullable=False),
-        sa.Column("kev_name", sa.Text(), nullable=True),
-        sa.Column("kev_feed_id", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["epss_feed_id"], ["feed.id"], name=op.f("fk_exploitation_epss_feed_id_feed"), ondelete="SET NULL"
-        ),
-        sa.ForeignKeyConstraint(
-            ["kev_feed_id"], ["feed.id"], name=op.f("fk_exploitation_kev_feed_id_feed"), ondelete="SET NULL"
-        ),
-        sa.PrimaryKeyConstraint("cve", name=op.f("pk_exploitation")),
-    )
-    op.create_table(
         "finding",
         sa.Column("component_id", sa.BigInteger(), nullable=False),
         sa.Column("primary_id", sa.Text(), nullable=False),
@@ -224,19 +227,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_member_session_member_id"), "member_session", ["member_id"], unique=False)
     op.create_table(
-        "name_mapping",
-        sa.Column("feed_id", sa.BigInteger(), nullable=False),
-        sa.Column("channel", sa.Text(), nullable=False),
-        sa.Column("conda_name", sa.Text(), nullable=False),
-        sa.Column("ecosystem", sa.Text(), nullable=False),
-        sa.Column("names", postgresql.ARRAY(sa.Text()), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["feed_id"], ["feed.id"], name=op.f("fk_name_mapping_feed_id_feed"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("feed_id", "channel", "conda_name", "ecosystem", name=op.f("pk_name_mapping")),
-    )
-    op.create_index("ix_name_mapping_conda_name", "name_mapping", ["conda_name"], unique=False)
-    op.create_table(
         "policy_revision",
         sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
         sa.Column("policy_id", sa.BigInteger(), nullable=False),
@@ -250,17 +240,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_policy_revision")),
         sa.UniqueConstraint("policy_id", "number", name=op.f("uq_policy_revision_policy_id")),
-    )
-    op.create_table(
-        "product_mapping",
-        sa.Column("feed_id", sa.BigInteger(), nullable=False),
-        sa.Column("ecosystem", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("products", postgresql.ARRAY(sa.Text()), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["feed_id"], ["feed.id"], name=op.f("fk_product_mapping_feed_id_feed"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("feed_id", "ecosystem", "name", name=op.f("pk_product_mapping")),
     )
     op.create_table(
         "set_aside_entry",

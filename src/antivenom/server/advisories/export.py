@@ -1,0 +1,89 @@
+"""Everything that feeds brought, written to files by the server and read from them in the child process that compiles.
+
+PostgreSQL's COPY goes into the files as it comes: no row becomes an object of the server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from psycopg import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from antivenom.core.advisories import Advisory
+
+COPY_HEADER_BYTES = 19
+COPY_ONE_FIELD = b"\0\1"
+ESCAPE = re.compile(r"\\(.)")
+ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
+
+ADVISORIES = "COPY (SELECT body FROM advisory) TO STDOUT (FORMAT binary)"
+# Only the CVE ids that an advisory names: EPSS scores three hundred thousand.
+EXPLOITATION = """COPY (SELECT cve, epss, kev_added IS NOT NULL, kev_ransomware FROM exploitation
+    WHERE cve IN (SELECT id FROM advisory UNION SELECT unnest(aliases) FROM advisory)) TO STDOUT"""
+NAMES = """COPY (SELECT conda_name, channel, ecosystem, array_to_string(names, E'\\n') FROM name_mapping
+    ORDER BY feed_id, channel, conda_name) TO STDOUT"""
+PRODUCTS = """COPY (SELECT ecosystem, name, array_to_string(products, E'\\n') FROM product_mapping
+    ORDER BY feed_id, ecosystem, name) TO STDOUT"""
+
+
+async def export_all(session: AsyncSession, folder: Path) -> None:
+    """Write what the functions below read."""
+    raw = await (await session.connection()).get_raw_connection()
+    connection: AsyncConnection[Any] = raw.driver_connection  # type: ignore[assignment]
+    statements = {"advisories": ADVISORIES, "exploitation": EXPLOITATION, "names": NAMES, "products": PRODUCTS}
+    for name, statement in statements.items():
+        with (folder / name).open("wb") as file:
+            async with connection.cursor() as cursor, cursor.copy(statement) as copy:
+                async for chunk in copy:
+                    file.write(chunk)
+
+
+def read_advisories(folder: Path) -> Iterator[Advisory]:
+    """Every advisory of every feed, without what only people read, in no order.
+
+    Source: PostgreSQL manual, COPY, "Binary Format": a header of 19 bytes; per row a count of fields (2 bytes,
+    big-endian; -1 ends the file) and per field its length (4 bytes) and its bytes.
+    """
+    decode = msgspec.msgpack.Decoder(Advisory).decode
+    with (folder / "advisories").open("rb") as file:
+        file.read(COPY_HEADER_BYTES)
+        while (head := file.read(6))[:2] == COPY_ONE_FIELD:
+            yield decode(file.read(int.from_bytes(head[2:], "big")))
+
+
+def read_exploitation(folder: Path) -> Iterator[tuple[str, float | None, bool, bool]]:
+    """(CVE id, EPSS 0-1 or None, in KEV, used by ransomware) of the CVE ids that any advisory names."""
+    for cve, epss, kev, ransomware in _rows(folder / "exploitation"):
+        yield cve, None if epss == "\\N" else float(epss), kev == "t", ransomware == "t"
+
+
+def read_names(folder: Path) -> Iterator[tuple[str, str, str, list[str]]]:
+    """(conda name, channel or "", ecosystem, names there), feed by feed; no names means: known to be none."""
+    for conda_name, channel, ecosystem, names in _rows(folder / "names"):
+        yield conda_name, channel, ecosystem, names.split("\n") if names else []
+
+
+def read_products(folder: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """(purl type, namespace and name, CPE products as "vendor:product"), feed by feed."""
+    for ecosystem, name, products in _rows(folder / "products"):
+        yield ecosystem, name, products.split("\n") if products else []
+
+
+def _rows(path: Path) -> Iterator[list[str]]:
+    """The rows of a file in COPY's text format.
+
+    Source: PostgreSQL manual, COPY, "Text Format".
+    """
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for line in file:
+            fields = line[:-1].split("\t")
+            yield [_unescape(f) if "\\" in f and f != "\\N" else f for f in fields] if "\\" in line else fields
+
+
+def _unescape(field: str) -> str:
+    return ESCAPE.sub(lambda found: ESCAPED.get(found[1], found[1]), field)
