@@ -30,7 +30,7 @@ import zstandard
 from antivenom.core.mirroring import ingest_monolith, ingest_shards, plan_shards
 from antivenom.core.publication_index import PublicationIndex
 from antivenom.core.records import ChannelFacts
-from antivenom.core.shards import SHARD_SUFFIX, read_index, read_shard
+from antivenom.core.shards import SHARD_SUFFIX, decode_record, read_index, read_shard
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.publications.build import BuildRequest, StoreBlobs, build_publication
 
@@ -263,8 +263,8 @@ def make_changes(channel: Path, work: Path) -> None:
             section, records = next(
                 (s, r) for s, r in (("packages", shard.packages), ("packages.conda", shard.packages_conda)) if r
             )
-            fn, record = next(iter(records.items()))
-            record["license"] = "Changed-1.0"
+            fn, raw = next(iter(records.items()))
+            records[fn] = msgspec.Raw(msgspec.msgpack.encode(decode_record(raw) | {"license": "Changed-1.0"}))
             plain = msgspec.json.decode(sections[section][fn])
             sections[section][fn] = msgspec.Raw(msgspec.json.encode(plain | {"license": "Changed-1.0"}))
             packed = {"packages": shard.packages, "packages.conda": shard.packages_conda, "removed": []}

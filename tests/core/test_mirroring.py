@@ -274,6 +274,53 @@ def test_shards_and_document_give_the_same_records() -> None:
     assert one == served(blobs, publish_all(blobs, {"noarch": by_document}, FakePolicy()))
 
 
+def test_shards_and_document_give_the_same_shards_byte_for_byte() -> None:
+    records = [
+        record("a", depends=["b >=1"], constrains=["c <2"], license=None, indexed_timestamp=1_700_000_000_000),
+        record("a", "2.0", depends=["b >=1"], noarch="python", track_features="x y"),
+        record("a", "3.0", flags=["cuda"], timestamp=1_600_000_000),
+    ]
+    blobs = MemoryBlobs()
+    index, shards = shard_upstream({"a": records})
+    by_shards = ingest_shards(blobs, index, shards, subdir="noarch", now_ms=NOW_MS)
+    by_document = ingest_monolith(blobs, document(*records), subdir="noarch", now_ms=NOW_MS)
+    one, other = (load_source(blobs, ingested.source) for ingested in (by_shards, by_document))
+    assert one.shard_keys == other.shard_keys
+
+
+def test_a_hostile_record_of_an_upstream_shard_is_set_aside_alone() -> None:
+    odd = {
+        "good-1.0-0.conda": record("good"),
+        "good-2.0-0.conda": record("good", "2.0", sha256="ab"),
+        "good-3.0-0.conda": record("good", "3.0", depends=[1]),
+        "good-4.0-0.conda": "no record",
+        "good-5.0-0.conda": msgspec.msgpack.Ext(7, b"?"),
+        "../good-6.0-0.conda": record("good", "6.0"),
+        "good-7.0-0.conda": record("liar", "7.0"),
+        "good-8.0-0.conda": record("good", "8.0", url="https://elsewhere/x.conda"),
+    }
+    data = zstandard.ZstdCompressor().compress(msgspec.msgpack.encode({"packages": {}, "packages.conda": odd}))
+    info = {"subdir": "noarch", "base_url": "", "shards_base_url": "./shards/"}
+    key = hashlib.sha256(data).digest()
+    plain = msgspec.msgpack.encode({"version": 1, "info": info, "shards": {"good": key}})
+    index = zstandard.ZstdCompressor().compress(plain)
+    blobs = MemoryBlobs()
+    ingested = ingest_shards(blobs, index, {key.hex(): data}, subdir="noarch", now_ms=NOW_MS)
+    found = served(blobs, publish_all(blobs, {"noarch": ingested.source}, FakePolicy()))
+    assert sorted(found) == ["good-1.0-0.conda", "good-8.0-0.conda"]
+    assert "url" not in found["good-8.0-0.conda"]
+    assert dict(ingested.set_aside).keys() == odd.keys() - found.keys()
+
+
+def test_a_record_of_a_shard_keeps_the_stamp_it_was_given() -> None:
+    blobs = MemoryBlobs()
+    first = ingest(blobs, document(record("a")))
+    index, shards = shard_upstream({"a": [record("a", license="MIT"), record("a", "2.0", indexed_timestamp=5)]})
+    again = ingest_shards(blobs, index, shards, subdir="noarch", now_ms=NOW_MS + 5, previous=first)
+    found = served(blobs, publish_all(blobs, {"noarch": again.source}, FakePolicy()))
+    assert {r["version"]: r["indexed_timestamp"] for r in found.values()} == {"1.0": 1_600_000_000_000, "2.0": 5}
+
+
 def test_planning_after_applying_is_empty() -> None:
     blobs = MemoryBlobs()
     names = {"a": [record("a")], "b": [record("b")]}

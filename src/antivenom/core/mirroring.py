@@ -205,9 +205,8 @@ def ingest_shards(
             if data is None:
                 raise UpstreamError(f"the shard of {name} ({key.hex()}) was not fetched")
             shard = read_shard(data, key, name, limits.shard_bytes)
-            return NameInput(
-                name, list(shard.packages.items()), list(shard.packages_conda.items()), tuple(shard.removed), key
-            )
+            packages, conda = list(shard.packages.items()), list(shard.packages_conda.items())
+            return NameInput(name, packages, conda, tuple(shard.removed), key, is_packed=True)
 
         header = SourceDocument(old.document.info if old else b"{}", [])
         digest = hashlib.sha256(index).digest()

@@ -6,6 +6,8 @@ Source: CEP 26 (names and file names), CEP 34/36 (fields), CEP 47 (indexed_times
 from __future__ import annotations
 
 import re
+import string
+from collections.abc import Sequence
 
 import msgspec
 
@@ -17,6 +19,7 @@ _PLAIN_FILENAME = re.compile(r"""[^\x00-\x20\x7f-\x9f/\\:?#"<>|.\-][^\x00-\x20\x
 is_artifact_filename = re.compile(
     r"""[^\x00-\x20\x7f-\x9f/\\:?#"<>|.\-][^\x00-\x20\x7f-\x9f/\\:?#"<>|\ufffd]{0,247}(?:\.conda|\.tar\.bz2)"""
 ).fullmatch
+_USUAL_CHARACTERS = f"{string.ascii_letters}{string.digits}._-+!=~%".encode()
 
 
 class RecordFacts(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +69,18 @@ def split_filename(fn: str) -> tuple[str, str, str, str]:
                 return parts[0], parts[1], parts[2], suffix
     raise InvalidInputError(
         f"{fn!r} is not the file name of a conda artifact", hint="NAME-VERSION-BUILD.conda or .tar.bz2"
+    )
+
+
+def are_artifact_filenames(fns: Sequence[str]) -> bool:
+    """Whether all are artifact file names of usual characters, found out at once; when not, ask for each."""
+    text = "\n".join(("", *fns, "")).encode()
+    return (
+        text.translate(None, _USUAL_CHARACTERS) == b"\n" * (len(fns) + 1)
+        and text.count(b".conda\n") + text.count(b".tar.bz2\n") == len(fns)
+        and b"\n." not in text
+        and b"\n-" not in text
+        and max(map(len, fns), default=0) < 250
     )
 
 

@@ -21,15 +21,9 @@ SHARD_SUFFIX = ".msgpack.zst"
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class UpstreamShard(msgspec.Struct, kw_only=True):
-    """An upstream's shard: records by file name, digests as bytes."""
+class Shard(msgspec.Struct, kw_only=True):
+    """A shard: records by file name as raw msgpack (`decode_record` reads one), digests in them as bytes."""
 
-    packages: dict[str, Any] = {}
-    packages_conda: dict[str, Any] = msgspec.field(name="packages.conda", default_factory=dict)
-    removed: list[str] = []
-
-
-class _RawShard(msgspec.Struct, kw_only=True):
     packages: dict[str, Raw] = {}
     packages_conda: dict[str, Raw] = msgspec.field(name="packages.conda", default_factory=dict)
     removed: list[str] = []
@@ -52,8 +46,8 @@ class ShardIndex(msgspec.Struct, kw_only=True):
     version: int = 1
 
 
-_shard_decoder = msgspec.msgpack.Decoder(UpstreamShard)
-_raw_decoder = msgspec.msgpack.Decoder(_RawShard)
+_shard_decoder = msgspec.msgpack.Decoder(Shard)
+decode_record = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _index_decoder = msgspec.msgpack.Decoder(ShardIndex)
 
 
@@ -127,7 +121,7 @@ def read_index(data: bytes, limit_bytes: int) -> ShardIndex:
     return index
 
 
-def read_shard(data: bytes, key: bytes, name: str, limit_bytes: int) -> UpstreamShard:
+def read_shard(data: bytes, key: bytes, name: str, limit_bytes: int) -> Shard:
     """Verify and decode an upstream's shard.
 
     Raises:
@@ -151,7 +145,7 @@ def encode_shard(packages: Mapping[str, Any], conda: Mapping[str, Any], removed:
 
 def filter_shard(data: bytes, withheld: Collection[str], compress: zstandard.ZstdCompressor) -> bytes:
     """The shard without the records named in `withheld`; b"" when none is left. Records pass as raw bytes."""
-    shard = _raw_decoder.decode(zstandard.ZstdDecompressor().decompress(data))
+    shard = _shard_decoder.decode(zstandard.ZstdDecompressor().decompress(data))
     packages = {fn: raw for fn, raw in shard.packages.items() if fn not in withheld}
     conda = {fn: raw for fn, raw in shard.packages_conda.items() if fn not in withheld}
     if not packages and not conda:
@@ -162,7 +156,7 @@ def filter_shard(data: bytes, withheld: Collection[str], compress: zstandard.Zst
 def shard_records(data: bytes) -> dict[str, dict[str, Any]]:
     """All records of one of our own shards by file name; digests as bytes."""
     shard = _shard_decoder.decode(zstandard.ZstdDecompressor().decompress(data))
-    return {**shard.packages, **shard.packages_conda}
+    return {fn: decode_record(raw) for fn, raw in (*shard.packages.items(), *shard.packages_conda.items())}
 
 
 def encode_index(subdir: str, keys: Mapping[str, bytes], created_at: str) -> bytes:

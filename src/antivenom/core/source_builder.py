@@ -1,11 +1,4 @@
-"""Builds a source map bucket by bucket: reads what changed, keeps what did not.
-
-The hot path of a first sync. Per record: one typed decode, one dictionary hit for its dependency list (builds of one
-name share them), one stamp in front of the closing brace; no dict, no second decode, no second encode. One flat loop:
-checking column by column was measured and is slower.
-
-Long because the steps of the hot path share their state and are read together.
-"""
+"""Builds a source map bucket by bucket: reads what changed (core/name_reader.py), keeps what did not."""
 
 from __future__ import annotations
 
@@ -17,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
-from antivenom.core.conda import RecordSpec, latest_version
+from antivenom.core.conda import RecordSpec
 from antivenom.core.errors import AntivenomError
 from antivenom.core.monolith import block_run, compressor, read_block_run
+from antivenom.core.name_reader import NameReader, Rows
 from antivenom.core.packs import NOWHERE, IndexBlobs, Location, LocationTable, PackWriter, read
-from antivenom.core.records import is_artifact_filename
 from antivenom.core.shards import encode_shard
 from antivenom.core.source_map import (
     FORMAT,
@@ -40,34 +33,24 @@ from antivenom.core.source_map import (
     read_facts,
     store,
 )
-from antivenom.core.upstream_records import (
-    FastRecord,
-    SetAside,
-    decode_fast,
-    parse_name,
-    purls_of,
-    read_careful,
-    seed_indexed,
-)
 
 SET_ASIDE_MAX = 1000
 _NO_CONTENT = bytes(16)
-_encode_packed = msgspec.msgpack.Encoder().encode
-_decode_texts = msgspec.json.Decoder(list[str]).decode
 _decode_raws = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class NameInput(NamedTuple):
     """What the upstream says of one name now. `packages`/`conda` None: unchanged by its key, not fetched.
 
-    Items are (file name, JSON text as Raw) or (file name, dict of an upstream shard).
+    Items are (file name, record as JSON text); `is_packed`: as msgpack, from an upstream's shard.
     """
 
     name: str
-    packages: list[tuple[str, Any]] | None
-    conda: list[tuple[str, Any]] | None
+    packages: Rows | None
+    conda: Rows | None
     removed: tuple[str, ...]
     upstream_key: bytes
+    is_packed: bool = False
 
 
 class _Entry(NamedTuple):
@@ -79,9 +62,7 @@ class _Entry(NamedTuple):
     shard: bytes | None
 
 
-def content_digest(
-    packages: Sequence[tuple[str, Any]], conda: Sequence[tuple[str, Any]], removed: Sequence[str]
-) -> bytes:
+def content_digest(packages: Rows, conda: Rows, removed: Sequence[str]) -> bytes:
     """16 bytes that tell whether a name's raw records changed.
 
     Two checksums and the length: not meant against forgery. An upstream that forges them only hides its own change.
@@ -145,155 +126,6 @@ def read_piece(blobs: IndexBlobs, piece: Piece) -> dict[str, Raw]:
     return _decode_raws(b"{%b}" % read_block_run(read(blobs, piece.location), piece.content_size))
 
 
-class _NameReader:
-    """Reads the records of one name; collects facts, packed records and JSON texts in step."""
-
-    def __init__(self, name: str, subdir: str, now_ms: int, known: NameFacts | None, *, first: bool) -> None:
-        self.name, self.subdir, self.now_ms, self.first = name, subdir, now_ms, first
-        self.known = dict(zip(known.fns, known.indexed, strict=True)) if known else {}
-        self.fns: list[str] = []
-        self.records: list[FastRecord] = []
-        self.depends_of: list[int] = []
-        self.lists: dict[bytes, tuple[Raw, int]] = {}
-        self.packed_texts: dict[bytes, Raw] = {}
-        self.depends: list[list[str]] = []
-        self.components: dict[tuple[str, tuple[str, ...]], int] = {}
-        self.component_of: list[int] = []
-        self.aside: list[tuple[str, str]] = []
-        self.has_run_exports = False
-
-    def read(self, rows: Sequence[tuple[str, Any]], texts: list[bytes]) -> dict[str, Any]:
-        """Read one section; answers the records to pack by file name and appends their JSON members to `texts`."""
-        packed: dict[str, Any] = {}
-        name, known, now_ms, first, lists = self.name, self.known, self.now_ms, self.first, self.lists
-        components, add_text, add_fn = self.components, texts.append, self.fns.append
-        add_record, add_depends, add_component = self.records.append, self.depends_of.append, self.component_of.append
-        from_hex = bytes.fromhex
-        for fn, raw in rows:
-            try:
-                if is_artifact_filename(fn) is None:
-                    raise ValueError
-                record = decode_fast(raw)
-                if record.name != name or (known and fn in known):
-                    raise ValueError
-                record.sha256 = sha256 = from_hex(record.sha256)
-                record.md5 = md5 = from_hex(record.md5)
-                if len(sha256) != 32 or len(md5) != 16:
-                    raise ValueError
-                depends = lists.get(key := bytes(record.depends))  # type: ignore[arg-type]  # TypeError when UNSET
-                if depends is None:
-                    depends = self._depends(key)
-                record.depends, deps = depends
-                if record.constrains is not UNSET:
-                    record.constrains = self._texts(record.constrains)
-            except (TypeError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
-                self._read_carefully(fn, raw, packed, texts)
-                continue
-            stamp = record.indexed_timestamp
-            if stamp is UNSET:
-                stamp = seed_indexed(record.timestamp, now_ms) if first else now_ms
-                record.indexed_timestamp = stamp
-                add_text(b'"%b":%b,"indexed_timestamp":%d}' % (fn.encode(), bytes(raw)[:-1], stamp))
-            else:
-                add_text(b'"%b":%b' % (fn.encode(), raw))
-            packed[fn] = record
-            add_fn(fn)
-            add_record(record)
-            add_depends(deps)
-            add_component(components.setdefault((record.version, ()), len(components)))
-        return packed
-
-    def _depends(self, key: bytes) -> tuple[Raw, int]:
-        texts = _decode_texts(key)
-        made = self.lists[key] = (Raw(_encode_packed(texts)), len(self.depends))
-        self.depends.append(texts)
-        return made
-
-    def _texts(self, raw: Raw) -> Raw:
-        key = bytes(raw)
-        hit = self.packed_texts.get(key)
-        if hit is None:
-            hit = self.packed_texts[key] = Raw(_encode_packed(_decode_texts(key)))
-        return hit
-
-    def _read_carefully(self, fn: str, raw: Any, packed: dict[str, Any], texts: list[bytes]) -> None:
-        if is_artifact_filename(fn) is None:
-            self.aside.append((fn, "is not a bare artifact file name"))
-            return
-        try:
-            careful = read_careful(raw, self.known.get(fn), self.now_ms, first=self.first)
-            record = careful.json
-            if record["name"].lower() != self.name or parse_name(fn) != self.name:
-                raise SetAside(f"the record says that its name is {record['name']!r:.80}")
-        except SetAside as why:
-            self.aside.append((fn, str(why)))
-            return
-        packed[fn] = careful.packed
-        texts.append(b'"%b":%b' % (fn.encode(), careful.text))
-        depends = record.get("depends") or []
-        key = b"\x00" + _encode_packed(depends)
-        hit = self.lists.get(key)
-        if hit is None:
-            hit = self.lists[key] = (Raw(key[1:]), len(self.depends))
-            self.depends.append(depends)
-        self.fns.append(fn)
-        self.records.append(_facts_record(record))
-        self.depends_of.append(hit[1])
-        self.component_of.append(
-            self.components.setdefault((record["version"], purls_of(record)), len(self.components))
-        )
-        self.has_run_exports |= isinstance(record.get("run_exports"), dict)
-
-    def facts(self, legacy: int, removed: Sequence[str], signed: frozenset[str]) -> NameFacts:
-        """The facts of everything read."""
-        records = self.records
-        licenses: dict[tuple[str, str], int] = {}
-        written = [(r.license, r.license_family) for r in records]
-        numbers = {w: licenses.setdefault((w[0] or "", w[1] or ""), len(licenses)) for w in dict.fromkeys(written)}
-        return NameFacts(
-            name=self.name,
-            fns=self.fns,
-            legacy=legacy,
-            components=list(self.components),
-            component_of=self.component_of,
-            builds=[r.build for r in records],
-            build_numbers=[r.build_number for r in records],
-            licenses=list(licenses),
-            license_of=list(map(numbers.__getitem__, written)),
-            sizes=[r.size or 0 for r in records],
-            timestamps=[t if (t := r.timestamp or 0) > 0 else 0 for r in records],
-            indexed=[r.indexed_timestamp or 0 for r in records],
-            noarchs=[r.noarch or "" for r in records],
-            signed=[i for i, fn in enumerate(self.fns) if fn in signed] if signed else [],
-            removed=list(removed),
-            run_exports=self.has_run_exports,
-            latest=latest_version(version for version, _ in self.components),
-        )
-
-    def name_depends(self) -> NameDepends:
-        """The dependencies of everything read."""
-        strings: dict[str, int] = {}
-        number = strings.setdefault
-        depends = [tuple([number(text, len(strings)) for text in texts]) for texts in self.depends]
-        return NameDepends(list(strings), depends, self.depends_of)
-
-
-def _facts_record(record: Mapping[str, Any]) -> FastRecord:
-    noarch = record.get("noarch")
-    return FastRecord(
-        name=record["name"],
-        version=record["version"],
-        build=record["build"],
-        build_number=record.get("build_number", 0),
-        license=record.get("license"),
-        license_family=record.get("license_family"),
-        size=record.get("size", UNSET),
-        timestamp=record.get("timestamp", UNSET),
-        indexed_timestamp=record["indexed_timestamp"],
-        noarch=("python" if noarch is True else noarch) or None,
-    )
-
-
 class SourceBuilder:
     """Writes one source map; see `build`."""
 
@@ -351,7 +183,7 @@ class SourceBuilder:
         if given.removed == () and removed:
             given = given._replace(removed=tuple(removed))
         packages, conda = given.packages or [], given.conda or []
-        if any(isinstance(rows[0][1], dict) for rows in (packages, conda) if rows):
+        if given.is_packed:
             return given, _NO_CONTENT, False
         digest = content_digest(packages, conda, given.removed)
         same = previous is not None and position is not None and previous.source.content_key(position) == digest
@@ -426,16 +258,17 @@ class SourceBuilder:
         return False
 
     def _read_rows(
-        self, given: NameInput, known: NameFacts | None, packages: list[tuple[str, Any]], conda: list[tuple[str, Any]]
+        self, given: NameInput, known: NameFacts | None, packages: Rows, conda: Rows
     ) -> tuple[_Entry, list[tuple[str, str]]]:
-        reader = _NameReader(given.name, self.subdir, self.now_ms, known, first=self.previous is None)
+        is_first = self.previous is None
+        reader = NameReader(given.name, self.subdir, self.now_ms, known, first=is_first, is_packed=given.is_packed)
         texts: tuple[list[bytes], list[bytes]] = ([], [])
         packed = reader.read(packages, texts[0])
         legacy = len(reader.fns)
         packed_conda = reader.read(conda, texts[1])
         shard = self._compressor.compress(encode_shard(packed, packed_conda, given.removed))
         facts = reader.facts(legacy, given.removed, self.signed)
-        return _Entry(facts, reader.name_depends(), texts, shard), reader.aside
+        return _Entry(facts, reader.depends(), texts, shard), reader.aside
 
     def _write_bucket(self, entries: Sequence[_Entry]) -> _Tickets:
         pieces = []

@@ -1,16 +1,16 @@
 """One upstream record at the door: checked, stripped of absolute addresses, stamped, ready for shard and monolith.
 
-Two ways in, one result. The fast way decodes the JSON slice into `FastRecord`, which knows the fields of CEP 34 and
-their
-types; whatever it refuses (an unknown field, an odd type) goes the careful way, through a dict. A record that breaks
-a rule
-which a client relies on is *set aside* with a reason. Unknown fields pass through untouched.
+Two ways in, one result. The fast way decodes the slice (JSON, or msgpack of an upstream's shard) into `FastRecord`,
+which knows the fields of CEP 34 and their types; whatever it refuses (an unknown field, an odd type) goes the careful
+way, through a dict. A record that breaks a rule which a client relies on is *set aside* with a reason. Unknown fields
+pass through untouched.
 
 Source: CEP 34 and 36 (fields), CEP 16 (digests are bytes in shards), CEP 47 (indexed_timestamp).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -19,7 +19,7 @@ from msgspec import UNSET, Raw, UnsetType
 from antivenom.core.errors import InvalidInputError
 
 INT_MAX = 2**63 - 1
-_EARLIEST_MS = 1262304000000  # 2010-01-01: nothing of conda is older
+EARLIEST_MS = 1262304000000  # 2010-01-01: nothing of conda is older
 _UNDATED_MS = 1483228800000  # 2017-01-01: about when conda-build began to write build times
 _LATEST_SECONDS = 253402300799  # 9999-12-31: beyond it a timestamp is in milliseconds (conda's own rule)
 
@@ -41,7 +41,7 @@ class FastRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True,
     indexed_timestamp: Instant | UnsetType = UNSET
     license: str | UnsetType | None = UNSET
     license_family: str | UnsetType | None = UNSET
-    md5: Any = UNSET  # hex when read, bytes when packed
+    md5: Any = UNSET  # hex in JSON, bytes in msgpack
     name: str
     noarch: str | UnsetType | None = UNSET
     platform: str | UnsetType | None = UNSET
@@ -67,7 +67,9 @@ class CarefulRecord(NamedTuple):
 
 
 decode_fast = msgspec.json.Decoder(FastRecord).decode
+decode_fast_packed = msgspec.msgpack.Decoder(FastRecord).decode
 _decode_dict = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_packed_dict = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _encode_json = msgspec.json.Encoder().encode
 
 _TEXT_FIELDS = ("license", "license_family", "features", "arch", "platform", "python_site_packages_path")
@@ -107,23 +109,23 @@ def seed_indexed(timestamp: object, now_ms: int) -> int:
     if not isinstance(timestamp, int) or timestamp <= 0:
         return min(_UNDATED_MS, now_ms)
     built_ms = timestamp if timestamp > _LATEST_SECONDS else timestamp * 1000
-    return max(built_ms, _EARLIEST_MS) if built_ms <= now_ms else now_ms
+    return max(built_ms, EARLIEST_MS) if built_ms <= now_ms else now_ms
 
 
 def read_careful(
-    raw: Raw | bytes | dict[str, Any], indexed_ms: int | None, now_ms: int, *, first: bool
+    raw: Raw | bytes, indexed_ms: int | None, now_ms: int, *, first: bool, is_packed: bool = False
 ) -> CarefulRecord:
     """Check one record of any shape.
 
     Args:
-        raw: Its JSON text, or its dict (from an upstream shard; digests may be bytes).
+        raw: Its JSON text, or its msgpack when `is_packed` (from an upstream shard; digests may be bytes).
         indexed_ms: What this channel has said before of this file; None when it is new.
         first: Whether this is the channel's first sync (then the build time seeds `indexed_timestamp`).
 
     Raises:
         SetAside: The record breaks a rule that clients rely on.
     """
-    record = raw if isinstance(raw, dict) else _as_dict(raw)
+    record = _as_dict(raw, _decode_packed_dict if is_packed else _decode_dict)
     _check_types(record)
     for field in _ADDRESS_FIELDS:
         value = record.get(field)
@@ -148,9 +150,9 @@ def read_careful(
     return CarefulRecord(packed, text, record)
 
 
-def _as_dict(raw: Raw | bytes) -> dict[str, Any]:
+def _as_dict(raw: Raw | bytes, decode: Callable[[Raw | bytes], dict[str, Any]]) -> dict[str, Any]:
     try:
-        return _decode_dict(raw)
+        return decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SetAside(f"is not a record: {error}") from None
 

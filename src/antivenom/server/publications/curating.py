@@ -13,7 +13,7 @@ from antivenom.core.curation import Curated, apply_curation
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.packs import IndexBlobs, read
 from antivenom.core.records import split_filename
-from antivenom.core.shards import read_shard
+from antivenom.core.shards import decode_record, read_shard
 from antivenom.core.source_map import Component, SourceMap, load_source
 
 SHARD_MAX_BYTES = 256 << 20
@@ -61,8 +61,8 @@ def _find_record(blobs: IndexBlobs, source: SourceMap, locations: list[Any], fn:
         return None
     data = read(blobs, locations[position])
     shard = read_shard(data, source.shard_key(position), name, SHARD_MAX_BYTES)
-    record = shard.packages_conda.get(fn) or shard.packages.get(fn)
-    return record if isinstance(record, dict) else None
+    raw = shard.packages_conda.get(fn) or shard.packages.get(fn)
+    return None if raw is None else decode_record(raw)
 
 
 def _purls(record: Mapping[str, Any]) -> tuple[str, ...]:
