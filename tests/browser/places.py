@@ -23,6 +23,8 @@ PLACES = {
     "check-policy": "/check-policy",
     "feeds": "/feeds",
     "tokens": "/tokens",
+    "audit": "/audit",
+    "audit-filtered": "/audit?actor=system&subject=channel%3Ademo&period=week&sort=kind",
     "account": "/account",
     "search": "/search?q=openssl",
     "not-found": "/channels/no-such-channel",

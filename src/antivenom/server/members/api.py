@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
+from pydantic import AwareDatetime
+from starlette.responses import StreamingResponse
 
 from antivenom import __version__
+from antivenom.server.events.models import Event
 from antivenom.server.events.schemas import EventList, EventView
-from antivenom.server.members import service
+from antivenom.server.members import audit, service
 from antivenom.server.members.authentication import RequestActor, RequestContext
 from antivenom.server.members.schemas import (
     ActorView,
@@ -61,20 +65,50 @@ async def reset_password(ctx: RequestContext, name: str, body: PasswordReset) ->
     return PasswordView(name=name, password=await service.reset_password(ctx, name, body.password))
 
 
-@router.get("/events")
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """What `GET /events` may be narrowed by."""
+
+    kind: Annotated[str, Query(description="A whole kind, such as policy.revised, or its first word: policy")] = ""
+    subject: Annotated[str, Query(description="Such as channel:main")] = ""
+    actor: Annotated[str, Query(description="Such as member:ana, token:ci, local, system")] = ""
+    q: Annotated[str, Query(description="Text in the subject, kind, actor or data", max_length=200)] = ""
+    since: Annotated[AwareDatetime | None, Query(description="Not before this time")] = None
+    until: Annotated[AwareDatetime | None, Query(description="Before this time")] = None
+    sort: Annotated[str, Query(description="at, actor, kind or subject; - first turns the order")] = "-at"
+
+    def filter(self) -> audit.EventFilter:
+        return audit.EventFilter(self.kind, self.subject, self.actor, self.q, self.since, self.until)
+
+
+EventFilters = Annotated[EventQuery, Depends()]
+
+
+@router.get("/events", response_model=None)
 async def list_events(
-    ctx: RequestContext,
-    kind: str = "",
-    subject: str = "",
-    actor: str = "",
-    page: Annotated[int, Query()] = 1,
-    page_size: Annotated[int, Query()] = 50,
-) -> EventList:
-    """What happened, the newest first; filters match exactly."""
-    found = await service.list_events(ctx, kind=kind, subject=subject, actor=actor, page=page, page_size=page_size)
+    ctx: RequestContext, query: EventFilters, page: int = 1, page_size: int = 50, stream: bool = False
+) -> EventList | StreamingResponse:
+    """What happened, the newest first; `stream=1` answers all of it as NDJSON."""
+    if stream:
+        events = await audit.iterate_events(ctx, query.filter(), sort=query.sort)
+        lines = (_view(event).model_dump_json() + "\n" async for event in events)
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+    found = await audit.list_events(ctx, query.filter(), sort=query.sort, page=page, page_size=page_size)
     return EventList(
-        items=[EventView.model_validate(event, from_attributes=True) for event in found.items],
+        items=[_view(event) for event in found.items],
         total=found.total,
         page=found.page,
         page_size=found.page_size,
     )
+
+
+@router.get("/events.csv", response_class=StreamingResponse)
+async def export_events(ctx: RequestContext, query: EventFilters) -> StreamingResponse:
+    """The same as a file for spreadsheets: id, at, actor, kind, subject, data (JSON)."""
+    lines = await audit.iterate_events_as_csv(ctx, query.filter(), sort=query.sort)
+    headers = {"content-disposition": 'attachment; filename="antivenom-audit.csv"'}
+    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _view(event: Event) -> EventView:
+    return EventView.model_validate(event, from_attributes=True)

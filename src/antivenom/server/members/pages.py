@@ -1,4 +1,4 @@
-"""Signing in and out, one's own password, and tokens."""
+"""Signing in and out, one's own password, and tokens; the audit trail is in audit_pages.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError, InvalidInputError
 from antivenom.server.context import Context
-from antivenom.server.members import service
+from antivenom.server.members import audit_pages, service
 from antivenom.server.members.authentication import SESSION_COOKIE
 from antivenom.server.rendering import ListState, action, page, redirect, render, safe_next
 
@@ -145,4 +145,5 @@ routes: list[Route] = [
     page("/tokens", show_tokens),
     action("/tokens", create_token, form=show_refused_token),
     action("/tokens/{name}/revoke", revoke_token),
+    *audit_pages.routes,
 ]

@@ -13,8 +13,6 @@ from sqlalchemy import delete
 from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError, UnauthenticatedError
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
-from antivenom.server.events.models import Event
-from antivenom.server.events.queries import page_events
 from antivenom.server.events.service import record
 from antivenom.server.home import forget_first_password
 from antivenom.server.members import passwords, queries
@@ -106,20 +104,6 @@ async def revoke_token(ctx: Context, name: str) -> Token:
         token.revoked_at = ctx.now
         await record(ctx, "token.revoked", subject=f"token:{name}")
     return token
-
-
-async def list_events(
-    ctx: Context,
-    *,
-    kind: str = "",
-    subject: str = "",
-    actor: str = "",
-    page: int = 1,
-    page_size: int = PAGE_SIZE_DEFAULT,
-) -> Page[Event]:
-    """The audit trail, the newest first. It is read here and not in `events`, which knows no permissions."""
-    require(ctx, "audit:read", subject="event:*")
-    return await page_events(ctx.session, kind=kind, subject=subject, actor=actor, page=page, page_size=page_size)
 
 
 # -- members and their sign-ins ----------------------------------------------------------------------------------------
