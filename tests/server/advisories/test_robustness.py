@@ -17,7 +17,8 @@ from sqlalchemy import text
 from antivenom.server.advisories import fetching, jobs, service, syncing
 from antivenom.server.advisories.models import Feed
 from antivenom.server.context import LOCAL, Resources
-from antivenom.server.findings.jobs import compile_knowledge
+from antivenom.server.findings import service as matching
+from antivenom.server.findings.jobs import await_feeds, compile_knowledge
 from tests.server.advisories.conftest import FeedServer
 from tests.server.advisories.test_files import entry, json_lines
 from tests.server.advisories.test_syncing import add, revisions, sync, write_lines
@@ -165,13 +166,43 @@ async def test_matching_is_compiled_once_after_the_last_of_many_feeds(resources:
         write_lines(path, entry(number))
     first, second = [await add(resources, "osv", str(path)) for path in paths]
     await sync(resources, first)
-    await compile_knowledge(resources)
-    assert [r.index_key for r in await revisions(resources)] == [None]  # the second still waits to be read
+    await await_feeds(resources)
+    assert await compilations(resources) == 0  # the second still waits to be read
     await sync(resources, second)
+    await await_feeds(resources)
+    await await_feeds(resources)
+    assert await compilations(resources) == 1
     await compile_knowledge(resources)
     keys = [r.index_key for r in await revisions(resources)]
     assert keys[0] is None
     assert keys[1] is not None
+
+
+async def test_who_asks_for_a_match_has_knowledge_compiled_at_once(
+    resources: Resources, app_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "MATCH_PATIENCE_S", 0.1)  # no worker runs here: nobody would compile
+    path = tmp_path / "feed.jsonl"
+    write_lines(path, entry(1))
+    feed_id = await add(resources, "osv", str(path))
+    await sync(resources, feed_id)
+    async with resources.context(LOCAL) as ctx:
+        feed = await service.get_feed(ctx, feed_id)
+        feed.created_at = feed.asked_at = ctx.now - timedelta(days=1)
+    body = {"components": [{"purl": "pkg:pypi/demo-package-1@0.1"}]}
+    await app_client.post("/api/v1/match", json=body)
+    assert await compilations(resources) == 0  # nobody asked for the feed lately
+    await app_client.post(f"/api/v1/feeds/{feed_id}/sync")
+    await sync(resources, feed_id)
+    await app_client.post("/api/v1/match", json=body)
+    assert await compilations(resources) == 1
+
+
+async def compilations(resources: Resources) -> int:
+    """How many compilations wait for a worker."""
+    async with resources.context(LOCAL) as ctx:
+        counted = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'findings.compile'")
+        return int(await ctx.session.scalar(counted))
 
 
 def write_kev(path: Path, *cves: str) -> None:

@@ -23,6 +23,7 @@ class Feed(Base):
     every_s: Mapped[int | None]
     created_at: Mapped[At]
     created_by: Mapped[str] = mapped_column(server_default="")
+    asked_at: Mapped[OptionalAt]  # when somebody last added it or asked for its sync, and expects answers from it
     is_demo: Mapped[bool] = mapped_column(server_default="false")
     state: Mapped[str] = mapped_column(server_default="new")  # new | queued | syncing | ok | failed
     cursor: Mapped[Document]  # etag, last modified, digest of the last file, position of increments, pending changes

@@ -205,9 +205,14 @@ async def oldest_pending_revision(session: AsyncSession) -> KnowledgeRevision | 
     return await session.scalar(query.order_by(KnowledgeRevision.id).limit(1))
 
 
-async def has_feeds_since(session: AsyncSession, since: datetime) -> bool:
-    """Whether a feed was added after that."""
-    return bool(await session.scalar(select(exists().where(Feed.created_at > since))))
+async def has_asked_since(session: AsyncSession, since: datetime) -> bool:
+    """Whether somebody added a feed, or asked for the sync of one, after that."""
+    return bool(await session.scalar(select(exists().where(Feed.asked_at > since))))
+
+
+async def has_synced_since(session: AsyncSession, since: datetime) -> bool:
+    """Whether a feed's sync ended well after that."""
+    return bool(await session.scalar(select(exists().where(Feed.last_success_at > since))))
 
 
 # -- the dashboard ----------------------------------------------------------------------------------

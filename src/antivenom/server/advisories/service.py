@@ -67,6 +67,7 @@ async def add_feed(
         every_s=every_s,
         created_at=ctx.now,
         created_by=ctx.actor.name,
+        asked_at=ctx.now,
         is_demo=is_demo,
         state="new",
         cursor={},
@@ -148,6 +149,7 @@ async def request_feed_sync(ctx: Context, feed_id: int | None = None, *, kind: s
             await queries.list_feeds_of_kind(ctx.session, kind) if kind else await queries.list_all_feeds(ctx.session)
         )
     for feed in feeds:
+        feed.asked_at = ctx.now
         await defer_sync(ctx, feed)
     return feeds
 

@@ -23,7 +23,7 @@ from antivenom.server.advisories.models import KnowledgeRevision
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.service import record
 from antivenom.server.findings import queries
-from antivenom.server.findings.service import NEW_FEED, store_assessments
+from antivenom.server.findings.service import JUST_ASKED, store_assessments
 
 
 async def compile_newest(resources: Resources) -> int | None:
@@ -54,14 +54,14 @@ async def compile_newest(resources: Resources) -> int | None:
 
 
 async def compile_for_new_feeds(resources: Resources) -> None:
-    """Compile now what a feed that was just added brought, so that whoever mirrors next is judged by it at once.
+    """Compile now what a feed that somebody just added or had synced brought: who mirrors next is judged by it at once.
 
     Later, and while feeds are being read, nothing is done here: the job compiles, and channels are published anew.
     """
     async with resources.context(SYSTEM) as ctx:
         is_due = (
             await advisories.oldest_pending_revision(ctx.session) is not None
-            and await advisories.has_feeds_since(ctx.session, ctx.now - NEW_FEED)
+            and await advisories.has_asked_since(ctx.session, ctx.now - JUST_ASKED)
             and not await advisories.is_syncing(ctx.session)
         )
     if is_due:

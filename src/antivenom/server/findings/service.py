@@ -17,16 +17,17 @@ from antivenom.core.curation import Curated, apply_curation, parse_security
 from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.core.identity import channel_name
 from antivenom.core.matching import ComponentKey, MatchIndex, fix_in_channel, with_fixes
-from antivenom.server.advisories.queries import has_feeds_since, newest_revision, oldest_pending_revision
+from antivenom.server.advisories.queries import has_asked_since, is_syncing, newest_revision, oldest_pending_revision
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
+from antivenom.server.events.jobs import defer
 from antivenom.server.findings import queries
 from antivenom.server.findings.queries import AffectedComponent
 from antivenom.server.members.authorization import require
 
 MATCH_COMPONENTS_MAX = 10_000
 STORE_ROWS = 2_000
-NEW_FEED = timedelta(minutes=10)
+JUST_ASKED = timedelta(minutes=10)
 MATCH_PATIENCE_S = 60.0
 KNOWLEDGE_POLL_S = 0.2
 
@@ -37,6 +38,7 @@ __all__ = [
     "fix_in_channel",
     "list_affected",
     "match_components",
+    "request_compilation",
     "store_assessments",
     "store_curation",
     "with_fixes",
@@ -85,17 +87,26 @@ async def show_knowledge(ctx: Context) -> tuple[int, int]:
     return (await current_knowledge(ctx)).revision, newest.id if newest else 0
 
 
-async def wait_for_new_feeds(resources: Resources) -> None:
-    """Wait (a minute at most) until matching answers from a feed that was just added: its adder expects that.
+async def request_compilation(ctx: Context) -> None:
+    """Ask for the newest knowledge to be compiled now; one compilation runs, and at most one more waits."""
+    await defer(ctx, "findings.compile", lock="findings.compile", queueing_lock="findings.compile")
 
-    Later, answers from what was known some seconds before are worth more than waiting for a daily feed.
+
+async def wait_for_new_feeds(resources: Resources) -> None:
+    """Wait (a minute at most) until matching answers from a feed that somebody just added or had synced.
+
+    They expect it. Later, answers from what was known some seconds before are worth more than waiting for a daily feed.
     """
     until = time.monotonic() + MATCH_PATIENCE_S
+    has_requested = False
     while time.monotonic() < until:
         async with resources.context(SYSTEM) as ctx:
             is_compiled = await oldest_pending_revision(ctx.session) is None
-            if is_compiled or not await has_feeds_since(ctx.session, ctx.now - NEW_FEED):
+            if is_compiled or not await has_asked_since(ctx.session, ctx.now - JUST_ASKED):
                 return
+            if not has_requested and not await is_syncing(ctx.session):
+                await request_compilation(ctx)
+                has_requested = True
         await asyncio.sleep(KNOWLEDGE_POLL_S)
 
 

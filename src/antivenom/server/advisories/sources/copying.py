@@ -37,15 +37,17 @@ def copy_line(values: Iterable[Value]) -> bytes:
 
 
 def _field(value: Value) -> str:
-    if value is None:
-        return "\\N"
     if isinstance(value, str):
         return value if value.isprintable() and "\\" not in value else value.translate(ESCAPES)
+    if value is None:
+        return "\\N"
     if isinstance(value, bool):
         return "t" if value else "f"
     if isinstance(value, bytes):
         return "\\\\x" + value.hex()
     if isinstance(value, tuple):
+        if not value:
+            return "{}"
         return ("{" + ",".join('"' + v.translate(ARRAY_ESCAPES) + '"' for v in value) + "}").translate(ESCAPES)
     return repr(value)
 
@@ -68,8 +70,7 @@ def join_prose(body: bytes, prose: bytes) -> Advisory:
 
 
 def _when(published: str) -> str | None:
-    at = instant(published)
-    return at.isoformat() if at else None
+    return published if instant(published) else None
 
 
 def advisory_line(advisory: Advisory) -> bytes:

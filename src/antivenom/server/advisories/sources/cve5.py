@@ -5,6 +5,7 @@ Source: CVE Record Format 5.1 schema, "affected" and "versions".
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ THROUGH = re.compile(
 )
 VERSION = re.compile(r"v?(\d[\w.+~!:-]{0,63})")
 WORD = re.compile(r"[\s/]+")
+SAYS_NOTHING = {"", "n/a", "unknown", "*"}
 # A collection's address names its ecosystem by a part of its host.
 COLLECTIONS = {"pypi": "pypi", "npmjs": "npm", "crates": "crates.io", "rubygems": "rubygems", "packagist": "packagist"}
 COMMIT_TYPES = {"git", "commit", "original_commit_for_fix"}
@@ -218,18 +220,25 @@ def _affected(products: list[dict[str, Any]]) -> tuple[tuple[AffectedPackage, ..
 
 def _names(product: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(ecosystem, name, order) of what a product entry is about: its package, its CPEs, else vendor:product."""
-    found: list[tuple[str, str, str]] = []
+    found: dict[tuple[str, str, str], None] = {}
     package = text(product.get("packageName"), 300)
-    ecosystem = _ecosystem(text(product.get("collectionURL"), 1_000))
-    if package and ecosystem:
-        found.append((ecosystem, package_name(ecosystem, package), "pep440" if ecosystem == "pypi" else "semver"))
+    ecosystem = _ecosystem(text(product.get("collectionURL"), 1_000)) if package else ""
+    if ecosystem:
+        found[ecosystem, package_name(ecosystem, package), "pep440" if ecosystem == "pypi" else "semver"] = None
     names = [name for criteria in texts(product.get("cpes"), 50) if (name := cpe.parse_name(criteria))]
-    found += [("cpe", cpe.package_of(name), "cpe") for name in names]
+    for name in names:
+        found["cpe", cpe.package_of(name), "cpe"] = None
     if not names:
-        vendor, title = (WORD.sub("_", text(product.get(k), 200).lower()) for k in ("vendor", "product"))
-        if vendor not in ("", "n/a", "unknown", "*") and title not in ("", "n/a", "unknown", "*"):
-            found.append(("cpe", f"{vendor}:{title}", "cpe"))
-    return list(dict.fromkeys(found))
+        vendor, title = _word(text(product.get("vendor"), 200)), _word(text(product.get("product"), 200))
+        if vendor not in SAYS_NOTHING and title not in SAYS_NOTHING:
+            found["cpe", f"{vendor}:{title}", "cpe"] = None
+    return list(found)
+
+
+@functools.lru_cache(maxsize=20_000)  # the same vendors again and again
+def _word(title: str) -> str:
+    """A vendor's or a product's title as CPE would write it."""
+    return WORD.sub("_", title).lower()
 
 
 def _ecosystem(collection: str) -> str:
@@ -250,7 +259,8 @@ def parse_versions(
     affected = _Collected(scheme)
     unaffected = _Collected(scheme)
     flags: dict[str, None] = {}
-    for entry in mappings(product.get("versions")):
+    entries = list(mappings(product.get("versions")))
+    for entry in entries:
         if text(entry.get("versionType"), 40).lower() in COMMIT_TYPES:
             flags["git-range"] = None
             continue
@@ -258,22 +268,22 @@ def parse_versions(
         target = affected if status == "affected" else unaffected if status == "unaffected" else None
         if target is not None and not target.add(entry):
             flags["version-not-understood"] = None
-    ranges, versions = [*affected.ranges, *_meeting_ends(scheme, product)], affected.versions
-    if text(product.get("defaultStatus"), 20).lower() == "affected" and (unaffected.ranges or unaffected.versions):
+    ranges, versions = [*affected.ranges, *_meeting_ends(scheme, entries)], affected.versions
+    has_unaffected = unaffected.ranges or unaffected.versions
+    if has_unaffected and text(product.get("defaultStatus"), 20).lower() == "affected":
         ranges = [*ranges, *complement(scheme, unaffected.ranges, unaffected.versions)]
     return tuple(dict.fromkeys(ranges)), tuple(dict.fromkeys(versions)), tuple(flags)
 
 
-def _meeting_ends(scheme: str, product: dict[str, Any]) -> list[AffectedRange]:
+def _meeting_ends(scheme: str, entries: list[dict[str, Any]]) -> list[AffectedRange]:
     """The range that HackerOne's records (curl's among them) write as two entries with equal ends.
 
     `affected 8.4.0 < 8.4.0` with `unaffected 7.69.0 < 7.69.0` means from 7.69.0 up to 8.4.0.
     """
-    ends = [
-        (text(e.get("status"), 20).lower(), e["lessThan"])
-        for e in mappings(product.get("versions"))
-        if isinstance(e.get("lessThan"), str) and e["lessThan"] == e.get("version")
-    ]
+    meeting = [e for e in entries if e.get("lessThan") == e.get("version") and isinstance(e.get("lessThan"), str)]
+    if not meeting:
+        return []
+    ends = [(text(e.get("status"), 20).lower(), e["lessThan"]) for e in meeting]
     starts = [v for status, v in ends if status == "unaffected" and VERSION.fullmatch(v)]
     fixes = [v for status, v in ends if status == "affected" and VERSION.fullmatch(v)]
     return [AffectedRange(scheme, starts[0], fixed=fixes[0])] if len(starts) == len(fixes) == 1 else []
@@ -291,10 +301,13 @@ class _Collected:
         """Add one `versions` entry; whether its text was understood."""
         version = text(entry.get("version"), 300)
         below, through = entry.get("lessThan"), entry.get("lessThanOrEqual")
-        changes = [
-            (text(c.get("at"), 128), text(c.get("status"), 20).lower() == text(entry.get("status"), 20).lower())
-            for c in mappings(entry.get("changes"))
-        ]
+        changes: list[tuple[str, bool]] = []
+        if "changes" in entry:
+            status = text(entry.get("status"), 20).lower()
+            changes = [
+                (text(c.get("at"), 128), text(c.get("status"), 20).lower() == status)
+                for c in mappings(entry.get("changes"))
+            ]
         if not isinstance(below, str) and not isinstance(through, str) and not changes:
             return self._add_text(version)
         start = bound(version)
@@ -321,13 +334,14 @@ class _Collected:
 
     def _add_text(self, version: str) -> bool:
         """A version alone: one version, "all", or prose with bounds such as "< 2.3" and "before 2.3"."""
+        if found := VERSION.fullmatch(version):
+            if version != "0":  # "0" alone is one of the words for "no bound"
+                self.versions.append(found[1])
+            return True
         if version.lower() in ("*", "all", "all versions", "any"):
             self.ranges.append(AffectedRange(self.scheme))
             return True
         if bound(version) is None:  # "n/a" and its like: nothing is said
-            return True
-        if found := VERSION.fullmatch(version):
-            self.versions.append(found[1])
             return True
         if bounds := _bounds(version):
             self.ranges.append(_from_bounds(self.scheme, bounds))

@@ -109,4 +109,5 @@ def bound(version: object) -> str | None:
     if not isinstance(version, str):
         return None
     found = version.strip()
-    return None if found.lower() in OPEN else found[:128]
+    # Words for "no bound" are short, and looking is cheaper than lowering what is no word.
+    return None if len(found) < 12 and found.lower() in OPEN else found[:128]

@@ -90,6 +90,7 @@ def upgrade() -> None:
         sa.Column("every_s", sa.Integer(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_by", sa.Text(), server_default="", nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("is_demo", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("state", sa.Text(), server_default="new", nullable=False),
         sa.Column("cursor", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False),
