@@ -8,7 +8,7 @@ Source: FACTS 6 (gates, triggers, allowlists); docs/reference/policy.md is check
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import attrgetter
 
 import msgspec
@@ -98,16 +98,15 @@ class CompiledPolicy:
         self.uses_time = any(check.uses_time for check in checks) or any(i.expires_ms for i in policy.allowlist)
         self.uses_findings = any("assessment" in check.reads for check in checks)
         groups = [_Group(reads, found) for reads, found in _by_reads(checks).items()]
+        self._groups = groups
         self._record_groups = [(g.read, g.decided, g) for g in groups if not g.on_findings]
         self._finding_groups = [(g.read, g.decided, g) for g in groups if g.on_findings]
         self._named = _by_name(checks)
         self._direct = [check for check in checks if check.direct]
         self._exceptions = policy.allowlist
         self.closure_exceptions = tuple(item for item in policy.allowlist if item.gate in ("closure", "*"))
-        self._reads = frozenset(fact for group in groups for fact in group.reads)
         self.reads_depends = any("depends" in (*check.reads, *check.tells) for check in checks)
         self._concluded: dict[tuple[int, ...], tuple[Verdict, list[Told]]] = {}  # by the ids of the tellings
-        self._assessments: dict[int, Assessment | None] = {}  # kept, so that no other object can take their ids
         self._channel: ChannelFacts | None = None
         self._now_ms = -1
 
@@ -136,7 +135,6 @@ class CompiledPolicy:
             key = (id(assessment), read(record))
             checks = decided.get(key, _UNDECIDED)
             if checks:
-                self._assessments[id(assessment)] = assessment
                 _add(told, group.tell(facts, key, checks))
         shared = len(told)
         for check in self._named.get(record.name, ()):
@@ -146,14 +144,39 @@ class CompiledPolicy:
                 _add(told, check.tell(facts))
         return self._conclude(told, record, now_ms, remember=shared == len(told)) if told else GO
 
-    def decisive_facts(self, names: NameColumns, now_ms: int) -> frozenset[str] | None:
-        """The facts that decide whether any rule touches a record of one name: where one of two records that agree in
-        these gets GO, so does the other. "assessment" stands for the component's; None: each record has to be judged.
+    def touched(
+        self,
+        names: NameColumns,
+        record_at: Callable[[int], RecordFacts],
+        assessments: Sequence[Assessment | None],
+        channel: ChannelFacts,
+        now_ms: int,
+    ) -> Iterable[int]:
+        """The positions of the records of one name that some rule touches, ascending: all others get GO.
+
+        Each group of rules looks at one record for all that agree in what it reads.
+
+        Args:
+            assessments: Of the components, as `component_of` counts them.
         """
-        if any(check.may_concern(names, now_ms) for check in self._direct):
-            return None
-        named = self._named.get(names.name)
-        return self._reads.union(*(check.reads for check in named)) if named else self._reads
+        if now_ms != self._now_ms or channel is not self._channel:
+            self._begin(channel, now_ms)
+        found: set[int] = set()
+        for check in self._direct:
+            found.update(check.positions(names, now_ms))
+
+        def facts_at(position: int) -> Facts:
+            return Facts(record_at(position), assessments[names.component_of[position]], channel, now_ms)
+
+        for group in self._groups:
+            if group.reads == ("assessment",):
+                given = Facts(record_at(0), None, channel, now_ms)
+                found.update(group.positions_by_component(names, assessments, given))
+            else:
+                found.update(_positions(names, group.reads, facts_at, group.concerned))
+        for check in self._named.get(names.name, ()):
+            found.update(_positions(names, check.reads, facts_at, check.concerns))
+        return sorted(found)
 
     def except_closure(self, reason: Reason, record: RecordFacts, now_ms: int) -> AllowlistItem | None:
         """The unexpired allowlist item that puts a reason of the closure aside; None when there is none."""
@@ -163,7 +186,6 @@ class CompiledPolicy:
         """Forget what a sweep of another channel or instant decided."""
         self._channel, self._now_ms = channel, now_ms
         self._concluded.clear()
-        self._assessments.clear()
         for _, _, group in (*self._record_groups, *self._finding_groups):
             group.forget()
 
@@ -194,6 +216,32 @@ class CompiledPolicy:
         return min(fitting, key=lambda item: (-(item.expires_ms or FOREVER_MS), item.id), default=None)
 
 
+# The column of a name's records in which two differ when they differ in a fact. A name and a subdir are all one's.
+_COLUMNS = {
+    "assessment": "component_of", "version": "component_of", "purls": "component_of", "build": "builds",
+    "build_number": "build_numbers", "license": "license_of", "license_family": "license_of", "size_bytes": "sizes",
+    "timestamp_ms": "timestamps", "indexed_ms": "indexed", "noarch": "noarchs",
+}  # fmt: skip
+_OF_THE_NAME = {"name", "subdir"}
+
+
+def _positions(
+    names: NameColumns, reads: Iterable[str], facts_at: Callable[[int], Facts], concerns: Callable[[Facts], bool]
+) -> Iterable[int]:
+    """Where `concerns` holds, asked once for all records that agree in the facts that are read."""
+    everything = range(len(names.fns))
+    facts = [fact for fact in reads if fact not in _OF_THE_NAME]
+    if not facts:
+        return everything if concerns(facts_at(0)) else ()
+    if any(fact not in _COLUMNS for fact in facts):
+        return [position for position in everything if concerns(facts_at(position))]
+    columns: list[Sequence[Hashable]] = [getattr(names, column) for column in {_COLUMNS[fact] for fact in facts}]
+    keys: Sequence[Hashable] = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+    asked = dict(zip(keys, everything, strict=True))
+    touched = {key for key, position in asked.items() if concerns(facts_at(position))}
+    return [position for position in everything if keys[position] in touched] if touched else ()
+
+
 class _Group:
     """Checks that read the same facts: decided once for each distinct value of these, and told once."""
 
@@ -207,15 +255,38 @@ class _Group:
         # One record has one file name: remembering what is told of it would only fill memory.
         self._read_told = None if "fn" in tells else _getter(tells)
         self._told: dict[Hashable, Told] = {}
+        self._alive: list[Assessment | None] = []  # what was decided on, so that no other object can take its id
 
     def forget(self) -> None:
         self.decided.clear()
         self._told.clear()
+        self._alive.clear()
+
+    def concerned(self, facts: Facts) -> bool:
+        """Whether any check is concerned."""
+        value = self.read(facts.record)
+        key = (id(facts.assessment), value) if self.on_findings else value
+        checks = self.decided.get(key, _UNDECIDED)
+        return bool(self._decide(facts, key) if checks is _UNDECIDED else checks)
+
+    def positions_by_component(
+        self, names: NameColumns, assessments: Sequence[Assessment | None], given: Facts
+    ) -> Iterable[int]:
+        """Where a check is concerned, of checks that look at assessments alone."""
+        decided, touched = self.decided, set()
+        for component, assessment in enumerate(assessments):
+            key = (id(assessment), None)
+            checks = decided.get(key, _UNDECIDED)
+            if checks is _UNDECIDED:
+                checks = self._decide(Facts(given.record, assessment, given.channel, given.now_ms), key)
+            if checks:
+                touched.add(component)
+        return [at for at, component in enumerate(names.component_of) if component in touched] if touched else ()
 
     def tell(self, facts: Facts, key: Hashable, checks: tuple[Check, ...]) -> Told:
         """What the concerned checks say; `checks` _UNDECIDED: find out first which these are."""
         if checks is _UNDECIDED:
-            checks = self.decided[key] = tuple(check for check in self._checks if check.concerns(facts))
+            checks = self._decide(facts, key)
             if not checks:
                 return NOTHING
         if self._read_told is None:
@@ -225,6 +296,12 @@ class _Group:
         if told is None:
             told = self._told[told_key] = _merge(check.tell(facts) for check in checks)
         return told
+
+    def _decide(self, facts: Facts, key: Hashable) -> tuple[Check, ...]:
+        if self.on_findings:
+            self._alive.append(facts.assessment)
+        checks = self.decided[key] = tuple(check for check in self._checks if check.concerns(facts))
+        return checks
 
 
 def _add(told: list[Told], part: Told) -> None:

@@ -165,7 +165,7 @@ def _judging(
         channel,
         now_ms,
         curation or {},
-        getattr(policy, "decisive_facts", None),
+        getattr(policy, "touched", None),
         getattr(policy, "reads_depends", True),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from antivenom.core.advisories import Assessment, Severity
@@ -32,7 +32,7 @@ _LICENSES_MAX = 8
 class Judging(NamedTuple):
     """Everything a verdict depends on besides the record. `curation`: "subdir/fn" → the build's own assessment.
 
-    `decisive_facts`: see `CompiledPolicy`; None when the policy cannot say. `reads_depends`: whether it ever looks at
+    `touched`: see `CompiledPolicy`; None when the policy cannot say. `reads_depends`: whether it ever looks at
     dependencies.
     """
 
@@ -41,17 +41,8 @@ class Judging(NamedTuple):
     channel: ChannelFacts
     now_ms: int
     curation: Mapping[str, Assessment]
-    decisive_facts: Callable[[NameFacts, int], frozenset[str] | None] | None = None
+    touched: Callable[..., Iterable[int]] | None = None
     reads_depends: bool = True
-
-
-# Columns of NameFacts in which two records differ when they differ in a fact. A name and a subdir are all one's.
-_COLUMNS = {
-    "version": "component_of", "purls": "component_of", "build": "builds", "build_number": "build_numbers",
-    "license": "license_of", "license_family": "license_of", "size_bytes": "sizes", "timestamp_ms": "timestamps",
-    "indexed_ms": "indexed", "noarch": "noarchs",
-}  # fmt: skip
-_SHARED = frozenset({"name", "subdir", "assessment"})
 
 
 class BucketVerdicts(NamedTuple):
@@ -176,29 +167,15 @@ class SubdirVerdicts:
     def _suspects(
         self, facts: NameFacts, depends: NameDepends | None, assessments: Sequence[Assessment | None]
     ) -> Iterable[int]:
-        """The positions of the records that the policy has to look at.
-
-        Of records that agree in all that decides, one is judged; where it gets GO, none of them is looked at again.
-        """
+        """The positions of the records that the policy has to look at."""
         judging, subdir = self._judging, self.source.subdir
-        everything = range(len(facts.fns))
-        decisive = judging.decisive_facts(facts, judging.now_ms) if judging.decisive_facts else None
-        if decisive is None or not decisive <= _SHARED | _COLUMNS.keys():
-            return everything
-        if judging.curation and any(f"{subdir}/{fn}" in judging.curation for fn in facts.fns):
-            return everything
-        columns = {_COLUMNS[fact] for fact in decisive if fact in _COLUMNS}
-        if "assessment" in decisive and any(a is not assessments[0] for a in assessments):
-            columns.add("component_of")
-        values: list[Sequence[Hashable]] = [getattr(facts, column) for column in columns] or [[0] * len(everything)]
-        keys: Sequence[Hashable] = values[0] if len(values) == 1 else list(zip(*values, strict=True))
-        touched = set()
-        for key, position in dict(zip(keys, everything, strict=True)).items():
-            record = facts.record_at(position, subdir, depends)
-            assessment = assessments[facts.component_of[position]]
-            if judging.judge(record, assessment, judging.channel, judging.now_ms) is not GO:
-                touched.add(key)
-        return [position for position in everything if keys[position] in touched] if touched else ()
+        if judging.touched is None or (
+            judging.curation and any(f"{subdir}/{fn}" in judging.curation for fn in facts.fns)
+        ):
+            return range(len(facts.fns))
+        return judging.touched(
+            facts, lambda at: facts.record_at(at, subdir, depends), assessments, judging.channel, judging.now_ms
+        )
 
     def _rate(
         self, facts: NameFacts, assessments: Sequence[Assessment | None], severities: dict[str, Severity]

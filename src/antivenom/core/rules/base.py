@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, Protocol
@@ -85,12 +85,17 @@ def earliest(*instants_ms: int) -> int:
 
 
 class NameColumns(Protocol):
-    """The facts of all records of one name, column by column; `signed` has the positions of the signed ones."""
+    """The facts of all records of one name, column by column; `signed` has the positions of the signed ones.
+
+    `component_of` counts the name's components; see `NameFacts` for the other columns.
+    """
 
     @property
     def name(self) -> str: ...
     @property
     def fns(self) -> Sequence[str]: ...
+    @property
+    def component_of(self) -> Sequence[int]: ...
     @property
     def sizes(self) -> Sequence[int]: ...
     @property
@@ -120,9 +125,9 @@ class Check:
         """Whether `tell` would say anything but NOTHING."""
         return self.tell(facts) is not NOTHING
 
-    def may_concern(self, names: NameColumns, now_ms: int) -> bool:  # noqa: ARG002
-        """Whether a `direct` check may concern any of these records; False spares looking at each of them."""
-        return True
+    def positions(self, names: NameColumns, now_ms: int) -> Iterable[int]:  # noqa: ARG002
+        """Which of these records a `direct` check concerns, or more of them."""
+        return range(len(names.fns))
 
     def tell(self, facts: Facts) -> Told:
         """The reasons of this rule for the record, or NOTHING."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -54,10 +54,13 @@ class AgeCheck(Check):
         since_ms = facts.record.indexed_ms or facts.record.timestamp_ms
         return facts.now_ms - since_ms < self._cooldown_ms or self._limit_days is not None or not since_ms
 
-    def may_concern(self, names: NameColumns, now_ms: int) -> bool:
+    def positions(self, names: NameColumns, now_ms: int) -> Iterable[int]:
         if self._limit_days is not None:
-            return True
-        return min(names.indexed, default=1) <= 0 or now_ms - max(names.indexed, default=0) < self._cooldown_ms
+            return range(len(names.fns))
+        young_ms = now_ms - self._cooldown_ms
+        if max(names.indexed) <= young_ms and min(names.indexed) > 0:  # most names
+            return ()
+        return [at for at, since_ms in enumerate(names.indexed) if since_ms > young_ms or since_ms <= 0]
 
     def tell(self, facts: Facts) -> Told:
         record, now_ms = facts.record, facts.now_ms
@@ -96,8 +99,8 @@ class SignedCheck(Check):
     def concerns(self, facts: Facts) -> bool:
         return facts.record.signed is self._refused
 
-    def may_concern(self, names: NameColumns, now_ms: int) -> bool:  # noqa: ARG002
-        return bool(names.signed) if self._refused else len(names.signed) < len(names.fns)
+    def positions(self, names: NameColumns, now_ms: int) -> Iterable[int]:  # noqa: ARG002
+        return names.signed if self._refused else set(range(len(names.fns))).difference(names.signed)
 
     def tell(self, facts: Facts) -> Told:
         record = facts.record
@@ -118,11 +121,16 @@ class SizeCheck(Check):
         self._less: float = params.get("less_than_mb", 0.0)
 
     def concerns(self, facts: Facts) -> bool:
-        size_mb = facts.record.size_bytes / BYTES_PER_MB
+        return self._is_odd(facts.record.size_bytes)
+
+    def _is_odd(self, size_bytes: int) -> bool:
+        size_mb = size_bytes / BYTES_PER_MB
         return size_mb > self._more or 0 < size_mb < self._less
 
-    def may_concern(self, names: NameColumns, now_ms: int) -> bool:  # noqa: ARG002
-        return max(names.sizes, default=0) / BYTES_PER_MB > self._more or self._less > 0
+    def positions(self, names: NameColumns, now_ms: int) -> Iterable[int]:  # noqa: ARG002
+        if not self._less and max(names.sizes) / BYTES_PER_MB <= self._more:
+            return ()
+        return [at for at, size_bytes in enumerate(names.sizes) if self._is_odd(size_bytes)]
 
     def tell(self, facts: Facts) -> Told:
         if not self.concerns(facts):

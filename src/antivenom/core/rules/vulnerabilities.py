@@ -30,6 +30,7 @@ GATE = "vulnerabilities"
 COUNTED_STATUSES = frozenset({FindingStatus.active, FindingStatus.reported, FindingStatus.disputed})
 
 Condition = Callable[[Finding], bool]
+_MET_MAX = 100_000
 
 
 class FindingCheck(Check):
@@ -41,11 +42,12 @@ class FindingCheck(Check):
     def __init__(self, rule: Rule, params: Mapping[str, Any]) -> None:
         super().__init__(rule)
         self._conditions = tuple(_conditions(params))
+        self._met: dict[int, tuple[Finding, bool]] = {}  # by identity: components share findings
         self._min_days = max((params[p] for p in _DAYS if p in params), default=None)
         self.uses_time = self._min_days is not None
 
     def concerns(self, facts: Facts) -> bool:
-        return facts.assessment is not None and any(self._meets(finding) for finding in facts.assessment.findings)
+        return facts.assessment is not None and any(map(self._meets, facts.assessment.findings))
 
     def tell(self, facts: Facts) -> Told:
         if facts.assessment is None:
@@ -63,7 +65,13 @@ class FindingCheck(Check):
         return Told(tuple(hits), until_ms) if hits or until_ms else NOTHING
 
     def _meets(self, finding: Finding) -> bool:
-        return all(condition(finding) for condition in self._conditions)
+        known = self._met.get(id(finding))
+        if known is None:
+            if len(self._met) >= _MET_MAX:
+                self._met.clear()
+            met = all(condition(finding) for condition in self._conditions)
+            known = self._met[id(finding)] = finding, met  # the finding is kept, so that no other one takes its id
+        return known[1]
 
     def _starts_ms(self, finding: Finding) -> int:
         """When the rule's patience with the finding ends; 0 when it has none, or nobody knows since when."""
