@@ -47,6 +47,18 @@ def channel(blobs: MemoryBlobs, **subdirs: Sequence[dict[str, Any]]) -> dict[str
     }
 
 
+class ReadBlobs(MemoryBlobs):
+    """Remembers what was read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: set[tuple[str, int, int]] = set()
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes:
+        self.read.add((key, offset, length))
+        return super().get_range(key, offset, length)
+
+
 def stop(*names: str) -> FakePolicy:
     return FakePolicy(lambda facts: facts.name in names or facts.fn in names)
 
@@ -116,6 +128,33 @@ def test_an_edit_writes_only_the_buckets_it_touches() -> None:
     third = publish_all(blobs, sources, stop(), previous={"noarch": second.subdirs["noarch"].publication})
     assert third.subdirs["noarch"].monolith == first.subdirs["noarch"].monolith
     assert third.changed_names == ["name5"]
+
+
+def test_what_no_rule_looks_at_is_served_as_it_is_now() -> None:
+    blobs = MemoryBlobs()
+    source, previous = None, None
+    # Facts and dependencies stay the same to the byte, and so do the packs that hold them.
+    for wanted in (["x 1"], ["x 2"], ["x 3"]):
+        source = ingest(blobs, document(record("a", constrains=wanted)), previous=source)
+        made = publish_all(blobs, {"noarch": source}, stop(), previous=previous, rejudge=["a"])
+        assert served(blobs, made)["a-1.0-0.conda"]["constrains"] == wanted
+        assert shards_of(blobs, made) == served(blobs, made)
+        previous = {"noarch": made.subdirs["noarch"].publication}
+
+
+def test_a_small_change_reads_no_decisions_but_those_that_hang_on_it() -> None:
+    blobs = ReadBlobs()
+    records = [record(f"lib{i}") for i in range(60)] + [record(f"app{i}", depends=[f"lib{i}"]) for i in range(60)]
+    sources = channel(blobs, noarch=records)
+    banned = {f"lib{i}" for i in range(0, 60, 2)}
+    first = publish_all(blobs, sources, stop(*banned))
+    assert first.counts.by_gate == {"packages": 30, "closure": 30}
+    previous = {"noarch": first.subdirs["noarch"].publication}
+    rows = {row.decisions for row in opened(blobs, first).map.buckets if row.digest}
+    blobs.read.clear()
+    second = publish_all(blobs, sources, stop(*banned - {"lib4"}, "lib5"), previous=previous)
+    assert second.changed_names == ["app4", "app5", "lib4", "lib5"]
+    assert len(rows & blobs.read) <= 4 < len(rows)
 
 
 def test_time_alone_judges_again_when_a_verdict_ends() -> None:

@@ -17,15 +17,16 @@ Source: Dowling and Gallier 1984 (linear Horn satisfiability); watched witnesses
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from antivenom.core.conda import Dependency
 from antivenom.core.dependents import Dependents, Needs, Texts
 from antivenom.core.packs import IndexBlobs
 from antivenom.core.policies import Action, AllowlistItem, Reason
 from antivenom.core.publication_map import Decision
 from antivenom.core.records import RecordFacts
-from antivenom.core.requirements import NOARCH, Requirements, Subdir, Target
-from antivenom.core.source_map import SourceMap, read_depends, read_facts
+from antivenom.core.requirements import NOARCH, Requirements, Subdir, Target, decode_texts
+from antivenom.core.source_map import SourceMap, dependency_name, iterate_builds, read_depends, read_facts
 
 _NAMED_MAX = 3  # withheld builds named in a message
 _MESSAGE_MAX = 600  # characters of a chain
@@ -46,6 +47,14 @@ class Closed(NamedTuple):
     until_ms: int = 0
 
 
+class Lost(Protocol):
+    """A record that is lost to those who need it."""
+
+    def meets(self, dependency: Dependency) -> bool:
+        """Whether it is, or was, what a dependency asks for."""
+        ...
+
+
 class _Fall(NamedTuple):
     """Why a dependency list falls: requirements' texts, and the architectures in which each is broken."""
 
@@ -53,16 +62,25 @@ class _Fall(NamedTuple):
 
 
 class NameFalls(NamedTuple):
-    """What the closure says of one name: `told` by dependency list, `spared` by record."""
+    """What the closure says of one name: `told` by dependency list, `spared` by record; `earlier`, by file name, what
+    it said before and still holds."""
 
-    list_of: Sequence[int]
-    told: Mapping[int, tuple[str, tuple[str, ...]]]  # message, culprits
-    spared: Mapping[int, AllowlistItem]
+    list_of: Sequence[int] = ()
+    told: Mapping[int, tuple[str, tuple[str, ...]]] = {}  # message, culprits
+    spared: Mapping[int, AllowlistItem] = {}
+    earlier: Mapping[str, Closed] = {}
 
     def closed(self, fns: Sequence[str]) -> Iterator[tuple[int, Closed]]:
         """The records that fall or are spared, by place; some of them may be withheld already."""
+        fallen: set[int] = set()
+        if self.earlier:
+            for record, fn in enumerate(fns):
+                held = self.earlier.get(fn)
+                if held is not None and (not held.item or not self.told or self.list_of[record] not in self.told):
+                    fallen.add(record)
+                    yield record, held
         for record, at in enumerate(self.list_of):
-            if at in self.told:
+            if at in self.told and record not in fallen:
                 message, culprits = self.told[at]
                 item = self.spared.get(record)
                 reason = _reason(fns[record], message)
@@ -70,6 +88,8 @@ class NameFalls(NamedTuple):
 
 
 BucketFalls = dict[int, NameFalls]  # place of a name in its bucket → what falls of it
+Wave = Sequence[tuple[int, int, Sequence[int]]]  # subdir, position of a name, dependency lists that fall
+Waves = Sequence[Wave]
 
 
 class Closure:
@@ -92,9 +112,9 @@ class Closure:
         present = [subdir for subdir in bits if subdir in sources]
         self._subdirs = [Subdir(i, bits[subdir], sources[subdir]) for i, subdir in enumerate(present)]
         self._withheld = [withheld[subdir] for subdir in present]
-        self._texts = Texts()
-        self._dependents = [Dependents(blobs, sources[subdir], self._texts) for subdir in present]
-        self._requirements = Requirements(blobs, self._subdirs, self._texts, self._is_withheld)
+        self.texts = Texts()
+        self._dependents = [Dependents(blobs, sources[subdir], self.texts) for subdir in present]
+        self._requirements = Requirements(blobs, self._subdirs, self.texts, self._is_withheld)
         self._falls: list[dict[int, dict[int, _Fall]]] = [{} for _ in self._subdirs]  # by subdir, position, list
         self._spared: list[dict[int, dict[int, AllowlistItem]]] = [{} for _ in self._subdirs]  # …, record
         self._opened: set[str] = set()
@@ -103,35 +123,99 @@ class Closure:
     def withheld(self, causes: Mapping[str, Iterable[str]]) -> dict[str, dict[int, BucketFalls]]:
         """Subdir → bucket → what falls, given the names of what is withheld (`causes`, by subdir)."""
         self._open({name for names in causes.values() for name in names})
+        return self._told(self._waves({}))
+
+    def rederive(
+        self, lost: Mapping[str, Sequence[Lost]], suspects: Mapping[str, Mapping[int, Collection[str]]]
+    ) -> dict[str, dict[int, BucketFalls]]:
+        """Subdir → bucket → what falls besides what is withheld, when little changed since that was worked out.
+
+        Args:
+            lost: By name, the records that are withheld only now, for another reason, or gone.
+            suspects: Subdir → position of a name → file names of records that are not withheld and may have to be,
+                whatever became of what they need.
+        """
+        requirements = self._requirements
+        self._open(lost.keys())
+        dependencies = requirements.dependencies
+        news = [
+            r
+            for r in requirements.events
+            if any(record.meets(dependencies[r]) for record in lost[dependencies[r].name])
+        ]
+        doubtful = self._lists_of(suspects)
+        texts = {
+            text
+            for (index, position), lists in doubtful.items()
+            for at in lists
+            for text in self._dependents[index].needs(position).texts_of(at)
+        }
+        requirements.load({dependency_name(self.texts.texts[text]) for text in texts})
+        for text in sorted(texts):
+            requirements.of_text(text)
+        requirements.events.clear()  # what was broken before breaks nothing anew
+        requirements.events.update(news)
+        return self._told(self._waves(doubtful))
+
+    def unfiltered(self) -> Requirements:
+        """What the channel has when nothing is withheld."""
+        return Requirements(self._blobs, self._subdirs, self.texts, lambda _subdir, _position: ())
+
+    def subdir(self, name: str) -> Subdir:
+        """A subdir as the closure sees it."""
+        return next(subdir for subdir in self._subdirs if subdir.source.subdir == name)
+
+    def dependents(self, name: str) -> Dependents:
+        """Who depends on what in a subdir."""
+        return self._dependents[self.subdir(name).index]
+
+    def _waves(self, doubtful: Mapping[tuple[int, int], Collection[int]]) -> Waves:
         waves = []
-        while self._requirements.events:
-            wave = self._break_lists()
+        while self._requirements.events or doubtful:
+            wave = self._break_lists(doubtful)
+            doubtful = {}
             waves.append(wave)
             self._lose(wave)
-        return self._told(waves)
+        return waves
+
+    def _lists_of(self, suspects: Mapping[str, Mapping[int, Collection[str]]]) -> dict[tuple[int, int], set[int]]:
+        """The dependency lists of some records, by subdir and position of the name."""
+        found: dict[tuple[int, int], set[int]] = {}
+        for subdir in self._subdirs:
+            mine = suspects.get(subdir.source.subdir, {})
+            buckets: dict[int, list[int]] = {}
+            for position in sorted(mine):
+                buckets.setdefault(subdir.bucket_of(position), []).append(position)
+            rows = [subdir.source.buckets[at] for at in buckets]
+            for row, positions, names in zip(rows, buckets.values(), iterate_builds(self._blobs, rows), strict=True):
+                for position in positions:
+                    list_of = self._dependents[subdir.index].needs(position).list_of
+                    fns = decode_texts(names[position - row.first].fns)
+                    lists = {at for fn, at in zip(fns, list_of, strict=True) if fn in mine[position]}
+                    found[subdir.index, position] = lists
+        return found
 
     def _is_withheld(self, subdir: Subdir, position: int) -> Collection[str]:
         return self._withheld[subdir.index](position)
 
-    def _open(self, names: Set[str]) -> None:
-        """Look at names of which something is lost: everything that asks for them, and whether that is still met."""
-        used = self._load(names)
-        for name in sorted(used - self._opened):
-            for text in self._texts.by_name[name]:
-                self._requirements.of_text(text)
-        self._opened |= used
+    def _open(self, names: Set[str]) -> set[str]:
+        """Look at names of which something is lost: everything that asks for them, and whether that is still met.
 
-    def _load(self, names: Set[str]) -> set[str]:
-        """Read who asks for some names, and what there is of them; answers those that anybody asks for."""
+        Answers the names that anybody asks for.
+        """
         new = set(names) - self._opened
+        self._opened |= new
         for dependents in self._dependents:
             dependents.load(new)
-        used = names & self._texts.by_name.keys()
+        used = new & self.texts.by_name.keys()
         self._requirements.load(sorted(used))
-        return used
+        for name in sorted(used):
+            for text in self.texts.by_name[name]:
+                self._requirements.of_text(text)
+        return set(names & self.texts.by_name.keys())
 
-    def _break_lists(self) -> list[tuple[int, int, list[int]]]:
-        """The dependency lists that fall because of what broke: (subdir, position of the name, lists)."""
+    def _break_lists(self, doubtful: Mapping[tuple[int, int], Collection[int]]) -> Wave:
+        """The dependency lists that fall because of what broke, and those of the doubtful ones that fall."""
         requirements = self._requirements
         hit: dict[tuple[int, int], list[int]] = {}
         for requirement in sorted(requirements.events):
@@ -142,11 +226,11 @@ class Closure:
                             hit.setdefault((subdir.index, position), []).append(place)
         requirements.events.clear()
         wave = []
-        for (index, position), places in hit.items():
+        for index, position in dict.fromkeys([*hit, *doubtful]):
             needs = self._dependents[index].needs(position)
             known = self._falls[index].get(position, {})
             falls = {}
-            for at in needs.lists_with(places):
+            for at in {*needs.lists_with(hit.get((index, position), ())), *doubtful.get((index, position), ())}:
                 if at not in known and (fall := self._judge(index, needs, at)):
                     falls[at] = fall
             if falls:
@@ -189,12 +273,13 @@ class Closure:
                 left &= ~lost
         return _Fall(tuple(culprits)) if worked and not left else None
 
-    def _lose(self, wave: Sequence[tuple[int, int, list[int]]]) -> None:
+    def _lose(self, wave: Wave) -> None:
         """The records of the lists that fell are lost to those who need them."""
         if self._excepts:
             self._spare(wave, self._excepts)
         names = {self._subdirs[index].source.names[position] for index, position, _ in wave}
-        used = self._load(names)
+        used = self._open(names)
+        self._requirements.events.clear()  # broken before: whoever needs it was looked at then
         for index, position, lists in wave:
             name = self._subdirs[index].source.names[position]
             if name not in used:
@@ -205,11 +290,10 @@ class Closure:
             for record, at in enumerate(self._dependents[index].needs(position).list_of):
                 if at in fallen and record not in spared:
                     self._requirements.lose(target, record)
-        self._open(names)
 
-    def _spare(self, wave: Sequence[tuple[int, int, list[int]]], excepts: Except) -> None:
+    def _spare(self, wave: Wave, excepts: Except) -> None:
         """Ask the allowlist for each record of the lists that fell."""
-        buckets: dict[tuple[int, int], list[tuple[int, list[int]]]] = {}
+        buckets: dict[tuple[int, int], list[tuple[int, Sequence[int]]]] = {}
         for index, position, lists in wave:
             buckets.setdefault((index, self._subdirs[index].bucket_of(position)), []).append((position, lists))
         for (index, at), fallen in buckets.items():
@@ -225,10 +309,10 @@ class Closure:
                         if item is not None:
                             self._spared[index].setdefault(position, {})[record] = item
 
-    def _told(self, waves: Iterable[Sequence[tuple[int, int, list[int]]]]) -> dict[str, dict[int, BucketFalls]]:
+    def _told(self, waves: Iterable[Wave]) -> dict[str, dict[int, BucketFalls]]:
         """The falls by bucket, with their messages: by waves, so that what a message cites is told before."""
         told: list[dict[int, dict[int, tuple[str, tuple[str, ...]]]]] = [{} for _ in self._subdirs]
-        texts = self._texts.texts
+        texts = self.texts.texts
         for wave in waves:
             for index, position, lists in wave:
                 falls = self._falls[index][position]
@@ -256,7 +340,7 @@ class Closure:
             for text, places in culprits:
                 where = f" on {self._names_of(places)}" if is_noarch and self._is_elsewhere(text, places) else ""
                 named = ", ".join(self._named(text, places))
-                parts.append(f"{self._texts.texts[text]}{where}, and every build of it is withheld: {named}")
+                parts.append(f"{self.texts.texts[text]}{where}, and every build of it is withheld: {named}")
             message = "needs " + "; and ".join(parts)
             if len(message) > _MESSAGE_MAX:
                 message = message[: _MESSAGE_MAX - 1] + "…"
@@ -308,4 +392,4 @@ def because(decision: Decision) -> str:
     return f"rule {reason.rule_id}: {reason.trigger_id.rsplit('+', 1)[0]}"
 
 
-__all__ = ["BucketFalls", "Closed", "Closure", "Except", "NameFalls", "because"]
+__all__ = ["BucketFalls", "Closed", "Closure", "Except", "Lost", "NameFalls", "because"]

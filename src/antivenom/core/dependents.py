@@ -9,18 +9,11 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 
 from antivenom.core.packs import IndexBlobs
-from antivenom.core.source_map import SourceMap, iterate_depends
+from antivenom.core.source_map import MARK_BYTES, SourceMap, dependency_name, iterate_depends, mark_of
 
+_SEARCHED_MAX = 32  # beyond it, sorting all marks once is cheaper than searching for each (measured)
 _SHIFT = 20  # a user is a name's position and, below it, the place of a text among the name's texts
 _PLACE = (1 << _SHIFT) - 1
-
-
-def dependency_name(text: str) -> str:
-    """The package name at the head of a dependency, lower case; cheap, so that most are never parsed."""
-    head = text.split(None, 1)[0] if text.strip() else ""
-    for stop in "=<>!~[;":
-        head = head.split(stop, 1)[0]
-    return head.rsplit("::", 1)[-1].rsplit(":", 1)[-1].lower()
 
 
 class Texts:
@@ -61,6 +54,8 @@ class Needs:
             for at, members in enumerate(self.lists):
                 for place in members:
                     self._lists_with[place].append(at)
+        if not places:
+            return ()
         if len(places) == 1:
             return self._lists_with[next(iter(places))]
         return sorted({at for place in places for at in self._lists_with[place]})
@@ -79,11 +74,27 @@ class Dependents:
         self._needs: dict[int, Needs] = {}  # by position of the name
         self._unread = set(range(len(source.buckets)))
         self._users: dict[int, list[int]] = {}
+        self._buckets_of: dict[bytes, list[int]] | None = None
+        self._unmarked = {at for at, bucket in enumerate(source.buckets) if not bucket.uses}
 
     def load(self, names: Collection[str]) -> None:
         """Make the users of all texts that ask for `names` known."""
         if names and self._unread:
-            self._read(sorted(self._unread))
+            self._read(sorted(self._unread.intersection(self.buckets_using(names))))
+
+    def buckets_using(self, names: Collection[str]) -> set[int]:
+        """The buckets that may hold users of any of these names."""
+        marks = {mark_of(name) for name in names}
+        if self._buckets_of is None and len(marks) > _SEARCHED_MAX:
+            self._buckets_of = {}
+            for at, bucket in enumerate(self._source.buckets):
+                uses = bucket.uses
+                for start in range(0, len(uses), MARK_BYTES):
+                    self._buckets_of.setdefault(uses[start : start + MARK_BYTES], []).append(at)
+        if self._buckets_of is not None:
+            return self._unmarked.union(at for mark in marks for at in self._buckets_of.get(mark, ()))
+        rows = enumerate(self._source.buckets)
+        return self._unmarked.union(at for at, bucket in rows if any(mark in bucket.uses for mark in marks))
 
     def needs(self, position: int) -> Needs:
         """What the records of the name at `position` need."""

@@ -113,7 +113,8 @@ class PackageSummary(msgspec.Struct, array_like=True, gc=False):
 
 
 class PublishedBucket(msgspec.Struct, array_like=True, gc=False):
-    """A bucket as published. `decisions` is NOWHERE when there is nothing to say. `digest` tells equal decisions."""
+    """A bucket as published. `decisions` is NOWHERE when there is nothing to say. `digest` tells equal decisions,
+    `judged` equal verdicts of the policy (before the closure)."""
 
     first: int
     end: int
@@ -124,11 +125,12 @@ class PublishedBucket(msgspec.Struct, array_like=True, gc=False):
     digest: bytes
     holds_until_ms: int
     counts: Counts
+    judged: bytes = b""
 
 
 class PublicationMap(msgspec.Struct, array_like=True):
     """See the module. Columns run parallel to `names`; a shard key of zeros means that every record of it is
-    withheld."""
+    withheld. `closure` tells under what terms the closure was worked out; empty: it was not."""
 
     format: int
     subdir: str
@@ -147,6 +149,7 @@ class PublicationMap(msgspec.Struct, array_like=True):
     monolith: str = ""
     monolith_bytes: int = 0
     monolith_text_bytes: int = 0
+    closure: bytes = b""
 
     def shard_key(self, position: int) -> bytes:
         """The sha256 of a name's shard as published; zeros when nothing of it is left."""

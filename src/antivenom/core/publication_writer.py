@@ -73,12 +73,12 @@ class SubdirWriter:
         self._old_shards = previous.shards.to_list() if previous else []
         self._old_summaries = decode_summaries(read(blobs, previous.summaries)) if previous else []
 
-    def write(self, fallen: Mapping[int, BucketFalls], now_ms: int, *, monolith: bool) -> Written:
-        """Write the map, given what the closure withholds, by bucket."""
+    def write(self, fallen: Mapping[int, BucketFalls], now_ms: int, *, monolith: bool, closure: bytes) -> Written:
+        """Write the map, given what the closure withholds, by bucket, and under what terms it did."""
         rows: list[_Row] = []
         summaries: list[PackageSummary] = []
         for at, (bucket, verdicts) in enumerate(zip(self._source.buckets, self._verdicts.buckets, strict=True)):
-            row, found = self._bucket(bucket, verdicts, fallen.get(at, {}))
+            row, found = self._bucket(bucket, verdicts, fallen.get(at, {}), self._verdicts.row(at))
             rows.append(row)
             summaries.extend(found)
         previous = self._previous
@@ -111,6 +111,7 @@ class SubdirWriter:
             else previous.summaries
             if previous
             else NOWHERE,
+            closure=closure,
         )
         if previous and _is_same(made, previous) and (previous.monolith or not monolith):
             return Written("", previous, set(), unchanged=True)
@@ -128,16 +129,14 @@ class SubdirWriter:
         return self._pack.add(encode_index(self._source.subdir, keys, created_at))
 
     def _bucket(
-        self, bucket: Bucket, verdicts: BucketVerdicts, fallen: BucketFalls
+        self, bucket: Bucket, verdicts: BucketVerdicts | None, fallen: BucketFalls, old: PublishedBucket | None
     ) -> tuple[_Row, Sequence[PackageSummary]]:
-        old = self._verdicts.previous_rows.get(bucket.facts)
-        if verdicts.summaries is None:
-            if old is not None and self._stays(bucket, verdicts, fallen, old):
-                self._take_shards(bucket, old)
-                row = msgspec.structs.replace(old, first=bucket.first, end=bucket.end)
-                return _Row(row, (-1, -1), -1), self._old_summaries[old.first : old.end]
-            verdicts = next(self._verdicts.judge([bucket]))  # the closure changed: severities are needed to tell it
-        decisions, summaries = verdicts.decisions, verdicts.summaries or []
+        if verdicts is None:
+            assert old is not None  # noqa: S101 - what was not judged is as it was
+            self._take_shards(bucket, old)
+            row = msgspec.structs.replace(old, first=bucket.first, end=bucket.end)
+            return _Row(row, (-1, -1), -1), self._old_summaries[old.first : old.end]
+        decisions, summaries = verdicts.decisions, verdicts.summaries
         if fallen:
             facts = read_facts(self._blobs, bucket)
             decisions = merge_closure(decisions, fallen, facts, verdicts.severities)
@@ -149,18 +148,11 @@ class SubdirWriter:
         if old is not None and old.digest == digest:
             self._take_shards(bucket, old)
             row = msgspec.structs.replace(
-                old, first=bucket.first, end=bucket.end, counts=counts, holds_until_ms=_holds_until(verdicts, decisions)
-            )
+                old, first=bucket.first, end=bucket.end, counts=counts,
+                holds_until_ms=_holds_until(verdicts, decisions), judged=verdicts.digest,
+            )  # fmt: skip
             return _Row(row, (-1, -1), -1), summaries
         return self._fresh(bucket, verdicts, decisions, encoded, digest, counts, old), summaries
-
-    def _stays(self, bucket: Bucket, verdicts: BucketVerdicts, fallen: BucketFalls, old: PublishedBucket) -> bool:
-        """Whether a bucket that is taken over has the decisions that it had."""
-        if not fallen:
-            return "closure" not in old.counts.by_gate and not old.counts.excepted
-        facts = read_facts(self._blobs, bucket)
-        decisions = merge_closure(verdicts.decisions, fallen, facts, verdicts.severities)
-        return old.digest == _digest(encode_decisions(decisions))
 
     def _fresh(
         self,
@@ -182,7 +174,7 @@ class SubdirWriter:
         pieces, tickets = self._filter_pieces(bucket, {fn for fns in stops.values() for fn in fns})
         row = PublishedBucket(
             bucket.first, bucket.end, pieces, bucket.facts, bucket.depends, NOWHERE, digest,
-            _holds_until(verdicts, decisions), counts,
+            _holds_until(verdicts, decisions), counts, verdicts.digest,
         )  # fmt: skip
         return _Row(row, tickets, self._pack.add(self._compressor.compress(encoded)) if decisions else -1)
 
@@ -193,7 +185,7 @@ class SubdirWriter:
             self._changed.update(n for n in names if before.get(n) != self._keys[self._positions[n]])
             self._changed.update(decision.name for decision in decisions)
             return
-        before_by_name = _by_name(self._verdicts.read_decisions(old))
+        before_by_name = self._verdicts.previous.told_of(old)
         now_by_name = _by_name(decisions)
         self._changed.update(n for n in names if before_by_name.get(n) != now_by_name.get(n))
 
@@ -276,6 +268,7 @@ def _is_same(made: PublicationMap, previous: PublicationMap) -> bool:
         and made.buckets == previous.buckets
         and made.shard_keys == previous.shard_keys
         and made.summaries == previous.summaries
+        and made.closure == previous.closure
     )
 
 

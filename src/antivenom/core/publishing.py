@@ -10,6 +10,7 @@ pieces without withheld records are the source's own, byte for byte; the monolit
 from __future__ import annotations
 
 import gc
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
@@ -17,7 +18,8 @@ from typing import Protocol
 import msgspec
 
 from antivenom.core.advisories import Assessment
-from antivenom.core.closure import BucketFalls, Closure, Except
+from antivenom.core.closing import Closing
+from antivenom.core.closure import BucketFalls, Except
 from antivenom.core.packs import IndexBlobs
 from antivenom.core.policies import Action, Reason, Verdict
 from antivenom.core.publication_map import Counts, Decision, PublicationMap, load_publication
@@ -126,8 +128,9 @@ def publish(
     try:
         run = _Run(blobs, sources, previous or {}, on_progress or _silent)
         verdicts = run.judge(_judging(policy, assess, channel, now_ms, curation), rejudge)
-        fallen = run.close(verdicts, _excepting(policy, now_ms)) if closure else {}
-        return run.write(verdicts, fallen, now_ms, monolith=monolith)
+        terms = _closure_terms(policy, sources) if closure else b""
+        fallen = run.close(verdicts, terms, _excepting(policy, now_ms))
+        return run.write(verdicts, fallen, now_ms, monolith=monolith, terms=terms)
     finally:
         if was_enabled:
             gc.enable()
@@ -148,7 +151,7 @@ def plan(
     """What `publish` would withhold and release, compared with `previous`; writes nothing."""
     run = _Run(blobs, sources, previous or {}, _silent)
     verdicts = run.judge(_judging(policy, assess, channel, now_ms, curation), None)
-    fallen = run.close(verdicts, _excepting(policy, now_ms)) if closure else {}
+    fallen = run.close(verdicts, _closure_terms(policy, sources) if closure else b"", _excepting(policy, now_ms))
     return run.compare(verdicts, fallen)
 
 
@@ -176,6 +179,12 @@ def _excepting(policy: Judge, now_ms: int) -> Except | None:
     return (lambda reason, record: excepts(reason, record, now_ms)) if excepts else None
 
 
+def _closure_terms(policy: Judge, sources: Collection[str]) -> bytes:
+    """What decides the closure besides records and verdicts; where it differs, nothing of the last one holds."""
+    items = msgspec.json.encode([sorted(sources), getattr(policy, "closure_exceptions", ())])
+    return hashlib.blake2b(items, digest_size=16).digest()
+
+
 class _Run:
     """One publish: the loaded maps and the passes over them."""
 
@@ -197,11 +206,16 @@ class _Run:
         return found
 
     def close(
-        self, verdicts: Mapping[str, SubdirVerdicts], excepts: Except | None
+        self, verdicts: Mapping[str, SubdirVerdicts], terms: bytes, excepts: Except | None
     ) -> dict[str, dict[int, BucketFalls]]:
+        if not terms:
+            for found in verdicts.values():
+                found.settle(found.rows_with_closure())
+            return {subdir: {} for subdir in verdicts}
         self.on_progress("closure", "", 0, 1)
-        closing = Closure(self.blobs, self.sources, {s: found.stops for s, found in verdicts.items()}, excepts)
-        return closing.withheld({subdir: found.stopped_names() for subdir, found in verdicts.items()})
+        before = [self.previous[subdir].closure if subdir in self.previous else b"" for subdir in verdicts]
+        anew = any(closure != terms for closure in before)
+        return Closing(self.blobs, verdicts, excepts, anew=anew).close()
 
     def write(
         self,
@@ -210,6 +224,7 @@ class _Run:
         now_ms: int,
         *,
         monolith: bool,
+        terms: bytes,
     ) -> Published:
         subdirs: dict[str, PublishedSubdir] = {}
         counts = Counts()
@@ -220,7 +235,7 @@ class _Run:
             writer = SubdirWriter(
                 self.blobs, source, self.source_keys[subdir], self.previous.get(subdir), verdicts[subdir]
             )
-            made = writer.write(fallen.get(subdir, {}), now_ms, monolith=monolith)
+            made = writer.write(fallen.get(subdir, {}), now_ms, monolith=monolith, closure=terms)
             key = self.previous_keys[subdir] if made.unchanged else made.key
             published = made.map
             changed |= made.changed
@@ -243,18 +258,23 @@ class _Run:
     def compare(self, verdicts: Mapping[str, SubdirVerdicts], fallen: Mapping[str, Mapping[int, BucketFalls]]) -> Plan:
         withheld: list[PlanItem] = []
         released: list[PlanItem] = []
-        counts = Counts()
+        counts: list[Counts] = []
         for subdir, found in verdicts.items():
-            before = found.previous_stops()
+            rows = set(range(len(found.previous.rows)))
             after: dict[str, Decision] = {}
             by_bucket = fallen.get(subdir, {})
             for at, (bucket, judged) in enumerate(zip(found.source.buckets, found.buckets, strict=True)):
+                if judged is None:
+                    counts.append(found.previous.rows[found.rows[at]].counts)
+                    rows.remove(found.rows[at])
+                    continue
                 decisions = judged.decisions
                 if at in by_bucket:
                     facts = read_facts(self.blobs, bucket)
                     decisions = merge_closure(decisions, by_bucket[at], facts, judged.severities)
-                counts.add(count(bucket.records, decisions, judged.severities))
+                counts.append(count(bucket.records, decisions, judged.severities))
                 after.update((d.fn, d) for d in decisions if d.action == Action.stop)
+            before = found.previous.stops(sorted(rows))
             withheld += [_item(subdir, decision) for fn, decision in after.items() if fn not in before]
             released += [_item(subdir, decision) for fn, decision in before.items() if fn not in after]
         return Plan(
@@ -264,7 +284,7 @@ class _Run:
             released_count=len(released),
             withheld_by_rule=_by_rule(withheld),
             released_by_rule=_by_rule(released),
-            counts=counts,
+            counts=Counts.sum(counts),
         )
 
 

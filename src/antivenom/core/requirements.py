@@ -21,7 +21,7 @@ from antivenom.core.packs import IndexBlobs
 from antivenom.core.source_map import NameBuilds, SourceMap, iterate_builds
 
 NOARCH = "noarch"
-_decode_texts = msgspec.msgpack.Decoder(list[str]).decode
+decode_texts = msgspec.msgpack.Decoder(list[str]).decode
 
 
 class Subdir:
@@ -72,7 +72,7 @@ class Target:
     def fns(self) -> list[str]:
         """The file names of the records."""
         if not self._fns:
-            self._fns = _decode_texts(self._facts.fns)
+            self._fns = decode_texts(self._facts.fns)
         return self._fns
 
     def withhold(self, fns: Collection[str]) -> None:
@@ -125,7 +125,7 @@ class Target:
     def _of_builds(self, dependency: Dependency) -> Sequence[int]:
         """The records whose build text meets a dependency."""
         if not self._by_build:
-            self._builds = _decode_texts(self._facts.builds)
+            self._builds = decode_texts(self._facts.builds)
             for record, build in enumerate(self._builds):
                 self._by_build.setdefault(build, []).append(record)
         if dependency.exact_build:
@@ -204,6 +204,16 @@ class Requirements:
         """What each subdir has of a name; of loaded names only."""
         return self._targets[name]
 
+    def found(self, dependency: Dependency) -> dict[str, list[str]]:
+        """The file names of what a dependency asks for, by the subdirs that have it; lost or not."""
+        self.load([dependency.name])
+        found = {}
+        for target in self._targets[dependency.name]:
+            fns = [target.fns[record] for record in target.records_of(target.candidates(dependency))]
+            if fns:
+                found[target.subdir.source.subdir] = fns
+        return found
+
     def lose(self, target: Target, record: int) -> None:
         """A record is withheld."""
         for watch in target.lose(record):
@@ -243,4 +253,4 @@ class Requirements:
             self.events.add(requirement)
 
 
-__all__ = ["NOARCH", "Requirements", "Subdir", "Target"]
+__all__ = ["NOARCH", "Requirements", "Subdir", "Target", "decode_texts"]

@@ -28,7 +28,9 @@ from antivenom.core.source_map import (
     SourceDocument,
     SourceMap,
     cut_buckets,
+    dependency_name,
     encode_frame,
+    mark_of,
     read_depends,
     read_facts,
     store,
@@ -147,6 +149,7 @@ class SourceBuilder:
         self._compressor = compressor()
         self._shards, self._facts, self._depends = PackWriter(blobs), PackWriter(blobs), PackWriter(blobs)
         self._pieces = (PackWriter(blobs), PackWriter(blobs))
+        self._marks: dict[str, bytes] = {}  # by dependency text
         self._aside: list[tuple[str, str]] = []
 
     def build(
@@ -282,7 +285,15 @@ class SourceBuilder:
             pieces.append((self._pieces[section].add(run.blocks), len(text), len(members)))
         facts = self._facts.add(encode_frame([entry.facts for entry in entries], self._compressor))
         depends = self._depends.add(encode_frame([entry.depends for entry in entries], self._compressor))
-        return _Tickets((pieces[0], pieces[1]), facts, depends, sum(len(entry.facts.fns) for entry in entries))
+        uses = self._uses({text for entry in entries for text in entry.depends.dependencies})
+        return _Tickets((pieces[0], pieces[1]), facts, depends, sum(len(entry.facts.fns) for entry in entries), uses)
+
+    def _uses(self, dependencies: set[str]) -> bytes:
+        """The marks of the names that some dependencies ask for."""
+        known = self._marks
+        for text in dependencies.difference(known):
+            known[text] = mark_of(dependency_name(text))
+        return b"".join(sorted({known[text] for text in dependencies}))
 
     def _old_aside(self, changed: set[str], kept: set[str]) -> list[tuple[str, str]]:
         if not self.previous or not self.same_specs:
@@ -309,15 +320,18 @@ class SourceBuilder:
         for first, end, old, tickets in bucket_rows:
             if tickets is None:
                 assert old is not None  # noqa: S101 - a bucket is old or new
-                buckets.append(Bucket(first, end, old.records, old.pieces, old.facts, old.depends))
+                buckets.append(Bucket(first, end, old.records, old.pieces, old.facts, old.depends, old.uses))
                 continue
             made = [
                 Piece(pieces[section][ticket], size, records) if records else NO_PIECE
                 for section, (ticket, size, records) in enumerate(tickets.pieces)
             ]
             buckets.append(
-                Bucket(first, end, tickets.records, (made[0], made[1]), facts[tickets.facts], depends[tickets.depends])
-            )
+                Bucket(
+                    first, end, tickets.records, (made[0], made[1]), facts[tickets.facts], depends[tickets.depends],
+                    tickets.uses,
+                )
+            )  # fmt: skip
         return SourceMap(
             format=FORMAT,
             subdir=self.subdir,
@@ -350,6 +364,7 @@ class _Tickets(NamedTuple):
     facts: int
     depends: int
     records: int
+    uses: bytes
 
 
 class _BucketRow(NamedTuple):

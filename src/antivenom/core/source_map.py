@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 import zstandard
@@ -30,6 +30,22 @@ Component = tuple[str, str, tuple[str, ...]]  # name, version, purls
 def opens_bucket(name: str) -> bool:
     """Whether a bucket begins at this name; depends on nothing else, so buckets stay put when others change."""
     return zlib.crc32(name.encode()) % BUCKET_NAMES == 0
+
+
+MARK_BYTES = 4
+
+
+def mark_of(name: str) -> bytes:
+    """A name's mark in `Bucket.uses`. Names that share one are read in vain, no more."""
+    return zlib.crc32(name.encode()).to_bytes(MARK_BYTES, "little")
+
+
+def dependency_name(text: str) -> str:
+    """The package name at the head of a dependency, lower case; cheap, so that most are never parsed."""
+    head = text.split(None, 1)[0] if text.strip() else ""
+    for stop in "=<>!~[;":
+        head = head.split(stop, 1)[0]
+    return head.rsplit("::", 1)[-1].rsplit(":", 1)[-1].lower()
 
 
 def cut_buckets(names: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -165,13 +181,23 @@ NO_PIECE = Piece(Location("", 0, 0), 0, 0)
 
 
 class Bucket(msgspec.Struct, array_like=True, gc=False):
-    """A run of names [first, end) with their pieces (one per section) and the frames of their facts and
-    dependencies."""
+    """A run of names [first, end) with their pieces (one per section) and the frames of their facts and dependencies.
+
+    `uses` are the marks of the names that its records depend on: who depends on a name is found without reading.
+    """
 
     first: int
     end: int
     records: int
     pieces: tuple[Piece, Piece]
+    facts: Location
+    depends: Location
+    uses: bytes = b""
+
+
+class Framed(Protocol):
+    """What tells where the frames of a bucket lie: a bucket of either map."""
+
     facts: Location
     depends: Location
 
@@ -275,14 +301,14 @@ def iterate_facts(blobs: IndexBlobs, buckets: Iterable[Bucket]) -> Iterator[list
         yield _facts_decoder.decode(decompress(frame))
 
 
-def iterate_builds(blobs: IndexBlobs, buckets: Iterable[Bucket]) -> Iterator[list[NameBuilds]]:
+def iterate_builds(blobs: IndexBlobs, buckets: Iterable[Framed]) -> Iterator[list[NameBuilds]]:
     """The front columns of the facts of many buckets, in order; see `iterate_facts`."""
     decompress = zstandard.ZstdDecompressor().decompress
     for frame in read_many(blobs, (bucket.facts for bucket in buckets)):
         yield _builds_decoder.decode(decompress(frame))
 
 
-def iterate_depends(blobs: IndexBlobs, buckets: Iterable[Bucket]) -> Iterator[list[NameDepends]]:
+def iterate_depends(blobs: IndexBlobs, buckets: Iterable[Framed]) -> Iterator[list[NameDepends]]:
     """The dependencies of many buckets, in order; neighbours are read together."""
     decompress = zstandard.ZstdDecompressor().decompress
     for frame in read_many(blobs, (bucket.depends for bucket in buckets)):

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from antivenom.core.advisories import Assessment, Severity
 from antivenom.core.closure import BucketFalls, Closed
 from antivenom.core.conda import latest_version
-from antivenom.core.packs import IndexBlobs, read, read_many
+from antivenom.core.packs import IndexBlobs
 from antivenom.core.policies import GO, Action, Verdict
+from antivenom.core.previous import PreviousSubdir, policy_stop
 from antivenom.core.publication_map import (
     Counts,
     Decision,
     PackageSummary,
     PublicationMap,
     PublishedBucket,
-    decode_decisions,
+    encode_decisions,
     worst_severity,
 )
 from antivenom.core.records import ChannelFacts, RecordFacts
@@ -46,30 +49,35 @@ class Judging(NamedTuple):
 
 
 class BucketVerdicts(NamedTuple):
-    """What the policy said of one bucket. `summaries` is None when taken over (the previous ones hold).
+    """What the policy said of one bucket.
 
-    `severities` has the file names whose component has an active finding; when taken over, of what was decided on.
+    `severities` has the file names whose component has an active finding. `digest` tells whether any of this differs.
     """
 
     decisions: list[Decision]
     holds_until_ms: int
     severities: dict[str, Severity]
-    summaries: list[PackageSummary] | None
+    summaries: list[PackageSummary]
+    digest: bytes
 
 
 class SubdirVerdicts:
-    """The verdicts of all buckets of a subdir, before closure."""
+    """The verdicts of all buckets of a subdir, before closure.
+
+    `buckets`: None where nothing was judged, and what the previous publication decided holds. `rows`: for each bucket
+    the previous publication's row of the same records (-1: there is none).
+    """
 
     def __init__(self, blobs: IndexBlobs, source: SourceMap, previous: PublicationMap | None, judging: Judging) -> None:
-        self.source, self.previous = source, previous
-        self.buckets: list[BucketVerdicts] = []
-        self.previous_rows: dict[tuple[str, int, int], PublishedBucket] = {}
-        if previous:
-            self.previous_rows = {tuple(row.facts): row for row in previous.buckets}  # type: ignore[misc]
+        self.source = source
+        self.previous = PreviousSubdir(blobs, previous)
+        self.rows = self.previous.rows_of(source)
+        self.buckets: list[BucketVerdicts | None] = []
         self._blobs, self._judging = blobs, judging
         self._severities: dict[int, Severity] = {}
         self._alive: list[Sequence[Assessment | None]] = []  # ids above stay true while these live
         self._firsts = [bucket.first for bucket in source.buckets]
+        self._stops: dict[int, dict[str, dict[str, Decision]]] = {}  # by bucket, name and file name
 
     @classmethod
     def of(
@@ -80,26 +88,43 @@ class SubdirVerdicts:
         judging: Judging,
         rejudge: Collection[str] | None,
     ) -> SubdirVerdicts:
-        """Judge what must be judged, take over the rest; see `publishing.publish`."""
+        """Judge what must be judged; see `publishing.publish`."""
         found = cls(blobs, source, previous, judging)
         names = None if rejudge is None else frozenset(rejudge)
-        rows = [found._reusable(bucket, names) for bucket in source.buckets]
-        fresh = found.judge([bucket for bucket, row in zip(source.buckets, rows, strict=True) if row is None])
-        old = read_many(blobs, [row.decisions for row in rows if row is not None and row.digest])
-        for row in rows:
-            if row is None:
-                found.buckets.append(next(fresh))
-            else:
-                found.buckets.append(_taken_over(row, next(old) if row.digest else b""))
+        must = [found._must_judge(at, names) for at in range(len(source.buckets))]
+        fresh = found.judge([bucket for bucket, is_due in zip(source.buckets, must, strict=True) if is_due])
+        found.buckets = [next(fresh) if is_due else None for is_due in must]
         return found
 
-    def _reusable(self, bucket: Bucket, rejudge: frozenset[str] | None) -> PublishedBucket | None:
-        row = self.previous_rows.get(bucket.facts)
-        if row is None or rejudge is None or 0 < row.holds_until_ms <= self._judging.now_ms:
-            return None
-        if rejudge and not rejudge.isdisjoint(self.source.names[bucket.first : bucket.end]):
-            return None
-        return row
+    def _must_judge(self, at: int, rejudge: frozenset[str] | None) -> bool:
+        if self.rows[at] < 0 or rejudge is None:
+            return True
+        bucket, row = self.source.buckets[at], self.previous.rows[self.rows[at]]
+        if 0 < row.holds_until_ms <= self._judging.now_ms:
+            return True
+        return bool(rejudge) and not rejudge.isdisjoint(self.source.names[bucket.first : bucket.end])
+
+    def row(self, at: int) -> PublishedBucket | None:
+        """The previous publication's row of the same records."""
+        return self.previous.rows[self.rows[at]] if self.rows[at] >= 0 else None
+
+    def rows_with_closure(self) -> set[int]:
+        """The buckets of which the closure may have said something before."""
+        return {at for at, row in enumerate(self.rows) if row >= 0 and self.previous.has_closure(row)}
+
+    def is_same(self, at: int) -> bool:
+        """Whether the policy says of a bucket what it said before."""
+        judged, row = self.buckets[at], self.row(at)
+        return row is not None and (judged is None or judged.digest == row.judged)
+
+    def settle(self, reached: Collection[int]) -> None:
+        """Judge what the closure reached; the other buckets keep what they had where the policy says the same."""
+        again = [at for at in sorted(reached) if self.buckets[at] is None]
+        for at, judged in zip(again, self.judge([self.source.buckets[at] for at in again]), strict=True):
+            self.buckets[at] = judged
+        for at in range(len(self.buckets)):
+            if at not in reached and self.is_same(at):
+                self.buckets[at] = None
 
     def judge(self, buckets: Sequence[Bucket]) -> Iterator[BucketVerdicts]:
         """Judge every record of these buckets, in order."""
@@ -147,7 +172,8 @@ class SubdirVerdicts:
                 if verdict.action or verdict.reasons or verdict.excepted:
                     decisions.append(_decision(record, verdict, severities.get(record.fn, Severity.unknown)))
             summaries.append(summarize(facts, subdir, decisions[told:], severities))
-        return BucketVerdicts(decisions, holds, severities, summaries)
+        said = encode_decisions(decisions) + repr((holds, sorted(severities.items()))).encode()
+        return BucketVerdicts(decisions, holds, severities, summaries, hashlib.blake2b(said, digest_size=16).digest())
 
     def _judge_name(
         self, facts: NameFacts, depends: NameDepends | None, assessments: Sequence[Assessment | None]
@@ -200,23 +226,25 @@ class SubdirVerdicts:
 
     def stopped_names(self) -> list[str]:
         """The names of which the policy withholds something."""
-        return list(dict.fromkeys(d.name for b in self.buckets for d in b.decisions if d.action == Action.stop))
+        unread = [row for row, judged in zip(self.rows, self.buckets, strict=True) if judged is None]
+        self.previous.read(unread)
+        return [name for at in range(len(self.buckets)) for name in self._stops_of(at)]
 
-    def stops(self, position: int) -> dict[str, Decision]:
+    def stops(self, position: int) -> Mapping[str, Decision]:
         """What the policy withholds of the name at a position, by file name."""
-        decisions = self.buckets[bisect_right(self._firsts, position) - 1].decisions
-        name = self.source.names[position]
-        return {d.fn: d for d in decisions if d.name == name and d.action == Action.stop}
+        at = bisect_right(self._firsts, position) - 1
+        return self._stops_of(at).get(self.source.names[position], {})
 
-    def previous_stops(self) -> dict[str, Decision]:
-        """What the previous publication withholds."""
-        rows = [row.decisions for row in self.previous_rows.values() if row.digest]
-        decisions = (d for frame in read_many(self._blobs, rows) for d in decode_decisions(frame))
-        return {d.fn: d for d in decisions if d.action == Action.stop}
-
-    def read_decisions(self, row: PublishedBucket) -> list[Decision]:
-        """The decisions of a bucket of the previous publication."""
-        return decode_decisions(read(self._blobs, row.decisions))
+    def _stops_of(self, at: int) -> dict[str, dict[str, Decision]]:
+        found = self._stops.get(at)
+        if found is None:
+            found = self._stops[at] = {}
+            judged = self.buckets[at]
+            told = judged.decisions if judged else chain.from_iterable(self.previous.told_in(self.rows[at]).values())
+            for decision in told:
+                if decision.action == Action.stop and policy_stop(decision) is not None:
+                    found.setdefault(decision.name, {})[decision.fn] = decision
+        return found
 
 
 def merge_closure(
@@ -254,22 +282,6 @@ def _with_closure(told: Decision, closed: Closed) -> Decision:
         told.fn, told.name, told.version, told.build, told.size_bytes, action, reasons, excepted,
         earliest(told.holds_until_ms, closed.until_ms), told.severity, culprits=closed.culprits,
     )  # fmt: skip
-
-
-def _taken_over(row: PublishedBucket, frame: bytes) -> BucketVerdicts:
-    decisions = []
-    severities: dict[str, Severity] = {}
-    for old in decode_decisions(frame):
-        severities[old.fn] = old.severity
-        verdict = old.policy_verdict()
-        if verdict is not None:
-            decisions.append(
-                Decision(
-                    old.fn, old.name, old.version, old.build, old.size_bytes, verdict.action, verdict.reasons,
-                    verdict.excepted, old.holds_until_ms, old.severity,
-                )
-            )  # fmt: skip
-    return BucketVerdicts(decisions, row.holds_until_ms, severities, None)
 
 
 def _decision(record: RecordFacts, verdict: Verdict, severity: Severity) -> Decision:

@@ -1,0 +1,207 @@
+"""Laws of the closure: it withholds what a plain reading of its definition withholds, and what changed little says the
+same as everything anew, with reasons that are true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.core.index_samples import (
+    NOW_MS,
+    FakePolicy,
+    MemoryBlobs,
+    document,
+    fn_of,
+    opened,
+    publish_all,
+    record,
+    served,
+    shards_of,
+)
+
+from antivenom.core.conda import parse_dependency
+from antivenom.core.mirroring import ingest_monolith
+from antivenom.core.policies import AllowlistItem, Reason
+from antivenom.core.publication_map import Decision
+from antivenom.core.publishing import Published
+from antivenom.core.records import RecordFacts
+
+SUBDIRS = ("linux-64", "osx-64", "noarch")
+DEPENDENCIES = ("a", "b", "b 1", "c >=2", "c <2", "d", "d 2.* 1", "e", "f >=9", "b =1=0")
+Channel = dict[str, dict[str, dict[str, Any]]]  # subdir → file name → record
+
+
+class Step(NamedTuple):
+    """One state of the world: what the upstream lists, what is banned, and what an allowlist item spares."""
+
+    channel: Channel
+    banned: frozenset[str]
+    spared: frozenset[str]
+    closure: bool
+
+
+@st.composite
+def records(draw: st.DrawFn) -> dict[str, Any]:
+    return record(
+        draw(st.sampled_from("abcdef")),
+        draw(st.sampled_from(["1", "2"])),
+        draw(st.sampled_from(["0", "1"])),
+        draw(st.lists(st.sampled_from(DEPENDENCIES), max_size=3)),
+        build_number=draw(st.integers(0, 1)),
+    )
+
+
+def channels(subdirs: tuple[str, ...]) -> st.SearchStrategy[Channel]:
+    def named(found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return {fn_of(entry): entry for entry in found}
+
+    return st.fixed_dictionaries({subdir: st.lists(records(), max_size=9).map(named) for subdir in subdirs})
+
+
+files = st.frozensets(
+    st.builds("{}-{}-{}.conda".format, st.sampled_from("abcdef"), st.sampled_from("12"), st.sampled_from("01")),
+    max_size=5,
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Step]:
+    """A world, and what becomes of it: a few records come, go or change, bans and exceptions come and go."""
+    subdirs = draw(st.sampled_from([SUBDIRS, SUBDIRS, ("linux-64", "noarch"), ("noarch",)]))
+    spared = st.just(frozenset[str]()) | files
+    steps = [Step(draw(channels(subdirs)), draw(files), draw(spared), closure=True)]
+    for _ in range(draw(st.integers(1, 3))):
+        last = steps[-1]
+        news = draw(channels(subdirs)) if draw(st.booleans()) else {subdir: {} for subdir in subdirs}
+        gone = draw(files)
+        channel = {
+            subdir: {fn: entry for fn, entry in entries.items() if fn not in gone}
+            | dict(list(news[subdir].items())[:2])
+            for subdir, entries in last.channel.items()
+        }
+        steps.append(
+            Step(
+                channel,
+                last.banned ^ draw(files) if draw(st.booleans()) else last.banned,
+                draw(spared) if draw(st.integers(0, 3)) == 0 else last.spared,
+                closure=draw(st.integers(0, 7)) > 0,
+            )
+        )
+    return steps
+
+
+class Rules(FakePolicy):
+    """Withholds what a step bans, and spares from the closure what it spares."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__(lambda facts: facts.fn in step.banned)
+        self.closure_exceptions = tuple(sorted(step.spared))
+
+    def except_closure(self, reason: Reason, facts: RecordFacts, now_ms: int) -> AllowlistItem | None:
+        assert reason.trigger_id == f"closure+{facts.fn}"
+        item = AllowlistItem("a1", "closure", reason.trigger_id, "o", "r")
+        return item if facts.fn in self.closure_exceptions else None
+
+
+def withheld(blobs: MemoryBlobs, published: Published) -> dict[tuple[str, str], Decision]:
+    return {(subdir, d.fn): d for subdir in published.subdirs for d in opened(blobs, published, subdir).withheld()}
+
+
+def meets(entry: Mapping[str, Any], text: str) -> bool:
+    dependency = parse_dependency(text)
+    return (
+        dependency is not None
+        and dependency.name == entry["name"]
+        and dependency.admits_version(entry["version"])
+        and dependency.admits_build(entry["build"])
+        and dependency.admits_number(entry["build_number"])
+    )
+
+
+class Plainly:
+    """The definition of the closure, read literally and computed without any cleverness."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.places = [subdir for subdir in channel if subdir != "noarch"] or ["noarch"]
+
+    def matches(self, text: str, place: str) -> set[tuple[str, str]]:
+        subdirs = {place, "noarch"} & self.channel.keys()
+        return {(s, fn) for s in subdirs for fn, entry in self.channel[s].items() if meets(entry, text)}
+
+    def breaks(
+        self, subdir: str, entry: Mapping[str, Any], lost: Iterable[tuple[str, str]], by: Iterable[str] | None = None
+    ) -> bool:
+        """Whether a record falls when these are lost; `by`: because of these of its dependencies."""
+        lost = set(lost)
+        places = self.places if subdir == "noarch" else [subdir]
+        before = {t: {p for p in places if self.matches(t, p)} for t in entry["depends"]}
+        broken = {t: {p for p in before[t] if self.matches(t, p) <= lost} for t in before if by is None or t in by}
+        if any(before[t] and broken[t] == before[t] for t in broken):
+            return True
+        worked = {p for p in places if all(p in before[t] for t in before if before[t])}
+        return bool(worked) and all(any(p in broken[t] for t in broken) for p in worked)
+
+    def lost(self, banned: Iterable[str], spared: Iterable[str]) -> set[tuple[str, str]]:
+        lost = {(s, fn) for s, entries in self.channel.items() for fn in entries if fn in set(banned)}
+        while True:
+            more = {
+                (s, fn)
+                for s, entries in self.channel.items()
+                for fn, entry in entries.items()
+                if (s, fn) not in lost and fn not in set(spared) and self.breaks(s, entry, lost)
+            }
+            if not more:
+                return lost
+            lost |= more
+
+
+def check_reasons(step: Step, found: Mapping[tuple[str, str], Decision]) -> None:
+    """The culprits of what fell were met, by nothing that is kept; what they name is withheld, and not for itself."""
+    plainly = Plainly(step.channel)
+    for (subdir, fn), decision in found.items():
+        if fn in step.banned:
+            assert [r.gate for r in decision.reasons] == ["packages"]
+            continue
+        assert decision.culprits
+        assert set(decision.culprits) <= set(step.channel[subdir][fn]["depends"])
+        assert plainly.breaks(subdir, step.channel[subdir][fn], found, decision.culprits)
+        message = decision.reasons[0].message
+        named = {other for entries in step.channel.values() for other in entries if f"{other} (" in message}
+        assert named
+        assert named <= {other for _, other in found}
+        assert fn not in named or any(fn in step.channel[s] for s in step.channel if s != subdir)
+
+
+@settings(max_examples=60)
+@given(histories())
+def test_little_by_little_says_the_same_as_all_anew_and_both_what_the_definition_says(history: list[Step]) -> None:
+    blobs = MemoryBlobs()
+    sources: dict[str, str] = {}
+    previous: dict[str, str] = {}
+    last: Step | None = None
+    for step in history:
+        changed: set[str] = set()
+        for subdir, entries in step.channel.items():
+            text = document(*entries.values(), info={"subdir": subdir})
+            made = ingest_monolith(blobs, text, subdir=subdir, now_ms=NOW_MS, previous=sources.get(subdir))
+            sources[subdir] = made.source
+            changed |= {*made.changed, *made.gone}
+        same_rules = last is not None and (last.banned, last.spared) == (step.banned, step.spared)
+        policy = Rules(step)
+        anew = publish_all(blobs, sources, policy, closure=step.closure)
+        made_now = publish_all(
+            blobs, sources, policy, closure=step.closure, previous=previous, rejudge=changed if same_rules else None
+        )
+        found = withheld(blobs, made_now)
+        assert found.keys() == withheld(blobs, anew).keys()
+        assert made_now.counts == anew.counts
+        lost = {(s, fn) for s, entries in step.channel.items() for fn in entries if fn in step.banned}
+        assert found.keys() == (Plainly(step.channel).lost(step.banned, step.spared) if step.closure else lost)
+        for subdir in step.channel:
+            assert served(blobs, made_now, subdir) == served(blobs, anew, subdir) == shards_of(blobs, made_now, subdir)
+        check_reasons(step, found)
+        previous = {subdir: made.publication for subdir, made in made_now.subdirs.items()}
+        last = step
