@@ -16,9 +16,11 @@ from antivenom.core.errors import InvalidInputError, UpstreamError
 
 commands = typer.Typer(help="Feeds: where advisories and name maps come from.", no_args_is_help=True)
 
-COLUMNS = ("id", "kind", "state", "entries", "set_aside", "location", "every_s", "last_success_at", "last_error")
+COLUMNS = (
+    "id", "kind", "state", "entries", "set_aside", "outcome", "location", "every_s", "last_success_at", "last_error",
+)  # fmt: skip
 BUSY = ("new", "queued", "syncing")
-POLL_S = 0.2
+POLL_FIRST_S, POLL_LONGEST_S = 0.1, 1.0  # a large feed is read for a while; asking costs the server too
 
 FeedId = Annotated[int, typer.Argument(metavar="ID", help="The feed's number; `antivenom feed list` shows it.")]
 WaitOption = Annotated[
@@ -110,9 +112,11 @@ def wait_for(feeds: list[int]) -> list[dict[str, Any]]:
     done: list[dict[str, Any]] = []
     for feed in feeds:
         with progress(f"feed {feed}") as show_progress:
+            pause_s = POLL_FIRST_S
             while (row := client().get(f"/api/v1/feeds/{feed}"))["state"] in BUSY:
                 show_progress(row["progress"])
-                time.sleep(POLL_S)
+                time.sleep(pause_s)
+                pause_s = min(pause_s * 1.2, POLL_LONGEST_S)
         done.append(row)
         note(summary(row))
     return done
@@ -122,10 +126,8 @@ def summary(row: dict[str, Any]) -> str:
     """One line on how a sync ended."""
     if row["state"] == "failed":
         return f"feed {row['id']} ({row['kind']}): failed: {row['last_error']}"
-    counts = row["counts"]
-    news = [f"{counts[name]:,} {name}" for name in ("added", "changed", "removed", "withdrawn") if counts.get(name)]
-    line = f"feed {row['id']} ({row['kind']}): {row['entries']:,} entries; {', '.join(news) or 'nothing changed'}"
-    flagged = ", ".join(f"{count:,} {flag}" for flag, count in (counts.get("flagged") or {}).items())
+    line = f"feed {row['id']} ({row['kind']}): {row['entries']:,} entries; {row['outcome']}"
+    flagged = ", ".join(f"{count:,} {flag}" for flag, count in (row["counts"].get("flagged") or {}).items())
     line += f"; flagged: {flagged}" if flagged else ""
     if row["set_aside"]:
         line += f"; {row['set_aside']:,} set aside (see them with: antivenom feed set-aside {row['id']})"

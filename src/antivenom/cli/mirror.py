@@ -23,10 +23,16 @@ POLL_S = 0.2
 
 
 def parse_interval(text: str) -> int:
-    """Seconds of an interval such as 30m, 1h, 1d."""
+    """Seconds of an interval such as 30m, 1h, 1d.
+
+    Raises:
+        InvalidInputError: It is none.
+    """
     found = INTERVAL.fullmatch(text.strip().lower())
     if not found:
-        raise typer.BadParameter(f"{text!r} is not an interval", param_hint="such as 30m, 1h, 1d")
+        raise InvalidInputError(
+            f"{text!r} is not an interval", hint="give a number and a unit, such as 30m, 12h, 1d or 1w", field="every"
+        )
     return int(found[1]) * UNITS_S[found[2]]
 
 

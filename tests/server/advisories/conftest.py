@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,49 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
+
+
+class EtagServer:
+    """Serves one body under its ETag and without a date; `answers` lists (If-None-Match, status) in order."""
+
+    def __init__(self) -> None:
+        self.body = b""
+        self.answers: list[tuple[str | None, int]] = []
+        feeds = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                known = self.headers.get("If-None-Match")
+                status = 304 if known == feeds.etag else 200
+                feeds.answers.append((known, status))
+                body = feeds.body if status == 200 else b""
+                self.send_response(status)
+                self.send_header("ETag", feeds.etag)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def etag(self) -> str:
+        return f'"{hashlib.sha256(self.body).hexdigest()[:16]}"'
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def etag_server() -> Iterator[EtagServer]:
+    server = EtagServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from antivenom.server.advisories.models import Feed
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.findings import service as matching
 from antivenom.server.findings.jobs import await_feeds, compile_knowledge
-from tests.server.advisories.conftest import FeedServer
+from tests.server.advisories.conftest import EtagServer, FeedServer
 from tests.server.advisories.test_files import entry, json_lines
 from tests.server.advisories.test_syncing import add, revisions, sync, write_lines
 
@@ -131,6 +131,24 @@ async def test_a_file_that_is_not_modified_is_not_read_again(resources: Resource
     assert (feed.state, feed.counts["entries"]) == ("ok", 2)
     assert "read" not in feed.counts  # the server answered 304
     assert len(await revisions(resources)) == 1
+
+
+async def test_a_file_with_the_known_etag_is_neither_sent_nor_read_and_the_feed_says_so(
+    resources: Resources, app_client: Any, etag_server: EtagServer
+) -> None:
+    etag_server.body = json_lines(2)
+    feed_id = await add(resources, "osv", f"{etag_server.url}/feed.jsonl")
+    await sync(resources, feed_id)
+    await sync(resources, feed_id)
+    assert etag_server.answers == [(None, 200), (etag_server.etag, 304)]
+    listed = (await app_client.get("/api/v1/feeds")).json()["items"]
+    assert [f["outcome"] for f in listed] == ["nothing changed: 304 Not Modified"]
+    assert listed[0]["entries"] == 2
+    etag_server.body = json_lines(3)
+    feed = await sync(resources, feed_id)
+    assert etag_server.answers[2][1] == 200
+    assert (feed.counts["added"], feed.counts["changed"]) == (1, 0)
+    assert (await app_client.get(f"/api/v1/feeds/{feed_id}")).json()["outcome"] == "1 added"
 
 
 async def test_due_feeds_are_queued_and_failures_wait_longer_each_time(resources: Resources, tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ class Fetcher:
         self._folder = folder
         self._now = now
         self._progress = progress
+        self.unchanged = ""  # why there were no parts
 
     async def parts(self) -> AsyncGenerator[Part, None]:
         """The parts that are new since the cursor; none when nothing changed.
@@ -99,8 +100,10 @@ class Fetcher:
         path = Path(self._location.text)
         self._progress("look at the files", 0, 0)
         seen = await asyncio.to_thread(fingerprint, path)
-        if seen != self._cursor.get("fingerprint"):
-            yield Part(path, {"fingerprint": seen})
+        if seen == self._cursor.get("fingerprint"):
+            self.unchanged = "the file is as it was"
+            return
+        yield Part(path, {"fingerprint": seen})
 
     # -- one file over http -----------------------------------------------------------------------------
 
@@ -117,7 +120,11 @@ class Fetcher:
             to=to,
             on_progress=lambda done, total: self._progress("download", done, total or 0),
         )
-        if response.status == 304 or (response.status == 200 and response.sha256 == known.get("sha256")):
+        if response.status == 304:
+            self.unchanged = "304 Not Modified"
+            return
+        if response.status == 200 and response.sha256 == known.get("sha256"):
+            self.unchanged = "the same bytes as before"
             return
         self._check(response)
         yield Part(to, {**_validators(response), **extra})
@@ -150,6 +157,7 @@ class Fetcher:
         whole_at = instant(str(self._cursor.get("whole_at", "")))
         is_whole_due = through is None or whole_at is None or self._now - whole_at > WHOLE_EVERY
         if listing.status == 304 and not is_whole_due:
+            self.unchanged = "modified_id.csv: 304 Not Modified"
             return
         rows = parse_modified_ids(listing.body) if listing.status == 200 else []
         validators = {f"list_{k}": v for k, v in _validators(listing).items()} if listing.status == 200 else {}

@@ -38,6 +38,7 @@ class FeedView(BaseModel):
     counts: dict[str, Any]
     entries: int
     set_aside: int
+    outcome: str  # of the last sync that ended well: "12 added, 3 changed", "nothing changed: 304 Not Modified"
     last_error: str
     failures: int
     created_at: datetime
@@ -58,6 +59,7 @@ class FeedView(BaseModel):
             counts=feed.counts,
             entries=int(feed.counts.get("entries", 0)),
             set_aside=int(feed.counts.get("set_aside", 0)),
+            outcome=outcome_of(feed.counts),
             last_error=feed.last_error,
             failures=feed.failures,
             created_at=feed.created_at,
@@ -66,6 +68,15 @@ class FeedView(BaseModel):
             next_sync_at=feed.next_sync_at,
             demo=feed.is_demo,
         )
+
+
+def outcome_of(counts: dict[str, Any]) -> str:
+    """What a sync changed, in words; "" before the first."""
+    if not counts:
+        return ""
+    news = [f"{counts[name]:,} {name}" for name in ("added", "changed", "removed", "withdrawn") if counts.get(name)]
+    why = counts.get("unchanged")
+    return ", ".join(news) or (f"nothing changed: {why}" if why else "nothing changed")
 
 
 class SetAsideView(BaseModel):

@@ -98,6 +98,8 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
                 rows = Path(folder, "rows.copy")
                 report = await _read(resources, sync, part, rows, reporter)
                 await _store(resources, sync, part, report, rows, reporter)
+        if fetcher.unchanged:
+            sync.counts["unchanged"] = fetcher.unchanged
 
 
 async def _read(resources: Resources, sync: _Sync, part: Part, rows: Path, reporter: ProgressReporter) -> SpoolReport:

@@ -80,6 +80,7 @@ def finding_row(finding: Finding) -> dict[str, Any]:
         "severity": finding.severity,
         "cvss": finding.cvss,
         "kev": finding.kev,
+        "kev_ransomware": finding.kev_ransomware,
         "epss": finding.epss,
         "risk": finding.risk,
         "fixed_versions": list(finding.fixed_versions),
