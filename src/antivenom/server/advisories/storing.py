@@ -21,7 +21,7 @@ from antivenom.core.errors import StorageError
 from antivenom.server.advisories import vulnerabilities
 
 COPY_CHUNK_BYTES = 1 << 20
-KEYS_MAX = 20_000  # more changed package keys than this: "everything"
+KEYS_MAX = 20_000  # more changed entries or package keys than this: "everything"
 BULK_ROWS = 2_000  # from here on joins are over sets
 STORE_LOCK = 0x616E7470
 WORK_MEM = "32MB"  # sorts of 100,000 rows stay in memory
@@ -171,7 +171,7 @@ async def _store_advisories(session: AsyncSession, feed: int, is_snapshot: bool,
             protected=protected,
         )
     await session.execute(text("ANALYZE touched (id)"))
-    changes = await _sum_up(session, feed, keys="SELECT DISTINCT unnest(package_keys) FROM touched", entry="id")
+    changes = await _sum_up(session, keys="SELECT DISTINCT unnest(package_keys) FROM touched", entry="id")
     if changes.is_any:
         await _write_advisories(session, feed)
         await session.execute(text("ANALYZE advisory (id)"))
@@ -200,14 +200,15 @@ async def _write_advisories(session: AsyncSession, feed: int) -> None:
     )
 
 
-async def _sum_up(session: AsyncSession, feed: int, *, keys: str, entry: str) -> Changes:
+async def _sum_up(session: AsyncSession, *, keys: str, entry: str) -> Changes:
     """Counts of the temporary tables `staging` and `touched`, and the package keys that `keys` selects."""
     rows = await session.execute(text("SELECT what, count(*) FROM touched GROUP BY what"))
     counts: dict[str, int] = {str(what): int(count) for what, count in rows}
     examples = await session.scalars(
         text(f"SELECT {entry} FROM touched WHERE what = 'removed' ORDER BY 1 LIMIT {EXAMPLES_MAX}")
     )
-    found = list(await session.scalars(text(f"{keys} LIMIT {KEYS_MAX + 1}"), {"feed": feed} if ":feed" in keys else {}))
+    is_listed = sum(counts.values()) <= KEYS_MAX
+    found = list(await session.scalars(text(f"{keys} LIMIT {KEYS_MAX + 1}"))) if is_listed else []
     has_withdrawn = entry == "id"
     return Changes(
         entries=await _count(session, "SELECT count(*) FROM staging"),
@@ -215,7 +216,7 @@ async def _sum_up(session: AsyncSession, feed: int, *, keys: str, entry: str) ->
         changed=counts.get("changed", 0),
         removed=counts.get("removed", 0),
         withdrawn=await _count(session, "SELECT count(*) FROM touched WHERE is_withdrawn") if has_withdrawn else 0,
-        keys=None if len(found) > KEYS_MAX else tuple(sorted(found)),
+        keys=tuple(sorted(found)) if is_listed and len(found) <= KEYS_MAX else None,
         removed_examples=tuple(examples),
     )
 
@@ -251,12 +252,13 @@ async def _store_scores(session: AsyncSession, feed: int, is_snapshot: bool, pro
             protected=protected,
         )
     await session.execute(text("ANALYZE touched"))
-    changes = await _sum_up(session, feed, keys=KEYS_OF_CVES, entry="cve")
+    changes = await _sum_up(session, keys=KEYS_OF_CVES, entry="cve")
     if changes.is_any:
         await _run(
             session,
             """INSERT INTO exploitation (cve, epss, epss_percentile, epss_date, epss_feed_id)
             SELECT s.cve, s.score, s.percentile, s.date, :feed FROM staging s JOIN touched t ON t.cve = s.cve
+            ORDER BY s.cve
             ON CONFLICT (cve) DO UPDATE SET epss = excluded.epss, epss_percentile = excluded.epss_percentile,
               epss_date = excluded.epss_date, epss_feed_id = excluded.epss_feed_id""",
             feed=feed,
@@ -289,7 +291,7 @@ async def _store_exploited(session: AsyncSession, feed: int, is_snapshot: bool, 
             feed=feed,
             protected=protected,
         )
-    changes = await _sum_up(session, feed, keys=KEYS_OF_CVES, entry="cve")
+    changes = await _sum_up(session, keys=KEYS_OF_CVES, entry="cve")
     if changes.is_any:
         await _run(
             session,
@@ -367,7 +369,7 @@ async def _store_map(
             WHERE m.feed_id = :feed AND NOT EXISTS (SELECT FROM staging s WHERE {same})""",
             feed=feed,
         )
-    changes = await _sum_up(session, feed, keys=keys, entry=entry)
+    changes = await _sum_up(session, keys=keys, entry=entry)
     if changes.is_any:
         await _run(
             session,

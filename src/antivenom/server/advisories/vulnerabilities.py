@@ -130,13 +130,14 @@ async def _merge_fresh(session: AsyncSession) -> None:
                 bool_or(disputed) AS is_disputed,
                 coalesce(max(severity) FILTER (WHERE withdrawn_at IS NULL), max(severity)) AS severity,
                 coalesce(max(cvss) FILTER (WHERE withdrawn_at IS NULL), max(cvss)) AS cvss,
+                min(package_keys) AS packages, min(package_keys) <> max(package_keys) AS do_packages_differ,
                 min(published_at) FILTER (WHERE published_at > '1971-01-01') AS published_at, max(modified_at) AS modified_at,
                 coalesce((array_agg(summary ORDER BY withdrawn_at IS NOT NULL, array_position(ARRAY['osv', 'cve5', 'nvd'], kind),
                   id) FILTER (WHERE summary <> ''))[1], '') AS summary
               FROM member GROUP BY v),
             package AS (
-              SELECT v, (array_agg(DISTINCT key))[1 : {PACKAGES_SHOWN}] AS packages
-              FROM member, unnest(package_keys) key GROUP BY v),
+              SELECT v, array_agg(DISTINCT key) AS packages
+              FROM member JOIN fact USING (v), unnest(package_keys) key WHERE do_packages_differ GROUP BY v),
             name AS (
               SELECT f.id AS v, array_agg(i.id ORDER BY i.id NOT LIKE 'CVE-%', i.id COLLATE "C") AS ids, max(e.epss) AS epss,
                 coalesce(bool_or(e.kev_added IS NOT NULL), false) AS kev,
@@ -144,7 +145,8 @@ async def _merge_fresh(session: AsyncSession) -> None:
               FROM fresh f JOIN vulnerability_id i ON i.vulnerability = f.id LEFT JOIN exploitation e ON e.cve = i.id
               GROUP BY f.id),
             merged AS (
-              SELECT v AS id, ids, sources, coalesce(packages, '{{}}') AS packages, summary, severity, cvss, epss, kev,
+              SELECT v AS id, ids, sources,
+                (coalesce(package.packages, fact.packages))[1 : {PACKAGES_SHOWN}] AS packages, summary, severity, cvss, epss, kev,
                 kev_ransomware, published_at, modified_at, is_withdrawn, is_disputed
               FROM fact JOIN name USING (v) LEFT JOIN package USING (v))
             INSERT INTO vulnerability (id, ids, sources, packages, summary, severity, cvss, epss, kev, kev_ransomware,
