@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -297,6 +298,22 @@ def test_a_chain_never_goes_through_itself() -> None:
     told = {d.name: d for d in index.withheld()}
     assert (told["a"].culprits, told["b"].culprits, told["c"].culprits) == (("c",), ("a",), ())
     assert "b-1.0-0.conda" not in told["a"].reasons[0].message
+
+
+def test_a_long_chain_tells_its_two_ends() -> None:
+    blobs = MemoryBlobs()
+    links = [f"link{i}-{'x' * 40}" for i in range(30)]
+    records = [record("root"), record("root", "2.0"), record(links[0], depends=["root"])]
+    records += [record(name, depends=[before]) for before, name in pairwise(links)]
+    index = opened(blobs, publish_all(blobs, channel(blobs, noarch=records), stop("root")))
+    messages = {d.name: d.reasons[0].message for d in index.withheld()}
+    assert messages[links[0]] == (
+        "needs root, and every build of it is withheld: root-1.0-0.conda (rule banned: root) and 1 more"
+    )
+    last = messages[links[-1]]
+    assert last.startswith(f"needs {links[-2]}, and every build of it is withheld: {links[-2]}-1.0-0.conda (needs")
+    assert last.endswith("… and in the end root-1.0-0.conda (rule banned: root)")
+    assert len(last) <= 600
 
 
 def test_an_architecture_record_may_need_a_noarch_one() -> None:

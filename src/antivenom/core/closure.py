@@ -16,6 +16,7 @@ Source: Dowling and Gallier 1984 (linear Horn satisfiability); watched witnesses
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, Protocol
 
@@ -23,13 +24,14 @@ from antivenom.core.conda import Dependency
 from antivenom.core.dependents import Dependents, Needs, Texts
 from antivenom.core.packs import IndexBlobs
 from antivenom.core.policies import Action, AllowlistItem, Reason
+from antivenom.core.previous import policy_stop
 from antivenom.core.publication_map import Decision
 from antivenom.core.records import RecordFacts
 from antivenom.core.requirements import NOARCH, Requirements, Subdir, Target, decode_texts
 from antivenom.core.source_map import SourceMap, dependency_name, iterate_builds, read_depends, read_facts
 
-_NAMED_MAX = 3  # withheld builds named in a message
 _MESSAGE_MAX = 600  # characters of a chain
+_ROOT = re.compile(r"[^\s()]+ \(rule [^()]+\)")
 
 Except = Callable[[Reason, RecordFacts], AllowlistItem | None]
 Withheld = Callable[[int], Mapping[str, Decision]]  # position of a name → what of it is withheld before the closure
@@ -339,12 +341,9 @@ class Closure:
             parts = []
             for text, places in culprits:
                 where = f" on {self._names_of(places)}" if is_noarch and self._is_elsewhere(text, places) else ""
-                named = ", ".join(self._named(text, places))
+                named = self._named(text, places)
                 parts.append(f"{self.texts.texts[text]}{where}, and every build of it is withheld: {named}")
-            message = "needs " + "; and ".join(parts)
-            if len(message) > _MESSAGE_MAX:
-                message = message[: _MESSAGE_MAX - 1] + "…"
-            self._messages[key] = message
+            message = self._messages[key] = _shorten("needs " + "; and ".join(parts))
         return message
 
     def _is_elsewhere(self, text: int, places: int) -> bool:
@@ -355,25 +354,36 @@ class Closure:
     def _names_of(self, places: int) -> str:
         return ", ".join(s.source.subdir for s in self._subdirs if s.bit & places)
 
-    def _named(self, text: int, places: int) -> Iterator[str]:
-        """A few of the withheld builds that a dependency asks for, and why each is withheld."""
+    def _named(self, text: int, places: int) -> str:
+        """One of the withheld builds that a dependency asks for, and why; the policy's own rather than a chain's."""
         requirements = self._requirements
         dependency = requirements.dependencies[requirements.of_text(text)]
-        left = _NAMED_MAX
+        first: tuple[Target, int] | None = None
+        stopped: tuple[Target, int] | None = None
+        total = 0
         for target in requirements.targets(dependency.name):
-            if not left:
-                return
-            if not requirements.places(target.subdir.bit) & places:
-                continue
-            for record in target.records_of(target.candidates(dependency))[:left]:
-                yield f"{target.fns[record]} ({self._because(target, record)})"
-                left -= 1
+            if requirements.places(target.subdir.bit) & places:
+                records = target.records_of(target.candidates(dependency))
+                total += len(records)
+                first = first or next(((target, record) for record in records), None)
+                stopped = stopped or self._first_stopped(target, records)
+        named = stopped or first
+        assert named is not None  # noqa: S101 - a broken dependency was met before
+        target, record = named
+        more = f" and {total - 1} more" if total > 1 else ""
+        return f"{target.fns[record]} ({self._because(target, record)}){more}"
+
+    def _first_stopped(self, target: Target, records: Sequence[int]) -> tuple[Target, int] | None:
+        """The first of some records that the policy itself withholds."""
+        withheld, fns = self._withheld[target.subdir.index](target.position), target.fns
+        stopped = {fn for fn, decision in withheld.items() if policy_stop(decision) is not None}
+        return next(((target, record) for record in records if fns[record] in stopped), None) if stopped else None
 
     def _because(self, target: Target, record: int) -> str:
         index, position = target.subdir.index, target.position
         decision = self._withheld[index](position).get(target.fns[record])
         if decision is not None:
-            return because(decision)
+            return _because(decision)
         at = self._dependents[index].needs(position).list_of[record]
         return self._message(index, self._falls[index][position][at].culprits)
 
@@ -382,14 +392,21 @@ def _reason(fn: str, message: str) -> Reason:
     return Reason("closure", "closure", "dependency", f"closure+{fn}", Action.stop, message)
 
 
-def because(decision: Decision) -> str:
+def _shorten(message: str) -> str:
+    """A long chain without its middle: what is needed, and what it comes to in the end."""
+    if len(message) <= _MESSAGE_MAX:
+        return message
+    roots = _ROOT.findall(message)
+    tail = f"… and in the end {roots[-1]}" if roots and len(roots[-1]) < _MESSAGE_MAX // 2 else "…"
+    return message[: _MESSAGE_MAX - len(tail)] + tail
+
+
+def _because(decision: Decision) -> str:
     """Why a record is withheld, in a few words."""
-    reason = next((r for r in decision.reasons if r.action == Action.stop), None)
-    if reason is None:
-        return "withheld"
-    if reason.gate == "closure":
-        return reason.message
-    return f"rule {reason.rule_id}: {reason.trigger_id.rsplit('+', 1)[0]}"
+    stop = policy_stop(decision)
+    if stop is not None:
+        return f"rule {stop.rule_id}: {stop.trigger_id.rsplit('+', 1)[0]}"
+    return next((reason.message for reason in decision.reasons if reason.gate == "closure"), "withheld")
 
 
-__all__ = ["BucketFalls", "Closed", "Closure", "Except", "Lost", "NameFalls", "because"]
+__all__ = ["BucketFalls", "Closed", "Closure", "Except", "Lost", "NameFalls"]

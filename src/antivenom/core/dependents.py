@@ -6,7 +6,7 @@ Dependency texts are numbered once for the whole channel: 300k records write 19k
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from antivenom.core.packs import IndexBlobs
 from antivenom.core.source_map import MARK_BYTES, SourceMap, dependency_name, iterate_depends, mark_of
@@ -24,18 +24,18 @@ class Texts:
         self.by_name: dict[str, list[int]] = {}
         self._numbers: dict[str, int] = {}
 
-    def numbers(self, texts: Iterable[str]) -> list[int]:
+    def numbers(self, texts: Sequence[str]) -> list[int]:
         """The numbers of some texts."""
         known = self._numbers
-        found = []
-        for text in texts:
-            number = known.get(text)
-            if number is None:
-                number = known[text] = len(self.texts)
-                self.texts.append(text)
-                self.by_name.setdefault(dependency_name(text), []).append(number)
-            found.append(number)
-        return found
+        try:
+            return [known[text] for text in texts]
+        except KeyError:
+            for text in texts:
+                if text not in known:
+                    self.by_name.setdefault(dependency_name(text), []).append(len(self.texts))
+                    known[text] = len(self.texts)
+                    self.texts.append(text)
+            return [known[text] for text in texts]
 
 
 class Needs:
@@ -73,7 +73,7 @@ class Dependents:
         self._firsts = [bucket.first for bucket in source.buckets]
         self._needs: dict[int, Needs] = {}  # by position of the name
         self._unread = set(range(len(source.buckets)))
-        self._users: dict[int, list[int]] = {}
+        self._users: list[list[int]] = []  # by text
         self._buckets_of: dict[bytes, list[int]] | None = None
         self._unmarked = {at for at, bucket in enumerate(source.buckets) if not bucket.uses}
 
@@ -104,7 +104,9 @@ class Dependents:
 
     def users(self, text: int) -> list[tuple[int, int]]:
         """Positions of the names that use a text, and its place among their texts; of `load`ed names all."""
-        return [(user >> _SHIFT, user & _PLACE) for user in self._users.get(text, ())]
+        if text >= len(self._users):
+            return []
+        return [(user >> _SHIFT, user & _PLACE) for user in self._users[text]]
 
     def _read(self, buckets: Sequence[int]) -> None:
         self._unread.difference_update(buckets)
@@ -114,9 +116,7 @@ class Dependents:
             for position, depends in enumerate(names, bucket.first):
                 texts = numbers(depends.dependencies)
                 self._needs[position] = Needs(texts, depends.depends, depends.depends_of)
+                while len(users) < len(self._texts.texts):
+                    users.append([])
                 for user, text in enumerate(texts, position << _SHIFT):
-                    found = users.get(text)
-                    if found is None:
-                        users[text] = [user]
-                    else:
-                        found.append(user)
+                    users[text].append(user)

@@ -231,7 +231,8 @@ class Requirements:
             return found
         requirement = self._of_key[dependency.key] = len(self.dependencies)
         exists = alive = 0
-        self.load([dependency.name])
+        if dependency.name not in self._targets:
+            self.load([dependency.name])
         for target in self._targets[dependency.name]:
             watch = _Watch(requirement, target.candidates(dependency))
             if watch.candidates:

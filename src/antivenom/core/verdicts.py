@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 from antivenom.core.advisories import Assessment, Severity
-from antivenom.core.closure import BucketFalls, Closed
+from antivenom.core.closure import BucketFalls, NameFalls
 from antivenom.core.conda import latest_version
 from antivenom.core.packs import IndexBlobs
-from antivenom.core.policies import GO, Action, Verdict
+from antivenom.core.policies import GO, Action, Reason, Verdict
 from antivenom.core.previous import PreviousSubdir, policy_stop
 from antivenom.core.publication_map import (
     Counts,
@@ -254,34 +256,39 @@ def merge_closure(
     severities: Mapping[str, Severity],
 ) -> list[Decision]:
     """The decisions with those of the closure, ordered by name and file name."""
-    merged = {decision.fn: decision for decision in decisions}
-    for place, fallen in falls.items():
-        facts = names[place]
-        for record, closed in fallen.closed(facts.fns):
-            old = merged.get(facts.fns[record])
-            if old is None or old.action != Action.stop:
-                told = old or _plain_decision(facts, record, severities)
-                merged[told.fn] = _with_closure(told, closed)
-    return sorted(merged.values(), key=lambda decision: (decision.name, decision.fn))
+    by_name: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        by_name.setdefault(decision.name, []).append(decision)
+    merged: list[Decision] = []
+    for place, facts in enumerate(names):
+        told = by_name.get(facts.name, [])
+        if place in falls:
+            told = _merge_name({decision.fn: decision for decision in told}, falls[place], facts, severities)
+        merged += sorted(told, key=attrgetter("fn"))
+    return merged
 
 
-def _plain_decision(facts: NameFacts, record: int, severities: Mapping[str, Severity]) -> Decision:
-    fn = facts.fns[record]
-    version, _ = facts.components[facts.component_of[record]]
-    severity = severities.get(fn, Severity.unknown)
-    return Decision(
-        fn, facts.name, version, facts.builds[record], facts.sizes[record], Action.go, severity=severity
-    )  # fmt: skip
-
-
-def _with_closure(told: Decision, closed: Closed) -> Decision:
-    action, reasons, excepted = Action.stop, (closed.reason, *told.reasons), told.excepted
-    if closed.item:
-        action, reasons, excepted = told.action, told.reasons, (*told.excepted, (closed.item, closed.reason))
-    return Decision(
-        told.fn, told.name, told.version, told.build, told.size_bytes, action, reasons, excepted,
-        earliest(told.holds_until_ms, closed.until_ms), told.severity, culprits=closed.culprits,
-    )  # fmt: skip
+def _merge_name(
+    told: dict[str, Decision], falls: NameFalls, facts: NameFacts, severities: Mapping[str, Severity]
+) -> list[Decision]:
+    """The decisions on one name with those of the closure."""
+    versions = [version for version, _ in facts.components]
+    for record, (reason, culprits, item, until_ms) in falls.closed(facts.fns):
+        fn = facts.fns[record]
+        old = told.get(fn)
+        action = Action.go if item else Action.stop
+        reasons: tuple[Reason, ...] = () if item else (reason,)
+        excepted: tuple[tuple[str, Reason], ...] = ((item, reason),) if item else ()
+        if old is not None:
+            if old.action == Action.stop:
+                continue
+            action, reasons, excepted = max(action, old.action), (*reasons, *old.reasons), (*old.excepted, *excepted)
+            until_ms = earliest(old.holds_until_ms, until_ms)
+        told[fn] = Decision(
+            fn, facts.name, versions[facts.component_of[record]], facts.builds[record], facts.sizes[record], action,
+            reasons, excepted, until_ms, severities.get(fn, Severity.unknown), culprits=culprits,
+        )  # fmt: skip
+    return list(told.values())
 
 
 def _decision(record: RecordFacts, verdict: Verdict, severity: Severity) -> Decision:
@@ -318,24 +325,29 @@ def summarize(
 
 def count(records: int, decisions: Sequence[Decision], severities: Mapping[str, Severity]) -> Counts:
     """The counts of one bucket."""
-    counts = Counts(records=records, kept=records)
+    counts = Counts(records=records)
+    rules: Counter[str] = Counter()
+    gates: Counter[str] = Counter()
+    withheld: Counter[Severity] = Counter()
     for decision in decisions:
         if decision.action == Action.stop:
             counts.withheld += 1
-            counts.kept -= 1
-            if decision.severity:
-                name = decision.severity.name
-                counts.withheld_by_severity[name] = counts.withheld_by_severity.get(name, 0) + 1
+            withheld[decision.severity] += 1
         elif decision.action == Action.warn:
             counts.warned += 1
         if decision.excepted:
             counts.excepted += 1
-        for rule in {reason.rule_id for reason in decision.reasons}:
-            counts.by_rule[rule] = counts.by_rule.get(rule, 0) + 1
-        for gate in {reason.gate for reason in decision.reasons}:
-            counts.by_gate[gate] = counts.by_gate.get(gate, 0) + 1
-    for severity in severities.values():
-        counts.by_severity[severity.name] = counts.by_severity.get(severity.name, 0) + 1
+        reasons = decision.reasons
+        if len(reasons) == 1:
+            rules[reasons[0].rule_id] += 1
+            gates[reasons[0].gate] += 1
+        else:
+            rules.update({reason.rule_id for reason in reasons})
+            gates.update({reason.gate for reason in reasons})
+    counts.kept = records - counts.withheld
+    counts.by_rule, counts.by_gate = dict(rules), dict(gates)
+    counts.by_severity = {severity.name: number for severity, number in Counter(severities.values()).items()}
+    counts.withheld_by_severity = {severity.name: number for severity, number in withheld.items() if severity}
     return counts
 
 
