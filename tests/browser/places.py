@@ -10,6 +10,7 @@ PLACES = {
     "channel-packages-filtered": "/channels/demo?severity=high&withheld=yes&sort=-records",
     "channel-packages-none": "/channels/demo?q=no-such-package",
     "channel-withheld": "/channels/demo/withheld",
+    "channel-warned": "/channels/demo/withheld?show=warned&sort=-severity",
     "channel-findings": "/channels/demo/findings",
     "channel-policy": "/channels/demo/policy",
     "channel-policy-edit": "/channels/demo/policy/edit",

@@ -54,6 +54,21 @@ def test_it_keeps_to_its_own_host_and_policy(
     assert styled.evaluate_all("elements => elements.map(element => element.outerHTML.slice(0, 200))") == []
 
 
+@pytest.mark.parametrize("name", PLACES)
+def test_htmx_gets_the_same_region_alone(open_context: NewContext, name: str) -> None:
+    context = open_context(script=False)
+    page = context.new_page()
+    page.goto(PLACES[name])
+    if not page.locator("#results").count():
+        return
+    whole = page.locator("#results tbody tr, #results nav").all_inner_texts()
+    answer = context.request.get(PLACES[name], headers={"hx-request": "true", "hx-request-type": "partial"})
+    assert answer.status == 200
+    assert "<html" not in answer.text()
+    page.set_content(answer.text())
+    assert len(page.locator("#results tbody tr, #results nav").all_inner_texts()) == len(whole)
+
+
 def test_the_sign_in_page_too(open_context: NewContext, demo_server: RunningServer) -> None:
     for theme in ("light", "dark"):
         context = open_context(theme=theme, bypass_csp=True)

@@ -72,7 +72,7 @@ def test_a_search_without_hits_offers_the_whole_list(member_page: Page) -> None:
 def test_half_a_match_spec_is_explained_in_place(member_page: Page) -> None:
     member_page.goto("/channels/demo/withheld?q=openssl+%5B")
     expect(member_page.get_by_role("alert")).to_be_visible()
-    expect(member_page.get_by_role("searchbox", name="Find withheld records by match spec")).to_have_value("openssl [")
+    expect(member_page.get_by_role("searchbox", name="Find withheld records by name or match spec")).to_have_value("openssl [")
 
 
 def test_advisories_can_be_narrowed_to_what_is_exploited(member_page: Page) -> None:
@@ -93,3 +93,24 @@ def test_a_wrong_address_is_a_page_that_says_so(member_page: Page, query: str) -
     assert answer is not None
     assert answer.status in (200, 422)
     expect(member_page.locator("h1")).to_be_visible()
+
+
+def test_a_rule_of_either_list_shows_what_it_concerns(member_page: Page) -> None:
+    member_page.goto("/channels/demo/withheld")
+    member_page.get_by_role("group", name="Warned by").get_by_role("link", name=re.compile("^high")).click()
+    expect(member_page).to_have_url(re.compile("show=warned&rule=high"))
+    warned = member_page.get_by_role("group", name="Warned by").get_by_role("link", name=re.compile("^high"))
+    total = warned.locator(".count").inner_text()
+    expect(member_page.get_by_role("navigation", name="Pages of this list")).to_contain_text(f"{total} records")
+    member_page.get_by_role("group", name="Withheld by").get_by_role("link", name=re.compile("^banned")).click()
+    expect(member_page).to_have_url(re.compile("rule=banned$"))
+    expect(member_page.locator("#results tbody tr").first).to_contain_text("is denied")
+
+
+def test_withheld_records_are_found_by_a_part_of_their_name_and_ordered(member_page: Page) -> None:
+    member_page.goto("/channels/demo/withheld?q=opens")
+    assert names(member_page)
+    assert all(name.startswith("openssl") for name in names(member_page))
+    member_page.get_by_role("link", name="Severity").click()
+    expect(member_page).to_have_url(re.compile("sort=-severity"))
+    expect(member_page.locator("#results tbody tr").first).to_contain_text("Critical")

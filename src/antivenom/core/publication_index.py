@@ -171,6 +171,16 @@ class PublicationIndex:
         """What is served with a warning; see `withheld`."""
         return self._told_of(Action.warn, spec)
 
+    def told_by_bucket(self) -> Iterator[tuple[int, list[Decision]]]:
+        """(bucket, what `told_in` answers for it) of every bucket that has something to say, by name."""
+        at = [i for i, row in enumerate(self.map.buckets) if row.digest]
+        frames = read_many(self._blobs, [self.map.buckets[i].decisions for i in at])
+        return ((i, decode_decisions(frame)) for i, frame in zip(at, frames, strict=True))
+
+    def told_in(self, bucket: int) -> list[Decision]:
+        """What there is to say of one bucket: withheld, warned and excepted records, without their subdir."""
+        return self._decisions(bucket)
+
     def excepted(self) -> Iterator[Decision]:
         """Records for which an allowlist item put a reason aside."""
         return (d for d in self._all_told(None) if d.excepted)

@@ -168,6 +168,11 @@ def ago(at: datetime | None, now: datetime) -> str:
     return "just now" if past else "in a moment"
 
 
+def choices(counts: Mapping[str, int]) -> list[tuple[str, str, int]]:
+    """Options of a filter, (value, label, count), from how many each value has."""
+    return [(value, value, number) for value, number in counts.items()]
+
+
 def parse_time(value: datetime | str | int | float | None) -> datetime | None:
     """A time from what rooms hand over: datetimes, RFC 3339 texts, milliseconds since 1970; None for what is none."""
     if value is None or value == "" or value == 0 or isinstance(value, datetime):
@@ -207,7 +212,12 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     env.filters.update(
-        count=count, size=size, duration=duration, time=parse_time, path=lambda text: quote(text, safe="")
+        choices=choices,
+        count=count,
+        size=size,
+        duration=duration,
+        time=parse_time,
+        path=lambda text: quote(text, safe=""),
     )
     env.globals.update(asset=asset)
     return env

@@ -83,15 +83,22 @@ async def list_withheld(
     subdir: str = "",
     gate: str = "",
     rule_id: str = "",
+    name: str = "",
     q: str = "",
+    decision: str = "withheld",
+    sort: str = "subdir",
     page: int = 1,
     page_size: int = 50,
     stream: bool = False,
 ) -> dict[str, Any] | StreamingResponse:
-    filters = {"spec": spec, "subdir": subdir, "gate": gate, "rule_id": rule_id, "q": q}
+    """Withheld records with their reasons; `decision=warned` lists those served with a warning.
+
+    `sort` is subdir, name, severity or rule, with - turned.
+    """
+    wanted = service.ToldFilter(decision, spec, name, q, subdir, gate, rule_id)
     if stream:
-        return stream_answer(await service.iterate_withheld(ctx, channel, **filters))
-    return page_answer(await service.list_withheld(ctx, channel, **filters, page=page, page_size=page_size))
+        return stream_answer(await service.iterate_withheld(ctx, channel, wanted, sort=sort))
+    return page_answer(await service.list_withheld(ctx, channel, wanted, sort=sort, page=page, page_size=page_size))
 
 
 @router.get("/channels/{channel}/findings", response_model=None)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from antivenom.core.advisories import Finding, Severity
-from antivenom.core.conda import parse_record_spec
 from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.core.policies import Action
 from antivenom.core.publication_map import Decision
@@ -21,6 +20,7 @@ from antivenom.server.publications import queries
 from antivenom.server.publications.models import Publication
 from antivenom.server.publications.reading import OpenPublication, PackageOverview, open_publication
 from antivenom.server.publications.schemas import finding_row, reason_row
+from antivenom.server.publications.told import ToldCounts, ToldFilter
 
 Row = dict[str, Any]
 EXPLAIN_AT_MOST = 500
@@ -144,6 +144,7 @@ def withheld_row(subdir: str, decision: Decision) -> Row:
         "name": decision.name,
         "version": decision.version,
         "build": decision.build,
+        "severity": Severity(decision.severity).name,
         "reasons": [reason_row(reason) for reason in decision.reasons],
     }
 
@@ -151,56 +152,45 @@ def withheld_row(subdir: str, decision: Decision) -> Row:
 async def list_withheld(
     ctx: Context,
     channel: str,
+    wanted: ToldFilter | None = None,
     *,
-    spec: str = "",
-    subdir: str = "",
-    gate: str = "",
-    rule_id: str = "",
-    q: str = "",
+    sort: str = "subdir",
     page: int = 1,
     page_size: int = PAGE_SIZE_DEFAULT,
 ) -> Page[Row]:
-    """Withheld records with their reasons, by subdir and file name; every filter narrows.
+    """Withheld (or warned) records with their reasons, by subdir and file name or as `sort` (told.SORTS) says.
 
     Raises:
-        InvalidInputError: The spec does not parse.
+        InvalidInputError: The spec does not parse, an unknown sort, or a page that cannot be.
     """
-    offset, limit = check_paging(page, page_size)
-    rows = await iterate_withheld(ctx, channel, spec=spec, subdir=subdir, gate=gate, rule_id=rule_id, q=q)
+    check_paging(page, page_size)
+    opened = await _open_current(ctx, channel)
 
-    def take() -> tuple[list[Row], int]:
-        items = list(islice(rows, offset, offset + limit))
-        return items, offset + len(items) + sum(1 for _ in rows)
+    def take() -> Page[Row]:
+        told = opened.told()
+        found = slice_page(told.select(wanted or ToldFilter(), sort=sort), page, page_size)
+        return Page([withheld_row(*told.row(number)) for number in found.items], found.total, page, page_size)
 
-    items, total = await asyncio.to_thread(take)
-    return Page(items, total, page, page_size)
+    return await asyncio.to_thread(take)
 
 
 async def iterate_withheld(
-    ctx: Context, channel: str, *, spec: str = "", subdir: str = "", gate: str = "", rule_id: str = "", q: str = ""
+    ctx: Context, channel: str, wanted: ToldFilter | None = None, *, sort: str = "subdir"
 ) -> Iterator[Row]:
     """The same rows, one after the other; iterate in a thread."""
-    if spec:
-        parse_record_spec(spec)
     opened = await _open_current(ctx, channel)
 
-    def rows() -> Iterator[Row]:
-        for name, index in opened.maps.items():
-            if subdir and name != subdir:
-                continue
-            for decision in index.withheld(spec or None):
-                if _is_wanted(decision, gate, rule_id, q):
-                    yield withheld_row(name, decision)
+    def select() -> Sequence[int]:
+        return opened.told().select(wanted or ToldFilter(), sort=sort)
 
-    return rows()
+    numbers = await asyncio.to_thread(select)
+    return (withheld_row(*opened.told().row(number)) for number in numbers)
 
 
-def _is_wanted(decision: Decision, gate: str, rule_id: str, q: str) -> bool:
-    return (
-        (not q or q.lower() in decision.fn.lower())
-        and (not gate or any(r.gate == gate for r in decision.reasons))
-        and (not rule_id or any(r.rule_id == rule_id for r in decision.reasons))
-    )
+async def count_withheld(ctx: Context, channel: str, wanted: ToldFilter) -> ToldCounts:
+    """How many withheld and warned records each rule, gate and subdir has under the other filters."""
+    opened = await _open_current(ctx, channel)
+    return await asyncio.to_thread(lambda: opened.told().count(wanted))
 
 
 async def explain(ctx: Context, channel: str, what: str) -> list[Row]:

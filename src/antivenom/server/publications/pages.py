@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -26,6 +27,7 @@ from antivenom.server.rendering import ListState, action, page, redirect, render
 EMPTY: Page[Any] = Page([], 0)
 YES = {"yes": True, "no": False}
 HISTORY_IN_CHART = 40
+PART_OF_NAME = re.compile(r"[A-Za-z0-9_.-]*(?<!\.conda)(?<!\.bz2)")
 
 
 async def show_packages(request: Request, ctx: Context) -> Response:
@@ -48,26 +50,30 @@ async def show_packages(request: Request, ctx: Context) -> Response:
 
 async def show_withheld(request: Request, ctx: Context) -> Response:
     head = await service.get_channel_summary(ctx, request.path_params["channel"])
-    state = ListState.read(request, filters=("rule", "subdir"))
-    found, problem = EMPTY, None
+    state = ListState.read(request, filters=("show", "rule", "gate", "subdir"), sort="name")
+    found, counts, problem = EMPTY, None, None
     if head.publication is not None:
+        wanted = _told_filter(state)
         try:
+            counts = await service.count_withheld(ctx, head.name, wanted)
             found = await service.list_withheld(
-                ctx,
-                head.name,
-                spec=state.q,
-                rule_id=state.filter("rule"),
-                subdir=state.filter("subdir"),
-                page=state.page,
-                page_size=state.page_size,
+                ctx, head.name, wanted, sort=state.sort, page=state.page, page_size=state.page_size
             )
         except InvalidInputError as error:  # half a match spec is what one has while typing
             problem = error
-    # Without numbers: those of the publication count warnings too, and these are chips of what is withheld.
-    rules = [(rule, rule, None) for rule in sorted(head.counts.get("by_rule", {}))]
-    subdirs = [(subdir, subdir, None) for subdir in head.subdirs]
-    return _render_tab(
-        request, ctx, "withheld", head, state=state, found=found, rules=rules, subdirs=subdirs, problem=problem
+    return _render_tab(request, ctx, "withheld", head, state=state, found=found, counts=counts, problem=problem)
+
+
+def _told_filter(state: ListState) -> service.ToldFilter:
+    """What the address asks for. One word is looked for in names: typing "opens" finds openssl already."""
+    is_word = PART_OF_NAME.fullmatch(state.q) is not None
+    return service.ToldFilter(
+        decision="warned" if state.filter("show") == "warned" else "withheld",
+        spec="" if is_word else state.q,
+        name=state.q if is_word else "",
+        subdir=state.filter("subdir"),
+        gate=state.filter("gate"),
+        rule_id=state.filter("rule"),
     )
 
 

@@ -16,6 +16,7 @@ from antivenom.core.publication_map import PackageSummary
 from antivenom.server.context import Context, Resources
 from antivenom.server.publications.build import ChannelFindings, ComponentFindings, StoreBlobs
 from antivenom.server.publications.models import Publication
+from antivenom.server.publications.told import Told
 
 OPEN_AT_MOST = 16
 
@@ -51,6 +52,7 @@ class OpenPublication:
     unassessed: dict[str, str] = field(default_factory=dict)
     _packages: list[PackageOverview] | None = None
     _finding_rows: list[dict[str, Any]] | None = None
+    _told: Told | None = None
 
     def packages(self) -> list[PackageOverview]:
         """Every package name in order; made once."""
@@ -63,6 +65,12 @@ class OpenPublication:
         if self._finding_rows is None:
             self._finding_rows = [row for name in sorted(self.by_name) for row in of_name(self, name)]
         return self._finding_rows
+
+    def told(self) -> Told:
+        """Withheld and warned records, ready to be narrowed and ordered; made once (0.6 s for 100k of them)."""
+        if self._told is None:
+            self._told = Told(self.maps)
+        return self._told
 
     def assessment_of(self, name: str, version: str) -> ComponentFindings | None:
         return next((c for c in self.by_name.get(name, ()) if c.version == version), None)

@@ -22,6 +22,7 @@ from antivenom.server.policies.models import Policy, PolicyRevision
 from antivenom.server.publications import queries
 from antivenom.server.publications.build import BuildRequest, plan_publication
 from antivenom.server.publications.contents import (
+    count_withheld,
     current,
     explain,
     filter_channel_findings,
@@ -34,8 +35,11 @@ from antivenom.server.publications.contents import (
 from antivenom.server.publications.models import Publication
 from antivenom.server.publications.publishing import channel_facts, defer_republish, stored_curations
 from antivenom.server.publications.schemas import ChannelSummary, PublicationView, reason_row
+from antivenom.server.publications.told import ToldFilter
 
 __all__ = [
+    "ToldFilter",
+    "count_withheld",
     "current",
     "explain",
     "filter_channel_findings",
