@@ -280,6 +280,7 @@ async def test_real_feeds_load_through_the_service(resources: Resources, shared_
     real: list[tuple[str, Path, int]] = [
         ("osv", data / "advisories/osv-pypi-2026-03-01.jsonl.zst", 3_000),
         ("kev", data / "advisories/kev.json.gz", 1_500),
+        ("epss", data / "advisories/epss_scores-2026-01-30.csv.gz", 300_000),
         ("name-map", data / "mapping/conda-pypi.tsv.zst", 40_000),
     ]
     for kind, path, at_least in real:
@@ -288,3 +289,5 @@ async def test_real_feeds_load_through_the_service(resources: Resources, shared_
         assert feed.counts["entries"] >= at_least
     async with resources.context(LOCAL) as ctx:
         assert (await service.search_advisories(ctx, q="django")).total > 10
+        assert (await service.search_advisories(ctx, epss_min=0.5)).total > 10
+        assert (await service.get_advisory(ctx, "CVE-2021-44228")).epss > 0.9  # scored, though no feed here tells of it

@@ -6,7 +6,7 @@ Tables that a feed fills by the hundred thousand have no foreign key to it: chec
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Float, ForeignKey, Index, LargeBinary, Text
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -73,14 +73,18 @@ class AdvisoryRow(Base):
 
 
 class Vulnerability(Base):
-    """One vulnerability under all its ids, merged from every feed: derived, for search."""
+    """One vulnerability under all its ids, merged from every feed: derived, for search.
+
+    Its indexes are the orders of queries.SORTS, highest first and unknown last, so that a page is read from its index.
+    """
 
     __tablename__ = "vulnerability"
     __table_args__ = (
-        Index("ix_vulnerability_risk", "risk", "id"),
-        Index("ix_vulnerability_modified", "modified_at", "id"),
-        Index("ix_vulnerability_published", "published_at", "id"),
-        Index("ix_vulnerability_severity", "severity", "id"),
+        Index("ix_vulnerability_risk", "risk", "severity", "id"),
+        Index("ix_vulnerability_severity", text("severity DESC"), text("cvss DESC NULLS LAST"), text("id DESC")),
+        Index("ix_vulnerability_epss", text("epss DESC NULLS LAST"), text("id DESC")),
+        Index("ix_vulnerability_published", text("published_at DESC NULLS LAST"), text("id DESC")),
+        Index("ix_vulnerability_modified", text("modified_at DESC NULLS LAST"), text("id DESC")),
         Index("ix_vulnerability_kev", "id", postgresql_where="kev"),
     )
 
@@ -91,7 +95,7 @@ class Vulnerability(Base):
     summary: Mapped[str]
     severity: Mapped[int]
     cvss: Mapped[float | None]
-    epss: Mapped[float | None] = mapped_column(Float, index=True)
+    epss: Mapped[float | None]
     kev: Mapped[bool]
     kev_ransomware: Mapped[bool]
     risk: Mapped[float]

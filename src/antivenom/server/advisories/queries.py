@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, exists, func, select, text, update
+from sqlalchemy import Select, UnaryExpression, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -130,7 +130,7 @@ async def page_vulnerabilities(
     if severity is not None:
         query = query.where(Vulnerability.severity >= severity)
     if kev is not None:
-        query = query.where(Vulnerability.kev.is_(kev))
+        query = query.where(Vulnerability.kev if kev else ~Vulnerability.kev)  # IS TRUE would not use the partial index
     if epss_min is not None:
         query = query.where(Vulnerability.epss >= epss_min)
     if source:
@@ -145,7 +145,13 @@ async def page_vulnerabilities(
 def _sorted(query: Select[Vulnerability], sort: str) -> Select[Vulnerability]:
     descends = sort.startswith("-")
     columns = SORTS[sort.removeprefix("-")]
-    return query.order_by(*(c.desc().nulls_last() if descends else c.asc().nulls_last() for c in columns))
+    return query.order_by(*(_ordered(column, descends) for column in columns))
+
+
+def _ordered(column: InstrumentedAttribute[Any], descends: bool) -> UnaryExpression[Any]:
+    """Unknown last; of a column that always has a value that must not be said, or no index would be used."""
+    ordered = column.desc() if descends else column.asc()
+    return ordered.nulls_last() if column.nullable else ordered
 
 
 async def find_vulnerability(session: AsyncSession, any_id: str) -> Vulnerability | None:

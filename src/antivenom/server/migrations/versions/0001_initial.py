@@ -175,7 +175,7 @@ def upgrade() -> None:
         sa.Column("summary", sa.Text(), nullable=False),
         sa.Column("severity", sa.Integer(), nullable=False),
         sa.Column("cvss", sa.Double(), nullable=True),
-        sa.Column("epss", sa.Float(), nullable=True),
+        sa.Column("epss", sa.Double(), nullable=True),
         sa.Column("kev", sa.Boolean(), nullable=False),
         sa.Column("kev_ransomware", sa.Boolean(), nullable=False),
         sa.Column("risk", sa.Double(), nullable=False),
@@ -186,12 +186,32 @@ def upgrade() -> None:
         sa.Column("search", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_vulnerability")),
     )
-    op.create_index(op.f("ix_vulnerability_epss"), "vulnerability", ["epss"], unique=False)
+    op.create_index(
+        "ix_vulnerability_epss",
+        "vulnerability",
+        [sa.literal_column("epss DESC NULLS LAST"), sa.literal_column("id DESC")],
+        unique=False,
+    )
     op.create_index("ix_vulnerability_kev", "vulnerability", ["id"], unique=False, postgresql_where="kev")
-    op.create_index("ix_vulnerability_modified", "vulnerability", ["modified_at", "id"], unique=False)
-    op.create_index("ix_vulnerability_published", "vulnerability", ["published_at", "id"], unique=False)
-    op.create_index("ix_vulnerability_risk", "vulnerability", ["risk", "id"], unique=False)
-    op.create_index("ix_vulnerability_severity", "vulnerability", ["severity", "id"], unique=False)
+    op.create_index(
+        "ix_vulnerability_modified",
+        "vulnerability",
+        [sa.literal_column("modified_at DESC NULLS LAST"), sa.literal_column("id DESC")],
+        unique=False,
+    )
+    op.create_index(
+        "ix_vulnerability_published",
+        "vulnerability",
+        [sa.literal_column("published_at DESC NULLS LAST"), sa.literal_column("id DESC")],
+        unique=False,
+    )
+    op.create_index("ix_vulnerability_risk", "vulnerability", ["risk", "severity", "id"], unique=False)
+    op.create_index(
+        "ix_vulnerability_severity",
+        "vulnerability",
+        [sa.literal_column("severity DESC"), sa.literal_column("cvss DESC NULLS LAST"), sa.literal_column("id DESC")],
+        unique=False,
+    )
     op.create_table(
         "vulnerability_id",
         sa.Column("id", sa.Text(), nullable=False),
