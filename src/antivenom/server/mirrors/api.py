@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from antivenom.server.members.authentication import RequestContext
 from antivenom.server.mirrors import service
-from antivenom.server.mirrors.schemas import MirrorCreate, MirrorView
+from antivenom.server.mirrors.schemas import MirrorChange, MirrorCreate, MirrorView
 
 router = APIRouter(prefix="/mirrors", tags=["mirrors"])
 
@@ -38,6 +38,13 @@ async def list_mirrors(ctx: RequestContext) -> dict[str, Any]:
 @router.get("/{channel}")
 async def get_mirror(ctx: RequestContext, channel: str) -> MirrorView:
     return MirrorView.of(channel, await service.get_mirror(ctx, channel))
+
+
+@router.patch("/{channel}")
+async def update_mirror(ctx: RequestContext, channel: str, body: MirrorChange) -> MirrorView:
+    """Change what is sent; a sync follows at once."""
+    arguments = body.over(await service.get_mirror(ctx, channel))
+    return MirrorView.of(channel, await service.update_mirror(ctx, channel, **arguments))
 
 
 @router.delete("/{channel}", status_code=204)

@@ -30,6 +30,7 @@ BLANK = {
     "policy": "",
     "closure": "on",
 }
+MIRROR_FIELDS = ("upstream", "mode", "every", "subdirs", "specs")
 FIELDS_WITH_THEIR_OWN_PLACE = ("name", "privacy", "upstream", "mode", "every_s", "subdirs", "specs")
 
 
@@ -48,12 +49,7 @@ async def show_refused_channel(
     request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
 ) -> Response:
     form = {key: str(values.get(key, "")) for key in BLANK}
-    field = str(error.data.get("field", "")) if error else ""
-    errors = (
-        {field: f"{error.message}. {error.hint}".removesuffix(". ")}
-        if error and field in FIELDS_WITH_THEIR_OWN_PLACE
-        else {}
-    )
+    errors = _errors_of(error)
     return render(
         request,
         ctx,
@@ -77,15 +73,30 @@ async def create_channel(request: Request, ctx: Context, form: FormData) -> Resp
             name,
             upstream=text["upstream"],
             mode=text["mode"],
-            subdirs=text["subdirs"].replace(",", " ").split(),
-            specs=[line.strip() for line in text["specs"].splitlines() if line.strip()],
             policy_text=policy if policy.strip() else None,
-            every_s=_seconds(text["every"]),
+            **_selection(text),
         )
         return redirect(f"/channels/{name}/mirror", flash=f"Channel {name} was created; its first sync begins now.")
     if policy.strip():
         await publications.set_policy(ctx, name, policy)
     return redirect(f"/channels/{name}", flash=f"Channel {name} was created.")
+
+
+def _selection(text: Mapping[str, str]) -> dict[str, Any]:
+    """What the fields of the form say about subdirs, match specs and the interval."""
+    return {
+        "subdirs": text["subdirs"].replace(",", " ").split(),
+        "specs": [line.strip() for line in text["specs"].splitlines() if line.strip()],
+        "every_s": _seconds(text["every"]),
+    }
+
+
+def _errors_of(error: AntivenomError | None) -> dict[str, str]:
+    """The refusal by the field that it is about; empty when no field of the form is."""
+    field = str(error.data.get("field", "")) if error else ""
+    if error is None or field not in FIELDS_WITH_THEIR_OWN_PLACE:
+        return {}
+    return {field: f"{error.message}. {error.hint}".removesuffix(". ")}
 
 
 def _seconds(text: str) -> int | None:
@@ -146,6 +157,55 @@ async def create_mirror(request: Request, ctx: Context, form: FormData) -> Respo
     return redirect(f"/channels/{name}/mirror", flash=f"{name} is a mirror now; its first sync begins.")
 
 
+async def edit_mirror(request: Request, ctx: Context) -> Response:
+    mirror = await service.get_mirror(ctx, request.path_params["channel"])
+    form = {
+        "upstream": mirror.upstream,
+        "mode": mirror.mode,
+        "every": str(mirror.every_s or ""),
+        "subdirs": " ".join(mirror.subdirs),
+        "specs": "\n".join(mirror.specs),
+    }
+    return await _render_mirror_form(request, ctx, form)
+
+
+async def show_refused_change(
+    request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
+) -> Response:
+    return await _render_mirror_form(request, ctx, {key: str(values.get(key, "")) for key in MIRROR_FIELDS}, error)
+
+
+async def _render_mirror_form(
+    request: Request, ctx: Context, form: Mapping[str, str], error: AntivenomError | None = None
+) -> Response:
+    head = await publications.get_channel_summary(ctx, request.path_params["channel"])
+    errors = _errors_of(error)
+    return render(
+        request,
+        ctx,
+        "mirrors/mirror_edit.html",
+        status=error.status if error else 200,
+        tab="mirror",
+        head=head,
+        form=form,
+        error=None if errors else error,
+        errors=errors,
+    )
+
+
+async def update_mirror(request: Request, ctx: Context, form: FormData) -> Response:
+    name = request.path_params["channel"]
+    text = {key: str(form.get(key, "")).strip() for key in MIRROR_FIELDS}
+    await service.update_mirror(ctx, name, upstream=text["upstream"], mode=text["mode"], **_selection(text))
+    return redirect(f"/channels/{name}/mirror", flash="The mirror is changed; a sync with it begins now.")
+
+
+async def delete_mirror(request: Request, ctx: Context, form: FormData) -> Response:
+    name = request.path_params["channel"]
+    await service.delete_mirror(ctx, name)
+    return redirect(f"/channels/{name}/mirror", flash=f"{name} is no longer a mirror; it serves what it had.")
+
+
 async def request_sync(request: Request, ctx: Context, form: FormData) -> Response:
     name = request.path_params["channel"]
     await service.request_sync(ctx, name)
@@ -174,6 +234,9 @@ routes: list[Route] = [
     action("/new-channel", create_channel, form=show_refused_channel),
     page("/channels/{channel}/mirror", show_mirror),
     action("/channels/{channel}/mirror", create_mirror, form=show_refused_mirror),
+    page("/channels/{channel}/mirror/edit", edit_mirror),
+    action("/channels/{channel}/mirror/edit", update_mirror, form=show_refused_change),
+    action("/channels/{channel}/mirror/delete", delete_mirror),
     page("/channels/{channel}/mirror/progress", show_progress),
     page("/channels/{channel}/mirror/state", show_state),
     action("/channels/{channel}/sync", request_sync),

@@ -23,6 +23,25 @@ class MirrorCreate(BaseModel):
     closure: bool = True
 
 
+class MirrorChange(BaseModel):
+    """What is absent stays as it is; `every_s: null` means: only when asked."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    upstream: str | None = None
+    mode: Literal["passive", "active"] | None = None
+    subdirs: list[str] | None = Field(default=None, max_length=50)
+    specs: list[str] | None = Field(default=None, max_length=1000)
+    every_s: int | None = None
+
+    def over(self, mirror: Mirror) -> dict[str, Any]:
+        """Every argument of update_mirror: what was sent over what is."""
+        fields = ("upstream", "mode", "subdirs", "specs", "every_s")
+        sent = {name: getattr(self, name) for name in self.model_fields_set}
+        given = {name: value for name, value in sent.items() if value is not None or name == "every_s"}
+        return {name: getattr(mirror, name) for name in fields} | given
+
+
 class MirrorView(BaseModel):
     channel: str
     upstream: str

@@ -149,6 +149,47 @@ async def request_sync(ctx: Context, channel: str) -> Mirror:
     return mirror
 
 
+async def update_mirror(
+    ctx: Context,
+    channel: str,
+    *,
+    upstream: str,
+    mode: str,
+    subdirs: list[str],
+    specs: list[str],
+    every_s: int | None,
+) -> Mirror:
+    """Say anew where a mirror fills its channel from and with what; a sync that reads the whole index is due at once.
+
+    An `upstream` without credentials keeps those of the same address. The last publication is served meanwhile.
+
+    Raises:
+        InvalidInputError: An argument is wrong; `data["field"]` names it. Nothing was changed.
+        NotFoundError: There is no such channel, or it is not a mirror.
+    """
+    mirror = await get_mirror(ctx, channel, permission="mirrors:write", lock=True)
+    address = parse_upstream(upstream)
+    subdirs, specs = check_subdirs(subdirs), check_specs(specs)
+    _check_mode_and_interval(mode, every_s)
+    if address.url != mirror.upstream:
+        ctx.resources.outbound.check_address(address.url)
+    if address.auth or address.url != mirror.upstream:
+        mirror.upstream_auth = address.auth
+    wanted = {"upstream": address.url, "mode": mode, "subdirs": subdirs, "specs": specs, "every_s": every_s}
+    changed = {name: value for name, value in wanted.items() if getattr(mirror, name) != value}
+    for name, value in changed.items():
+        setattr(mirror, name, value)
+    # Conditional requests would answer that nothing is new, although what is asked of it is.
+    mirror.upstream_state = {
+        subdir: {"source": state["source"], "missing": True}
+        for subdir, state in mirror.upstream_state.items()
+        if "source" in state
+    }
+    await record(ctx, "mirror.changed", subject=f"channel:{channel}", **changed)
+    await defer_sync(ctx, mirror)
+    return mirror
+
+
 async def delete_mirror(ctx: Context, channel: str) -> None:
     """Stop mirroring; the channel keeps its last publication."""
     mirror = await get_mirror(ctx, channel, permission="mirrors:write", lock=True)

@@ -112,7 +112,7 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
             f"{sync.url} is not a conda channel: it has no repodata in any standard subdir",
             hint="check the URL: it must end before the subdir, such as https://conda.anaconda.org/conda-forge",
         )
-    if sync.has_new_source:
+    if sync.has_new_source or set(sync.upstream_state) - set(sync.states):  # or a subdir is no longer asked for
         await _publish(resources, sync, reporter)
     await _succeed(resources, sync)
     if sync.mode == "active":

@@ -1,0 +1,110 @@
+"""A mirror that is edited: what it takes follows at once, and nothing is lost by a wrong argument."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from antivenom.core.errors import ForbiddenError, InvalidInputError, NotFoundError
+from antivenom.server.context import Actor
+from antivenom.server.members import audit
+from antivenom.server.mirrors import service as mirrors
+from antivenom.server.mirrors.models import Mirror
+from tests.server.mirrors.conftest import Person
+from tests.server.mirrors.test_syncing import small_channel
+from tests.upstreams import UpstreamServer, write_channel
+
+
+async def edit(person: Person, **changes: Any) -> Mirror:
+    mirror = await person.look("main")
+    fields = ("upstream", "mode", "subdirs", "specs", "every_s")
+    await person.ask(mirrors.update_mirror, "main", **({name: getattr(mirror, name) for name in fields} | changes))
+    await person.run_jobs(person.resources)
+    return await person.look("main")
+
+
+@pytest.mark.parametrize("shards", [False, True], ids=["whole", "sharded"])
+async def test_other_specs_take_effect_although_the_upstream_did_not_change(
+    person: Person, upstream: UpstreamServer, shards: bool
+) -> None:
+    write_channel(upstream.folder, small_channel(), shards=shards)
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    everything = await person.kept("main")
+    assert (await edit(person, specs=["xz 5.4.*"])).state == "ok"
+    assert await person.kept("main") == {"xz-5.4.6-h0_0.conda"}
+    await edit(person, specs=["xz >=5.6"])
+    assert await person.kept("main") == {"xz-5.6.0-h0_0.conda"}
+    await edit(person, specs=[])
+    assert await person.kept("main") == everything
+
+
+async def test_a_subdir_that_is_no_longer_asked_for_is_no_longer_served(
+    person: Person, upstream: UpstreamServer
+) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    mirror = await edit(person, subdirs=["noarch"])
+    assert (mirror.state, set(mirror.upstream_state)) == ("ok", {"noarch"})
+    assert await person.kept("main") == {"pure-1.0-py_0.conda"}
+
+
+async def test_what_changed_is_in_the_audit_trail(person: Person, upstream: UpstreamServer) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    assert (await edit(person, every_s=7200)).next_sync_at is not None
+
+    async def changes(ctx: Any, channel: str) -> list[dict[str, Any]]:
+        found = await audit.list_events(ctx, audit.EventFilter(kind="mirror.changed", subject=f"channel:{channel}"))
+        return [event.data for event in found.items]
+
+    assert await person.ask(changes, "main") == [{"every_s": 7200}]
+
+
+@pytest.mark.parametrize(
+    "change", [{"mode": "lazy"}, {"subdirs": ["../x"]}, {"specs": ["xz ["]}, {"every_s": 5}, {"upstream": "file:///x"}]
+)
+async def test_a_wrong_argument_changes_nothing(
+    person: Person, upstream: UpstreamServer, change: dict[str, Any]
+) -> None:
+    write_channel(upstream.folder, small_channel())
+    before = await person.mirror("main", upstream, subdirs=["linux-64"])
+    with pytest.raises(InvalidInputError):
+        await edit(person, **change)
+    after = await person.look("main")
+    assert (after.upstream, after.mode, after.specs, after.upstream_state) == (
+        before.upstream,
+        before.mode,
+        before.specs,
+        before.upstream_state,
+    )
+
+
+async def test_the_api_changes_what_is_sent_and_keeps_the_rest(
+    person: Person, upstream: UpstreamServer, app_client: Any
+) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"], every_s=3600)
+    answer = await app_client.patch("/api/v1/mirrors/main", json={"mode": "active"})
+    assert answer.status_code == 200
+    kept = {"mode": "active", "subdirs": ["linux-64", "noarch"], "every_s": 3600, "upstream": upstream.url.rstrip("/")}
+    assert {name: answer.json()[name] for name in kept} == kept
+    assert (await app_client.patch("/api/v1/mirrors/main", json={"every_s": None})).json()["every_s"] is None
+    assert (await app_client.patch("/api/v1/mirrors/none", json={})).status_code == 404
+
+
+async def test_a_reader_may_neither_edit_nor_delete(person: Person, upstream: UpstreamServer) -> None:
+    write_channel(upstream.folder, small_channel())
+    mirror = await person.mirror("main", upstream, subdirs=["linux-64"])
+    async with person.resources.context(Actor("member", "rob", "reader")) as ctx:
+        with pytest.raises(ForbiddenError):
+            await mirrors.update_mirror(
+                ctx, "main", upstream=mirror.upstream, mode="active", subdirs=[], specs=[], every_s=None
+            )
+        with pytest.raises(ForbiddenError):
+            await mirrors.delete_mirror(ctx, "main")
+
+
+async def test_a_channel_without_an_upstream_has_nothing_to_edit(person: Person) -> None:
+    with pytest.raises(NotFoundError, match="not a mirror"):
+        await person.look("main")
