@@ -14,6 +14,7 @@ from tests.core.index_samples import (
     MemoryBlobs,
     document,
     fn_of,
+    ingest,
     opened,
     publish_all,
     record,
@@ -23,13 +24,16 @@ from tests.core.index_samples import (
 
 from antivenom.core.conda import parse_dependency
 from antivenom.core.mirroring import ingest_monolith
-from antivenom.core.policies import AllowlistItem, Reason
+from antivenom.core.policies import AllowlistItem, Reason, compile_policy, parse_policy
 from antivenom.core.publication_map import Decision
 from antivenom.core.publishing import Published
 from antivenom.core.records import RecordFacts
 
 SUBDIRS = ("linux-64", "osx-64", "noarch")
-DEPENDENCIES = ("a", "b", "b 1", "c >=2", "c <2", "d", "d 2.* 1", "e", "f >=9", "b =1=0")
+DEPENDENCIES = (
+    "a", "b", "b 1", "c >=2", "c <2", "d", "d 2.* 1", "e", "f >=9", "b =1=0", "A >=1", "conda-forge::c",
+    "e[build_number='>=1']", "__unix", "f 1|2 *", "][",
+)  # fmt: skip
 Channel = dict[str, dict[str, dict[str, Any]]]  # subdir → file name → record
 
 
@@ -175,7 +179,24 @@ def check_reasons(step: Step, found: Mapping[tuple[str, str], Decision]) -> None
         assert fn not in named or any(fn in step.channel[s] for s in step.channel if s != subdir)
 
 
-@settings(max_examples=60)
+def test_an_exception_is_asked_for_again_when_another_fact_of_its_record_changes() -> None:
+    blobs = MemoryBlobs()
+    policy = compile_policy(
+        parse_policy(
+            "name: p\nrules: [{id: ban, gate: packages, trigger: names, action: stop, params: {deny: [a]}}]\n"
+            "allowlist: [{id: i, gate: closure, trigger_id: '*', match: 'b[license=MIT]', owner: o, reason: r}]\n"
+        )
+    )
+    source, previous = None, None
+    for license, kept in (("MIT", ["b-1.0-0.conda"]), ("GPL-3.0-only", []), ("MIT", ["b-1.0-0.conda"])):
+        text = document(record("a"), record("b", depends=["a"], license=license))
+        source = ingest(blobs, text, previous=source)
+        made = publish_all(blobs, {"noarch": source}, policy, previous=previous, rejudge=["b"])
+        assert list(served(blobs, made)) == kept
+        previous = {"noarch": made.subdirs["noarch"].publication}
+
+
+@settings(max_examples=100)
 @given(histories())
 def test_little_by_little_says_the_same_as_all_anew_and_both_what_the_definition_says(history: list[Step]) -> None:
     blobs = MemoryBlobs()

@@ -121,7 +121,7 @@ class Closing:
             {subdir: standing.withheld for subdir, standing in self._standings.items()},
             excepts,
         )
-        self._anew = anew
+        self._anew, self._has_exceptions = anew, excepts is not None
         self._dependencies: dict[str, Dependency | None] = {}
 
     def close(self) -> dict[str, dict[int, BucketFalls]]:
@@ -187,6 +187,10 @@ class Closing:
         old = dict(zip(previous.names, previous.map.source_shards.to_list(), strict=True))
         new = dict(zip(source.names, source.shards.to_list(), strict=True))
         names = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+        if self._has_exceptions:  # an item may look at any fact of a record
+            for name in sorted(names):
+                for spoken_of in standing.take_back(list(standing.earlier(name).values())):
+                    yield spoken_of, False
         bucket_of = self._closure.subdir(source.subdir).bucket_of
         buckets = sorted({bucket_of(standing.positions[name]) for name in names if name in new})
         rows = sorted({previous.row_of(name) for name in names if name in old})

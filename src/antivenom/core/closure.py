@@ -143,7 +143,7 @@ class Closure:
         news = [
             r
             for r in requirements.events
-            if any(record.meets(dependencies[r]) for record in lost[dependencies[r].name])
+            if any(record.meets(dependencies[r]) for record in lost.get(dependencies[r].name, ()))
         ]
         doubtful = self._lists_of(suspects)
         texts = {
