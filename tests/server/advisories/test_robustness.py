@@ -151,6 +151,28 @@ async def test_a_file_with_the_known_etag_is_neither_sent_nor_read_and_the_feed_
     assert (await app_client.get(f"/api/v1/feeds/{feed_id}")).json()["outcome"] == "1 added"
 
 
+async def test_of_a_feed_with_few_changes_only_those_rows_are_written(resources: Resources, tmp_path: Path) -> None:
+    path = tmp_path / "feed.jsonl"
+    write_lines(path, *(entry(n) for n in range(3_000)))
+    feed_id = await add(resources, "osv", str(path))
+    await sync(resources, feed_id)
+    before = await row_versions(resources)
+    write_lines(path, *(entry(n, summary="new" if n < 10 else "") for n in range(3_000)))
+    feed = await sync(resources, feed_id)
+    assert (feed.counts["changed"], feed.counts["entries"]) == (10, 3_000)
+    after = await row_versions(resources)
+    rewritten = {key for key, version in after.items() if before[key] != version}
+    assert rewritten == {(table, f"PYSEC-2026-{n}") for table in ("advisory", "vulnerability") for n in range(10)}
+
+
+async def row_versions(resources: Resources) -> dict[tuple[str, str], str]:
+    """Which transaction wrote each row, by table and id."""
+    tables = ("advisory", "vulnerability")
+    listed = " UNION ALL ".join(f"SELECT '{table}', id, xmin::text FROM {table}" for table in tables)
+    async with resources.context(LOCAL) as ctx:
+        return {(table, row): version for table, row, version in await ctx.session.execute(text(listed))}
+
+
 async def test_due_feeds_are_queued_and_failures_wait_longer_each_time(resources: Resources, tmp_path: Path) -> None:
     path = tmp_path / "feed.jsonl"
     write_lines(path, entry(0))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, ParamSpec, TypeVar
@@ -46,6 +47,16 @@ def _call(
         return function(*args, **options, on_progress=lambda *news: _progress_queue.put((task, news)))
     finally:
         _progress_queue.put((task, None))
+
+
+@contextlib.contextmanager
+def without_cycles() -> Iterator[None]:
+    """For work that makes no reference cycles: not looking for any meanwhile saves a tenth of its time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class CpuPool:

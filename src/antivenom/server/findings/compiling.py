@@ -17,6 +17,7 @@ from antivenom.core.compiling import Exploited, build_index
 from antivenom.core.identity import NameMaps
 from antivenom.core.matching import ComponentKey, MatchIndex
 from antivenom.server.adapters.blobs import BlobStore
+from antivenom.server.adapters.cpu import without_cycles
 from antivenom.server.advisories import export
 from antivenom.server.advisories import queries as advisories
 from antivenom.server.advisories.models import KnowledgeRevision
@@ -71,10 +72,11 @@ async def compile_for_new_feeds(resources: Resources) -> None:
 def compile_index(store_url: str, folder: str) -> str:
     """Compile what `export_all` wrote, in a child process; the key of the blob that holds the index."""
     source = Path(folder)
-    exploitation = {
-        cve: Exploited(epss, kev, ransomware) for cve, epss, kev, ransomware in export.read_exploitation(source)
-    }
-    data = build_index(export.read_advisories(source), exploitation, _read_maps(source))
+    with without_cycles():
+        exploitation = {
+            cve: Exploited(epss, kev, ransomware) for cve, epss, kev, ransomware in export.read_exploitation(source)
+        }
+        data = build_index(export.read_advisories(source), exploitation, _read_maps(source))
     key = f"knowledge/{hashlib.sha256(data).hexdigest()}"
     BlobStore.open(store_url).put_sync(key, data)
     return key

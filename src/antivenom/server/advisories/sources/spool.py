@@ -12,6 +12,7 @@ from pathlib import Path
 
 from antivenom.core.advisories import Advisory
 from antivenom.core.errors import InvalidInputError, StorageError
+from antivenom.server.adapters.cpu import without_cycles
 from antivenom.server.advisories.sources import files
 from antivenom.server.advisories.sources.copying import row_line
 from antivenom.server.advisories.sources.entry import Reading, Row, SetAside
@@ -73,7 +74,7 @@ def spool_feed(
     report = SpoolReport()
     is_alone = Path(path).is_file()
     try:
-        with Path(target).open("wb") as out:
+        with Path(target).open("wb") as out, without_cycles():
             for member in files.members(Path(path)):
                 try:
                     _spool_member(source, member, reading, report, out.write, on_progress)
