@@ -376,8 +376,11 @@ class Closure:
     def _first_stopped(self, target: Target, records: Sequence[int]) -> tuple[Target, int] | None:
         """The first of some records that the policy itself withholds."""
         withheld, fns = self._withheld[target.subdir.index](target.position), target.fns
-        stopped = {fn for fn, decision in withheld.items() if policy_stop(decision) is not None}
-        return next(((target, record) for record in records if fns[record] in stopped), None) if stopped else None
+        for record in records if withheld else ():
+            decision = withheld.get(fns[record])
+            if decision is not None and policy_stop(decision) is not None:
+                return target, record
+        return None
 
     def _because(self, target: Target, record: int) -> str:
         index, position = target.subdir.index, target.position

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from urllib.parse import unquote
 
@@ -188,17 +188,11 @@ class Dependency:
         return self._build is not None or self._numbers is not None
 
     def admits_version(self, version: str) -> bool:
-        """Whether a version meets it."""
-        return bool(self.admitted_versions([version]))
-
-    def admitted_versions(self, versions: Sequence[str]) -> list[int]:
-        """Places of the versions that meet it; one that conda cannot order meets only a dependency without a
-        version."""
+        """Whether a version meets it; one that conda cannot order meets only a dependency without a version."""
         if self._versions is None:
-            return list(range(len(versions)))
-        matches = self._versions.matches
-        orders = map(version_order, versions)
-        return [at for at, order in enumerate(orders) if order is not None and matches(order)]
+            return True
+        order = version_order(version)
+        return order is not None and self._versions.matches(order)
 
     def admits_build(self, build: str) -> bool:
         """Whether a build text meets it."""

@@ -40,12 +40,15 @@ class Subdir:
 
 
 class _Watch:
-    """A requirement's place in one target: the candidates, and which of them is watched."""
+    """A requirement's place in one target: the candidates, and which of them is watched.
 
-    __slots__ = ("at", "candidates", "requirement")
+    `asks`: what every candidate has still to be asked for; None: they all meet the requirement.
+    """
 
-    def __init__(self, requirement: int, candidates: Sequence[int]) -> None:
-        self.requirement, self.candidates, self.at = requirement, candidates, 0
+    __slots__ = ("asks", "at", "candidates", "requirement")
+
+    def __init__(self, requirement: int, candidates: Sequence[int], asks: Dependency | None) -> None:
+        self.requirement, self.candidates, self.asks, self.at = requirement, candidates, asks, 0
 
 
 class Target:
@@ -55,7 +58,7 @@ class Target:
     after the components are the records.
     """
 
-    __slots__ = ("_admitted", "_builds", "_by_build", "_facts", "_fns", "kept", "position", "subdir", "watchers")
+    __slots__ = ("_admitted", "_by_build", "_by_pattern", "_facts", "_fns", "kept", "position", "subdir", "watchers")
 
     def __init__(self, subdir: Subdir, position: int, facts: NameBuilds) -> None:
         self.subdir, self.position, self._facts = subdir, position, facts
@@ -63,9 +66,9 @@ class Target:
         for component in facts.component_of:
             self.kept[component] += 1
         self.watchers: dict[int, list[_Watch]] = {}
-        self._admitted: dict[str, list[int]] = {}
-        self._builds: list[str] = []
+        self._admitted: dict[str, list[bool | None]] = {}  # by text of versions and component
         self._by_build: dict[str, list[int]] = {}
+        self._by_pattern: dict[str, list[int]] = {}
         self._fns: list[str] = []
 
     @property
@@ -96,41 +99,64 @@ class Target:
             moving = moving + self.watchers.pop(component, [])
         return moving
 
+    def watch(self, requirement: int, dependency: Dependency) -> _Watch:
+        """A watch for a requirement, not settled yet. Versions are only compared when it comes to them: the last
+        first, for most requirements are met by the newest."""
+        if dependency.asks_build:
+            return _Watch(requirement, self.candidates(dependency), None)
+        return _Watch(requirement, range(len(self._facts.components) - 1, -1, -1), dependency)
+
     def settle(self, watch: _Watch) -> bool:
         """Let a watch settle on its next kept candidate; whether there is one."""
-        kept, candidates = self.kept, watch.candidates
+        kept, candidates, asks = self.kept, watch.candidates, watch.asks
         for at in range(watch.at, len(candidates)):
-            if kept[candidates[at]]:
+            slot = candidates[at]
+            if kept[slot] and (asks is None or self._admits(asks, slot)):
                 watch.at = at
-                self.watchers.setdefault(candidates[at], []).append(watch)
+                self.watchers.setdefault(slot, []).append(watch)
                 return True
         return False
 
+    def has(self, dependency: Dependency) -> bool:
+        """Whether anything meets a dependency, lost or not."""
+        if dependency.asks_build:
+            return bool(self.candidates(dependency))
+        return any(self._admits(dependency, component) for component in range(len(self._facts.components)))
+
     def candidates(self, dependency: Dependency) -> Sequence[int]:
         """The slots of what meets a dependency."""
-        facts = self._facts
-        admitted = self._admitted.get(dependency.version_text)
-        if admitted is None:
-            versions = dependency.admitted_versions([version for version, _ in facts.components])
-            admitted = self._admitted[dependency.version_text] = versions
+        facts, components = self._facts, len(self._facts.components)
         if not dependency.asks_build:
-            return admitted
-        within, components = set(admitted), len(facts.components)
+            return [component for component in range(components) if self._admits(dependency, component)]
         return [
             components + record
             for record in self._of_builds(dependency)
-            if facts.component_of[record] in within and dependency.admits_number(facts.build_numbers[record])
+            if dependency.admits_number(facts.build_numbers[record])
+            and self._admits(dependency, facts.component_of[record])
         ]
+
+    def _admits(self, dependency: Dependency, component: int) -> bool:
+        """Whether a component's version meets a dependency; many of these share the text of their versions."""
+        known = self._admitted.get(dependency.version_text)
+        if known is None:
+            known = self._admitted[dependency.version_text] = [None] * len(self._facts.components)
+        admits = known[component]
+        if admits is None:
+            admits = known[component] = dependency.admits_version(self._facts.components[component][0])
+        return admits
 
     def _of_builds(self, dependency: Dependency) -> Sequence[int]:
         """The records whose build text meets a dependency."""
         if not self._by_build:
-            self._builds = decode_texts(self._facts.builds)
-            for record, build in enumerate(self._builds):
+            for record, build in enumerate(decode_texts(self._facts.builds)):
                 self._by_build.setdefault(build, []).append(record)
         if dependency.exact_build:
             return self._by_build.get(dependency.exact_build, ())
-        return [r for build, records in self._by_build.items() if dependency.admits_build(build) for r in records]
+        pattern = dependency.key[2]
+        if pattern not in self._by_pattern:
+            fitting = [records for build, records in self._by_build.items() if dependency.admits_build(build)]
+            self._by_pattern[pattern] = [record for records in fitting for record in records]
+        return self._by_pattern[pattern]
 
     def records_of(self, candidates: Sequence[int]) -> Sequence[int]:
         """The records in some slots, in order."""
@@ -234,11 +260,11 @@ class Requirements:
         if dependency.name not in self._targets:
             self.load([dependency.name])
         for target in self._targets[dependency.name]:
-            watch = _Watch(requirement, target.candidates(dependency))
-            if watch.candidates:
+            if target.settle(target.watch(requirement, dependency)):
                 exists |= target.subdir.bit
-                if target.settle(watch):
-                    alive |= target.subdir.bit
+                alive |= target.subdir.bit
+            elif target.has(dependency):
+                exists |= target.subdir.bit
         self.dependencies.append(dependency)
         self.exists.append(exists)
         self.alive.append(alive)
