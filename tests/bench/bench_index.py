@@ -83,13 +83,11 @@ def full(channel: Path, work: Path) -> None:
             now_ms=NOW_MS,
             upstream_keys=keys,
         ).source
-    publish_sources(work, sources, POLICY, None, None)
+    publish_sources(work, sources, POLICY, None)
 
 
-def publish_sources(
-    work: Path, sources: dict[str, str], text: str, state: dict[str, Any] | None, rejudge: list[str] | None
-) -> None:
-    """Publish as the server does: match every component, judge every record, close, write."""
+def publish_sources(work: Path, sources: dict[str, str], text: str, state: dict[str, Any] | None) -> None:
+    """Publish as the server does: match, judge, close, write."""
     request = BuildRequest(
         sources=sources,
         channel=ChannelFacts("bench", is_mirror=True),
@@ -101,7 +99,6 @@ def publish_sources(
     built = build_publication(
         str(work / "blobs"),
         request,
-        rejudge=None if rejudge is None else frozenset(rejudge),
         previous_findings=state["findings"] if state else None,
     )
     made = built.published
@@ -132,7 +129,7 @@ def no_change(channel: Path, work: Path) -> None:
 def changed_document(channel: Path, work: Path) -> None:
     """300 names changed, upstream without shards."""
     state = _state(work)
-    sources, changed = {}, []
+    sources = {}
     for subdir in SUBDIRS:
         made = ingest_monolith(
             _store(work),
@@ -142,14 +139,13 @@ def changed_document(channel: Path, work: Path) -> None:
             previous=state["sources"][subdir],
         )
         sources[subdir] = made.source
-        changed += made.changed
-    publish_sources(work, sources, POLICY, state, changed)
+    publish_sources(work, sources, POLICY, state)
 
 
 def changed_shards(channel: Path, work: Path) -> None:
     """300 names changed, upstream with shards."""
     state = _state(work)
-    sources, changed = {}, []
+    sources = {}
     blobs = _store(work)
     for subdir in SUBDIRS:
         index = (work / f"changed-{subdir}.index.zst").read_bytes()
@@ -157,14 +153,13 @@ def changed_shards(channel: Path, work: Path) -> None:
         shards = {key: (work / "changed-shards" / key).read_bytes() for key in plan.changed.values()}
         made = ingest_shards(blobs, index, shards, subdir=subdir, now_ms=NOW_MS, previous=state["sources"][subdir])
         sources[subdir] = made.source
-        changed += made.changed
-    publish_sources(work, sources, POLICY, state, changed)
+    publish_sources(work, sources, POLICY, state)
 
 
 def edit(channel: Path, work: Path) -> None:
     """One more rule: every record is judged again, closure and monolith included."""
     state = _state(work)
-    publish_sources(work, state["sources"], POLICY + EDIT, state, None)
+    publish_sources(work, state["sources"], POLICY + EDIT, state)
 
 
 def open_map(channel: Path, work: Path) -> None:

@@ -72,7 +72,9 @@ def test_a_search_without_hits_offers_the_whole_list(member_page: Page) -> None:
 def test_half_a_match_spec_is_explained_in_place(member_page: Page) -> None:
     member_page.goto("/channels/demo/withheld?q=openssl+%5B")
     expect(member_page.get_by_role("alert")).to_be_visible()
-    expect(member_page.get_by_role("searchbox", name="Find withheld records by name or match spec")).to_have_value("openssl [")
+    expect(member_page.get_by_role("searchbox", name="Find withheld records by name or match spec")).to_have_value(
+        "openssl ["
+    )
 
 
 def test_advisories_can_be_narrowed_to_what_is_exploited(member_page: Page) -> None:

@@ -88,7 +88,8 @@ def compile_policy(policy: Policy) -> CompiledPolicy:
 class CompiledPolicy:
     """Judges records. What it decided about equal facts it remembers, for one channel and one instant at a time.
 
-    `uses_time`: some verdict may change by time alone. `uses_findings`: assessments matter. `closure_exceptions`: the
+    `uses_time`: some verdict may change by time alone. `uses_findings`: assessments matter. `names_concerned`: the only
+    names that any rule can touch; None: any name. `closure_exceptions`: the
     allowlist items that may put a reason of the closure aside.
     """
 
@@ -103,6 +104,8 @@ class CompiledPolicy:
         self._finding_groups = [(g.read, g.decided, g) for g in groups if g.on_findings]
         self._named = _by_name(checks)
         self._direct = [check for check in checks if check.direct]
+        named = [check.names for check in checks]
+        self.names_concerned = None if None in named else frozenset(name for names in named for name in names or ())
         self._exceptions = policy.allowlist
         self.closure_exceptions = tuple(item for item in policy.allowlist if item.gate in ("closure", "*"))
         self.reads_depends = any("depends" in (*check.reads, *check.tells) for check in checks)

@@ -47,7 +47,6 @@ class _Sync:
     upstream_state: dict[str, Any]
     now_ms: int
     states: dict[str, Any] = field(default_factory=dict)
-    changed: set[str] | None = field(default_factory=set)
     has_new_source: bool = False
 
 
@@ -98,7 +97,6 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
             specs=list(mirror.specs),
             upstream_state=dict(mirror.upstream_state),
             now_ms=round(ctx.now.timestamp() * 1000),
-            changed=set() if mirror.upstream_state else None,
         )
 
 
@@ -216,15 +214,11 @@ def _take(sync: _Sync, subdir: str, known: dict[str, Any], found: IndexFile, ing
     }
     if ingested.source != known.get("source"):
         sync.has_new_source = True
-        if sync.changed is not None:
-            sync.changed.update(ingested.changed)
-            sync.changed.update(ingested.gone)
 
 
 async def _publish(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
     sources = NewSources(
         keys={subdir: state["source"] for subdir, state in sync.states.items()},
-        changed=frozenset(sync.changed) if sync.changed is not None else None,
         upstream=sync.url,
         mapping_channel=sync.url.rstrip("/").rsplit("/", 1)[-1],
     )

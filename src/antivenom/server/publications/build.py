@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from antivenom.core.advisories import NO_KNOWLEDGE, Assessment, Severity
-from antivenom.core.matching import ComponentKey, MatchIndex
-from antivenom.core.packs import IndexBlobs
-from antivenom.core.policies import CompiledPolicy, Policy, compile_policy, parse_policy
+from antivenom.core.advisories import Assessment
+from antivenom.core.carrying import all_names, changed_names, edited_names
+from antivenom.core.channel_findings import (
+    Basis,
+    CarriedAssessor,
+    ChannelAssessor,
+    ChannelFindings,
+    ComponentFindings,
+    decode_findings,
+    differing_names,
+    encode_findings,
+)
+from antivenom.core.errors import InvalidInputError, NotFoundError
+from antivenom.core.matching import MatchIndex
+from antivenom.core.packs import IndexBlobs, content_key
+from antivenom.core.policies import Policy, compile_policy, parse_policy
 from antivenom.core.publishing import Plan, Published, plan, publish
 from antivenom.core.records import ChannelFacts
+from antivenom.core.source_map import Component, iterate_components
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.publications.curating import StoredCuration, curated_assessments
 
@@ -35,26 +47,12 @@ class BuildRequest(msgspec.Struct, frozen=True):
     curations: tuple[StoredCuration, ...] = ()
 
 
-class ComponentFindings(msgspec.Struct, frozen=True, array_like=True):
-    """One component of a channel that has findings."""
-
-    name: str
-    version: str
-    purls: tuple[str, ...]
-    assessment: Assessment
-
-
-class ChannelFindings(msgspec.Struct, frozen=True):
-    """What is known about a publication's components. `unassessed`: {reason: names}."""
-
-    components: list[ComponentFindings]
-    unassessed: dict[str, list[str]]
-
-
 class Built(msgspec.Struct, frozen=True):
+    """What was made. `found`: the components with findings that the previous publication knew nothing of."""
+
     published: Published
     findings_key: str
-    hits: list[ComponentFindings]
+    found: list[ComponentFindings]
     counts: dict[str, Any]
 
 
@@ -74,71 +72,104 @@ class StoreBlobs:
         self._store.put_sync(key, data)
 
 
-class ChannelAssessor:
-    """Assesses components for the engine and remembers what was found."""
-
-    def __init__(self, index: MatchIndex | None, mapping_channel: str) -> None:
-        self._index = index
-        self._mapping_channel = mapping_channel
-        self.hits: dict[tuple[str, str, tuple[str, ...]], Assessment] = {}
-        self.unassessed: dict[str, set[str]] = {}
-
-    def __call__(self, components: Sequence[tuple[str, str, tuple[str, ...]]]) -> list[Assessment]:
-        if self._index is None:
-            self.unassessed.setdefault(NO_KNOWLEDGE.reason, set()).update(c[0] for c in components)
-            return [NO_KNOWLEDGE] * len(components)
-        keys = [ComponentKey("conda", name, version, purls=purls) for name, version, purls in components]
-        answers = self._index.assess(keys, channel=self._mapping_channel)
-        for component, assessment in zip(components, answers, strict=True):
-            if assessment.findings:
-                self.hits[component] = assessment
-            elif not assessment.assessed:
-                self.unassessed.setdefault(assessment.reason, set()).add(component[0])
-        return answers
-
-    def findings(self) -> ChannelFindings:
-        components = [ComponentFindings(*component, assessment) for component, assessment in sorted(self.hits.items())]
-        return ChannelFindings(components, {reason: sorted(names) for reason, names in sorted(self.unassessed.items())})
-
-
 def build_publication(
     store_url: str,
     request: BuildRequest,
     *,
-    rejudge: frozenset[str] | None = None,
     previous_findings: str | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Built:
     """Make the maps of a publication and write their blobs.
 
+    Names are judged again only where their records, what is known of them, or the rules that touch them differ from
+    those of the previous publication.
+
     Args:
-        rejudge: Names whose records or assessments changed since `request.previous`; None judges everything.
-        previous_findings: Key of the previous publication's findings; read only when `rejudge` is a set.
+        previous_findings: Key of the findings of the publication `request.previous`; None judges everything.
     """
     blobs = StoreBlobs(BlobStore.open(store_url))
-    assessor = _assessor(blobs, request)
+    policy = read_policy(request.policy_text)
+    given = _Given.read(blobs, request, policy, previous_findings)
     published = publish(
         blobs,
         request.sources,
         channel=request.channel,
-        policy=compile_text(request.policy_text),
-        assess=assessor,
+        policy=compile_policy(policy),
+        assess=given.assess,
         now_ms=request.now_ms,
         closure=request.closure,
         previous=request.previous or None,
-        rejudge=rejudge,
-        curation=curated_assessments(blobs, request.sources, request.curations, assessor),
+        rejudge=given.rejudge,
+        curation=curated_assessments(blobs, request.sources, request.curations, given.assess),
         on_progress=_by_subdir(on_progress),
     )
-    findings = assessor.findings()
-    if rejudge is not None and previous_findings is not None:
-        earlier = msgspec.msgpack.decode(blobs.get(previous_findings), type=ChannelFindings)
-        findings = merge_findings(earlier, findings, rejudge)
-    data = msgspec.msgpack.encode(findings)
-    key = f"index/{hashlib.sha256(data).hexdigest()}"
+    findings, found = given.findings()
+    data = encode_findings(findings)
+    key = content_key("index", data)
     blobs.put(key, data)
-    counts = {**msgspec.to_builtins(published.counts), **count_findings(findings)}
-    return Built(published, key, findings.components, counts)
+    return Built(published, key, found, {**msgspec.to_builtins(published.counts), **findings.counts()})
+
+
+class _Given:
+    """What a publication is judged by: assessments, carried on where they can be, and the names to judge.
+
+    `rejudge` None: all of them.
+    """
+
+    def __init__(self, blobs: IndexBlobs, request: BuildRequest) -> None:
+        self._blobs, self._request = blobs, request
+        self._basis = _basis(request)
+        self._carried: CarriedAssessor | None = None
+        self._matched: ChannelAssessor | None = None
+        self._known: frozenset[Component] = frozenset()  # components with findings before
+        self.rejudge: set[str] | None = None
+
+    @classmethod
+    def read(cls, blobs: IndexBlobs, request: BuildRequest, policy: Policy, previous_findings: str | None) -> _Given:
+        """Compare the request with what the previous publication was made from."""
+        given = cls(blobs, request)
+        earlier = _earlier(blobs, previous_findings) if request.previous else None
+        basis = earlier.basis if earlier else None
+        if earlier is None or basis is None:
+            given._matched = _open_assessor(blobs, request)
+            return given
+        changed = set(changed_names(blobs, request.sources, request.previous))
+        if (basis.knowledge, basis.mapping_channel) == (given._basis.knowledge, given._basis.mapping_channel):
+            given._carried = CarriedAssessor(earlier, changed, lambda: _open_assessor(blobs, request))
+        else:
+            given._matched = _open_assessor(blobs, request)
+            given._known = frozenset(c.component for c in earlier.components)
+            changed |= given._compare(earlier)
+        if (basis.channel, basis.curations) != (given._basis.channel, given._basis.curations):
+            return given
+        given.rejudge = changed
+        if basis.policy != given._basis.policy:
+            given.rejudge |= edited_names(
+                blobs, request.sources, request.previous, read_policy(basis.policy or None), policy, given.assess,
+                request.channel, request.now_ms,
+            )  # fmt: skip
+        return given
+
+    def _compare(self, earlier: ChannelFindings) -> set[str]:
+        """Match everything by the new knowledge; the names of which it says something else."""
+        keys = self._request.sources.values()
+        components = list(dict.fromkeys(c for key in keys for c in iterate_components(self._blobs, key)))
+        return differing_names(earlier, components, self.assess(components))
+
+    def assess(self, components: Sequence[Component]) -> Sequence[Assessment]:
+        """What is known of these components, in order."""
+        assess = self._carried or self._matched
+        assert assess is not None  # noqa: S101 - `read` chose one
+        return assess(components)
+
+    def findings(self) -> tuple[ChannelFindings, list[ComponentFindings]]:
+        """The channel's findings, and those of components that had none before."""
+        if self._carried is not None:
+            names = all_names(self._blobs, self._request.sources)
+            return self._carried.findings(self._basis, names), self._carried.found()
+        assert self._matched is not None  # noqa: S101 - `read` chose one
+        findings = self._matched.findings(self._basis)
+        return findings, [c for c in findings.components if c.component not in self._known]
 
 
 def _by_subdir(on_progress: Callable[[str, int, int], None] | None) -> Callable[[str, str, int, int], None] | None:
@@ -151,12 +182,12 @@ def _by_subdir(on_progress: Callable[[str, int, int], None] | None) -> Callable[
 def plan_publication(store_url: str, request: BuildRequest) -> Plan:
     """What the policy of the request would withhold or release; nothing is written."""
     blobs = StoreBlobs(BlobStore.open(store_url))
-    assessor = _assessor(blobs, request)
+    assessor = _open_assessor(blobs, request)
     return plan(
         blobs,
         request.sources,
         channel=request.channel,
-        policy=compile_text(request.policy_text),
+        policy=compile_policy(read_policy(request.policy_text)),
         assess=assessor,
         now_ms=request.now_ms,
         closure=request.closure,
@@ -165,39 +196,34 @@ def plan_publication(store_url: str, request: BuildRequest) -> Plan:
     )
 
 
-def _assessor(blobs: IndexBlobs, request: BuildRequest) -> ChannelAssessor:
+def _open_assessor(blobs: IndexBlobs, request: BuildRequest) -> ChannelAssessor:
     index = MatchIndex.load(blobs.get(request.knowledge_key)) if request.knowledge_key else None
     return ChannelAssessor(index, request.mapping_channel)
 
 
-def compile_text(text: str | None) -> CompiledPolicy:
-    """A policy's text ready to judge; None is the policy that lets everything pass."""
-    return compile_policy(parse_policy(text) if text is not None else EMPTY_POLICY)
+def read_policy(text: str | None) -> Policy:
+    """A policy's text read; None is the policy that lets everything pass."""
+    return parse_policy(text) if text is not None else EMPTY_POLICY
 
 
-def merge_findings(earlier: ChannelFindings, later: ChannelFindings, judged: frozenset[str]) -> ChannelFindings:
-    """Earlier findings with every judged name replaced by what was found now; order by component."""
-    kept = [c for c in earlier.components if c.name not in judged]
-    components = sorted([*kept, *later.components], key=lambda c: (c.name, c.version, c.purls))
-    unassessed = {reason: set(names) - judged for reason, names in earlier.unassessed.items()}
-    for reason, names in later.unassessed.items():
-        unassessed[reason] = unassessed.get(reason, set()) | set(names)
-    return ChannelFindings(components, {r: sorted(names) for r, names in sorted(unassessed.items()) if names})
+def _basis(request: BuildRequest) -> Basis:
+    curations = hashlib.blake2b(digest_size=16)
+    for curation in sorted(request.curations, key=lambda c: (c.sha256, c.fn)):
+        curations.update(msgspec.msgpack.encode(curation))
+    return Basis(
+        request.knowledge_key or "",
+        request.mapping_channel,
+        request.channel,
+        request.policy_text or "",
+        curations.digest(),
+    )
 
 
-def count_findings(findings: ChannelFindings) -> dict[str, Any]:
-    """Numbers for dashboards: vulnerable components, distinct vulnerabilities by severity, exploited ones."""
-    severities: dict[str, str] = {}
-    exploited: set[str] = set()
-    for component in findings.components:
-        for finding in component.assessment.findings:
-            severities[finding.ids[0]] = finding.severity
-            if finding.kev:
-                exploited.add(finding.ids[0])
-    by_severity = Counter(severities.values())
-    return {
-        "vulnerable_components": len(findings.components),
-        "vulnerabilities": {s.name: by_severity.get(s.name, 0) for s in Severity},
-        "exploited": len(exploited),
-        "unassessed_names": sum(len(names) for names in findings.unassessed.values()),
-    }
+def _earlier(blobs: IndexBlobs, key: str | None) -> ChannelFindings | None:
+    """The findings of the previous publication; None when there are none that can be read."""
+    if key is None:
+        return None
+    try:
+        return decode_findings(blobs.get(key))
+    except (InvalidInputError, NotFoundError):
+        return None

@@ -26,10 +26,9 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class NewSources:
-    """What a sync brought: the source map of each subdir, and the names whose records changed (None: all)."""
+    """What a sync brought: the source map of each subdir."""
 
     keys: dict[str, str]
-    changed: frozenset[str] | None
     upstream: str
     mapping_channel: str
 
@@ -42,7 +41,6 @@ class _Plan:
     request: BuildRequest
     policy_revision_id: int | None
     knowledge_revision: int
-    rejudge: frozenset[str] | None
     previous_findings: str | None
 
 
@@ -83,7 +81,6 @@ async def publish_channel(
         build_publication,
         resources.blobs.url,
         plan.request,
-        rejudge=plan.rejudge,
         previous_findings=plan.previous_findings,
         on_progress=on_progress,
     )
@@ -103,13 +100,6 @@ async def _gather(ctx: Context, channel_id: int, sources: NewSources | None) -> 
     facts = await channel_facts(ctx, channel, sources)
     knowledge = await findings.current_knowledge(ctx)
     revision = await ctx.session.get(PolicyRevision, channel.policy_revision_id) if channel.policy_revision_id else None
-    same_rules = (
-        current is not None
-        and sources is not None
-        and current.policy_revision_id == channel.policy_revision_id
-        and current.knowledge_revision == knowledge.revision
-        and current.id == (newest.id if newest else None)
-    )
     return _Plan(
         channel_name=channel.name,
         request=BuildRequest(
@@ -125,8 +115,7 @@ async def _gather(ctx: Context, channel_id: int, sources: NewSources | None) -> 
         ),
         policy_revision_id=channel.policy_revision_id,
         knowledge_revision=knowledge.revision,
-        rejudge=sources.changed if same_rules and sources else None,
-        previous_findings=current.findings_key if same_rules and current else None,
+        previous_findings=current.findings_key if current else None,
     )
 
 
@@ -200,7 +189,7 @@ def _is_same(current: Publication, plan: _Plan, subdirs: dict[str, Any]) -> bool
 
 
 def _assessments(built: Built) -> Iterable[tuple[str, str, tuple[str, ...], Any]]:
-    return ((c.name, c.version, c.purls, c.assessment) for c in built.hits)
+    return ((*c.component, c.assessment) for c in built.found)
 
 
 def _instant(ms: int) -> datetime | None:

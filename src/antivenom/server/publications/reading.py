@@ -8,13 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from antivenom.core.advisories import Finding, Severity
+from antivenom.core.channel_findings import ChannelFindings, ComponentFindings, decode_findings
 from antivenom.core.publication_index import PublicationIndex
 from antivenom.core.publication_map import PackageSummary
 from antivenom.server.context import Context, Resources
-from antivenom.server.publications.build import ChannelFindings, ComponentFindings, StoreBlobs
+from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.publications.models import Publication
 from antivenom.server.publications.told import Told
 
@@ -99,11 +98,11 @@ def _open(resources: Resources, number: int, subdirs: dict[str, Any], findings_k
     maps = {subdir: PublicationIndex.open(blobs, entry["index"]) for subdir, entry in sorted(subdirs.items())}
     findings = ChannelFindings([], {})
     if findings_key is not None:
-        findings = msgspec.msgpack.decode(blobs.get(findings_key), type=ChannelFindings)
+        findings = decode_findings(blobs.get(findings_key))
     opened = OpenPublication(number, maps, findings)
     for component in findings.components:
         opened.by_name.setdefault(component.name, []).append(component)
-    opened.unassessed = {name: reason for reason, names in findings.unassessed.items() for name in names}
+    opened.unassessed = findings.reasons()
     return opened
 
 

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 
 import msgspec
 
+from antivenom.core.channel_findings import ChannelAssessor
 from antivenom.core.curation import Curated, apply_curation
 from antivenom.core.matching import MatchIndex
-from antivenom.core.policies import CompiledPolicy
+from antivenom.core.policies import CompiledPolicy, compile_policy
 from antivenom.core.publication_index import PublicationIndex
 from antivenom.core.publication_map import Decision
 from antivenom.core.records import ChannelFacts
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.findings.service import current_knowledge
-from antivenom.server.publications.build import ChannelAssessor, compile_text
+from antivenom.server.publications.build import read_policy
 from antivenom.server.publications.serving_queries import ChannelTerms, find_curation, find_terms
 
 
@@ -75,7 +76,7 @@ class TodaysJudge:
 
     def _policy_of(self, terms: ChannelTerms) -> CompiledPolicy:
         if self._policy is None or self._policy[0] != terms.policy_revision_id:
-            self._policy = terms.policy_revision_id, compile_text(terms.policy_text)
+            self._policy = terms.policy_revision_id, compile_policy(read_policy(terms.policy_text))
         return self._policy[1]
 
     def _index_of(self, key: str | None) -> MatchIndex | None:
