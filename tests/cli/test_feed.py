@@ -1,11 +1,16 @@
-"""`antivenom feed`: what is refused before a server is asked."""
+"""`antivenom feed`: what is refused, and what it says then."""
 
 from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from antivenom.cli.mirror import parse_interval
 from antivenom.core.errors import InvalidInputError
+from tests.conftest import ANTIVENOM, RunningServer, _clean_environment
 
 
 @pytest.mark.parametrize(
@@ -21,3 +26,20 @@ def test_what_is_no_interval_is_refused_with_examples(text: str) -> None:
         parse_interval(text)
     assert refused.value.message == f"{text!r} is not an interval"
     assert "30m, 12h, 1d" in refused.value.hint
+
+
+def test_a_file_of_another_machine_is_refused_with_what_to_do_instead(up_server: RunningServer, tmp_path: Path) -> None:
+    path = tmp_path / "feed.jsonl"
+    path.write_text('{"id": "PYSEC-2026-1", "modified": "2026-01-01T00:00:00Z", "affected": []}\n')
+    created = up_server.cli("token", "create", "--name", "far-away", "--role", "admin", "--output", "json")
+    environment = _clean_environment() | {
+        "ANTIVENOM_HOME": str(tmp_path),
+        "ANTIVENOM_URL": up_server.url,
+        "ANTIVENOM_TOKEN": json.loads(created.stdout)["token"],
+    }
+    done = subprocess.run(
+        [*ANTIVENOM, "feed", "add", "osv", str(path)], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0
+    assert "only the command line on the server's machine may name one" in done.stderr
+    assert "hint: serve the file over http(s) and give its URL" in done.stderr
