@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from antivenom.core.closure import BucketFalls, Closed, Closure, Except, Lost, NameFalls
+from antivenom.core.closure import BucketFalls, Closed, Closure, Except, Lost, NameFalls, because
 from antivenom.core.conda import Dependency, parse_dependency
 from antivenom.core.packs import IndexBlobs
 from antivenom.core.previous import is_fallen, policy_stop
@@ -108,7 +108,10 @@ class _Standing:
 
 
 class Closing:
-    """Closes one publication; see the module. `falls` by subdir and bucket; `reached`: the buckets to write again."""
+    """Closes one publication; see the module.
+
+    `anew`: from nothing, for nothing of the previous closure holds (other terms, or there is none).
+    """
 
     def __init__(
         self, blobs: IndexBlobs, verdicts: Mapping[str, SubdirVerdicts], excepts: Except | None, *, anew: bool
@@ -125,7 +128,7 @@ class Closing:
         self._dependencies: dict[str, Dependency | None] = {}
 
     def close(self) -> dict[str, dict[int, BucketFalls]]:
-        """Work out what falls, and have every bucket judged that has to be written again."""
+        """What falls, by subdir and bucket; and every bucket that has to be written again is judged."""
         if self._anew:
             causes = {subdir: standing.verdicts.stopped_names() for subdir, standing in self._standings.items()}
             falls = self._closure.withheld(causes)
@@ -233,14 +236,11 @@ class Closing:
                 name = standing.source.names[position]
                 before = {d.fn: d for d in standing.previous.told(name) if policy_stop(d) is not None}
                 now = verdicts.stops(position)
-                for fn in sorted(before.keys() | now.keys()):
-                    was, is_ = before.get(fn), now.get(fn)
-                    if was and is_ and policy_stop(was) == policy_stop(is_):
-                        continue
-                    if not is_:
+                for fn, told in sorted({**before, **now}.items()):
+                    if fn not in now:
                         standing.suspect(name, fn)
-                    told = is_ or was
-                    assert told is not None  # noqa: S101 - it is in one of them
+                    elif fn in before and because(before[fn]) == because(told):
+                        continue
                     yield _Touched(standing.source.subdir, fn, name, told.version, told.build, None)
 
     def _ask_again(self, standing: _Standing) -> None:

@@ -386,7 +386,7 @@ class Closure:
         index, position = target.subdir.index, target.position
         decision = self._withheld[index](position).get(target.fns[record])
         if decision is not None:
-            return _because(decision)
+            return because(decision)
         at = self._dependents[index].needs(position).list_of[record]
         return self._message(index, self._falls[index][position][at].culprits)
 
@@ -404,7 +404,7 @@ def _shorten(message: str) -> str:
     return message[: _MESSAGE_MAX - len(tail)] + tail
 
 
-def _because(decision: Decision) -> str:
+def because(decision: Decision) -> str:
     """Why a record is withheld, in a few words."""
     stop = policy_stop(decision)
     if stop is not None:
@@ -412,4 +412,4 @@ def _because(decision: Decision) -> str:
     return next((reason.message for reason in decision.reasons if reason.gate == "closure"), "withheld")
 
 
-__all__ = ["BucketFalls", "Closed", "Closure", "Except", "Lost", "NameFalls"]
+__all__ = ["BucketFalls", "Closed", "Closure", "Except", "Lost", "NameFalls", "because"]
