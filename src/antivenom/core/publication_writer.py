@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -27,9 +27,11 @@ from antivenom.core.publication_map import (
 )
 from antivenom.core.rules.base import earliest
 from antivenom.core.shards import encode_index, filter_shard
-from antivenom.core.source_builder import read_piece
+from antivenom.core.source_builder import piece_records
 from antivenom.core.source_map import NO_PIECE, Bucket, Piece, SourceMap, read_facts, store
 from antivenom.core.verdicts import BucketVerdicts, SubdirVerdicts, count, merge_closure, summarize
+
+_BUCKETS_AT_ONCE = 64  # what so many buckets need is read together
 
 
 class Written(NamedTuple):
@@ -47,6 +49,22 @@ class _Row(NamedTuple):
     row: PublishedBucket
     pieces: tuple[int, int]
     decisions: int
+
+
+class _Fresh(NamedTuple):
+    """A bucket to be written anew. `stops`: the withheld file names by name; `gone`: names of which nothing is left."""
+
+    bucket: Bucket
+    row: PublishedBucket
+    encoded: bytes
+    decisions: Sequence[Decision]
+    stops: dict[str, set[str]]
+    gone: set[str]
+    old: PublishedBucket | None
+
+    def reads(self, section: int) -> bool:
+        """Whether records of a section have to be looked at."""
+        return bool(self.stops and self.row.counts.kept and self.bucket.pieces[section].records)
 
 
 class SubdirWriter:
@@ -77,10 +95,14 @@ class SubdirWriter:
         """Write the map, given what the closure withholds, by bucket, and under what terms it did."""
         rows: list[_Row] = []
         summaries: list[PackageSummary] = []
-        for at, (bucket, verdicts) in enumerate(zip(self._source.buckets, self._verdicts.buckets, strict=True)):
-            row, found = self._bucket(bucket, verdicts, fallen.get(at, {}), self._verdicts.row(at))
-            rows.append(row)
-            summaries.extend(found)
+        found = list(zip(self._source.buckets, self._verdicts.buckets, strict=True))
+        for start in range(0, len(found), _BUCKETS_AT_ONCE):
+            run = enumerate(found[start : start + _BUCKETS_AT_ONCE], start)
+            decided = [self._decide(*both, fallen.get(at, {}), self._verdicts.row(at)) for at, both in run]
+            fresh = self._filter([row for row, _ in decided if isinstance(row, _Fresh)])
+            for row, told in decided:
+                rows.append(next(fresh) if isinstance(row, _Fresh) else row)
+                summaries.extend(told)
         previous = self._previous
         if previous:
             self._changed.update(set(previous.names).difference(self._source.names))
@@ -128,9 +150,10 @@ class SubdirWriter:
         created_at = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return self._pack.add(encode_index(self._source.subdir, keys, created_at))
 
-    def _bucket(
+    def _decide(
         self, bucket: Bucket, verdicts: BucketVerdicts | None, fallen: BucketFalls, old: PublishedBucket | None
-    ) -> tuple[_Row, Sequence[PackageSummary]]:
+    ) -> tuple[_Row | _Fresh, Sequence[PackageSummary]]:
+        """What becomes of a bucket, and its summaries."""
         if verdicts is None:
             assert old is not None  # noqa: S101 - what was not judged is as it was
             self._take_shards(bucket, old)
@@ -152,31 +175,57 @@ class SubdirWriter:
                 holds_until_ms=_holds_until(verdicts, decisions), judged=verdicts.digest,
             )  # fmt: skip
             return _Row(row, (-1, -1), -1), summaries
-        return self._fresh(bucket, verdicts, decisions, encoded, digest, counts, old), summaries
-
-    def _fresh(
-        self,
-        bucket: Bucket,
-        verdicts: BucketVerdicts,
-        decisions: Sequence[Decision],
-        encoded: bytes,
-        digest: bytes,
-        counts: Counts,
-        old: PublishedBucket | None,
-    ) -> _Row:
+        row = PublishedBucket(
+            bucket.first, bucket.end, bucket.pieces, bucket.facts, bucket.depends, NOWHERE, digest,
+            _holds_until(verdicts, decisions), counts, verdicts.digest,
+        )  # fmt: skip
         stops: dict[str, set[str]] = {}
         for decision in decisions:
             if decision.action == Action.stop:
                 stops.setdefault(decision.name, set()).add(decision.fn)
-        for name, withheld in stops.items():
-            self._filter_shard(self._positions[name], withheld)
-        self._note_changes(bucket, decisions, old)
-        pieces, tickets = self._filter_pieces(bucket, {fn for fns in stops.values() for fn in fns})
-        row = PublishedBucket(
-            bucket.first, bucket.end, pieces, bucket.facts, bucket.depends, NOWHERE, digest,
-            _holds_until(verdicts, decisions), counts, verdicts.digest,
-        )  # fmt: skip
-        return _Row(row, tickets, self._pack.add(self._compressor.compress(encoded)) if decisions else -1)
+        gone = {summary.name for summary in summaries if summary.withheld == summary.records}
+        return _Fresh(bucket, row, encoded, decisions, stops, gone, old), summaries
+
+    def _filter(self, fresh: Sequence[_Fresh]) -> Iterator[_Row]:
+        """Write buckets anew, in order; what lies together is read together, and nothing of which nothing is left."""
+        left = [self._positions[name] for one in fresh for name in one.stops if name not in one.gone]
+        shards = read_many(self._blobs, [self._source_shards[position] for position in left])
+        pieces = [
+            read_many(self._blobs, [one.bucket.pieces[section].location for one in fresh if one.reads(section)])
+            for section in range(2)
+        ]
+        for one in fresh:
+            for name, withheld in one.stops.items():
+                position = self._positions[name]
+                if name in one.gone:
+                    self._keys[position], self._shards[position] = NO_SHARD, NOWHERE
+                else:
+                    filtered = filter_shard(next(shards), withheld, self._compressor)
+                    self._keys[position] = hashlib.sha256(filtered).digest()
+                    self._tickets[position] = self._pack.add(filtered)
+            self._note_changes(one.bucket, one.decisions, one.old)
+            withheld = set().union(*one.stops.values())
+            kept = [self._filter_piece(one, section, pieces[section], withheld) for section in range(2)]
+            row = msgspec.structs.replace(one.row, pieces=(kept[0][0], kept[1][0]))
+            decisions = self._pack.add(self._compressor.compress(one.encoded)) if one.encoded else -1
+            yield _Row(row, (kept[0][1], kept[1][1]), decisions)
+
+    def _filter_piece(
+        self, one: _Fresh, section: int, blocks: Iterator[bytes], withheld: set[str]
+    ) -> tuple[Piece, int]:
+        """A section's piece without what is withheld, and the ticket of its blocks (-1: it lies where it says)."""
+        piece = one.bucket.pieces[section]
+        if not one.reads(section):
+            return (piece if one.row.counts.kept else NO_PIECE), -1
+        raws = piece_records(next(blocks), piece)
+        kept = [b'"%b":%b' % (fn.encode(), raw) for fn, raw in raws.items() if fn not in withheld]
+        if len(kept) == len(raws):
+            return piece, -1
+        if not kept:
+            return NO_PIECE, -1
+        text = b",".join(kept)
+        run = block_run(self._compressor.compress(text), len(text))
+        return Piece(NOWHERE, len(text), len(kept)), self._pack.add(run.blocks)
 
     def _note_changes(self, bucket: Bucket, decisions: Sequence[Decision], old: PublishedBucket | None) -> None:
         names = self._source.names[bucket.first : bucket.end]
@@ -204,34 +253,6 @@ class SubdirWriter:
         for position, old_position in zip(range(bucket.first, bucket.end), range(old.first, old.end), strict=True):
             self._keys[position] = previous.shard_key(old_position)
             self._shards[position] = self._old_shards[old_position]
-
-    def _filter_shard(self, position: int, withheld: set[str]) -> None:
-        filtered = filter_shard(read(self._blobs, self._source_shards[position]), withheld, self._compressor)
-        if filtered:
-            self._keys[position] = hashlib.sha256(filtered).digest()
-            self._tickets[position] = self._pack.add(filtered)
-        else:
-            self._keys[position] = NO_SHARD
-            self._shards[position] = NOWHERE
-
-    def _filter_pieces(self, bucket: Bucket, withheld: set[str]) -> tuple[tuple[Piece, Piece], tuple[int, int]]:
-        pieces: list[Piece] = []
-        tickets: list[int] = []
-        for piece in bucket.pieces:
-            raws = read_piece(self._blobs, piece) if withheld else {}
-            kept = [b'"%b":%b' % (fn.encode(), raw) for fn, raw in raws.items() if fn not in withheld]
-            if len(kept) == len(raws):
-                pieces.append(piece)
-                tickets.append(-1)
-            elif not kept:
-                pieces.append(NO_PIECE)
-                tickets.append(-1)
-            else:
-                text = b",".join(kept)
-                run = block_run(self._compressor.compress(text), len(text))
-                pieces.append(Piece(NOWHERE, len(text), len(kept)))
-                tickets.append(self._pack.add(run.blocks))
-        return (pieces[0], pieces[1]), (tickets[0], tickets[1])
 
 
 def _digest(encoded: bytes) -> bytes:

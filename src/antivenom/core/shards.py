@@ -144,12 +144,10 @@ def encode_shard(packages: Mapping[str, Any], conda: Mapping[str, Any], removed:
 
 
 def filter_shard(data: bytes, withheld: Collection[str], compress: zstandard.ZstdCompressor) -> bytes:
-    """The shard without the records named in `withheld`; b"" when none is left. Records pass as raw bytes."""
+    """The shard without the records named in `withheld`. Records pass as raw bytes."""
     shard = _shard_decoder.decode(zstandard.ZstdDecompressor().decompress(data))
     packages = {fn: raw for fn, raw in shard.packages.items() if fn not in withheld}
     conda = {fn: raw for fn, raw in shard.packages_conda.items() if fn not in withheld}
-    if not packages and not conda:
-        return b""
     return compress.compress(encode_shard(packages, conda, shard.removed))
 
 

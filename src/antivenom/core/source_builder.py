@@ -123,9 +123,12 @@ def _members(raws: Mapping[str, Raw], fns: Sequence[str]) -> list[bytes]:
 
 def read_piece(blobs: IndexBlobs, piece: Piece) -> dict[str, Raw]:
     """The records of a piece as raw JSON by file name."""
-    if not piece.records:
-        return {}
-    return _decode_raws(b"{%b}" % read_block_run(read(blobs, piece.location), piece.content_size))
+    return piece_records(read(blobs, piece.location), piece) if piece.records else {}
+
+
+def piece_records(blocks: bytes, piece: Piece) -> dict[str, Raw]:
+    """The records of a piece whose blocks were read."""
+    return _decode_raws(b"{%b}" % read_block_run(blocks, piece.content_size))
 
 
 class SourceBuilder:
