@@ -20,7 +20,7 @@ COLUMNS = (
     "id", "kind", "state", "entries", "set_aside", "outcome", "location", "every_s", "last_success_at", "last_error",
 )  # fmt: skip
 BUSY = ("new", "queued", "syncing")
-POLL_FIRST_S, POLL_LONGEST_S = 0.1, 1.0  # a large feed is read for a while; asking costs the server too
+POLL_FIRST_S, POLL_LONGEST_S = 0.1, 0.5  # a large feed is read for a while; asking costs the server too
 
 FeedId = Annotated[int, typer.Argument(metavar="ID", help="The feed's number; `antivenom feed list` shows it.")]
 WaitOption = Annotated[
