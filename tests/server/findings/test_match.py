@@ -203,7 +203,8 @@ async def test_older_knowledge_never_overwrites_newer(knowing: Resources) -> Non
         await store(ctx, 5, assessment)
         await store(ctx, 4, Assessment(True, "late"))
         assert (await service.list_affected(ctx, "CVE-2023-32681")).total == 1
-        assert (await service.get_component(ctx, "requests", "2.25.0")).findings == assessment.findings
+        row = await ctx.session.get(FindingRow, (1, "CVE-2023-32681"))
+        assert row is not None and (row.opened_revision, row.closed_revision) == (5, None)
 
 
 async def test_a_withdrawn_advisory_closes_its_findings(knowing: Resources, run_jobs: Any, app_client: Any) -> None:

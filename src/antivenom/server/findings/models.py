@@ -9,7 +9,11 @@ from antivenom.server.db.base import Base, BigId, Texts
 
 
 class Component(Base):
-    """A distinct (conda name, version, record purls) with its assessment; builds differ only by curation."""
+    """A distinct (conda name, version, record purls) that has, or once had, findings.
+
+    What is known of it in full lies in the blobs of the publications that it is in (core/channel_findings.py): here it
+    would be a hundred megabytes again.
+    """
 
     __tablename__ = "component"
     __table_args__ = (UniqueConstraint("name", "version", "purls_key"),)
@@ -19,7 +23,6 @@ class Component(Base):
     version: Mapped[str]
     purls_key: Mapped[str] = mapped_column(server_default="")  # "\n".join(sorted(purls)); "" when none
     knowledge_revision: Mapped[int] = mapped_column(BigInteger)
-    assessment: Mapped[bytes] = mapped_column(LargeBinary)  # msgpack of core.advisories.Assessment
 
 
 class FindingRow(Base):

@@ -9,13 +9,11 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from antivenom.core.advisories import Assessment
 from antivenom.core.curation import Curated
 from antivenom.server.advisories.models import KnowledgeRevision
 from antivenom.server.db.paging import Page, check_paging
 from antivenom.server.findings.models import Component, Curation, FindingRow
 
-_assessment = msgspec.msgpack.Decoder(Assessment)
 _statuses = msgspec.msgpack.Decoder(dict[str, Curated])
 
 
@@ -40,18 +38,6 @@ async def newest_compiled(session: AsyncSession) -> KnowledgeRevision | None:
         .order_by(KnowledgeRevision.id.desc())
         .limit(1)
     )
-
-
-async def find_components(
-    session: AsyncSession, names: Sequence[str]
-) -> dict[tuple[str, str, str], tuple[int, Assessment]]:
-    """(name, version, purls key) → (id, assessment) of the known components of these names."""
-    rows = await session.execute(
-        select(Component.name, Component.version, Component.purls_key, Component.id, Component.assessment).where(
-            Component.name.in_(names)
-        )
-    )
-    return {(name, version, key): (row_id, _assessment.decode(body)) for name, version, key, row_id, body in rows}
 
 
 async def list_component_keys(session: AsyncSession) -> list[tuple[int, str, str, str]]:

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from antivenom.core.advisories import NO_KNOWLEDGE, Assessment, Severity
 from antivenom.core.curation import Curated, apply_curation, parse_security
-from antivenom.core.errors import InvalidInputError, NotFoundError
+from antivenom.core.errors import InvalidInputError
 from antivenom.core.identity import channel_name
 from antivenom.core.matching import ComponentKey, MatchIndex, fix_in_channel, with_fixes
 from antivenom.server.advisories.queries import has_asked_since, is_syncing, newest_revision, oldest_pending_revision
@@ -203,13 +203,13 @@ async def store_assessments(
 
 
 _UPSERT_COMPONENTS = text("""
-    INSERT INTO component (name, version, purls_key, knowledge_revision, assessment)
-    SELECT name, version, purls_key, :revision, assessment
-    FROM unnest(CAST(:names AS text[]), CAST(:versions AS text[]), CAST(:keys AS text[]), CAST(:bodies AS bytea[]))
-        AS given (name, version, purls_key, assessment)
+    INSERT INTO component (name, version, purls_key, knowledge_revision)
+    SELECT name, version, purls_key, :revision
+    FROM unnest(CAST(:names AS text[]), CAST(:versions AS text[]), CAST(:keys AS text[]))
+        AS given (name, version, purls_key)
     ORDER BY name, version, purls_key
     ON CONFLICT (name, version, purls_key) DO UPDATE
-        SET knowledge_revision = excluded.knowledge_revision, assessment = excluded.assessment
+        SET knowledge_revision = excluded.knowledge_revision
         WHERE component.knowledge_revision <= excluded.knowledge_revision
     RETURNING id, name, version, purls_key
 """)
@@ -242,7 +242,6 @@ async def _store(ctx: Context, revision: int, batch: list[dict[str, Any]]) -> No
             "names": [n for n, _, _ in unique],
             "versions": [v for _, v, _ in unique],
             "keys": [k for _, _, k in unique],
-            "bodies": [msgspec.msgpack.encode(a) for a in unique.values()],
         },
     )
     touched = {(name, version, key): row_id for row_id, name, version, key in rows}
@@ -272,20 +271,6 @@ async def list_affected(
     require(ctx, "findings:read", subject="findings")
     wanted = [ids] if isinstance(ids, str) else list(ids)
     return await queries.page_affected(ctx.session, wanted, page=page, page_size=page_size)
-
-
-async def get_component(ctx: Context, name: str, version: str, purls: tuple[str, ...] = ()) -> Assessment:
-    """The stored assessment of a component that has, or once had, findings.
-
-    Raises:
-        NotFoundError: It never had any.
-    """
-    require(ctx, "findings:read", subject=f"component:{name}")
-    found = await queries.find_components(ctx.session, [name])
-    row = found.get((name, version, "\n".join(sorted(purls))))
-    if row is None:
-        raise NotFoundError(f"no finding is known of {name} {version}")
-    return row[1]
 
 
 async def store_curation(ctx: Context, *, sha256: bytes, fn: str, document: bytes) -> dict[str, Curated]:

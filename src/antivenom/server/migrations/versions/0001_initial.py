@@ -43,7 +43,6 @@ def upgrade() -> None:
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("purls_key", sa.Text(), server_default="", nullable=False),
         sa.Column("knowledge_revision", sa.BigInteger(), nullable=False),
-        sa.Column("assessment", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_component")),
         sa.UniqueConstraint("name", "version", "purls_key", name=op.f("uq_component_name")),
     )
