@@ -34,6 +34,26 @@ async function copyText(button) {
   }, 2500);
 }
 
+// A form whose answer takes a while says so on the button that sent it.
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (!button?.dataset.busy) return;
+  const label = document.createElement("span");
+  label.className = "busy-label";
+  label.setAttribute("role", "status");
+  label.textContent = button.dataset.busy;
+  button.append(label);
+  button.setAttribute("aria-busy", "true");
+});
+
+// Going back may show the page as it was left.
+addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("[data-busy][aria-busy]")) {
+    button.removeAttribute("aria-busy");
+    button.querySelector(".busy-label")?.remove();
+  }
+});
+
 document.addEventListener("click", (event) => {
   const target = event.target;
   if (target.closest("[data-theme-switch]")) switchTheme();

@@ -46,6 +46,7 @@ function look() {
     text: { color: muted, fontFamily: font, fontSize: 12 },
     tooltip: {
       renderMode: "richText",
+      valueFormatter: (value) => number.format(value),
       backgroundColor: colour("--color-base-100"),
       borderColor: colour("--color-base-300"),
       borderWidth: 1,
@@ -94,7 +95,7 @@ function bars(data, style) {
       name: series.name,
       barMaxWidth: 14,
       itemStyle: { borderRadius: 3 },
-      label: { show: true, position: "right", ...style.text, color: style.ink },
+      label: { show: true, position: "right", ...style.text, color: style.ink, formatter: ({ value }) => number.format(value) },
       data: series.values.map((value, i) => ({ value, itemStyle: { color: toneColour(data.rowTones[i] ?? series.tone) } })),
     })),
   };
@@ -117,7 +118,7 @@ function overTime(data, style, type) {
       type: "value",
       minInterval: 1,
       splitNumber: 3,
-      axisLabel: style.text,
+      axisLabel: { ...style.text, formatter: (value) => number.format(value) },
       splitLine: { lineStyle: { color: style.line } },
     },
     series: data.series.map((series) => ({
@@ -135,6 +136,8 @@ function overTime(data, style, type) {
     })),
   };
 }
+
+const number = new Intl.NumberFormat("en");
 
 const KINDS = {
   ring,

@@ -95,6 +95,96 @@ def test_an_earlier_publication_is_served_again(member_page: Page) -> None:
     expect(first).to_contain_text("Served now")
 
 
+def test_a_mirror_is_edited_and_wrong_fields_say_so_in_place(member_page: Page) -> None:
+    member_page.goto("/channels/demo/mirror")
+    member_page.get_by_role("link", name="Edit", exact=True).click()
+    member_page.get_by_label("Subdirs").fill("noarch ../etc")
+    member_page.get_by_role("button", name="Save and sync").click()
+    expect(member_page.get_by_role("alert")).to_contain_text("is not a conda subdir")
+    expect(member_page.get_by_label("Subdirs")).to_have_value("noarch ../etc")
+    member_page.get_by_label("Subdirs").fill("noarch linux-64 osx-arm64 win-64")
+    member_page.get_by_label("Sync", exact=True).select_option("86400")
+    member_page.get_by_role("button", name="Save and sync").click()
+    expect(member_page.get_by_text("The mirror is changed")).to_be_visible()
+    expect(member_page.locator("main")).to_contain_text("every 1 d")
+    expect(member_page.locator("#sync")).to_contain_text("Done.", timeout=20_000)
+
+
+def test_a_mirror_is_stopped_by_keyboard_after_a_question(member_page: Page, demo_server: RunningServer) -> None:
+    demo_server.cli("mirror", "create", "short-lived", "--upstream", "demo://channel")
+    try:
+        member_page.goto("/channels/short-lived/mirror")
+        member_page.locator("summary", has_text="Stop mirroring").focus()
+        member_page.keyboard.press("Enter")
+        expect(member_page.get_by_text("keeps serving its last publication and is synced no more")).to_be_visible()
+        member_page.get_by_role("button", name="Stop mirroring").focus()
+        member_page.keyboard.press("Enter")
+        expect(member_page.get_by_text("short-lived is no longer a mirror")).to_be_visible()
+        expect(member_page.get_by_text("This channel has no upstream")).to_be_visible()
+    finally:
+        demo_server.cli("channel", "delete", "short-lived", "--yes", check=False)
+
+
+def test_a_policy_is_written_planned_and_attached_to_the_channels_that_are_ticked(
+    member_page: Page, demo_server: RunningServer
+) -> None:
+    for name in ("first", "second"):
+        demo_server.cli("channel", "create", name)
+    try:
+        member_page.goto("/policies")
+        member_page.get_by_role("link", name="New policy").click()
+        member_page.get_by_label("Policy (YAML or JSON)").fill("name: strict\nrules:\n  - {id: x, gat: packages}\n")
+        member_page.get_by_role("button", name="Plan: what would change").click()
+        expect(member_page.get_by_role("alert")).to_contain_text("Line 3")
+        rule = '{id: banned, gate: packages, trigger: match_spec, action: stop, params: {deny: ["numpy"]}}'
+        member_page.get_by_label("Policy (YAML or JSON)").fill(f"name: strict\nrules:\n  - {rule}\n")
+        member_page.get_by_role("checkbox", name=re.compile("^demo ")).check()
+        member_page.get_by_role("button", name="Plan: what would change").click()
+        plan = member_page.get_by_role("region", name="If you apply this to demo")
+        expect(plan.get_by_role("row", name=re.compile("^banned"))).to_contain_text("+18")
+        expect(plan.get_by_role("list", name="Newly withheld in demo")).to_contain_text("numpy")
+        member_page.get_by_role("checkbox", name=re.compile("^demo ")).uncheck()
+        for name in ("first", "second"):
+            member_page.get_by_role("checkbox", name=re.compile(f"^{name} ")).check()
+        member_page.get_by_role("button", name="Apply").click()
+        expect(
+            member_page.get_by_text("Revision 1 of strict is kept; first, second are being published")
+        ).to_be_visible()
+        under = member_page.get_by_role("region", name="Channels under it")
+        expect(under.get_by_role("listitem")).to_have_count(2)
+        edit_everywhere(member_page)
+        expect(under.get_by_role("listitem")).to_have_count(2)
+        expect(under).not_to_contain_text("revision 1")
+    finally:
+        for name in ("first", "second"):
+            demo_server.cli("channel", "delete", name, "--yes", check=False)
+
+
+def edit_everywhere(page: Page) -> None:
+    """From the policy tab of one channel, an edit for every channel under the policy."""
+    page.goto("/channels/first/policy/edit")
+    page.get_by_label("Policy (YAML or JSON)").fill("name: strict\ndescription: Softer.\nrules: []\n")
+    page.get_by_role("button", name="Apply to all 2 channels").click()
+    expect(page.get_by_text("Revision 2 is attached to first, second")).to_be_visible()
+    page.goto("/policies/strict")
+
+
+def test_the_audit_trail_says_who_did_it_and_gives_it_away_as_a_file(member_page: Page) -> None:
+    member_page.goto("/audit")
+    member_page.get_by_label("What").select_option("member.signed_in")
+    expect(member_page).to_have_url(re.compile("kind=member.signed_in"))
+    expect(member_page.locator("#results tbody tr").first).to_contain_text("Member signed in")
+    member_page.get_by_role("link", name="Only events about member:admin").first.click()
+    expect(member_page).to_have_url(re.compile("subject=member%3Aadmin"))
+    member_page.reload()
+    with member_page.expect_download() as download:
+        member_page.get_by_role("link", name="CSV").click()
+    lines = download.value.path().read_text().splitlines()
+    assert lines[0] == "id,at,actor,kind,subject,data"
+    assert all("member.signed_in,member:admin" in line for line in lines[1:])
+    assert len(lines) > 1
+
+
 def test_a_token_is_shown_once_and_can_be_revoked(member_page: Page) -> None:
     member_page.goto("/tokens")
     member_page.get_by_label("Name", exact=True).fill("browser-test")

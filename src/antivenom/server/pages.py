@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -29,6 +30,7 @@ CHANNELS_SEARCHED = 20
 DAYS_IN_CHART = 30
 RULES_IN_CHART = 8
 RECENT = 8
+FINDINGS_LOOKED_AT = 200  # the same vulnerability in many versions is shown once
 HITS = 8
 ADVISORY_ID = re.compile(r"(CVE-\d{4}-\d{4,}|GHSA(-[23456789cfghjmpqrvwx]{4}){3}|PYSEC-\d{4}-\d+)", re.IGNORECASE)
 
@@ -54,17 +56,21 @@ async def show_dashboard(request: Request, ctx: Context) -> Response:
     published = sorted(
         ({**row, "channel": name} for name, rows in trends for row in rows), key=lambda row: row["at"], reverse=True
     )
+    served_exploited = await _count_served_exploited(ctx, channels)
     return render(
         request,
         ctx,
         "dashboard.html",
         channels=channels,
-        concerns=list(_concerns(ctx, channels, filled, knowledge, await _count_served_exploited(ctx, channels))),
+        concerns=list(_concerns(ctx, channels, filled, knowledge, served_exploited)),
         totals={key: sum(getattr(c, key) for c in channels) for key in ("records", "kept", "withheld", "warned")},
         exploited=sum(c.counts.get("exploited", 0) for c in channels),
+        served_exploited=sum(served_exploited.values()),
         severities=_severity_rows(channels),
-        rules=_rule_rows(channels),
-        days=_day_rows(ctx, published),
+        rules=await _rule_rows(ctx, channels),
+        rule_links=_rule_links(channels),
+        days=_day_rows(ctx, trends),
+        riskiest=await _riskiest_served(ctx, channels),
         recent=published[:RECENT],
         knowledge=knowledge,
         is_demo=any(c.demo for c in channels),
@@ -128,22 +134,59 @@ def _severity_rows(channels: list[ChannelSummary]) -> list[tuple[str, str, tuple
     return [(name.capitalize(), name, (total[name],)) for name in names if total[name]]
 
 
-def _rule_rows(channels: list[ChannelSummary]) -> list[tuple[str, str, tuple[int]]]:
-    """Rows of the chart: the rules that stop or warn of most records, and the rest as one."""
+async def _rule_rows(ctx: Context, channels: list[ChannelSummary]) -> list[tuple[str, str, tuple[int]]]:
+    """Rows of the chart: the rules of most records, in the colour of what they do; the rest as one."""
     total: Counter[str] = Counter()
+    warning: set[str] = set()
     for channel in channels:
         total.update(channel.counts.get("by_rule", {}))
+        attached = await publications.get_channel_policy(ctx, channel.name)
+        if attached:
+            warning |= {rule["id"] for rule in attached[1].document.get("rules", []) if rule.get("action") == "warn"}
     most = total.most_common()
     rest = sum(number for _, number in most[RULES_IN_CHART:])
-    rows = [(rule, "", (number,)) for rule, number in most[:RULES_IN_CHART]]
+    rows = [(rule, "medium" if rule in warning else "critical", (number,)) for rule, number in most[:RULES_IN_CHART]]
     return [*rows, ("other rules", "unknown", (rest,))] if rest else rows
 
 
-def _day_rows(ctx: Context, published: list[dict[str, Any]]) -> list[tuple[str, str, tuple[int]]]:
-    """Rows of the chart: publications a day, days without one too."""
-    by_day = Counter(row["at"].date() for row in published)
-    days = [ctx.now.date() - timedelta(days=back) for back in range(DAYS_IN_CHART - 1, -1, -1)]
-    return [(f"{day:%b} {day.day}", "", (by_day[day],)) for day in days]
+def _rule_links(channels: list[ChannelSummary]) -> dict[str, str]:
+    """Where a rule's records are listed; rules of several channels have no one list."""
+    places: dict[str, list[str]] = {}
+    for channel in channels:
+        for rule in channel.counts.get("by_rule", {}):
+            places.setdefault(rule, []).append(f"/channels/{channel.name}/withheld?rule={quote(rule, safe='')}")
+    return {rule: found[0] for rule, found in places.items() if len(found) == 1}
+
+
+def _day_rows(ctx: Context, trends: list[tuple[str, list[dict[str, Any]]]]) -> list[tuple[str, str, tuple[int, int]]]:
+    """Rows of the chart: records served and withheld at the end of each day, all channels together."""
+    rows = []
+    for back in range(DAYS_IN_CHART - 1, -1, -1):
+        day = ctx.now.date() - timedelta(days=back)
+        last = [max(past, key=lambda row: row["at"]) for _, found in trends if (past := _until(found, day))]
+        totals = (sum(row["kept"] for row in last), sum(row["withheld"] for row in last))
+        rows.append((f"{day:%b} {day.day}", "", totals))
+    return rows
+
+
+def _until(rows: list[dict[str, Any]], day: date) -> list[dict[str, Any]]:
+    return [row for row in rows if row["at"].date() <= day]
+
+
+async def _riskiest_served(ctx: Context, channels: list[ChannelSummary]) -> list[dict[str, Any]]:
+    """The riskiest findings whose records are served all the same, one a vulnerability and package."""
+    worst: dict[tuple[str, str], dict[str, Any]] = {}
+    for channel in channels[:CHANNELS_SEARCHED]:
+        if channel.publication:
+            rows = await publications.filter_channel_findings(ctx, channel.name, severity="medium")
+            served = (
+                row
+                for row in rows
+                if row["records"] > row["withheld"] and row["status"] not in ("cleared", "mitigated")
+            )
+            for row in islice(served, FINDINGS_LOOKED_AT):
+                worst.setdefault((row["ids"][0], row["name"]), {**row, "channel": channel.name})
+    return sorted(worst.values(), key=lambda row: -row["risk"])[:RECENT]
 
 
 async def search(request: Request, ctx: Context) -> Response:

@@ -1,4 +1,4 @@
-"""Policies: the list, one policy in words with its revisions, and a place to try a text."""
+"""A place to try a policy's text. The list, and one policy with its channels, are in publications/policies_pages.py."""
 
 from __future__ import annotations
 
@@ -10,51 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from antivenom.core.errors import AntivenomError, InvalidInputError
+from antivenom.core.errors import AntivenomError
 from antivenom.server.context import Context
 from antivenom.server.members.authorization import require
 from antivenom.server.policies import service
-from antivenom.server.policies.schemas import PolicySummary
-from antivenom.server.policies.wording import colour_source, describe_exceptions, describe_rule
-from antivenom.server.rendering import ListState, action, page, render
-
-
-async def show_policies(request: Request, ctx: Context) -> Response:
-    state = ListState.read(request)
-    found = await service.list_policies(ctx, q=state.q, page=state.page, page_size=state.page_size)
-    rows = [PolicySummary.of(policy, latest) for policy, latest in found.items]
-    return render(request, ctx, "policies/policies.html", partial="results", state=state, found=found, rows=rows)
-
-
-async def show_policy(request: Request, ctx: Context) -> Response:
-    name = request.path_params["name"]
-    wanted = request.query_params.get("revision", "")
-    policy, latest = await service.get_policy(ctx, name)
-    shown = (await service.get_revision(ctx, name, _number(wanted)))[1] if wanted else latest
-    state = ListState.read(request, filters=("revision", "compare"), page_size=20)
-    compare = state.filter("compare")
-    parsed = service.check_policy(shown.text)
-    return render(
-        request,
-        ctx,
-        "policies/policy.html",
-        policy=policy,
-        latest=latest,
-        shown=shown,
-        description=parsed.description,
-        rules=[describe_rule(rule) for rule in parsed.rules],
-        exceptions=describe_exceptions(parsed),
-        lines=colour_source(shown.text),
-        state=state,
-        revisions=await service.list_revisions(ctx, name, page=state.page, page_size=state.page_size),
-        diff=await service.diff_revisions(ctx, name, _number(compare), shown.number) if compare else None,
-    )
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise InvalidInputError(f"{text!r} is not the number of a revision", field="revision")
-    return int(text)
+from antivenom.server.policies.wording import colour_source, describe_rule
+from antivenom.server.rendering import action, page, render
 
 
 async def try_policy(request: Request, ctx: Context) -> Response:
@@ -98,8 +59,6 @@ def _render_check(
 
 
 routes: list[Route] = [
-    page("/policies", show_policies),
-    page("/policies/{name}", show_policy),
     page("/check-policy", try_policy),
     action("/check-policy", check_policy, form=show_refused_policy),
 ]

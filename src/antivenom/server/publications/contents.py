@@ -118,7 +118,7 @@ async def get_package(ctx: Context, channel: str, name: str) -> Row:
     overview = next(p for p in opened.packages() if p.name == name)
     return {
         "package": overview,
-        "records": [_decision_row(opened, subdir, decision) for subdir, decision in records],
+        "records": await asyncio.to_thread(_decision_rows, opened, records),
         "findings": await asyncio.to_thread(_finding_rows, opened, name),
         "allowed_version": _allowed_version(opened, name),
     }
@@ -225,7 +225,7 @@ async def explain(ctx: Context, channel: str, what: str) -> list[Row]:
 DECISIONS = {Action.stop: "withheld", Action.warn: "warned", Action.go: "admitted"}
 
 
-def _decision_row(opened: OpenPublication, subdir: str, decision: Decision) -> Row:
+def _decision_row(opened: OpenPublication, subdir: str, decision: Decision, findings: list[Row] | None = None) -> Row:
     component = opened.assessment_of(decision.name, decision.version)
     found = component.assessment.findings if component else ()
     return {
@@ -240,8 +240,19 @@ def _decision_row(opened: OpenPublication, subdir: str, decision: Decision) -> R
         "reasons": [reason_row(reason) for reason in decision.reasons],
         "excepted": [{"allowlist_id": item, **reason_row(reason)} for item, reason in decision.excepted],
         "assessment": _assessment_text(opened, decision.name, found),
-        "findings": [finding_row(finding) for finding in found],
+        "findings": [finding_row(finding) for finding in found] if findings is None else findings,
     }
+
+
+def _decision_rows(opened: OpenPublication, records: list[tuple[str, Decision]]) -> list[Row]:
+    """The rows of many records of one name; those of one version share their findings."""
+    findings: dict[str, list[Row]] = {}
+    rows = []
+    for subdir, decision in records:
+        row = _decision_row(opened, subdir, decision, findings.get(decision.version))
+        findings[decision.version] = row["findings"]
+        rows.append(row)
+    return rows
 
 
 def _assessment_text(opened: OpenPublication, name: str, found: tuple[Finding, ...]) -> str:

@@ -19,7 +19,7 @@ from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.server.advisories import service as advisories
 from antivenom.server.context import Context
 from antivenom.server.db.paging import Page
-from antivenom.server.publications import policy_pages, service
+from antivenom.server.publications import policies_pages, policy_pages, service
 from antivenom.server.publications.affected import list_affected
 from antivenom.server.publications.schemas import ChannelSummary
 from antivenom.server.rendering import ListState, action, page, redirect, render
@@ -27,6 +27,8 @@ from antivenom.server.rendering import ListState, action, page, redirect, render
 EMPTY: Page[Any] = Page([], 0)
 YES = {"yes": True, "no": False}
 HISTORY_IN_CHART = 40
+VERSIONS_SHOWN = 25
+FINDINGS_SHOWN = 10
 PART_OF_NAME = re.compile(r"[A-Za-z0-9_.-]*(?<!\.conda)(?<!\.bz2)")
 
 
@@ -121,6 +123,9 @@ async def show_package(request: Request, ctx: Context) -> Response:
     if head.publication is None:
         raise NotFoundError(f"channel {head.name!r} has published nothing yet")
     found = await service.get_package(ctx, head.name, request.path_params["name"])
+    state = ListState.read(request, filters=("versions", "findings"))
+    versions = _version_rows(found["package"].subdirs, found["records"], found["findings"])
+    findings = _merge_versions(found["findings"])
     return render(
         request,
         ctx,
@@ -128,9 +133,23 @@ async def show_package(request: Request, ctx: Context) -> Response:
         head=head,
         package=found["package"],
         allowed_version=found["allowed_version"],
-        versions=_version_rows(found["package"].subdirs, found["records"], found["findings"]),
-        findings=_merge_versions(found["findings"]),
+        state=state,
+        versions=versions if state.filter("versions") == "all" else versions[:VERSIONS_SHOWN],
+        versions_total=len(versions),
+        findings=findings if state.filter("findings") == "all" else findings[:FINDINGS_SHOWN],
+        findings_total=len(findings),
+        severities=Counter(finding["severity"] for finding in findings),
+        stopped_by=_count_rules(found["records"]),
     )
+
+
+def _count_rules(records: list[dict[str, Any]]) -> dict[str, int]:
+    """How many withheld records each rule stops, the most frequent first."""
+    rules: Counter[str] = Counter()
+    for record in records:
+        if record["decision"] == "withheld":
+            rules.update({reason["rule_id"] for reason in record["reasons"] if reason["action"] == "stop"})
+    return dict(rules.most_common())
 
 
 async def show_advisory(request: Request, ctx: Context) -> Response:
@@ -219,4 +238,5 @@ routes: list[Route] = [
     page("/channels/{channel}/packages/{name}", show_package),
     page("/advisories/{advisory}", show_advisory),
     *policy_pages.routes,
+    *policies_pages.routes,
 ]

@@ -1,4 +1,4 @@
-"""The policy tab of a channel: see it in words, edit it, plan what an edit would do, apply it."""
+"""The policy tab of a channel: see it in words, edit it, plan what an edit would do, apply it, here or everywhere."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def edit_policy(request: Request, ctx: Context) -> Response:
 
 
 async def plan_policy(request: Request, ctx: Context, form: FormData) -> Response:
-    text = _text(form)
+    text = text_of(form)
     plan = await service.plan_policy(ctx, request.path_params["channel"], text)
     rules = [describe_rule(rule) for rule in check_policy(text).rules]
     return await _render_editor(request, ctx, text=text, plan=plan, rules=rules)
@@ -60,18 +60,25 @@ async def plan_policy(request: Request, ctx: Context, form: FormData) -> Respons
 
 async def apply_policy(request: Request, ctx: Context, form: FormData) -> Response:
     name = request.path_params["channel"]
-    revision = await service.set_policy(ctx, name, _text(form))
+    revision = await service.set_policy(ctx, name, text_of(form))
     flash = f"Revision {revision.number} is attached; {name} is being published anew."
+    return redirect(f"/channels/{name}/policy", flash=flash)
+
+
+async def apply_policy_everywhere(request: Request, ctx: Context, form: FormData) -> Response:
+    name = request.path_params["channel"]
+    revision, names = await service.set_policy_everywhere(ctx, text_of(form))
+    flash = f"Revision {revision.number} is attached to {', '.join(names)}; they are being published anew."
     return redirect(f"/channels/{name}/policy", flash=flash)
 
 
 async def show_refused_policy(
     request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
 ) -> Response:
-    return await _render_editor(request, ctx, text=_text(values), error=error)
+    return await _render_editor(request, ctx, text=text_of(values), error=error)
 
 
-def _text(values: Mapping[str, Any]) -> str:
+def text_of(values: Mapping[str, Any]) -> str:
     """What a browser sends for a text field, with the line ends that were typed."""
     return str(values.get("text", "")).replace("\r\n", "\n")
 
@@ -81,6 +88,7 @@ async def _render_editor(
 ) -> Response:
     head = await service.get_channel_summary(ctx, request.path_params["channel"])
     problems = error.data.get("problems", []) if error else []
+    under = [c.name for c in await service.list_channels_under(ctx, head.policy)] if head.policy else []
     return render(
         request,
         ctx,
@@ -88,6 +96,7 @@ async def _render_editor(
         status=error.status if error else 200,
         tab="policy",
         head=head,
+        under=under,
         text=text,
         error=error,
         problems=problems,
@@ -101,4 +110,5 @@ routes: list[Route] = [
     page("/channels/{channel}/policy/edit", edit_policy),
     action("/channels/{channel}/policy/plan", plan_policy, form=show_refused_policy),
     action("/channels/{channel}/policy", apply_policy, form=show_refused_policy),
+    action("/channels/{channel}/policy/everywhere", apply_policy_everywhere, form=show_refused_policy),
 ]

@@ -39,6 +39,7 @@ from antivenom.server.publications.told import ToldFilter
 
 __all__ = [
     "ToldFilter",
+    "count_channels_by_policy",
     "count_withheld",
     "current",
     "explain",
@@ -50,6 +51,7 @@ __all__ = [
     "iterate_withheld",
     "list_channel_findings",
     "list_channel_summaries",
+    "list_channels_under",
     "list_history",
     "list_packages",
     "list_withheld",
@@ -189,10 +191,28 @@ async def set_policy_everywhere(ctx: Context, text: str) -> tuple[PolicyRevision
     """A new revision of a policy for every channel that is under it; the revision and the channels' names."""
     require(ctx, "policies:write", subject="policy:*")
     revision = await policies.save_policy(ctx, text)
-    rows = await queries.channels_under_policy(ctx.session, revision.policy_id)
+    rows = await queries.channels_under_policy(ctx.session, revision.policy_id, lock=True)
     for row in rows:
         await _attach(ctx, row, revision)
     return revision, [row.name for row in rows]
+
+
+async def list_channels_under(ctx: Context, policy: str) -> list[ChannelSummary]:
+    """The channels to which any revision of a policy is attached, by name.
+
+    Raises:
+        NotFoundError: There is no such policy.
+    """
+    found, _ = await policies.get_policy(ctx, policy)
+    rows = await queries.channels_under_policy(ctx.session, found.id)
+    overview = await queries.channel_overview(ctx.session, [row.id for row in rows])
+    return [_summary(row, *overview[row.id]) for row in rows]
+
+
+async def count_channels_by_policy(ctx: Context) -> dict[int, int]:
+    """How many channels are under each policy, by the policy's id."""
+    require(ctx, "policies:read", subject="policy:*")
+    return await queries.count_channels_by_policy(ctx.session)
 
 
 async def _attach(ctx: Context, channel: Channel, revision: PolicyRevision) -> None:
