@@ -21,7 +21,6 @@ from antivenom.server.adapters.blobs import FolderStore
 from antivenom.server.channels import service as channels
 from antivenom.server.context import LOCAL
 from antivenom.server.mirrors import service as mirrors
-from antivenom.server.mirrors.syncing import retry_after_s
 from antivenom.server.publications import service as publications
 from tests.server.mirrors.conftest import Person
 from tests.server.mirrors.crashing import InlineCpu
@@ -294,13 +293,6 @@ async def test_the_standard_subdirs_are_probed_when_none_is_named(person: Person
     write_channel(upstream.folder, small_channel())
     mirror = await person.mirror("main", upstream)
     assert set(mirror.upstream_state) == {"linux-64", "noarch"}
-
-
-def test_retries_come_later_and_later_up_to_six_hours() -> None:
-    waits = [retry_after_s(n) for n in range(1, 40)]
-    assert waits[:3] == [30, 60, 120]
-    assert waits == sorted(waits)
-    assert waits[-1] == 6 * 3600
 
 
 def test_test_channels_are_what_clients_read(upstream: UpstreamServer) -> None:

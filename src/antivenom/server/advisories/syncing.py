@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,11 +22,9 @@ from antivenom.server.advisories.sources.registry import find_source
 from antivenom.server.advisories.sources.spool import SET_ASIDE_KEPT, SpoolReport, spool_feed
 from antivenom.server.advisories.storing import EXAMPLES_MAX, KEYS_MAX, Changes, store_part
 from antivenom.server.context import SYSTEM, Context, Resources
+from antivenom.server.events.progress import ProgressReporter, first_error, retry_after_s
 from antivenom.server.events.service import record
 
-BACKOFF_FIRST_S = 60
-BACKOFF_LONGEST_S = 6 * 3600
-PROGRESS_EVERY_S = 0.4
 # Revisions become visible in the order of their ids: whoever compiles up to N has seen all below N.
 REVISION_LOCK = 0x616E7469
 
@@ -55,7 +50,7 @@ async def sync_feed(resources: Resources, feed_id: int) -> None:
     sync = await _begin(resources, feed_id)
     if sync is None:
         return
-    reporter = ProgressReporter(resources, feed_id)
+    reporter = ProgressReporter(resources, feed_id, queries.set_progress)
     try:
         async with reporter.running():
             await _run(resources, sync, reporter)
@@ -65,16 +60,10 @@ async def sync_feed(resources: Resources, feed_id: int) -> None:
     except OSError as error:
         await _finish(resources, sync, StorageError(f"the sync could not write: {error.strerror or error}"))
     except BaseExceptionGroup as group:
-        found = _first(group)
+        found = first_error(group)
         if not isinstance(found, AntivenomError):
             raise
         await _finish(resources, sync, found)
-
-
-def _first(group: BaseException) -> BaseException:
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
 
 
 async def _begin(resources: Resources, feed_id: int) -> _Sync | None:
@@ -228,38 +217,3 @@ async def publish_knowledge(ctx: Context, cause: str, pending: dict[str, Any]) -
     ctx.session.add(revision)
     await ctx.session.flush()
     return int(revision.id)
-
-
-def retry_after_s(failures: int) -> int:
-    """A minute after the first failure, twice as long after each further one, six hours at most."""
-    return min(BACKOFF_LONGEST_S, BACKOFF_FIRST_S << max(0, min(failures - 1, 20)))
-
-
-class ProgressReporter:
-    """Keeps the feed's row in step with what the sync is doing, off the hot path."""
-
-    def __init__(self, resources: Resources, feed_id: int) -> None:
-        self._resources = resources
-        self._feed_id = feed_id
-        self._latest: dict[str, Any] | None = None
-
-    def __call__(self, phase: str, done: int, total: int) -> None:
-        self._latest = {"phase": phase, "done": done, "total": total}
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Progress is written while the block runs."""
-        task = asyncio.create_task(self._loop())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _loop(self) -> None:
-        while True:
-            await asyncio.sleep(PROGRESS_EVERY_S)
-            latest, self._latest = self._latest, None
-            if latest is not None:
-                async with self._resources.context(SYSTEM) as ctx:
-                    await queries.set_progress(ctx.session, self._feed_id, latest)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.server.channels.models import Channel
@@ -19,6 +20,12 @@ async def find_mirror(session: AsyncSession, channel: str, *, lock: bool = False
 async def find_mirror_by_id(session: AsyncSession, mirror_id: int, *, lock: bool = False) -> Mirror | None:
     query = select(Mirror).where(Mirror.id == mirror_id)
     return await session.scalar(query.with_for_update() if lock else query)
+
+
+async def set_progress(session: AsyncSession, mirror_id: int, progress: dict[str, Any]) -> None:
+    await session.execute(
+        update(Mirror).where(Mirror.id == mirror_id, Mirror.state == "syncing").values(progress=progress)
+    )
 
 
 async def list_mirrors(session: AsyncSession) -> list[tuple[str, Mirror]]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +15,7 @@ from antivenom.core.errors import AntivenomError, StorageError, UpstreamError
 from antivenom.core.mirroring import Ingested, ShardPlan
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Resources
+from antivenom.server.events.progress import ProgressReporter, first_error, retry_after_s
 from antivenom.server.events.service import record
 from antivenom.server.mirrors import ingesting, queries
 from antivenom.server.mirrors.artifacts import fetch_artifacts
@@ -25,9 +24,6 @@ from antivenom.server.publications.publishing import NewSources, publish_channel
 
 log = logging.getLogger(__name__)
 
-BACKOFF_FIRST_S = 30
-BACKOFF_LONGEST_S = 6 * 3600
-PROGRESS_EVERY_S = 0.5
 REREAD_WHOLE_AFTER_S = 86_400  # names bound to upstream shards by a whole index are checked against a fresh one daily
 SET_ASIDE_SHOWN = 200
 
@@ -58,23 +54,16 @@ async def sync_mirror(resources: Resources, mirror_id: int) -> None:
     sync = await _begin(resources, mirror_id)
     if sync is None:
         return
-    reporter = ProgressReporter(resources, mirror_id)
+    reporter = ProgressReporter(resources, mirror_id, queries.set_progress)
     try:
         async with reporter.running():
             await _run(resources, sync, reporter)
     except* AntivenomError as group:
-        await _fail(resources, sync, _first(group))
+        await _fail(resources, sync, first_error(group))
     except* OSError as group:
         await _fail(
-            resources, sync, StorageError(f"the sync could not write: {_first(group)}", hint="is the disk full?")
+            resources, sync, StorageError(f"the sync could not write: {first_error(group)}", hint="is the disk full?")
         )
-
-
-def _first(group: BaseExceptionGroup[Any]) -> Any:
-    error: Any = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
@@ -254,45 +243,3 @@ async def _fail(resources: Resources, sync: _Sync, error: AntivenomError) -> Non
         await record(
             ctx, "mirror.failed", subject=f"channel:{sync.channel_name}", error=error.message, failures=mirror.failures
         )
-
-
-def retry_after_s(failures: int) -> int:
-    """30 s after the first failure, twice as long after each further one, six hours at most."""
-    return min(BACKOFF_LONGEST_S, BACKOFF_FIRST_S << min(max(failures, 1) - 1, 20))
-
-
-class ProgressReporter:
-    """Keeps the mirror's row in step with what the sync is doing, at most twice a second, off the hot path."""
-
-    def __init__(self, resources: Resources, mirror_id: int) -> None:
-        self._resources = resources
-        self._mirror_id = mirror_id
-        self._latest: tuple[str, int, int] | None = None
-
-    def __call__(self, phase: str, done: int, total: int) -> None:
-        self._latest = (phase, done, total)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Progress is written while the block runs."""
-        task = asyncio.create_task(self._loop())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _loop(self) -> None:
-        while True:
-            await asyncio.sleep(PROGRESS_EVERY_S)
-            await self._write()
-
-    async def _write(self) -> None:
-        if self._latest is None:
-            return
-        phase, done, total = self._latest
-        self._latest = None
-        async with self._resources.context(SYSTEM) as ctx:
-            mirror = await queries.find_mirror_by_id(ctx.session, self._mirror_id)
-            if mirror is not None and mirror.state == "syncing":
-                mirror.progress = {"phase": phase, "done": done, "total": total, "at": time.time()}

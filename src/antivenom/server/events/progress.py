@@ -1,0 +1,62 @@
+"""What a long job tells of itself while it runs, and when one that failed is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from antivenom.server.context import SYSTEM, Resources
+
+RETRY_FIRST_S: Final = 30
+RETRY_LONGEST_S: Final = 6 * 3600
+WRITE_EVERY_S: Final = 0.5
+
+WriteProgress = Callable[[AsyncSession, int, dict[str, Any]], Awaitable[None]]
+
+
+def retry_after_s(failures: int) -> int:
+    """30 s after the first failure, twice as long after each further one, six hours at most."""
+    return min(RETRY_LONGEST_S, RETRY_FIRST_S << min(max(failures, 1) - 1, 20))
+
+
+def first_error(error: BaseException) -> Any:
+    """What went wrong first, when several tasks failed together."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class ProgressReporter:
+    """Keeps a row in step with what a job is doing, at most twice a second, off the hot path.
+
+    `write` stores `{"phase", "done", "total"}` in the row with the given id, if the job still runs.
+    """
+
+    def __init__(self, resources: Resources, row_id: int, write: WriteProgress) -> None:
+        self._resources, self._row_id, self._write = resources, row_id, write
+        self._latest: dict[str, Any] | None = None
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        self._latest = {"phase": phase, "done": done, "total": total}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Progress is written while the block runs."""
+        task = asyncio.create_task(self._loop())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _loop(self) -> None:
+        while True:
+            await asyncio.sleep(WRITE_EVERY_S)
+            latest, self._latest = self._latest, None
+            if latest is not None:
+                async with self._resources.context(SYSTEM) as ctx:
+                    await self._write(ctx.session, self._row_id, latest)
