@@ -302,23 +302,19 @@ def summarize(
     facts: NameFacts, subdir: str, decisions: Sequence[Decision], severities: Mapping[str, Severity]
 ) -> PackageSummary:
     """One name's summary, given its decisions."""
-    withheld = {d.fn for d in decisions if d.action == Action.stop}
+    stop, warn, unknown = Action.stop, Action.warn, Severity.unknown  # an enumeration's members are looked up slowly
+    withheld = {d.fn for d in decisions if d.action == stop}
     latest = facts.latest
-    severity = kept_severity = Severity.unknown
-    if severities:
-        severity = max((severities.get(fn, Severity.unknown) for fn in facts.fns), default=severity)
-        kept_severity = max(
-            (severities.get(fn, Severity.unknown) for fn in facts.fns if fn not in withheld), default=severity
-        )
+    rated = [fn for fn in facts.fns if fn in severities] if severities else []
+    severity = max([severities[fn] for fn in rated], default=unknown)
+    kept_severity = max([severities[fn] for fn in rated if fn not in withheld], default=unknown)
     if withheld:
         kept = {c for fn, c in zip(facts.fns, facts.component_of, strict=True) if fn not in withheld}
         versions = [facts.components[c][0] for c in kept]
         latest = latest if latest in versions else latest_version(versions)
-        if not kept:
-            kept_severity = Severity.unknown
     return PackageSummary(
         facts.name, subdir, len({version for version, _ in facts.components}), len(facts.fns), len(withheld),
-        sum(d.action == Action.warn for d in decisions), latest, facts.latest,
+        sum([d.action == warn for d in decisions]), latest, facts.latest,
         tuple(dict.fromkeys(text for text, _ in facts.licenses if text))[:_LICENSES_MAX], severity, kept_severity,
     )  # fmt: skip
 
@@ -326,28 +322,29 @@ def summarize(
 def count(records: int, decisions: Sequence[Decision], severities: Mapping[str, Severity]) -> Counts:
     """The counts of one bucket."""
     counts = Counts(records=records)
-    rules: Counter[str] = Counter()
-    gates: Counter[str] = Counter()
-    withheld: Counter[Severity] = Counter()
+    stop, warn = Action.stop, Action.warn  # an enumeration's members are looked up slowly
+    rules: list[str] = []
+    gates: list[str] = []
+    withheld: list[Severity] = []
     for decision in decisions:
-        if decision.action == Action.stop:
-            counts.withheld += 1
-            withheld[decision.severity] += 1
-        elif decision.action == Action.warn:
+        action, reasons = decision.action, decision.reasons
+        if action == stop:
+            withheld.append(decision.severity)
+        elif action == warn:
             counts.warned += 1
         if decision.excepted:
             counts.excepted += 1
-        reasons = decision.reasons
         if len(reasons) == 1:
-            rules[reasons[0].rule_id] += 1
-            gates[reasons[0].gate] += 1
+            rules.append(reasons[0].rule_id)
+            gates.append(reasons[0].gate)
         else:
-            rules.update({reason.rule_id for reason in reasons})
-            gates.update({reason.gate for reason in reasons})
+            rules += {reason.rule_id for reason in reasons}
+            gates += {reason.gate for reason in reasons}
+    counts.withheld = len(withheld)
     counts.kept = records - counts.withheld
-    counts.by_rule, counts.by_gate = dict(rules), dict(gates)
+    counts.by_rule, counts.by_gate = dict(Counter(rules)), dict(Counter(gates))
     counts.by_severity = {severity.name: number for severity, number in Counter(severities.values()).items()}
-    counts.withheld_by_severity = {severity.name: number for severity, number in withheld.items() if severity}
+    counts.withheld_by_severity = {severity.name: number for severity, number in Counter(withheld).items() if severity}
     return counts
 
 
