@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -324,9 +325,13 @@ def _finding_rows(opened: OpenPublication, name: str) -> list[Row]:
     """One row a (component, vulnerability) of one package name."""
     records = _records_of(opened, name)
     kept_versions = sorted({d.version for _, d in records if d.action != Action.stop})
+    in_channel: dict[tuple[str, ...], bool | None] = {}  # by fixed versions: many versions of a name share theirs
     rows = []
+    by_version: dict[str, list[tuple[str, Decision]]] = defaultdict(list)
+    for subdir, decision in records:
+        by_version[decision.version].append((subdir, decision))
     for component in opened.by_name.get(name, ()):
-        mine = [(subdir, d) for subdir, d in records if d.version == component.version]
+        mine = by_version.get(component.version, [])
         place = {
             "name": name,
             "version": component.version,
@@ -335,8 +340,10 @@ def _finding_rows(opened: OpenPublication, name: str) -> list[Row]:
             "withheld": sum(d.action == Action.stop for _, d in mine),
         }
         for finding in component.assessment.findings:
-            fixed = findings_service.fix_in_channel(finding, kept_versions)
-            rows.append({**place, **finding_row(finding), "fix_in_channel": fixed})
+            fixed = tuple(finding.fixed_versions)
+            if fixed not in in_channel:
+                in_channel[fixed] = findings_service.fix_in_channel(finding, kept_versions)
+            rows.append({**place, **finding_row(finding), "fix_in_channel": in_channel[fixed]})
     return rows
 
 
