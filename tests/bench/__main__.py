@@ -20,7 +20,7 @@ from typing import Any
 
 REPO = Path(__file__).resolve().parents[2]
 PAGE = REPO / "docs" / "reference" / "performance.md"
-PARTS = ("index", "match", "serve")
+PARTS = ("index", "sync", "match", "serve")
 
 Results = dict[str, Any]
 
@@ -60,6 +60,16 @@ def index_section(results: Results) -> Iterator[str]:
         yield f"| {name} | {step['cpu_s']:.2f} | {step['cpu_s'] / floor:.2f} | {share:.1f} | {step['peak_mb']:.0f} |"
 
 
+def sync_section(results: Results) -> Iterator[str]:
+    floor = results["floor"]["cpu_s"]
+    yield f"A mirror of {results['records']:,} records in a whole `antivenom up`: CPU of all processes, PostgreSQL included."
+    yield ""
+    yield "| step | CPU s | × floor | wall s |"
+    yield "|---|---:|---:|---:|"
+    for name, step in results["steps"].items():
+        yield f"| {name} | {step['cpu_s']:.2f} | {step['cpu_s'] / floor:.2f} | {step['wall_s']:.1f} |"
+
+
 def serve_section(results: Results) -> Iterator[str]:
     yield "Requests (a small shard) and gigabytes (a 100 MB file) per CPU-second of the server, beside nginx's."
     yield ""
@@ -86,8 +96,17 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-TITLES = {"index": "Syncing and publishing", "match": "Matching", "serve": "Serving"}
-SECTIONS: dict[str, Callable[[Results], Iterator[str]]] = {"index": index_section, "serve": serve_section}
+TITLES = {
+    "index": "Syncing and publishing",
+    "sync": "The same by a whole server",
+    "match": "Matching",
+    "serve": "Serving",
+}
+SECTIONS: dict[str, Callable[[Results], Iterator[str]]] = {
+    "index": index_section,
+    "sync": sync_section,
+    "serve": serve_section,
+}
 
 
 def page(results: dict[str, Results]) -> str:
@@ -109,7 +128,8 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=300_000, help="records of the index corpus")
     parser.add_argument("--only", choices=PARTS, action="append", help="run these parts and print them, write nothing")
     arguments = parser.parse_args()
-    options = {"index": ("--records", str(arguments.records), "--rivals")}
+    records = ("--records", str(arguments.records))
+    options = {"index": (*records, "--rivals"), "sync": records}
     results = {name: run_part(name, *options.get(name, ())) for name in arguments.only or PARTS}
     text = page(results)
     if not arguments.only:

@@ -54,7 +54,8 @@ rules:
   - {id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}
   - {id: banned, gate: packages, trigger: match_spec, action: stop, params: {deny: ["xz 5.6.0", "xz 5.6.1"]}}
 """
-EDIT = '  - {id: old-libxml2, gate: packages, trigger: match_spec, action: stop, params: {deny: ["libxml2 <2.10"]}}\n'
+WIDE_EDIT = "  - {id: copyleft, gate: licenses, trigger: license, action: warn, params: {families: [gpl]}}\n"
+EDIT = '  - {id: old-libxml2, gate: packages, trigger: match_spec, action: stop, params: {deny: ["libxml2 <2.12"]}}\n'
 
 
 class _Floor(msgspec.Struct):
@@ -157,9 +158,15 @@ def changed_shards(channel: Path, work: Path) -> None:
 
 
 def edit(channel: Path, work: Path) -> None:
-    """One more rule: every record is judged again, closure and monolith included."""
+    """One more rule, about one name."""
     state = _state(work)
     publish_sources(work, state["sources"], POLICY + EDIT, state)
+
+
+def wide_edit(channel: Path, work: Path) -> None:
+    """One more rule, about every name."""
+    state = _state(work)
+    publish_sources(work, state["sources"], POLICY + WIDE_EDIT, state)
 
 
 def open_map(channel: Path, work: Path) -> None:
@@ -222,6 +229,7 @@ STEPS: dict[str, Callable[[Path, Path], None]] = {
     "300 names, shards": changed_shards,
     "300 names, document": changed_document,
     "one-rule edit": edit,
+    "one-rule edit, every name": wide_edit,
     "open the map": open_map,
 }
 RIVALS: dict[str, Callable[[Path, Path], None]] = {

@@ -119,7 +119,7 @@ def ingest_monolith(
     old = load_source(blobs, previous) if previous else None
     if old and previous and old.document_digest == digest and old.specs == list(specs) and not upstream_keys:
         return _unchanged(previous, old)
-    with _without_gc():
+    with without_gc():
         parsed, aside = _decode_document(_decompress_document(document, limits))
         signed = frozenset(parsed.signatures or ())
         groups = _group(parsed, aside)
@@ -194,7 +194,7 @@ def ingest_shards(
     if old and previous and not plan.changed and not plan.gone:
         return msgspec.structs.replace(_unchanged(previous, old), base_url=plan.base_url)
     aside: list[tuple[str, str]] = []
-    with _without_gc():
+    with without_gc():
         builder = SourceBuilder(blobs, subdir, now_ms, old, list(specs), parsed_specs, frozenset())
 
         def inputs(name: str) -> NameInput:
@@ -226,7 +226,7 @@ def _no_input(name: str) -> NameInput:
 
 
 @contextmanager
-def _without_gc() -> Iterator[None]:
+def without_gc() -> Iterator[None]:
     """Millions of young objects without a cycle among them: collecting would cost more than the work (FACTS 9)."""
     was_enabled = gc.isenabled()
     gc.disable()

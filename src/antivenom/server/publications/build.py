@@ -22,6 +22,7 @@ from antivenom.core.channel_findings import (
 )
 from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.core.matching import MatchIndex
+from antivenom.core.mirroring import without_gc
 from antivenom.core.packs import IndexBlobs, content_key
 from antivenom.core.policies import Policy, compile_policy, parse_policy
 from antivenom.core.publishing import Plan, Published, plan, publish
@@ -72,6 +73,7 @@ class StoreBlobs:
         self._store.put_sync(key, data)
 
 
+@without_gc()
 def build_publication(
     store_url: str,
     request: BuildRequest,
@@ -179,6 +181,7 @@ def _by_subdir(on_progress: Callable[[str, int, int], None] | None) -> Callable[
     return lambda phase, subdir, done, total: on_progress(f"{phase} {subdir}".strip(), done, total)
 
 
+@without_gc()
 def plan_publication(store_url: str, request: BuildRequest) -> Plan:
     """What the policy of the request would withhold or release; nothing is written."""
     blobs = StoreBlobs(BlobStore.open(store_url))
