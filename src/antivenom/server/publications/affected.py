@@ -18,13 +18,18 @@ async def list_affected(
     Each row is one of `service.list_channel_findings` and the name of its `channel`.
     """
     wanted = {any_id.casefold() for any_id in ids}
+    is_meant: dict[tuple[str, ...], bool] = {}  # hundreds of rows share their ids, and there may be 150k rows
     rows: list[dict[str, Any]] = []
     channels = await service.list_channel_summaries(ctx, page_size=PAGE_SIZE_MAX)
     for channel in channels.items:
         if channel.publication is None:
             continue
         found = await service.filter_channel_findings(ctx, channel.name)
-        mine = (row for row in found if wanted.intersection(any_id.casefold() for any_id in row["ids"]))
-        rows += ({**row, "channel": channel.name} for row in mine)
+        for row in found:
+            row_ids = tuple(row["ids"])
+            if row_ids not in is_meant:
+                is_meant[row_ids] = not wanted.isdisjoint(any_id.casefold() for any_id in row_ids)
+            if is_meant[row_ids]:
+                rows.append({**row, "channel": channel.name})
     rows.sort(key=lambda row: (-row["risk"], row["channel"], row["name"], row["version"]))
     return slice_page(rows, page, page_size)
