@@ -312,3 +312,18 @@ async def test_real_feeds_load_through_the_service(resources: Resources, shared_
         assert (await service.search_advisories(ctx, q="django")).total > 10
         assert (await service.search_advisories(ctx, epss_min=0.5)).total > 10
         assert (await service.get_advisory(ctx, "CVE-2021-44228")).epss > 0.9  # scored, though no feed here tells of it
+
+
+async def test_a_fault_of_our_own_ends_as_a_failure_that_is_tried_again(
+    resources: Resources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "feed.jsonl"
+    write_lines(path, entry(1))
+    feed_id = await add(resources, "osv", str(path))
+    with monkeypatch.context() as patched:
+        patched.setattr(syncing, "store_part", lambda *_, **__: 1 / 0)
+        feed = await sync(resources, feed_id)
+    assert feed.state == "failed"
+    assert "something went wrong on the server" in feed.last_error
+    assert feed.next_sync_at is not None
+    assert (await sync(resources, feed_id)).state == "ok"

@@ -21,6 +21,7 @@ from antivenom.server.adapters.blobs import FolderStore
 from antivenom.server.channels import service as channels
 from antivenom.server.context import LOCAL
 from antivenom.server.mirrors import service as mirrors
+from antivenom.server.mirrors import syncing
 from antivenom.server.publications import service as publications
 from tests.server.mirrors.conftest import Person
 from tests.server.mirrors.crashing import InlineCpu
@@ -345,6 +346,20 @@ async def test_a_full_disk_while_publishing_loses_nothing(
     assert await person.kept("main") == before
     assert (await person.sync("main")).state == "ok"
     assert "new-2.0-h0_0.conda" in await person.kept("main")
+
+
+async def test_a_fault_of_our_own_ends_as_a_failure_that_is_tried_again(
+    person: Person, upstream: UpstreamServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_channel(upstream.folder, small_channel())
+    with monkeypatch.context() as patched:
+        patched.setattr(syncing, "publish_channel", lambda *_, **__: 1 / 0)
+        mirror = await person.mirror("main", upstream, subdirs=["linux-64"])
+    assert mirror.state == "failed"
+    assert "something went wrong on the server" in mirror.last_error
+    assert "division" not in mirror.last_error
+    assert mirror.next_sync_at is not None
+    assert (await person.sync("main")).state == "ok"
 
 
 async def test_a_clock_that_jumps_back_harms_nothing(person: Person, upstream: UpstreamServer) -> None:

@@ -22,7 +22,7 @@ from antivenom.server.advisories.sources.registry import find_source
 from antivenom.server.advisories.sources.spool import SET_ASIDE_KEPT, SpoolReport, spool_feed
 from antivenom.server.advisories.storing import EXAMPLES_MAX, KEYS_MAX, Changes, store_part
 from antivenom.server.context import SYSTEM, Context, Resources
-from antivenom.server.events.progress import ProgressReporter, first_error, retry_after_s
+from antivenom.server.events.progress import ProgressReporter, explain_failure, retry_after_s
 from antivenom.server.events.service import record
 
 # Revisions become visible in the order of their ids: whoever compiles up to N has seen all below N.
@@ -55,15 +55,8 @@ async def sync_feed(resources: Resources, feed_id: int) -> None:
         async with reporter.running():
             await _run(resources, sync, reporter)
         await _finish(resources, sync, None)
-    except AntivenomError as error:
-        await _finish(resources, sync, error)
-    except OSError as error:
-        await _finish(resources, sync, StorageError(f"the sync could not write: {error.strerror or error}"))
-    except BaseExceptionGroup as group:
-        found = first_error(group)
-        if not isinstance(found, AntivenomError):
-            raise
-        await _finish(resources, sync, found)
+    except Exception as error:
+        await _finish(resources, sync, explain_failure(error))
 
 
 async def _begin(resources: Resources, feed_id: int) -> _Sync | None:

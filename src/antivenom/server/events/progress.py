@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from antivenom.core.errors import AntivenomError, StorageError
 from antivenom.server.context import SYSTEM, Resources
+from antivenom.server.problems import explain
 
 RETRY_FIRST_S: Final = 30
 RETRY_LONGEST_S: Final = 6 * 3600
@@ -23,11 +25,16 @@ def retry_after_s(failures: int) -> int:
     return min(RETRY_LONGEST_S, RETRY_FIRST_S << min(max(failures, 1) - 1, 20))
 
 
-def first_error(error: BaseException) -> Any:
-    """What went wrong first, when several tasks failed together."""
-    while isinstance(error, BaseExceptionGroup):
+def explain_failure(error: Exception) -> AntivenomError:
+    """What ended a job, in words for the row that shows it; what nobody expected is in the log under a reference.
+
+    Of several tasks that failed together, the first is told.
+    """
+    while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
-    return error
+    if isinstance(error, OSError):
+        return StorageError(f"files could not be written: {error.strerror or error}", hint="is the disk full?")
+    return explain(error)
 
 
 class ProgressReporter:

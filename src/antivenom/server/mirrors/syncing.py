@@ -11,11 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from antivenom.core.errors import AntivenomError, StorageError, UpstreamError
+from antivenom.core.errors import AntivenomError, UpstreamError
 from antivenom.core.mirroring import Ingested, ShardPlan
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.events.progress import ProgressReporter, first_error, retry_after_s
+from antivenom.server.events.progress import ProgressReporter, explain_failure, retry_after_s
 from antivenom.server.events.service import record
 from antivenom.server.mirrors import ingesting, queries
 from antivenom.server.mirrors.artifacts import fetch_artifacts
@@ -58,12 +58,8 @@ async def sync_mirror(resources: Resources, mirror_id: int) -> None:
     try:
         async with reporter.running():
             await _run(resources, sync, reporter)
-    except* AntivenomError as group:
-        await _fail(resources, sync, first_error(group))
-    except* OSError as group:
-        await _fail(
-            resources, sync, StorageError(f"the sync could not write: {first_error(group)}", hint="is the disk full?")
-        )
+    except Exception as error:
+        await _fail(resources, sync, explain_failure(error))
 
 
 async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
