@@ -72,7 +72,7 @@ def floor(channel: Path, work: Path) -> None:
         zstandard.ZstdCompressor(level=3).compress(msgspec.json.encode(found))
 
 
-def full(channel: Path, work: Path) -> None:
+def full(channel: Path, work: Path, *, closure: bool = True) -> None:
     """First sync and publication: split, match, policy, closure, shards, monolith."""
     sources = {}
     for subdir in SUBDIRS:
@@ -84,10 +84,21 @@ def full(channel: Path, work: Path) -> None:
             now_ms=NOW_MS,
             upstream_keys=keys,
         ).source
-    publish_sources(work, sources, POLICY, None)
+    publish_sources(work, sources, POLICY, None, closure=closure)
 
 
-def publish_sources(work: Path, sources: dict[str, str], text: str, state: dict[str, Any] | None) -> None:
+def full_without_closure(channel: Path, work: Path) -> None:
+    """The same into a store of its own, with what the policy alone withholds."""
+    other = work / "without-closure"
+    (other / "blobs" / KNOWLEDGE).parent.mkdir(parents=True)
+    if (work / "blobs" / KNOWLEDGE).exists():
+        shutil.copy(work / "blobs" / KNOWLEDGE, other / "blobs" / KNOWLEDGE)
+    full(channel, other, closure=False)
+
+
+def publish_sources(
+    work: Path, sources: dict[str, str], text: str, state: dict[str, Any] | None, *, closure: bool = True
+) -> None:
     """Publish as the server does: match, judge, close, write."""
     request = BuildRequest(
         sources=sources,
@@ -95,6 +106,7 @@ def publish_sources(work: Path, sources: dict[str, str], text: str, state: dict[
         policy_text=text,
         knowledge_key=KNOWLEDGE if (work / "blobs" / KNOWLEDGE).exists() else None,
         now_ms=NOW_MS,
+        closure=closure,
         previous=state["publications"] if state else {},
     )
     built = build_publication(
@@ -225,6 +237,7 @@ def make_knowledge(channel: Path, work: Path) -> None:
 STEPS: dict[str, Callable[[Path, Path], None]] = {
     "floor": floor,
     "full": full,
+    "full, closure off": full_without_closure,
     "no change": no_change,
     "300 names, shards": changed_shards,
     "300 names, document": changed_document,
