@@ -35,11 +35,12 @@ def events(
     kind: Annotated[str, typer.Option(help="Only this kind, such as policy.revised.")] = "",
     subject: Annotated[str, typer.Option(help="Only this subject, such as channel:main.")] = "",
     actor: Annotated[str, typer.Option(help="Only this actor, such as token:ci.")] = "",
+    text: Annotated[str, typer.Option(help="Only what has this text anywhere.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
     output: OutputOption = Output.table,
 ) -> None:
     """List what happened, to what and by whom, the newest first."""
-    filters = {"kind": kind, "subject": subject, "actor": actor}
+    filters = {"kind": kind, "subject": subject, "actor": actor, "q": text}
     rows = itertools.islice(_events(filters), limit)
     emit(rows, ("at", "actor", "kind", "subject", "data"), output)
 

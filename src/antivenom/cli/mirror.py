@@ -94,6 +94,39 @@ def show(channel: ChannelName, output: OutputOption = Output.table) -> None:
     emit(client().get(f"/api/v1/mirrors/{channel}"), None, output)
 
 
+@commands.command("edit")
+def edit(
+    channel: ChannelName,
+    upstream: Annotated[str | None, typer.Option(help="Another URL or well-known name.")] = None,
+    mode: Annotated[str | None, typer.Option(help="passive or active.")] = None,
+    subdir: Annotated[list[str] | None, typer.Option(help="These instead; all: what the upstream has.")] = None,
+    spec: Annotated[list[str] | None, typer.Option(help="These instead; '*': everything.")] = None,
+    every: Annotated[str | None, typer.Option(help="30m, 1h, 1d; never: only when asked.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the sync that follows.")] = False,
+    output: OutputOption = Output.table,
+) -> None:
+    """Change a mirror; what is not given stays. A sync follows at once."""
+    body: dict[str, Any] = {}
+    if upstream is not None:
+        body["upstream"] = upstream
+    if mode is not None:
+        body["mode"] = mode
+    if subdir:
+        body["subdirs"] = [] if subdir == ["all"] else split_commas(subdir)
+    if spec:
+        body["specs"] = [] if spec == ["*"] else spec
+    if every is not None:
+        body["every_s"] = None if every == "never" else parse_interval(every)
+    if not body:
+        raise InvalidInputError("nothing to change was given", hint="antivenom mirror edit --help lists what can be")
+    row = client().patch(f"/api/v1/mirrors/{channel}", json=body)
+    note(f"mirror {channel} changed; a sync is under way")
+    if wait:
+        row = wait_for_sync(channel)
+    if output is Output.json:
+        emit(row, None, output)
+
+
 @commands.command("sync")
 def sync(
     channel: ChannelName,

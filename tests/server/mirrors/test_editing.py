@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from antivenom.server.context import Actor
 from antivenom.server.members import audit
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors.models import Mirror
+from tests.conftest import RunningServer
 from tests.server.mirrors.conftest import Person
 from tests.server.mirrors.test_syncing import small_channel
 from tests.upstreams import UpstreamServer, write_channel
@@ -108,3 +110,20 @@ async def test_a_reader_may_neither_edit_nor_delete(person: Person, upstream: Up
 async def test_a_channel_without_an_upstream_has_nothing_to_edit(person: Person) -> None:
     with pytest.raises(NotFoundError, match="not a mirror"):
         await person.look("main")
+
+
+def test_a_mirror_is_edited_by_command_and_nothing_is_taken_for_a_change(
+    up_server: RunningServer, upstream: UpstreamServer
+) -> None:
+    write_channel(upstream.folder, small_channel())
+    up_server.cli("mirror", "create", "edited", "--upstream", upstream.url, "--subdir", "linux-64", "--wait")
+    done = up_server.cli("mirror", "edit", "edited", "--spec", "xz 5.4.*", "--every", "1h", "--wait", "-o", "json")
+    mirror = json.loads(done.stdout)
+    assert (mirror["state"], mirror["specs"], mirror["every_s"]) == ("ok", ["xz 5.4.*"], 3600)
+    assert json.loads(up_server.cli("channel", "show", "edited", "-o", "json").stdout)["counts"]["records"] == 1
+    done = up_server.cli("mirror", "edit", "edited", "--spec", "*", "--every", "never", "--wait", "-o", "json")
+    mirror = json.loads(done.stdout)
+    assert (mirror["specs"], mirror["every_s"], mirror["subdirs"]) == ([], None, ["linux-64", "noarch"])
+    refused = up_server.cli("mirror", "edit", "edited", check=False)
+    assert refused.returncode == 2
+    assert "nothing to change" in refused.stderr
