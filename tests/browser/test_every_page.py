@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
@@ -11,6 +13,7 @@ from tests.browser.places import PLACES
 from tests.conftest import RunningServer
 
 pytestmark = pytest.mark.browser
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 def show(page: Page, address: str) -> None:
@@ -18,40 +21,37 @@ def show(page: Page, address: str) -> None:
     page.wait_for_load_state("networkidle")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", PLACES)
-def test_axe_finds_nothing(open_context: NewContext, name: str, theme: str) -> None:
+def test_axe_finds_nothing(open_context: NewContext, name: str) -> None:
     # axe is injected as an inline script, which the pages' policy forbids; everything else is tested under it.
-    page = open_context(theme=theme, bypass_csp=True).new_page()
+    page = open_context(bypass_csp=True).new_page()
     show(page, PLACES[name])
     page.locator("main details").evaluate_all("elements => elements.forEach(element => { element.open = true })")
-    found = Axe().run(page).response["violations"]
-    assert [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in found] == []
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        found = Axe().run(page).response["violations"]
+        assert [(theme, v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in found] == []
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_a_phone_shows_it_without_scrolling_sideways(open_context: NewContext, name: str) -> None:
-    page = open_context(viewport=NARROW).new_page()
-    show(page, PLACES[name])
-    page.screenshot(path=SCREENSHOTS / f"{name}-phone.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("name", PLACES)
-def test_it_keeps_to_its_own_host_and_policy(
-    open_context: NewContext, demo_server: RunningServer, name: str, theme: str
+def test_it_keeps_to_its_host_and_policy_and_fits_a_phone(
+    open_context: NewContext, demo_server: RunningServer, name: str
 ) -> None:
-    page = open_context(theme=theme, viewport=WIDE).new_page()
+    page = open_context(viewport=WIDE).new_page()
     watch = Watch(demo_server.url)
     watch.attach(page)
     show(page, PLACES[name])
-    page.screenshot(path=SCREENSHOTS / f"{name}-{theme}.png", full_page=True)
-    assert watch.problems == []
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        page.screenshot(path=SCREENSHOTS / f"{name}-{theme}.png", full_page=True)
     assert page.locator("h1").count() == 1
     # A screenshot leaves style="", and charts.js reads colours off a hidden element.
     styled = page.locator('[style]:not([style=""], [hidden], canvas, .chart-canvas, .chart-canvas *)')
     assert styled.evaluate_all("elements => elements.map(element => element.outerHTML.slice(0, 200))") == []
+    page.set_viewport_size(NARROW)
+    page.screenshot(path=SCREENSHOTS / f"{name}-phone.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    assert watch.problems == []
 
 
 @pytest.mark.parametrize("name", PLACES)
@@ -70,7 +70,7 @@ def test_htmx_gets_the_same_region_alone(open_context: NewContext, name: str) ->
 
 
 def test_the_sign_in_page_too(open_context: NewContext, demo_server: RunningServer) -> None:
-    for theme in ("light", "dark"):
+    for theme in THEMES:
         context = open_context(theme=theme, bypass_csp=True)
         context.clear_cookies()
         page = context.new_page()
