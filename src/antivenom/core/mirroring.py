@@ -1,8 +1,7 @@
 """Ingest: an upstream's index becomes a source map. Nothing is filtered by policy here.
 
 Three ways in, one result: a whole document (`repodata.json`, `.zst`, `.bz2`), an upstream's shards, or nothing (an
-empty
-subdir). What did not change since the previous source map is not read, not compressed and not stored again.
+empty subdir). What did not change since the previous source map is not read, not compressed and not stored again.
 
 Rules not invented here: CEP 16, 34, 36 and 47. Of a key twice in one JSON object the last one counts, as for clients;
 a file name in both sections counts in `packages.conda`, and the other one is set aside.

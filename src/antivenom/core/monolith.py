@@ -1,16 +1,13 @@
 """The monolith: one zstd frame put together from independently compressed pieces, without compressing anything again.
 
 Why one frame: py-rattler stops reading after the first frame of a file, and python-zstandard's one-shot `decompress`
-(conda)
-needs the content size in the header. Why pieces: after a small change only the changed buckets are compressed.
+(conda) needs the content size in the header. Why pieces: after a small change only the changed buckets are compressed.
 
 How: a *block run* is the blocks of a complete frame without its header, with no block marked as last, led by blocks
-that
-put the decoder in the state which the piece's encoder assumed:
+that put the decoder in the state which the piece's encoder assumed:
 
 * repeat offsets 1, 4, 8: one block of blanks and two tiny hand-made blocks whose three sequences copy blanks from 8,
-4 and
-  1 bytes back (the decoder then remembers 1, 4, 8). Blanks are legal between JSON tokens;
+  4 and 1 bytes back (the decoder then remembers 1, 4, 8). Blanks are legal between JSON tokens;
 * entropy tables: the first compressed block of a fresh frame never asks to repeat a table, so none can leak;
 * window: levels up to 3 never refer back more than 2 MiB, which is the window that the common header declares.
 

@@ -1,8 +1,7 @@
 """Packs: a few large blobs instead of thousands of small ones, and where in them a frame lies.
 
 A *pack* is a blob of concatenated frames (shards, pieces, facts). It is named by its digest and never changes. Packs
-are cut
-at `PACK_BYTES`, so that writing them never holds more than that in memory.
+are cut at `PACK_BYTES`, so that writing them never holds more than that in memory.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Publish: source maps × policy × assessments → publication maps. What did not change is neither judged nor written
-again.
+"""Publish: source maps × policy × assessments → publication maps.
+
+What did not change is neither judged nor written again.
 
 Three passes. *Judge*: every record of the buckets in question, assessments looked up once per component. *Close*: what
 can no longer be installed falls too (`closure.py`). *Write*: only buckets whose decisions or records changed; shards
-and
-pieces without withheld records are the source's own, byte for byte; the monolith is put together from pieces.
+and pieces without withheld records are the source's own, byte for byte; the monolith is put together from pieces.
 """
 
 from __future__ import annotations
@@ -110,16 +110,14 @@ def publish(
 ) -> Published:
     """Publish every subdir of a channel.
 
-    Every record is kept or withheld, never both; a stop withholds, a warning does not. The order of records never
-    matters.
+    Every record is kept or withheld, never both; a stop withholds, a warning does not. Their order never matters.
 
     Args:
         sources: subdir → key of its source map.
         assess: Assessments of distinct components, in order; None where nothing is known.
         now_ms: Decides rule ages and exception expiry.
         previous: subdir → key of the publication that is served now.
-        rejudge: Names whose assessment may have changed; None judges everything (another policy, another channel
-        setting).
+        rejudge: Names whose assessment may have changed; None judges everything (another policy or channel setting).
             Names whose source changed or whose `holds_until` passed are always judged.
         curation: "subdir/fn" → the assessment of that build (from its info/security.json), instead of its component's.
     """
