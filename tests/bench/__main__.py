@@ -58,6 +58,19 @@ def index_section(results: Results) -> Iterator[str]:
     for name, step in steps.items():
         share = 100 * step["cpu_s"] / full
         yield f"| {name} | {step['cpu_s']:.2f} | {step['cpu_s'] / floor:.2f} | {share:.1f} | {step['peak_mb']:.0f} |"
+    if rivals := results.get("rivals"):
+        yield from rivals_section(rivals)
+
+
+def rivals_section(results: Results) -> Iterator[str]:
+    steps = results["steps"]
+    yield ""
+    yield f"Beside its peers, {results['records']:,} records in one run; both peers together take {results['rivals_x_full']} × our time:"
+    yield ""
+    yield "| step | CPU s | × floor | peak MB |"
+    yield "|---|---:|---:|---:|"
+    for name, step in steps.items():
+        yield f"| {name} | {step['cpu_s']:.2f} | {step['cpu_s'] / steps['floor']['cpu_s']:.2f} | {step['peak_mb']:.0f} |"
 
 
 def sync_section(results: Results) -> Iterator[str]:
@@ -126,10 +139,12 @@ def page(results: dict[str, Results]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--records", type=int, default=300_000, help="records of the index corpus")
+    parser.add_argument("--rival-records", type=int, default=20_000, help="records for the peers (300,000: 5 minutes)")
     parser.add_argument("--only", choices=PARTS, action="append", help="run these parts and print them, write nothing")
     arguments = parser.parse_args()
     records = ("--records", str(arguments.records))
-    options = {"index": (*records, "--rivals"), "sync": records}
+    rivals = ("--rivals", "--rival-records", str(arguments.rival_records))
+    options = {"index": (*records, *rivals), "sync": records}
     results = {name: run_part(name, *options.get(name, ())) for name in arguments.only or PARTS}
     text = page(results)
     if not arguments.only:
