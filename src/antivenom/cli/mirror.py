@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from antivenom.cli.channel import ChannelName, OutputOption, parse_switch
+from antivenom.cli.channel import ChannelName, OutputOption, all_items, parse_switch
 from antivenom.cli.client import client
 from antivenom.cli.output import Output, emit, note, progress
 from antivenom.core.errors import InvalidInputError, UpstreamError
@@ -40,8 +40,10 @@ def read_policy(path: Path) -> str:
     """A policy file's text; what is in it is checked by the server."""
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"cannot read the policy {path}: {error}", hint="is it a UTF-8 text file?") from None
+    except OSError as error:
+        raise InvalidInputError(f"cannot read the policy {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"the policy {path} is not UTF-8 text: {error.reason} at byte {error.start}") from None
 
 
 @commands.command("create")
@@ -143,6 +145,12 @@ def sync(
         emit(row, None, output)
 
 
+@commands.command("set-aside")
+def set_aside(channel: ChannelName, output: OutputOption = Output.table) -> None:
+    """List the upstream's records that are not mirrored, with reasons; the first 200 of each subdir."""
+    emit(all_items(f"/api/v1/mirrors/{channel}/set-aside"), ("subdir", "fn", "reason"), output)
+
+
 @commands.command("delete")
 def delete(channel: ChannelName) -> None:
     """Stop mirroring; the channel keeps serving its last publication."""
@@ -166,4 +174,6 @@ def wait_for_sync(channel: str) -> dict[str, Any]:
             hint=f"the last publication keeps serving; the next try is at {row['next_sync_at'] or 'the next request'}",
         )
     note(f"channel {channel} is in step with {row['upstream']}")
+    if row["set_aside"]:
+        note(f"{row['set_aside']:,} records are set aside (see them with: antivenom mirror set-aside {channel})")
     return dict(row)

@@ -211,6 +211,21 @@ async def test_a_record_that_cannot_be_is_set_aside_and_counted(person: Person, 
     assert not any("passwd" in fn for fn in await person.kept("main"))
 
 
+async def test_what_is_set_aside_is_listed_with_its_reason_whatever_its_name(
+    person: Person, upstream: UpstreamServer
+) -> None:
+    hostile = "nul\x00\x1b[2Jx"
+    bad = [(f"{hostile}-1-0.conda", make_record(hostile, "1", "0")[1]), make_record("sized", "1", size=-5)]
+    write_channel(upstream.folder, small_channel(*bad))
+    mirror = await person.mirror("main", upstream, subdirs=["linux-64"])
+    assert (mirror.state, mirror.last_error) == ("ok", "")
+    page = await person.ask(mirrors.list_set_aside, "main")
+    assert [(row.subdir, row.fn, row.reason) for row in page.items] == [
+        ("linux-64", "nul\ufffd\ufffd[2Jx-1-0.conda", "is not a bare artifact file name"),
+        ("linux-64", "sized-1-h0_0.conda", "size is not a count: -5"),
+    ]
+
+
 async def test_only_what_the_specs_name_is_mirrored(person: Person, upstream: UpstreamServer) -> None:
     write_channel(upstream.folder, small_channel())
     await person.mirror("main", upstream, subdirs=["linux-64"], specs=["xz 5.4.*"])

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from antivenom.server.members.authentication import RequestContext
 from antivenom.server.mirrors import service
-from antivenom.server.mirrors.schemas import MirrorChange, MirrorCreate, MirrorView
+from antivenom.server.mirrors.schemas import MirrorChange, MirrorCreate, MirrorView, SetAsideView
 
 router = APIRouter(prefix="/mirrors", tags=["mirrors"])
 
@@ -38,6 +38,14 @@ async def list_mirrors(ctx: RequestContext) -> dict[str, Any]:
 @router.get("/{channel}")
 async def get_mirror(ctx: RequestContext, channel: str) -> MirrorView:
     return MirrorView.of(channel, await service.get_mirror(ctx, channel))
+
+
+@router.get("/{channel}/set-aside")
+async def list_set_aside(ctx: RequestContext, channel: str, page: int = 1, page_size: int = 50) -> dict[str, Any]:
+    """The upstream's records that are not mirrored, with reasons; the first 200 of each subdir."""
+    found = await service.list_set_aside(ctx, channel, page=page, page_size=page_size)
+    items = [SetAsideView(**row._asdict()) for row in found.items]
+    return {"items": items, "total": found.total, "page": found.page, "page_size": found.page_size}
 
 
 @router.patch("/{channel}")

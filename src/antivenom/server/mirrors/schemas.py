@@ -76,3 +76,9 @@ class MirrorView(BaseModel):
             last_success_at=mirror.last_success_at,
             next_sync_at=mirror.next_sync_at,
         )
+
+
+class SetAsideView(BaseModel):
+    subdir: str
+    fn: str
+    reason: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from antivenom.core.conda import parse_record_spec
 from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError
@@ -10,6 +11,7 @@ from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
 from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import Context
+from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, slice_page
 from antivenom.server.events.jobs import defer
 from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
@@ -23,6 +25,14 @@ MODES = ("passive", "active")
 SUBDIR = re.compile(r"noarch|[a-z0-9]+-[a-z0-9_]+")
 EVERY_MIN_S = 60
 EVERY_MAX_S = 366 * 86_400
+
+
+class SetAsideRecord(NamedTuple):
+    """A record of the upstream that is not mirrored, because it breaks a rule that clients rely on."""
+
+    subdir: str
+    fn: str
+    reason: str
 
 
 async def create_mirror(
@@ -140,6 +150,23 @@ async def list_mirrors(ctx: Context) -> list[tuple[str, Mirror]]:
     """(channel name, mirror) of every mirror, by channel name."""
     require(ctx, "mirrors:read", subject="channel:*")
     return await queries.list_mirrors(ctx.session)
+
+
+async def list_set_aside(
+    ctx: Context, channel: str, *, page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+) -> Page[SetAsideRecord]:
+    """The upstream's records that are not mirrored, with reasons, by subdir; the first 200 of each.
+
+    Raises:
+        NotFoundError: There is no such channel, or it is not a mirror.
+    """
+    mirror = await get_mirror(ctx, channel)
+    rows = [
+        SetAsideRecord(subdir, fn, reason)
+        for subdir, state in sorted(mirror.upstream_state.items())
+        for fn, reason in state.get("set_aside_examples", ())
+    ]
+    return slice_page(rows, page, page_size)
 
 
 async def request_sync(ctx: Context, channel: str) -> Mirror:

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 REREAD_WHOLE_AFTER_S = 86_400  # names bound to upstream shards by a whole index are checked against a fresh one daily
 SET_ASIDE_SHOWN = 200
+SET_ASIDE_MAX_CHARACTERS = 300
 
 
 @dataclass(slots=True)
@@ -195,10 +196,16 @@ def _take(sync: _Sync, subdir: str, known: dict[str, Any], found: IndexFile, ing
         "base_url": known.get("base_url", "") if ingested.base_url is None else ingested.base_url,
         "records": ingested.records,
         "set_aside": ingested.set_aside_count,
-        "set_aside_examples": ingested.set_aside[:SET_ASIDE_SHOWN],
+        "set_aside_examples": [[storable(fn), storable(reason)] for fn, reason in ingested.set_aside[:SET_ASIDE_SHOWN]],
     }
     if ingested.source != known.get("source"):
         sync.has_new_source = True
+
+
+def storable(text: str) -> str:
+    """Text of an upstream that was refused, as a database takes it and a terminal shows it (PostgreSQL has no NUL)."""
+    shown = text[:SET_ASIDE_MAX_CHARACTERS]
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
 async def _publish(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
