@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from antivenom.server.publications import serving_protocol
+from antivenom.server.publications import serving_transfer
 from antivenom.server.publications.serving_answer import Answer, FilePart, RequestHeaders, send_answer
 from antivenom.server.publications.serving_protocol import parse_plain_head, serve_with
 
@@ -226,6 +226,51 @@ async def test_a_slow_reader_does_not_keep_others_waiting(served: Any) -> None:
         assert len((await slow.answer())[1]) > BIG - 256
 
 
+async def test_more_clients_than_threads_are_all_served_whether_they_are_slow_or_quick(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, port, server = served
+    monkeypatch.setattr(serving_transfer, "PATIENCE_MS", 50)
+    monkeypatch.setattr(serving_transfer, "SEND_BUFFER_BYTES", 65_536)
+    digest = hashlib.sha256(files.big.read_bytes()).digest()
+
+    async def download(pause_s: float) -> bytes:
+        async with Client(port) as client:
+            client.writer.write(get(b"/conda/big"))
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await asyncio.sleep(pause_s)
+            client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            return hashlib.sha256((await client.answer())[1]).digest()
+
+    pauses_s = [0.3 * (i % 2) for i in range(serving_transfer.THREADS * 2)]
+    assert await asyncio.gather(*map(download, pauses_s)) == [digest] * len(pauses_s)
+    async with Client(port) as client:  # the connection of a slow client does not block the loop afterwards
+        assert await client.ask(get(HOT_PATH)) == (200, b"hot")
+    assert len(server.server_state.tasks) == 0
+
+
+async def test_a_second_request_during_a_large_body_is_answered_after_it(served: Any) -> None:
+    files, port, _ = served
+    async with Client(port) as client:
+        client.writer.write(get(b"/conda/big"))
+        await client.reader.readuntil(b"\r\n\r\n")
+        client.writer.write(b"NONSENSE\r\n\r\n")
+        assert await client.reader.readexactly(files.big.stat().st_size) == files.big.read_bytes()
+        assert (await client.answer())[0] == 400
+
+
+async def test_a_server_that_stops_lets_go_of_a_client_in_the_middle_of_a_file(served: Any) -> None:
+    _, port, server = served
+    async with Client(port) as client:
+        client.writer.write(get(b"/conda/big"))
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(0.1)
+        for task in list(server.server_state.tasks):
+            task.cancel()
+        await asyncio.wait_for(asyncio.gather(*server.server_state.tasks, return_exceptions=True), 2)
+        assert len(server.server_state.tasks) == 0
+
+
 async def test_a_client_that_leaves_in_the_middle_harms_nobody(served: Any, caplog: pytest.LogCaptureFixture) -> None:
     _, port, server = served
     for _ in range(3):
@@ -245,9 +290,10 @@ async def test_a_client_that_leaves_in_the_middle_harms_nobody(served: Any, capl
 
 async def test_a_client_that_takes_nothing_is_let_go(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _, port, server = served
-    monkeypatch.setattr(serving_protocol, "STALL_S", 0.2)
-    monkeypatch.setattr(serving_protocol, "WATCH_S", 0.05)
-    monkeypatch.setattr(serving_protocol, "SEND_BUFFER_BYTES", 65_536)
+    monkeypatch.setattr(serving_transfer, "STALL_S", 0.2)
+    monkeypatch.setattr(serving_transfer, "WATCH_S", 0.05)
+    monkeypatch.setattr(serving_transfer, "PATIENCE_MS", 100)
+    monkeypatch.setattr(serving_transfer, "SEND_BUFFER_BYTES", 65_536)
     async with Client(port) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         client.writer.write(get(b"/conda/big"))
