@@ -82,7 +82,7 @@ async def _count_served_exploited(ctx: Context, channels: list[ChannelSummary]) 
     served = {}
     for channel in channels:
         if channel.counts.get("exploited"):
-            rows = await publications.filter_channel_findings(ctx, channel.name, kev=True)
+            rows = await publications.filter_channel_findings(ctx, channel.name, publications.FindingFilter(kev=True))
             components = {(row["name"], row["version"]): row["records"] - row["withheld"] for row in rows}
             served[channel.name] = sum(components.values())
     return served
@@ -178,7 +178,9 @@ async def _riskiest_served(ctx: Context, channels: list[ChannelSummary]) -> list
     worst: dict[tuple[str, str], dict[str, Any]] = {}
     for channel in channels[:CHANNELS_SEARCHED]:
         if channel.publication:
-            rows = await publications.filter_channel_findings(ctx, channel.name, severity="medium")
+            rows = await publications.filter_channel_findings(
+                ctx, channel.name, publications.FindingFilter(severity="medium")
+            )
             served = (
                 row
                 for row in rows

@@ -115,17 +115,11 @@ async def list_findings(
     page_size: int = 50,
     stream: bool = False,
 ) -> dict[str, Any] | StreamingResponse:
-    filters: dict[str, Any] = {
-        "q": q,
-        "severity": severity,
-        "kev": kev,
-        "epss_min": epss_min,
-        "status": status,
-        "sort": sort,
-    }
+    wanted = service.FindingFilter(q, severity, kev, epss_min, status)
     if stream:
-        return stream_answer(await service.filter_channel_findings(ctx, channel, **filters))
-    return page_answer(await service.list_channel_findings(ctx, channel, **filters, page=page, page_size=page_size))
+        return stream_answer(await service.filter_channel_findings(ctx, channel, wanted, sort=sort))
+    found = await service.list_channel_findings(ctx, channel, wanted, sort=sort, page=page, page_size=page_size)
+    return page_answer(found)
 
 
 @router.get("/channels/{channel}/explain")

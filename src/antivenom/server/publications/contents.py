@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -267,54 +268,64 @@ def _assessment_text(opened: OpenPublication, name: str, found: tuple[Finding, .
 # -- findings of a channel ----------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class FindingFilter:
+    """Which findings: every given part must hold.
+
+    `q` is found in the name or in an id; `severity` and `epss_min` are the least.
+    """
+
+    q: str = ""
+    severity: str = ""
+    kev: bool | None = None
+    epss_min: float | None = None
+    status: str = ""
+
+    def select(self, rows: Iterable[Row]) -> list[Row]:
+        """The rows that it leaves.
+
+        Raises:
+            InvalidInputError: An unknown severity.
+        """
+        least, wanted = _severity(self.severity), self.q.lower()
+        return [
+            row
+            for row in rows
+            if (not wanted or wanted in row["name"] or any(wanted in i.lower() for i in row["ids"]))
+            and (least is None or Severity[row["severity"]] >= least)
+            and (self.kev is None or row["kev"] == self.kev)
+            and (self.epss_min is None or (row["epss"] or 0.0) >= self.epss_min)
+            and (not self.status or row["status"] == self.status)
+        ]
+
+
 async def list_channel_findings(
     ctx: Context,
     channel: str,
+    wanted: FindingFilter | None = None,
     *,
-    q: str = "",
-    severity: str = "",
-    kev: bool | None = None,
-    epss_min: float | None = None,
-    status: str = "",
     sort: str = "-risk",
     page: int = 1,
     page_size: int = PAGE_SIZE_DEFAULT,
 ) -> Page[Row]:
     """Findings of a channel's components, one row a (component, vulnerability), the riskiest first."""
     check_paging(page, page_size)
-    found = await filter_channel_findings(
-        ctx, channel, q=q, severity=severity, kev=kev, epss_min=epss_min, status=status, sort=sort
-    )
-    return slice_page(found, page, page_size)
+    return slice_page(await filter_channel_findings(ctx, channel, wanted, sort=sort), page, page_size)
 
 
 async def filter_channel_findings(
-    ctx: Context,
-    channel: str,
-    *,
-    q: str = "",
-    severity: str = "",
-    kev: bool | None = None,
-    epss_min: float | None = None,
-    status: str = "",
-    sort: str = "-risk",
+    ctx: Context, channel: str, wanted: FindingFilter | None = None, *, sort: str = "-risk"
 ) -> list[Row]:
-    """Every row that the filters leave. `q` is found in the name or in an id; `severity`, `epss_min` are the least."""
-    least = _severity(severity)
+    """Every row that the filter leaves.
+
+    Raises:
+        InvalidInputError: An unknown severity or sort.
+    """
     key, reverse = _sort(sort, FINDING_SORTS)
     opened = await _open_current(ctx, channel)
-    wanted = q.lower()
 
     def look() -> list[Row]:
-        rows = [
-            row
-            for row in opened.finding_rows(_finding_rows)
-            if (not wanted or wanted in row["name"] or any(wanted in i.lower() for i in row["ids"]))
-            and (least is None or Severity[row["severity"]] >= least)
-            and (kev is None or row["kev"] == kev)
-            and (epss_min is None or (row["epss"] or 0.0) >= epss_min)
-            and (not status or row["status"] == status)
-        ]
+        rows = (wanted or FindingFilter()).select(opened.finding_rows(_finding_rows))
         rows.sort(key=key, reverse=reverse)
         return rows
 

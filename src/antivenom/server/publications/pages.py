@@ -84,16 +84,11 @@ async def show_findings(request: Request, ctx: Context) -> Response:
     state = ListState.read(request, filters=("severity", "kev", "status"), sort="-risk")
     found = EMPTY
     if head.publication is not None:
+        wanted = service.FindingFilter(
+            state.q, state.filter("severity"), YES.get(state.filter("kev")), status=state.filter("status")
+        )
         found = await service.list_channel_findings(
-            ctx,
-            head.name,
-            q=state.q,
-            severity=state.filter("severity"),
-            kev=YES.get(state.filter("kev")),
-            status=state.filter("status"),
-            sort=state.sort,
-            page=state.page,
-            page_size=state.page_size,
+            ctx, head.name, wanted, sort=state.sort, page=state.page, page_size=state.page_size
         )
     return _render_tab(request, ctx, "findings", head, state=state, found=found)
 

@@ -22,6 +22,7 @@ from antivenom.server.policies.models import Policy, PolicyRevision
 from antivenom.server.publications import queries
 from antivenom.server.publications.build import BuildRequest, plan_publication
 from antivenom.server.publications.contents import (
+    FindingFilter,
     count_withheld,
     current,
     explain,
@@ -38,6 +39,7 @@ from antivenom.server.publications.schemas import ChannelSummary, PublicationVie
 from antivenom.server.publications.told import ToldFilter
 
 __all__ = [
+    "FindingFilter",
     "ToldFilter",
     "count_channels_by_policy",
     "count_withheld",
