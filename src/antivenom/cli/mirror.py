@@ -169,9 +169,10 @@ def wait_for_sync(channel: str) -> dict[str, Any]:
             show_progress(row["progress"])
             time.sleep(POLL_S)
     if row["state"] == "failed":
+        served = "the last publication keeps serving" if row["last_success_at"] else "nothing is published yet"
         raise UpstreamError(
             f"sync of {channel} failed: {row['last_error']}",
-            hint=f"the last publication keeps serving; the next try is at {row['next_sync_at'] or 'the next request'}",
+            hint=f"{served}; the next try is at {row['next_sync_at'] or 'the next request'}",
         )
     note(f"channel {channel} is in step with {row['upstream']}")
     if row["set_aside"]:

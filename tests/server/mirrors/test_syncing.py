@@ -162,6 +162,14 @@ async def test_when_the_upstream_fails_the_last_publication_keeps_serving(
     assert "new-2.0-h0_0.conda" in await person.kept("main")
 
 
+async def test_an_index_that_is_none_is_told_by_its_address(person: Person, upstream: UpstreamServer) -> None:
+    write_channel(upstream.folder, small_channel())
+    (upstream.folder / "linux-64" / "repodata.json.zst").unlink()
+    (upstream.folder / "linux-64" / "repodata.json").write_text("<html>please log in</html>")
+    mirror = await person.mirror("main", upstream, subdirs=["linux-64"])
+    assert mirror.last_error.startswith(f"{upstream.url}/linux-64: the index is not what repodata looks like")
+
+
 async def test_a_subdir_that_vanishes_upstream_keeps_being_served(person: Person, upstream: UpstreamServer) -> None:
     write_channel(upstream.folder, small_channel())
     await person.mirror("main", upstream, subdirs=["linux-64"])

@@ -163,17 +163,31 @@ async def _ingest(
     request = ingesting.IngestRequest(
         subdir=subdir, now_ms=sync.now_ms, previous=known.get("source"), specs=tuple(sync.specs)
     )
-    store = resources.blobs.url
+    store, cpu = resources.blobs.url, resources.cpu
     if found.kind != "shards":
-        return await resources.cpu.run(ingesting.ingest_whole, store, request, str(found.path), None)
-    plan: ShardPlan = await resources.cpu.run(ingesting.plan_sharded, store, request, str(found.path))
+        with _naming(sync, subdir):
+            return await cpu.run(ingesting.ingest_whole, store, request, str(found.path), None)
+    with _naming(sync, subdir):
+        plan: ShardPlan = await cpu.run(ingesting.plan_sharded, store, request, str(found.path))
     if len(plan.changed) > SHARDS_BY_MONOLITH and (whole := await _fetch_whole(upstream, subdir, found, reporter)):
         found.state["bound_at_ms"] = sync.now_ms
-        return await resources.cpu.run(ingesting.ingest_whole, store, request, str(whole.path), dict(plan.keys))
+        with _naming(sync, subdir):
+            return await cpu.run(ingesting.ingest_whole, store, request, str(whole.path), dict(plan.keys))
     wanted = {name: bytes.fromhex(digest) for name, digest in plan.changed.items()}
     shards = await upstream.fetch_shards(subdir, plan.shards_base_url, wanted, reporter)
     by_hex = {plan.changed[name]: data for name, data in shards.items()}
-    return await resources.cpu.run(ingesting.ingest_sharded, store, request, str(found.path), by_hex)
+    with _naming(sync, subdir):
+        return await cpu.run(ingesting.ingest_sharded, store, request, str(found.path), by_hex)
+
+
+@contextmanager
+def _naming(sync: _Sync, subdir: str) -> Iterator[None]:
+    """What core refuses to read is told with the address that it came from, which core does not know."""
+    try:
+        yield
+    except UpstreamError as error:
+        message = f"{sync.url}/{subdir}: {error.message}"
+        raise UpstreamError(message, permanent=error.permanent, hint=error.hint) from error
 
 
 async def _fetch_whole(
