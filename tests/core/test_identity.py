@@ -44,6 +44,11 @@ def test_products_of_the_same_name_in_another_language_are_left_out() -> None:
     assert "cpe/google:pillow-java" not in keys("pillow")
 
 
+@pytest.mark.parametrize("name", ["minio", "influxdb", "lz4", "mariadb", "neovim", "yq", "libsass", "hiredis"])
+def test_python_clients_and_bindings_are_not_what_they_connect_to(name: str) -> None:
+    assert not any(key.startswith("cpe/") for key in keys(name, f"pkg:pypi/{name}"))
+
+
 @pytest.mark.parametrize("name", ["libpq", "mysql-libs", "mysql-common", "libmysqlclient"])
 def test_client_packages_have_their_servers_products_with_low_confidence(name: str) -> None:
     servers = {"cpe/postgresql:postgresql", "cpe/oracle:mysql"} & keys(name).keys()

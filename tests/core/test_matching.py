@@ -242,7 +242,7 @@ def test_a_part_of_a_product_and_a_range_without_bounds_are_low() -> None:
 
 
 def test_one_vulnerability_cites_every_source_that_agrees_and_the_most_precise_decides() -> None:
-    julia = AffectedPackage("julia", "Zlib_jll", (AffectedRange("semver", fixed="1.3.2+0"),))
+    julia = AffectedPackage("julia-builds", "Zlib_jll", (AffectedRange("generic", fixed="1.3.2"),))
     index = open_index(
         Advisory("CVE-1-1", "nvd", affected=(product("zlib:zlib", until("1.3", scheme="cpe")),)),
         Advisory("JLSEC-1", "osv", upstream=("CVE-1-1",), affected=(julia,)),
@@ -255,7 +255,7 @@ def test_one_vulnerability_cites_every_source_that_agrees_and_the_most_precise_d
 
 @pytest.mark.parametrize("vague", [AffectedRange("cpe", "1.0"), AffectedRange("cpe", "8.4", fixed="8.4")])
 def test_an_empty_or_endless_range_does_not_silence_a_source_that_names_the_fix(vague: AffectedRange) -> None:
-    julia = AffectedPackage("julia", "Zlib_jll", (AffectedRange("semver", fixed="1.3.0+0"),))
+    julia = AffectedPackage("julia-builds", "Zlib_jll", (AffectedRange("generic", fixed="1.3.0"),))
     index = open_index(
         Advisory("CVE-1-1", "nvd", affected=(product("zlib:zlib", vague),)),
         Advisory("JLSEC-1", "osv", upstream=("CVE-1-1",), affected=(julia,)),

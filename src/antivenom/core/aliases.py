@@ -2,12 +2,13 @@
 
 One line a project: `conda names | CPE products | other names`. All conda names of a line carry the project's own
 version. A product is listed under every vendor name that NVD or a CNA uses for the same code. A project that is in this
-table and not in `PYTHON_NAMES` is not the PyPI project of the same name (conda's redis is the server). `~` before a
-product: these packages are but a part of it (libpq of PostgreSQL), and what affects the whole may not affect them.
+table and not in `PYTHON_NAMES` is not the PyPI project of the same name: conda's redis is the server, and conda's minio,
+which is the client from PyPI, is not here. `~` before a product: these packages are but a part of it (libpq of
+PostgreSQL), and what affects the whole may not affect them.
 
 Source: the projects' own names; NVD product names; conda-forge feedstocks. Equal names alone were not enough
 (ruby-lang:openssl is the Ruby binding, knplabs:snappy a PHP tool, jenkins:git a plugin). `julia-builds` are Julia's
-binary builds with their bounds as upstream's versions (core/compiling.py).
+binary builds with their bounds as upstream's versions (server/advisories/sources/julia.py).
 
 Long because it is a table.
 """
@@ -41,7 +42,7 @@ expat libexpat | libexpat_project:libexpat libexpat:expat libexpat:libexpat | ju
 python cpython python-freethreading python-gil libpython libpython-static python-debug | python:python python:cpython python_software_foundation:cpython | bitnami/python bitnami/libpython oss-fuzz/cpython3
 xz liblzma liblzma-devel xz-tools xz-gpl-tools | tukaani:xz xz:xz tukaani_project:xz | julia-builds/XZ_jll
 bzip2 libbz2 | bzip:bzip2 bzip2_project:bzip2 bzip2:bzip2 | julia-builds/Bzip2_jll
-lz4-c lz4 liblz4 | lz4_project:lz4 | julia-builds/Lz4_jll oss-fuzz/lz4
+lz4-c liblz4 | lz4_project:lz4 | julia-builds/Lz4_jll oss-fuzz/lz4
 zstd libzstd zstd-static zstd-jni | facebook:zstandard facebook:zstd | julia-builds/Zstd_jll oss-fuzz/zstd
 brotli libbrotlicommon libbrotlidec libbrotlienc brotli-bin | google:brotli | bitnami/brotli
 snappy libsnappy | google:snappy |
@@ -49,7 +50,6 @@ lzo | oberhumer:lzo lzo_project:lzo oberhumer:lzo2 |
 libarchive | libarchive:libarchive freebsd:libarchive | julia-builds/LibArchive_jll oss-fuzz/libarchive
 libzip | libzip:libzip nih:libzip | oss-fuzz/libzip
 p7zip 7zip | 7-zip:p7zip 7-zip:7-zip | julia-builds/p7zip_jll
-unrar | rarlab:unrar | oss-fuzz/unrar
 unzip | info-zip:unzip unzip_project:unzip |
 zip | info-zip:zip |
 zziplib | zziplib_project:zziplib gdraheim:zziplib |
@@ -211,11 +211,11 @@ psqlodbc | postgresql:psqlodbc |
 mysql mysql-server | oracle:mysql oracle:mysql_server mysql:mysql oracle_corporation:mysql_server | oss-fuzz/mysql-server
 mysql-libs mysql-common mysql-client mysql-devel libmysqlclient | oracle:mysql_client ~oracle:mysql ~mysql:mysql |
 mysql-connector-c | oracle:mysql_connector/c oracle:mysql_connector_c |
-mariadb mariadb-server | mariadb:mariadb | bitnami/mariadb
+mariadb-server | mariadb:mariadb | bitnami/mariadb
 mariadb-connector-c libmariadb | mariadb:connector/c mariadb:mariadb_connector/c | julia-builds/MariaDB_Connector_C_jll
 redis redis-server | redis:redis redislabs:redis | bitnami/redis
 valkey valkey-server | lfprojects:valkey valkey-io:valkey | bitnami/valkey
-hiredis | redis:hiredis redislabs:hiredis |
+libhiredis | redis:hiredis redislabs:hiredis |
 memcached | memcached:memcached | bitnami/memcached
 mongodb | mongodb:mongodb | bitnami/mongodb
 mongo-c-driver libmongoc | mongodb:c_driver mongodb:libmongoc | julia-builds/MongoC_jll
@@ -223,7 +223,6 @@ libbson | mongodb:libbson |
 couchdb | apache:couchdb | bitnami/couchdb
 cassandra | apache:cassandra | bitnami/cassandra
 elasticsearch-server | elastic:elasticsearch |
-influxdb | influxdata:influxdb | bitnami/influxdb
 duckdb duckdb-cli libduckdb libduckdb-devel | duckdb:duckdb | julia-builds/DuckDB_jll oss-fuzz/duckdb
 rocksdb | facebook:rocksdb |
 lmdb | openldap:lmdb symas:lightning_memory-mapped_database |
@@ -268,7 +267,7 @@ grype | anchore:grype |
 cosign | sigstore:cosign linuxfoundation:cosign | bitnami/cosign
 prometheus | prometheus:prometheus | bitnami/prometheus
 grafana | grafana:grafana | bitnami/grafana
-minio minio-server | minio:minio | bitnami/minio
+minio-server | minio:minio | bitnami/minio
 seaweedfs | seaweedfs:seaweedfs | bitnami/seaweedfs
 jenkins | jenkins:jenkins | bitnami/jenkins
 gitea | gitea:gitea | bitnami/gitea
@@ -322,14 +321,14 @@ nlohmann_json | json-for-modern-cpp_project:json-for-modern-cpp |
 simdjson | simdjson_project:simdjson | oss-fuzz/simdjson
 jansson | jansson_project:jansson |
 jq | jqlang:jq jq_project:jq | oss-fuzz/jq
-yq | mikefarah:yq |
+go-yq | mikefarah:yq |
 fmt | fmt:fmt fmtlib:fmt | oss-fuzz/fmt
 xerces-c | apache:xerces-c++ apache:xerces-c |
 pugixml | pugixml_project:pugixml |
 tinyxml | tinyxml_project:tinyxml grinninglizard:tinyxml |
 tinyxml2 | tinyxml2_project:tinyxml2 |
 uriparser | uriparser_project:uriparser |
-libxmlsec1 xmlsec | aleksey:xml_security_library | oss-fuzz/xmlsec
+libxmlsec1 | aleksey:xml_security_library | oss-fuzz/xmlsec
 ncurses | gnu:ncurses invisible-island:ncurses | julia-builds/Ncurses_jll
 readline | gnu:readline |
 libedit | libedit_project:libedit |
@@ -364,7 +363,7 @@ screen | gnu:screen |
 tmux | tmux_project:tmux nicholas_marriott:tmux | julia-builds/tmux_jll oss-fuzz/tmux
 nano | gnu:nano |
 vim | vim:vim |
-neovim nvim | neovim:neovim |
+nvim | neovim:neovim |
 emacs | gnu:emacs |
 texinfo | gnu:texinfo |
 groff | gnu:groff |
@@ -413,7 +412,7 @@ xorg-libxcursor | x.org:libxcursor |
 xorg-xorg-server xorg-xserver | x.org:x_server x.org:xorg-server |
 libxkbcommon | xkbcommon:libxkbcommon |
 wayland | wayland:wayland freedesktop:wayland | julia-builds/Wayland_jll
-mesalib mesa | mesa3d:mesa |
+mesalib | mesa3d:mesa |
 qt qt-main qt6-main qt-webengine qt5-main | qt:qt | oss-fuzz/qt
 gettext-tools | gnu:gettext |
 inkscape | inkscape:inkscape |
@@ -429,7 +428,6 @@ code-server | coder:code-server | julia-builds/code_server_jll
 assimp | assimp:assimp open_asset_import_library_assimp:assimp | julia-builds/assimp_jll oss-fuzz/assimp
 vtk vtk-base | vtk:vtk | julia-builds/VTK_jll
 pcl | pointclouds:pcl point_cloud_library:pcl | oss-fuzz/pcl
-libsass | sass-lang:libsass libsass:libsass | julia-builds/libsass_jll oss-fuzz/libsass
 sassc | sass-lang:sassc | julia-builds/SassC_jll
 libxls | libxls_project:libxls | julia-builds/libxls_jll oss-fuzz/libxls
 readstat | readstat_project:readstat wizardmac:readstat | oss-fuzz/readstat

@@ -123,7 +123,7 @@ def build_index(
     said = _Said()
     for advisory in advisories:
         merger.add(advisory)
-        for affected in (*advisory.affected, *_upstream_versions(advisory)):
+        for affected in advisory.affected:
             said.add(advisory, affected)
     numbers = {root: number for number, root in enumerate(sorted(merger.groups))}
     packages = list(said.drain(lambda advisory_id: numbers[merger.root(advisory_id)]))
@@ -185,42 +185,6 @@ def _pop_all(items: list[T]) -> Iterator[T]:
     """The items from the last to the first, each forgotten when it is given."""
     while items:
         yield items.pop()
-
-
-def _upstream_versions(advisory: Advisory) -> Iterator[AffectedPackage]:
-    """What Julia's entries say of its binary builds, in the versions of the projects that were built.
-
-    A build's own number (`+3`) is dropped. Builds of OpenSSL 1.1.1 count its letters: 1.1.14 was made of 1.1.1n.
-    """
-    for affected in advisory.affected:
-        if affected.ecosystem != "julia" or not affected.name.endswith("_jll"):
-            continue
-        is_openssl = affected.name == "OpenSSL_jll"
-        ranges = tuple(
-            AffectedRange(
-                r.scheme,
-                _built_from(r.introduced, is_openssl),
-                r.introduced_excluded,
-                _built_from(r.fixed, is_openssl),
-                _built_from(r.last_affected, is_openssl),
-            )
-            for r in affected.ranges
-            if r.fixed is not None or r.last_affected is not None  # open: not rebuilt yet; upstream may long be fixed
-        )
-        versions = tuple(v for text in affected.versions if (v := _built_from(text, is_openssl)))
-        if not ranges and not versions:
-            continue
-        yield AffectedPackage("julia-builds", affected.name, ranges, versions)
-
-
-def _built_from(version: str | None, is_openssl: bool) -> str | None:
-    if version is None:
-        return None
-    version = version.split("+", 1)[0]
-    letter = re.fullmatch(r"1\.1\.([0-9]{1,2})", version) if is_openssl else None
-    if letter is not None and 2 <= int(letter[1]) <= 26:
-        return f"1.1.1{chr(ord('a') + int(letter[1]) - 1)}"
-    return version
 
 
 def package_key(affected: AffectedPackage) -> str:

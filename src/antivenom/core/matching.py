@@ -365,7 +365,7 @@ class MatchIndex:
             if packed is None:
                 continue
             for package in _packages.decode(packed):
-                if identity.is_fallback and package.is_unbounded:
+                if identity.is_fallback and package.is_open:
                     continue  # "all versions" of a product that only a map of names suggests is no evidence
                 priority = _priority(identity, package)
                 by_vulnerability.setdefault(package.vulnerability, []).append((priority, package, identity))

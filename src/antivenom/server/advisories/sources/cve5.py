@@ -51,6 +51,7 @@ THROUGH = re.compile(
     re.IGNORECASE,
 )
 VERSION = re.compile(r"v?(\d[\w.+~!:-]{0,63})")
+LINE = re.compile(r"([1-9])\.(\d{2,})(?:\.|\Z)")
 WORD = re.compile(r"[\s/]+")
 SAYS_NOTHING = {"", "n/a", "unknown", "*"}
 # A collection's address names its ecosystem by a part of its host.
@@ -313,8 +314,8 @@ class _Collected:
         start = bound(version)
         if start is not None and not VERSION.fullmatch(start):
             start = None if not any(c.isdigit() for c in start) else start.removeprefix("v")
-        end = bound(below) if isinstance(below, str) else None
-        last = bound(through) if isinstance(through, str) and end is None else None
+        end = _with_lost_dot(start, bound(below)) if isinstance(below, str) else None
+        last = _with_lost_dot(start, bound(through)) if isinstance(through, str) and end is None else None
         self._add_pieces(start, end, _wildcard_end(last), changes)
         return True
 
@@ -353,6 +354,16 @@ class _Collected:
             self.ranges.append(AffectedRange(self.scheme, last_affected=found[1] or found[2]))
             return True
         return False
+
+
+def _with_lost_dot(start: str | None, end: str | None) -> str | None:
+    """`154.3` after `1.54` is 1.54.3: in several records of gRPC a dot is missing."""
+    if start is None or end is None:
+        return end
+    line = LINE.match(start)
+    if line is None or not end.startswith(f"{line[1]}{line[2]}."):
+        return end
+    return f"{line[1]}.{line[2]}{end[len(line[1] + line[2]) :]}"
 
 
 def _wildcard_end(last: str | None) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from antivenom.core.aliases import PYTHON_NAMES
 from antivenom.core.errors import InvalidInputError
 from antivenom.server.advisories.sources import files
 from antivenom.server.advisories.sources.entry import EntryError, NameEntry, Reading, SetAside, text, texts
@@ -64,19 +65,38 @@ def read(member: files.Member, reading: Reading) -> Iterator[NameEntry | SetAsid
     Raises:
         InvalidInputError: It is no map at all.
     """
+    pairs: list[Pair] = []
+    for row in _json_pairs(member, reading) if _is_json(member) else _table_pairs(member):
+        if isinstance(row, SetAside):
+            yield row
+        else:
+            pairs.append(row)
     found: dict[tuple[str, str], dict[str, None]] = {}
-    pairs = _json_pairs(member, reading) if _is_json(member) else _table_pairs(member)
-    for pair in pairs:
-        if isinstance(pair, SetAside):
-            yield pair
-            continue
-        channel, conda_name, names = pair
+    for channel, conda_name, names in _swapped(pairs) if _is_the_other_way_round(pairs) else pairs:
         found.setdefault((channel, conda_name), {}).update(dict.fromkeys(names))
     for (channel, conda_name), merged in found.items():
         yield NameEntry(channel, conda_name, "pypi", tuple(merged))
 
 
 Pair = tuple[str, str, tuple[str, ...]]
+
+
+def _is_the_other_way_round(pairs: list[Pair]) -> bool:
+    """Whether a map's sides are swapped, by projects that everybody knows: conda's pytorch is PyPI's torch.
+
+    Maps "as grayskull" are published in both directions, and one such table names its columns wrongly.
+    """
+    known = {(conda, python) for conda, python in PYTHON_NAMES.items() if conda != python}
+    right = wrong = 0
+    for _, conda_name, names in pairs:
+        for name in names:
+            right += (conda_name, name) in known
+            wrong += (name, conda_name) in known
+    return wrong > right
+
+
+def _swapped(pairs: list[Pair]) -> list[Pair]:
+    return [(channel, name, (conda_name,)) for channel, conda_name, names in pairs for name in names]
 
 
 def _is_json(member: files.Member) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Raw
 
 from antivenom.core.advisories import Advisory, AffectedPackage, AffectedRange
-from antivenom.server.advisories.sources import cpe, files
+from antivenom.server.advisories.sources import cpe, files, julia
 from antivenom.server.advisories.sources.entry import (
     VERSION_MAX_CHARACTERS,
     VERSIONS_MAX,
@@ -86,9 +86,11 @@ def parse_entry(entry: dict[str, Any], reading: Reading) -> Advisory:
     """
     advisory_id = identifier(entry.get("id"))
     affected, flags = _affected(entry)
+    details = text(entry.get("details"))
+    affected += tuple(a for one in affected if (a := julia.upstream_versions(one, details)) is not None)
     vectors = _vectors(entry)
     kept, cvss, severity = assess(vectors, _severity_word(entry))
-    summary, details = text(entry.get("summary"), 2_000), text(entry.get("details"))
+    summary = text(entry.get("summary"), 2_000)
     published, modified, withdrawn = (rfc3339(entry.get(k)) for k in ("published", "modified", "withdrawn"))
     return Advisory(
         id=advisory_id,

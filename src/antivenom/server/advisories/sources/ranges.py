@@ -94,13 +94,17 @@ def complement(scheme: str, unaffected: Sequence[AffectedRange], versions: Seque
     found: list[AffectedRange] = []
     start: str | None = None
     start_excluded = False
+    reached = b""  # holes may overlap: how far they go together
     for i in sorted(range(len(holes)), key=lambda i: keys[i]):
         hole = holes[i]
-        if hole.introduced is not None and hole.introduced != start:
+        if hole.introduced is not None and hole.introduced != start and keys[i] >= reached:
             found.append(AffectedRange(scheme, start, start_excluded, fixed=hole.introduced))
-        if hole.fixed is None and hole.last_affected is None:
+        end = hole.fixed or hole.last_affected
+        if end is None:
             return tuple(found)
-        start, start_excluded = hole.fixed or hole.last_affected, hole.fixed is None
+        end_key = order_keys(scheme, [end])[0]
+        if end_key > reached or (end_key == reached and hole.fixed is None):
+            reached, start, start_excluded = end_key, end, hole.fixed is None
     return (*found, AffectedRange(scheme, start, start_excluded))
 
 

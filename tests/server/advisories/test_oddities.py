@@ -1,0 +1,51 @@
+"""What real feeds write wrongly, and what is made of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from antivenom.core.compiling import range_text
+from antivenom.server.advisories.sources import files, name_map
+from antivenom.server.advisories.sources.cve5 import parse_versions
+from antivenom.server.advisories.sources.entry import NameEntry, Reading
+
+READING = Reading(now=datetime(2026, 11, 21, tzinfo=UTC))
+
+
+def read_map(path: Path, text: str) -> set[tuple[str, tuple[str, ...]]]:
+    path.write_text(text)
+    return {
+        (row.conda_name, row.names)
+        for member in files.members(path)
+        for row in name_map.read(member, READING)
+        if isinstance(row, NameEntry)
+    }
+
+
+@pytest.mark.parametrize("header", ["pypi_name\tconda_name", "conda_name\tpypi_name"])
+def test_a_map_whose_columns_are_named_wrongly_is_read_by_what_stands_in_it(tmp_path: Path, header: str) -> None:
+    rows = [("pytorch", "torch"), ("pytables", "tables"), ("my-name", "your-name"), ("numpy", "numpy")]
+    found = read_map(tmp_path / "map.tsv", header + "\n" + "".join(f"{a}\t{b}\n" for a, b in rows))
+    assert found == {(conda, (python,)) for conda, python in rows}
+
+
+def test_a_map_without_well_known_names_is_read_as_its_columns_say(tmp_path: Path) -> None:
+    assert read_map(tmp_path / "map.tsv", "pypi_name\tconda_name\none\tother\n") == {("other", ("one",))}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "text"),
+    [
+        ("1.54", "154.3", ">=1.54,<1.54.3"),
+        ("1.54.0", "154.2", ">=1.54.0,<1.54.2"),
+        ("1.1", "11.5", ">=1.1,<11.5"),
+        ("0", "154.3", "<154.3"),
+    ],
+)
+def test_a_dot_that_a_record_lost_is_put_back(start: str, end: str, text: str) -> None:
+    entry = {"version": start, "lessThan": end, "status": "affected", "versionType": "custom"}
+    ranges, _, _ = parse_versions("cpe", {"versions": [entry]})
+    assert [range_text(r) for r in ranges] == [text]
