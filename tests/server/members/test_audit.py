@@ -104,7 +104,15 @@ async def test_the_api_streams_the_whole_trail_as_lines_and_as_a_table(app_clien
 
 
 @pytest.mark.parametrize(
-    "query", [{"since": "yesterday"}, {"since": "2026-05-04T12:00:00"}, {"sort": "colour"}, {"q": "x" * 300}]
+    "query",
+    [
+        {"since": "yesterday"},
+        {"since": "2026-05-04T12:00:00"},
+        {"sort": "colour"},
+        {"q": "x" * 300},
+        {"actor": "\0"},
+        {"stream": "1", "subject": "a\0b"},
+    ],
 )
 async def test_a_wrong_question_to_the_api_is_refused(app_client: Any, query: dict[str, str]) -> None:
     for path in ("/api/v1/events", "/api/v1/events.csv"):

@@ -52,8 +52,11 @@ class EventFilter:
         return found
 
 
-def check_sort(sort: str) -> None:
-    """Raises InvalidInputError for what events cannot be sorted by."""
+def check(wanted: EventFilter, sort: str) -> None:
+    """Raises InvalidInputError for what events cannot be filtered or sorted by."""
+    for field in ("kind", "subject", "actor", "q"):
+        if "\0" in getattr(wanted, field):
+            raise InvalidInputError(f"{field} has a NUL character, which no event has", field=field)
     if sort.removeprefix("-") not in SORTS:
         raise InvalidInputError(
             f"cannot sort by {sort.removeprefix('-')!r}", hint=f"one of {', '.join(SORTS)}", field="sort"
@@ -61,7 +64,7 @@ def check_sort(sort: str) -> None:
 
 
 def _ordered(wanted: EventFilter, sort: str) -> Select[Event]:
-    check_sort(sort)
+    check(wanted, sort)
     column = SORTS[sort.removeprefix("-")]
     order = column.desc() if sort.startswith("-") else column.asc()
     return select(Event).where(*wanted.conditions()).order_by(order, Event.id.desc())

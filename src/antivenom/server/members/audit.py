@@ -45,7 +45,7 @@ async def iterate_events(ctx: Context, wanted: EventFilter, *, sort: str = NEWES
     They are read in a transaction of their own, so that an answer may be sent after the one of `ctx` has ended.
     """
     require(ctx, "audit:read", subject="event:*")
-    queries.check_sort(sort)
+    queries.check(wanted, sort)  # now, while it can still be answered
     resources, actor = ctx.resources, ctx.actor
 
     async def read() -> AsyncIterator[Event]:
