@@ -142,7 +142,10 @@ def fail_if_any_failed(rows: list[dict[str, Any]]) -> None:
     """
     failed = [row for row in rows if row["state"] == "failed"]
     if failed:
+        first = failed[0]
+        kept = "what it brought before stays" if first["last_success_at"] else "nothing of it was taken"
         raise UpstreamError(
-            f"{len(failed)} of {len(rows)} feeds failed: {failed[0]['last_error']}",
-            hint=f"what it brought before stays; the next try is at {failed[0]['next_sync_at'] or 'the next request'}",
+            f"{len(failed)} of {len(rows)} feeds failed: {first['last_error']}",
+            hint=f"{kept}; the next try is at {first['next_sync_at'] or 'the next request'}; "
+            f"if it is not wanted: antivenom feed remove {first['id']}",
         )

@@ -180,3 +180,29 @@ def test_a_file_of_another_kind_is_refused_and_named(tmp_path: Path, kind: str, 
 def test_what_is_no_feed_is_refused(tmp_path: Path, kind: str, data: bytes) -> None:
     with pytest.raises(InvalidInputError):
         spool(tmp_path, data, kind)
+
+
+def test_a_folder_tells_what_is_wrong_with_a_bad_file_of_its_own_kind(tmp_path: Path) -> None:
+    folder = tmp_path / "osv"
+    folder.mkdir()
+    (folder / "good.json").write_text(json.dumps(entry(1)))
+    (folder / "bad.json").write_text(json.dumps(entry(2, id="../../etc/passwd")))
+    report = spool_feed("osv", str(folder), str(tmp_path / "rows"), str(folder), NOW)
+    (aside,) = report.set_aside
+    assert "is not an advisory id" in aside.reason
+    assert "seems to be" not in aside.reason
+
+
+def test_an_odd_value_in_a_json_name_map_is_set_aside_alone(tmp_path: Path) -> None:
+    names = {"numpy": "numpy", "cuda": None, "odd": 5, "pytorch": ["torch"], "": "nameless", "list": [1]}
+    report = spool(tmp_path, json.dumps(names).encode(), "name-map")
+    assert report.rows == 3
+    assert {aside.entry.rsplit(": ", 1)[-1] for aside in report.set_aside} == {"odd", "", "list"}
+
+
+@pytest.mark.parametrize("products", ["a:zlib:zlib", "cpe:2.3:a:zlib:zlib:*:*:*:*:*:*:*:*", "cpe:2.3:a:zlib:zlib"])
+def test_a_product_may_be_written_as_a_whole_cpe_name(tmp_path: Path, products: str) -> None:
+    report = spool(tmp_path, f"purl\tcpe\npkg:generic/zlib\t{products}\n".encode(), "purl-cpe")
+    assert (report.rows, report.set_aside_count) == (1, 0)
+    assert "zlib:zlib" in (tmp_path / "rows").read_text()
+    assert "cpe" not in (tmp_path / "rows").read_text()

@@ -33,6 +33,7 @@ TABLES = (
     ("conda_name", "pypi_name"),
     ("conda_name", "pypi_names"),
 )
+OTHER_KINDS = frozenset({"id", "cve", "cveMetadata", "cveID", "dataType", "vulnerabilities", "affected"})
 REVERSED = re.compile(r"grayskull|pypi[-_]to[-_]conda", re.IGNORECASE)
 
 
@@ -41,16 +42,16 @@ def recognizes(entry: dict[str, Any]) -> bool:
     if "conda_name" in entry and {"pypi_name", "pypi_normalized_names"} & entry.keys():
         return True
     values = list(entry.values())[:50]
+    return bool(values) and all(map(_are_names, values)) and not entry.keys() & OTHER_KINDS
+
+
+def _are_names(value: object) -> bool:
+    """Whether it can stand for a conda name's names elsewhere."""
     return (
-        bool(values)
-        and all(
-            v is None
-            or isinstance(v, str)
-            or (isinstance(v, list) and all(isinstance(n, str) for n in v))
-            or (isinstance(v, dict) and "conda_name" in v)
-            for v in values
-        )
-        and not {"id", "cve", "cveMetadata", "cveID", "dataType"} & entry.keys()
+        value is None
+        or isinstance(value, str)
+        or (isinstance(value, list) and all(isinstance(n, str) for n in value))
+        or (isinstance(value, dict) and "conda_name" in value)
     )
 
 
@@ -148,11 +149,17 @@ def _json_pairs(member: files.Member, reading: Reading) -> Iterator[Pair | SetAs
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             yield SetAside(label, f"is not JSON: {error}")
             continue
-        if not isinstance(value, dict) or not recognizes(value):
+        if not isinstance(value, dict) or not _is_map(value):
             raise InvalidInputError(
                 f"{member.name} is not a name map", hint="a JSON map has conda names as keys and PyPI names as values"
             )
         yield from _object_pairs(value, label, channel, is_reversed)
+
+
+def _is_map(value: dict[str, Any]) -> bool:
+    """Whether a JSON object that was named as a map is one: most of its values are names; the others are set aside."""
+    usable = sum(map(_are_names, value.values()))
+    return recognizes(value) or (usable * 2 > len(value) and not value.keys() & OTHER_KINDS)
 
 
 def _object_pairs(value: dict[str, Any], label: str, channel: str, is_reversed: bool) -> Iterator[Pair | SetAside]:
@@ -169,8 +176,10 @@ def _object_pairs(value: dict[str, Any], label: str, channel: str, is_reversed: 
                 yield pair(own_channel, text(item.get("conda_name"), 200), _names(names))
             elif is_reversed:
                 yield from (pair(channel, conda_name, [key]) for conda_name in _names(item))
-            else:
+            elif _are_names(item):
                 yield pair(channel, key, _names(item))
+            else:
+                raise EntryError(f"{str(item)[:60]!r} is not a PyPI project name")
         except EntryError as error:
             yield SetAside(f"{label}: {key[:80]}" if key != label else label, str(error))
 

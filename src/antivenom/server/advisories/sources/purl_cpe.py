@@ -21,6 +21,7 @@ TITLE = "Package URLs to CPE products"
 TABLE = "product"
 USUAL_LOCATION = ""
 
+SHORTEST_CPE_COLONS = 4  # cpe:2.3:part:vendor:product
 COLUMNS = ("purl", "cpe_part:vendor:product")
 # syft's index names ecosystems its own way.
 SYFT_ECOSYSTEMS = {
@@ -115,7 +116,13 @@ def parse_purl(purl: str) -> tuple[str, str]:
 
 
 def _product(item: str) -> str:
-    """ "vendor:product" of an application (or operating system) part; "" for hardware and for what is no product."""
+    """ "vendor:product" of an application (or operating system) part; "" for hardware and for what is no product.
+
+    A whole CPE 2.3 name will do, and the beginning of one.
+    """
+    if item.startswith("cpe:2.3:"):
+        named = cpe.parse_name(item + ":*" if item.count(":") == SHORTEST_CPE_COLONS else item)
+        return cpe.package_of(named) if named is not None and named.part in ("a", "o") else ""
     part, _, product = item.lower().partition(":")
     vendor, _, name = product.partition(":")
     return product if part in ("a", "o") and vendor and name else ""

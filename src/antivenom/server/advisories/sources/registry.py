@@ -65,20 +65,24 @@ def identify(head: bytes) -> str:
     first_line = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     for module in _MODULES:
         if hasattr(module, "recognizes_table") and module.recognizes_table(first_line):
-            return f"a {module.KIND} feed"
+            return _feed_of(module.KIND)
     entry = _first_object(head)
     if not entry:
         return ""
     # name-map comes late: its JSON is so plain that others would pass for it.
     for source in (*(s for s in SOURCES.values() if s.KIND != name_map.KIND), SOURCES[name_map.KIND]):
         if source.recognizes(entry):
-            return f"{'an' if source.KIND[0] in 'aeio' else 'a'} {source.KIND} feed"
+            return _feed_of(source.KIND)
     for keys, what in STRANGERS:
         if keys <= entry.keys():
             return what
     if all(isinstance(v, dict) and {"vulnerable", "patched"} <= v.keys() for v in list(entry.values())[:20]):
         return "Node.js's own list of core vulnerabilities, whose ranges name release lines of Node.js alone"
     return ""
+
+
+def _feed_of(kind: str) -> str:
+    return f"{'an' if kind in ('osv', 'epss', 'nvd') else 'a'} {kind} feed"
 
 
 def _first_object(head: bytes) -> dict[str, Any]:
@@ -102,5 +106,6 @@ def wrong_kind(kind: str, name: str, head: bytes, reason: str = "") -> InvalidIn
     for other in KINDS:
         if seems.endswith(f" {other} feed") and other != kind:
             hint = f"add it as what it is: antivenom feed add {other} LOCATION"
-    detail = f"it seems to be {seems}" if seems else reason or "nothing in it could be read"
+    is_other = seems and seems != _feed_of(kind)
+    detail = f"it seems to be {seems}" if is_other else reason or "nothing in it could be read"
     return InvalidInputError(f"{name} is not of kind {kind}: {detail}", hint=hint)
