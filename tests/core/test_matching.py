@@ -6,11 +6,14 @@ import msgspec
 import pytest
 
 from antivenom.core.advisories import Advisory, AffectedPackage, AffectedRange, Assessment, Severity
+from antivenom.core.aliases import ALIASES
 from antivenom.core.compiling import Exploited, build_index
 from antivenom.core.curation import apply_curation, parse_security
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.identity import NameMaps
 from antivenom.core.matching import ComponentKey, MatchIndex, fix_in_channel
+from antivenom.core.releases import curated_releases
+from antivenom.core.versions import version_key
 
 
 def python(name: str, *ranges: AffectedRange, versions: tuple[str, ...] = ()) -> AffectedPackage:
@@ -273,3 +276,32 @@ def test_a_client_package_has_of_its_servers_vulnerabilities_those_that_may_be_t
     )
     assert sorted(ids(assess(index, "mysql-server", "8.0.3"))) == ["CVE-1-1", "CVE-1-2", "CVE-1-3"]
     assert sorted(ids(assess(index, "mysql-libs", "8.0.3"))) == ["CVE-1-2", "CVE-1-3"]
+
+
+def test_releases_that_the_project_names_go_before_what_feeds_say_of_its_product() -> None:
+    index = open_index(Advisory("CVE-2023-0286", "nvd", affected=(product("openssl:openssl", until("1.1.1t")),)))
+    [finding] = assess(index, "openssl", "3.0.7").findings
+    assert [(e.source, e.range) for e in finding.evidence] == [("CVE-2023-0286 (curated)", ">=3.0.0,<3.0.8")]
+    assert finding.fixed_versions == ("3.0.8",)
+    assert assess(index, "openssl", "3.0.8").findings == ()
+    assert assess(index, "openssl", "1.0.1").findings == ()
+
+
+def test_the_curated_releases_invent_nothing() -> None:
+    wheels = AffectedPackage("pypi", "cryptography", (until("39.0.1"),))
+    told = Advisory("PYSEC-1", "osv", aliases=("CVE-2023-0286",), affected=(wheels,))
+    assert not assess(open_index(told), "openssl", "3.0.7").assessed  # no feed of products
+    other = Advisory("CVE-1-1", "nvd", affected=(product("openssl:openssl", until("1.0")),))
+    assert assess(open_index(other), "openssl", "3.0.7").findings == ()  # no feed knows CVE-2023-0286
+    [finding] = assess(open_index(told, other), "openssl", "3.0.7").findings
+    assert finding.ids == ("CVE-2023-0286", "PYSEC-1")
+
+
+def test_every_row_of_the_curated_releases_is_about_a_package_of_conda_and_has_ends_in_order() -> None:
+    products = {p for alias in ALIASES.values() for p in alias.products}
+    for advisory in curated_releases():
+        for affected in advisory.affected:
+            assert affected.name in products
+            for bounds in affected.ranges:
+                start = version_key("cpe", bounds.introduced) if bounds.introduced else b""
+                assert start is not None and start < (version_key("cpe", bounds.fixed or "") or b""), advisory.id

@@ -81,3 +81,12 @@ def test_an_inclusive_end_covers_local_builds_and_nothing_newer() -> None:
 def test_any_text_has_a_key_or_none_and_never_fails(text: str, scheme: str) -> None:
     key = version_key(scheme, text)
     assert key is None or (key_after(scheme, text) or b"") > key
+
+
+def test_every_letter_release_of_openssl_stands_behind_its_release_and_in_order() -> None:
+    letters = [*"abcdefghijklmnopqrstuvwxyz", "za", "zb", "zk"]
+    releases = ["1.0.2", *(f"1.0.2{letter}" for letter in letters)]
+    for scheme in ("generic", "cpe", "semver"):
+        keys = [version_key(scheme, release) for release in releases]
+        assert keys == sorted(keys)
+        assert len(set(keys)) == len(keys)

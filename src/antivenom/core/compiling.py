@@ -22,10 +22,13 @@ import zstandard
 
 from antivenom.core.advisories import Advisory, AffectedPackage, AffectedRange, Severity
 from antivenom.core.identity import NameMaps
+from antivenom.core.releases import curated_releases
 from antivenom.core.risk import best_score, rate, risk_score, score_vector
 from antivenom.core.versions import key_after, version_key
 
 SUMMARY_MAX_CHARACTERS = 300
+# Where software is named by product, not by package: what databases say of C libraries.
+PRODUCT_ECOSYSTEMS = {"cpe", "bitnami", "julia-builds", "oss-fuzz"}
 
 
 class Interval(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -125,6 +128,7 @@ def build_index(
         merger.add(advisory)
         for affected in advisory.affected:
             said.add(advisory, affected)
+    _correct(merger, said)
     numbers = {root: number for number, root in enumerate(sorted(merger.groups))}
     packages = list(said.drain(lambda advisory_id: numbers[merger.root(advisory_id)]))
     exploited = exploitation or {}
@@ -187,6 +191,18 @@ def _pop_all(items: list[T]) -> Iterator[T]:
         yield items.pop()
 
 
+def _correct(merger: _Merger, said: _Said) -> None:
+    """Add what projects themselves say of vulnerabilities that feeds know, where any feed speaks of products."""
+    if not said.ecosystems & PRODUCT_ECOSYSTEMS:
+        return
+    ecosystems = set(said.ecosystems)  # being curated is not being covered: products have no feed by it
+    for advisory in curated_releases():
+        if merger.knows(advisory.id):
+            for affected in advisory.affected:
+                said.add(advisory, affected)
+    said.ecosystems = ecosystems
+
+
 def package_key(affected: AffectedPackage) -> str:
     """Where matching looks a package up: "ecosystem/name" (CRAN's names without case: conda lowers them)."""
     name = affected.name.lower() if affected.ecosystem in ("cran", "npm") else affected.name
@@ -208,6 +224,10 @@ class _Merger:
         while (above := parent[advisory_id]) != root:
             parent[advisory_id], advisory_id = root, above
         return root
+
+    def knows(self, advisory_id: str) -> bool:
+        """Whether any advisory has this id or names it as an alias."""
+        return advisory_id in self._parent
 
     def add(self, advisory: Advisory) -> None:
         """Join an advisory with its aliases. One that covers several CVEs does not make them one vulnerability."""

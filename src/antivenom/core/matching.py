@@ -6,9 +6,9 @@ nine components in ten have a name that no advisory mentions; the intervals of a
 segments, and all versions in a segment share one Assessment.
 
 Which source is heard when several speak of one vulnerability and one component: advisories of the component's own
-ecosystem (OSV for PyPI), then NVD's CPE ranges, then CPE ranges of other databases, then those of CNAs (CVE 5), then
-re-packagers' (Bitnami, Julia), then OSS-Fuzz. A withdrawn advisory finds nothing, but one of the own ecosystem still
-silences what is less precise: people looked and took it back.
+ecosystem (OSV for PyPI), then the curated releases (core/releases.py), then NVD's CPE ranges, then CPE ranges of other
+databases, then those of CNAs (CVE 5), then re-packagers' (Bitnami, Julia), then OSS-Fuzz. A withdrawn advisory finds
+nothing, but one of the own ecosystem still silences what is less precise: people looked and took it back.
 
 Source: OSV schema 1.7 (evaluation); NVD API 2.0 (CPE match bounds); FACTS 6 and 9.
 """
@@ -23,7 +23,13 @@ import msgspec
 import zstandard
 
 from antivenom.core.advisories import Assessment, Confidence, Evidence, Finding, FindingStatus, Severity
-from antivenom.core.compiling import CompiledIndex, CompiledPackage, CompiledVulnerability, Interval
+from antivenom.core.compiling import (
+    PRODUCT_ECOSYSTEMS,
+    CompiledIndex,
+    CompiledPackage,
+    CompiledVulnerability,
+    Interval,
+)
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.identity import (
     Identity,
@@ -38,8 +44,9 @@ from antivenom.core.versions import version_key
 
 INDEX_MAX_BYTES = 1 << 30
 _RANK = {Confidence.exact: 0, Confidence.high: 1, Confidence.medium: 2, Confidence.low: 3}
-_PRIORITY = {"cpe+nvd": 2, "cpe+osv": 3, "cpe+cve5": 4, "bitnami": 5, "julia-builds": 6, "oss-fuzz": 7}
-_MIRROR_ECOSYSTEMS = {"cpe", "bitnami", "julia-builds", "oss-fuzz"}
+_PRIORITY = {
+    "cpe+curated": 2, "cpe+nvd": 3, "cpe+osv": 4, "cpe+cve5": 5, "bitnami": 6, "julia-builds": 7, "oss-fuzz": 8,
+}  # fmt: skip
 ECOSYSTEM_TITLES = {
     "pypi": "PyPI",
     "cran": "CRAN",
@@ -79,7 +86,7 @@ class _Hit(msgspec.Struct, frozen=True, gc=False):
     @property
     def confidence(self) -> Confidence:
         """That of the identity; low for what names no bound, and for crashes of a fuzzer that nobody gave a CVE."""
-        is_vague = self.package.is_unbounded and self.identity.ecosystem in _MIRROR_ECOSYSTEMS
+        is_vague = self.package.is_unbounded and self.identity.ecosystem in PRODUCT_ECOSYSTEMS
         return Confidence.low if is_vague or self.identity.ecosystem == "oss-fuzz" else self.identity.confidence
 
 
@@ -400,11 +407,11 @@ def _priority(identity: Identity, package: CompiledPackage) -> int:
 
     A range without an end ranks behind one that names the fix: it was written before there was one.
     """
-    is_own = identity.ecosystem not in _MIRROR_ECOSYSTEMS or identity.confidence is Confidence.exact
+    is_own = identity.ecosystem not in PRODUCT_ECOSYSTEMS or identity.confidence is Confidence.exact
     if is_own and identity.ecosystem != "cpe":
         return 0 if package.source == "osv" else 1
     kind = f"cpe+{package.source}" if identity.ecosystem == "cpe" else identity.ecosystem
-    return _PRIORITY.get(kind, 4) + (10 if package.is_open else 0)
+    return _PRIORITY.get(kind, 5) + (10 if package.is_open else 0)
 
 
 def fix_in_channel(finding: Finding, channel_versions: Iterable[str]) -> bool:

@@ -43,7 +43,7 @@ _ANNOUNCING = {
     "pre": 5, "preview": 5, "prerelease": 5, "c": 6, "rc": 6, "cr": 6, "candidate": 6,
 }  # fmt: skip
 _SAID_BY_NUMBER_ONLY = {"a", "b", "c", "m"}  # 1.0b2 announces 1.0; OpenSSL's 1.0.2b follows 1.0.2
-_NOTHING_WORDS = {"final", "ga", "na", "release", "stable", "v", "version"}
+_NOTHING_WORDS = {"final", "ga", "na", "release", "stable", "version"}
 _DASHED = re.compile(r"v?([0-9]+(?:\.[0-9]+)*)(?:-([0-9a-z].*))?\Z", re.ASCII)
 _ANNOUNCED = re.compile(  # conda cannot write 1.0.0-rc.1 and says 1.0.0rc1 or 1.0.0_rc1
     r"v?([0-9]+(?:\.[0-9]+)*)[._]?"
