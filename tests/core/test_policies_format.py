@@ -165,6 +165,14 @@ def test_hostile_text_is_refused_with_a_place(text: str) -> None:
         assert message
 
 
+@pytest.mark.parametrize("written", [".nan", ".inf", "1.0e+999"])
+def test_a_number_that_nothing_compares_with_is_told_as_such(written: str) -> None:
+    rule = f"{{id: a, gate: metadata, trigger: size, action: stop, params: {{more_than_mb: {written}}}}}"
+    ((_, _, _, message, hint),) = problems_of(f"name: p\nrules: [{rule}]\n")
+    assert "is not a number that anything can be compared with" in message
+    assert hint == "write a finite number"
+
+
 def test_an_expiry_is_read_as_utc_and_a_date_as_its_midnight() -> None:
     def expiry(written: str) -> int:
         item = f"{{id: a, gate: '*', trigger_id: '*', owner: o, reason: r, expires_on: {written}}}"

@@ -136,7 +136,9 @@ class _connection_errors:
         import httpx2
 
         if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-            raise UnavailableError(f"no server answers at {self._url}", hint="start it with: antivenom up") from None
+            named = os.environ.get("ANTIVENOM_URL")
+            hint = "is ANTIVENOM_URL right, and the server up?" if named else "start it with: antivenom up"
+            raise UnavailableError(f"no server answers at {self._url}", hint=hint) from None
         if isinstance(error, httpx2.TimeoutException):
             raise UnavailableError(
                 f"the server at {self._url} did not answer in time", hint="look into its log"

@@ -143,9 +143,9 @@ def fail_if_any_failed(rows: list[dict[str, Any]]) -> None:
     failed = [row for row in rows if row["state"] == "failed"]
     if failed:
         first = failed[0]
-        kept = "what it brought before stays" if first["last_success_at"] else "nothing of it was taken"
+        kept = "what it brought before stays; " if first["last_success_at"] else ""
         raise UpstreamError(
             f"{len(failed)} of {len(rows)} feeds failed: {first['last_error']}",
-            hint=f"{kept}; the next try is at {first['next_sync_at'] or 'the next request'}; "
+            hint=f"{kept}the next try is at {first['next_sync_at'] or 'the next request'}; "
             f"if it is not wanted: antivenom feed remove {first['id']}",
         )

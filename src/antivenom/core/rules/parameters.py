@@ -75,8 +75,10 @@ def read_boolean(value: Any) -> bool:
 
 def read_number(value: Any) -> float:
     """A finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ParameterError(f"expected a number, found {kind_of(value)}", "write a number, without quotes")
+    if not math.isfinite(value):
+        raise ParameterError(f"{value} is not a number that anything can be compared with", "write a finite number")
     return float(value)
 
 

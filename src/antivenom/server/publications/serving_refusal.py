@@ -12,18 +12,21 @@ IDS_SHOWN = 4
 
 
 def explain_refusal(decision: Decision, *, channel: str, policy: str, install: str) -> tuple[str, dict[str, Any]]:
-    """What a client prints (problem `detail`, two sentences) and the problem's extension members.
+    """What a client prints (problem `detail`: why, what the rule recommends, what to do) and the problem's extensions.
 
     Args:
         install: A match spec that the channel can still fulfil; "" when every version of the package is withheld.
     """
     stops = [reason for reason in decision.reasons if reason.action is Action.stop] or list(decision.reasons)
     rule = stops[0].rule_id if stops else ""
-    advice = f'Install "{install}" instead' if install else f"Every {decision.name} of this channel is withheld"
-    detail = (
-        f"{decision.fn} is withheld by policy {policy!r}, {_name_rules(stops)}: {_tell_why(stops)}. "
-        f"{advice}, or ask the administrators of this channel for an exception to rule {rule!r}."
-    )
+    why = f"{decision.fn} is withheld by policy {policy!r}, {_name_rules(stops)}: {_tell_why(stops)}"
+    recommended = next((reason.recommendation for reason in stops if reason.recommendation), "")
+    exception = f"for an exception to rule {rule!r}"
+    if install:
+        advice = f'Install "{install}" instead, or ask the administrators of this channel {exception}'
+    else:
+        advice = f"Every {decision.name} of this channel is withheld: ask its administrators {exception}"
+    detail = " ".join(f"{part.strip().rstrip('.')}." for part in (why, recommended, advice) if part.strip())
     return detail, {
         "channel": channel,
         "fn": decision.fn,
