@@ -305,3 +305,42 @@ def test_every_row_of_the_curated_releases_is_about_a_package_of_conda_and_has_e
             for bounds in affected.ranges:
                 start = version_key("cpe", bounds.introduced) if bounds.introduced else b""
                 assert start is not None and start < (version_key("cpe", bounds.fixed or "") or b""), advisory.id
+
+
+def test_a_feed_that_names_a_package_now_and_then_does_not_cover_its_ecosystem() -> None:
+    npm = AffectedPackage("npm", "left-pad", (until("1.3", scheme="semver"),))
+    index = open_index(Advisory("CVE-1-1", "cve5", affected=(npm, product("a:b", until("2", scheme="cpe")))))
+    assert ids(assess(index, "pkg:npm/left-pad@1.2", "")) == ["CVE-1-1"]
+    lodash = assess(index, "pkg:npm/lodash@4.17.15", "")
+    assert not lodash.assessed
+    assert "npm" in lodash.reason
+
+
+@pytest.mark.parametrize("source", ["bitnami", "julia-builds", "oss-fuzz"])
+def test_who_lists_what_they_build_covers_only_what_they_list(source: str) -> None:
+    listed = AffectedPackage(source, "redis", (until("7.0", scheme="semver"),))
+    index = open_index(Advisory("BIT-1", "osv", affected=(listed,)))
+    assert not assess(index, "openssl", "3.0.7").assessed
+    assert not assess(index, f"pkg:{source}/openssl@3.0.7", "").assessed
+
+
+def test_what_only_a_map_of_products_suggests_is_never_clean() -> None:
+    index = open_index(Advisory("CVE-1-1", "nvd", affected=(product("python:pillow", until("9.0", scheme="cpe")),)))
+    assert ids(assess(index, "pillow", "8.0")) == ["CVE-1-1"]
+    assert not assess(index, "pillow", "9.0").assessed  # no feed of PyPI's advisories
+
+
+def test_a_summary_is_about_the_vulnerability_and_not_about_somebodys_copy() -> None:
+    wheels = AffectedPackage("pypi", "cryptography", (until("39.0.1"),))
+    index = open_index(
+        Advisory("PYSEC-1", "osv", aliases=("CVE-1-1",), summary="OpenSSL included in wheels", affected=(wheels,)),
+        Advisory("CVE-1-1", "cve5", summary="X.400 address type confusion in X.509 GeneralName"),
+    )
+    [finding] = assess(index, "pkg:pypi/cryptography@38.0", "").findings
+    assert finding.summary.startswith("X.400")
+
+
+def test_the_scheme_of_a_package_url_may_be_written_large() -> None:
+    index = open_index(Advisory("PYSEC-1", "osv", affected=(python("pillow", until("9.0")),)))
+    [assessment] = index.assess([ComponentKey("purl", "PKG:pypi/Pillow@8.0", "")])
+    assert ids(assessment) == ["PYSEC-1"]

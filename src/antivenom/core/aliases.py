@@ -89,7 +89,7 @@ libsixel | libsixel_project:libsixel saitoha:libsixel |
 freetype libfreetype libfreetype6 | freetype:freetype freetype:freetype2 | julia-builds/FreeType2_jll oss-fuzz/freetype2
 fontconfig libfontconfig | fontconfig_project:fontconfig | julia-builds/Fontconfig_jll
 fribidi | gnu:fribidi | julia-builds/FriBidi_jll
-harfbuzz libharfbuzz | harfbuzz_project:harfbuzz | julia-builds/HarfBuzz_jll oss-fuzz/harfbuzz
+harfbuzz libharfbuzz libharfbuzz-devel | harfbuzz_project:harfbuzz | julia-builds/HarfBuzz_jll oss-fuzz/harfbuzz
 graphite2 | sil:graphite2 |
 cairo libcairo | cairographics:cairo | julia-builds/Cairo_jll oss-fuzz/cairo
 pixman | pixman:pixman x.org:pixman | julia-builds/Pixman_jll
@@ -135,7 +135,7 @@ libidn | gnu:libidn | julia-builds/libidn_jll
 libpsl | libpsl_project:libpsl | oss-fuzz/libpsl
 gnutls libgnutls | gnu:gnutls | julia-builds/GnuTLS_jll oss-fuzz/gnutls
 nettle | nettle_project:nettle | julia-builds/Nettle_jll
-libgcrypt libgcrypt-lib libgcrypt-tools | gnupg:libgcrypt | julia-builds/Libgcrypt_jll
+libgcrypt libgcrypt-lib libgcrypt-tools libgcrypt-devel | gnupg:libgcrypt | julia-builds/Libgcrypt_jll
 libgpg-error | gnupg:libgpg-error |
 libksba | gnupg:libksba libksba_project:libksba | julia-builds/Libksba_jll
 gnupg | gnupg:gnupg | julia-builds/GnuPG_jll oss-fuzz/gnupg
@@ -180,7 +180,7 @@ kotlin | jetbrains:kotlin |
 groovy | apache:groovy |
 clojure | clojure:clojure |
 go go-cgo go-nocgo _go_select | golang:go | bitnami/golang
-rust rust-std rust-src cargo | rust-lang:rust rust-lang:cargo |
+rust rust-std rust-src cargo rust-std-x86_64-unknown-linux-gnu rust-std-aarch64-unknown-linux-gnu rust-std-x86_64-apple-darwin rust-std-aarch64-apple-darwin rust-std-x86_64-pc-windows-msvc rust-std-wasm32-unknown-unknown | rust-lang:rust rust-lang:cargo |
 julia | julialang:julia | julia-builds/libjulia_jll
 ruby | ruby-lang:ruby | julia-builds/ruby_jll bitnami/ruby oss-fuzz/ruby
 perl perl-base | perl:perl |
@@ -230,8 +230,8 @@ unixodbc | unixodbc:unixodbc |
 freetds | freetds:freetds |
 nginx | f5:nginx nginx:nginx f5:nginx_open_source | bitnami/nginx
 apache2 httpd apache-httpd | apache:http_server | bitnami/apache
-apr | apache:portable_runtime apache:apr | bitnami/apr
-apr-util | apache:apr-util apache:portable_runtime_utility |
+apr libapr | apache:portable_runtime apache:apr | bitnami/apr
+apr-util libaprutil | apache:apr-util apache:portable_runtime_utility |
 haproxy | haproxy:haproxy | bitnami/haproxy oss-fuzz/haproxy
 lighttpd | lighttpd:lighttpd |
 caddy | caddyserver:caddy |
@@ -303,14 +303,14 @@ libgrpc grpc-cpp | grpc:grpc google:grpc | oss-fuzz/grpc
 flatbuffers | google:flatbuffers | oss-fuzz/flatbuffers
 capnproto | capnproto:capnproto capnproto:capnp | julia-builds/capnproto_jll
 thrift-cpp thrift-compiler libthrift | apache:thrift | bitnami/thrift
-libarrow arrow-cpp libparquet libarrow-flight libarrow-dataset libarrow-acero libarrow-substrait libarrow-gandiva libarrow-flight-sql | apache:arrow | julia-builds/Arrow_jll oss-fuzz/arrow
+libarrow arrow-cpp libparquet libarrow-flight libarrow-dataset libarrow-acero libarrow-substrait libarrow-gandiva libarrow-flight-sql libarrow-compute | apache:arrow | julia-builds/Arrow_jll oss-fuzz/arrow
 orc liborc | apache:orc |
 boost boost-cpp libboost libboost-devel libboost-headers | boost:boost | oss-fuzz/boost
 icu | icu-project:international_components_for_unicode unicode:international_components_for_unicode | julia-builds/ICU_jll oss-fuzz/icu
 pcre | pcre:pcre | julia-builds/PCRE_jll
 pcre2 | pcre:pcre2 | julia-builds/PCRE2_jll oss-fuzz/pcre2
 oniguruma | oniguruma_project:oniguruma | oss-fuzz/oniguruma
-re2 libre2 | google:re2 | oss-fuzz/re2
+re2 libre2 libre2-11 | google:re2 | oss-fuzz/re2
 yaml libyaml | pyyaml:libyaml yaml:libyaml | oss-fuzz/libyaml
 yaml-cpp | yaml-cpp_project:yaml-cpp | julia-builds/yaml_cpp_jll
 yajl | yajl_project:yajl | julia-builds/YAJL_jll
@@ -332,7 +332,7 @@ libxmlsec1 | aleksey:xml_security_library | oss-fuzz/xmlsec
 ncurses | gnu:ncurses invisible-island:ncurses | julia-builds/Ncurses_jll
 readline | gnu:readline |
 libedit | libedit_project:libedit |
-gettext libgettextpo | gnu:gettext | julia-builds/Gettext_jll
+gettext libgettextpo libgettextpo-devel | gnu:gettext | julia-builds/Gettext_jll
 libiconv | gnu:libiconv |
 libunistring | gnu:libunistring |
 gmp | gmplib:gmp | julia-builds/GMP_jll
@@ -395,7 +395,7 @@ attr libattr | attr_project:attr |
 acl libacl | acl_project:acl |
 dbus | freedesktop:dbus d-bus_project:d-bus | julia-builds/Dbus_jll
 avahi | avahi:avahi |
-libsystemd0 libudev1 systemd | systemd_project:systemd freedesktop:systemd | oss-fuzz/systemd
+libsystemd0 libudev1 libudev systemd | systemd_project:systemd freedesktop:systemd | oss-fuzz/systemd
 polkit | polkit_project:polkit freedesktop:polkit |
 pulseaudio pulseaudio-client | pulseaudio:pulseaudio |
 alsa-lib | alsa-project:alsa-lib |
@@ -433,7 +433,7 @@ libxls | libxls_project:libxls | julia-builds/libxls_jll oss-fuzz/libxls
 readstat | readstat_project:readstat wizardmac:readstat | oss-fuzz/readstat
 libxlsxwriter | libxlsxwriter:libxlsxwriter |
 libmodbus | libmodbus:libmodbus | julia-builds/LibModbus_jll
-openblas libopenblas | openblas_project:openblas | julia-builds/OpenBLAS_jll bitnami/openblas
+openblas libopenblas openblas-ilp64 libopenblas-ilp64 | openblas_project:openblas | julia-builds/OpenBLAS_jll bitnami/openblas
 lapack liblapack | lapack_project:lapack netlib:lapack | julia-builds/LAPACK_jll
 libhwloc | open-mpi:hwloc | julia-builds/Hwloc_jll
 openmpi | open-mpi:open_mpi |
@@ -482,6 +482,10 @@ socat | dest-unreach:socat |
 chafa | chafa_project:chafa | julia-builds/Chafa_jll
 tree-sitter | tree-sitter:tree-sitter |
 uv | astral:uv astral-sh:uv | pypi/uv
+log4cxx | apache:log4cxx |
+syncthing | syncthing:syncthing | bitnami/syncthing
+libfuse | libfuse_project:libfuse |
+bind | isc:bind |
 """
 
 

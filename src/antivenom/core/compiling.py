@@ -89,6 +89,8 @@ class Exploited(msgspec.Struct, frozen=True):
 
 T = TypeVar("T")
 
+_COPY = re.compile(r"\b(?:bundled|included in|vendored|via|wheels?)\b", re.IGNORECASE)
+
 _encode = msgspec.msgpack.Encoder().encode
 _ARRAY_OF_5, _ARRAY, _MAP = b"\x95", b"\xdd", b"\xdf"  # of MessagePack: fixarray, array 32, map 32
 _HEADER = _encode(CompiledPackage(0, "", "", "", ()))[:2]  # how many fields follow, and a number of one byte
@@ -154,13 +156,17 @@ class _Said:
     """
 
     def __init__(self) -> None:
-        self.ecosystems: set[str] = set()
+        self.ecosystems: set[str] = set()  # those of which a feed tells everything that it knows
+        self.speaks_of_products = False
         self._keys: dict[str, str] = {}  # each text once in memory
         # key, source, advisory, when it was modified, how many bytes, fields behind the number
         self._entries: list[tuple[str, str, str, str, int, bytes]] = []
 
     def add(self, advisory: Advisory, affected: AffectedPackage) -> None:
-        self.ecosystems.add(affected.ecosystem)
+        if affected.ecosystem in PRODUCT_ECOSYSTEMS:
+            self.speaks_of_products = True
+        if _covers(advisory.source, affected.ecosystem):
+            self.ecosystems.add(affected.ecosystem)
         key = package_key(affected)
         key = self._keys.setdefault(key, key)
         package = _compile(advisory, affected)
@@ -185,6 +191,14 @@ class _Said:
             yield _encode(key) + _encode(listed)
 
 
+def _covers(source: str, ecosystem: str) -> bool:
+    """Whether an advisory shows that its feed is one of the whole ecosystem, so that silence means "none is known".
+
+    NVD and the CVE list are of all products and name packages now and then; Bitnami and Julia are of what they build.
+    """
+    return ecosystem not in PRODUCT_ECOSYSTEMS if source == "osv" else ecosystem == "cpe" and source != "curated"
+
+
 def _pop_all(items: list[T]) -> Iterator[T]:
     """The items from the last to the first, each forgotten when it is given."""
     while items:
@@ -193,14 +207,12 @@ def _pop_all(items: list[T]) -> Iterator[T]:
 
 def _correct(merger: _Merger, said: _Said) -> None:
     """Add what projects themselves say of vulnerabilities that feeds know, where any feed speaks of products."""
-    if not said.ecosystems & PRODUCT_ECOSYSTEMS:
+    if not said.speaks_of_products:
         return
-    ecosystems = set(said.ecosystems)  # being curated is not being covered: products have no feed by it
     for advisory in curated_releases():
         if merger.knows(advisory.id):
             for affected in advisory.affected:
                 said.add(advisory, affected)
-    said.ecosystems = ecosystems
 
 
 def package_key(affected: AffectedPackage) -> str:
@@ -297,7 +309,7 @@ def _facts(advisory: Advisory) -> _Group:
 
 
 def _absorb(group: _Group, other: _Group) -> None:
-    """Add the facts of another group. The order of advisories does not matter: the shortest summary is kept."""
+    """Add the facts of another group. The order of advisories does not matter: the best summary is kept."""
     group.ids |= other.ids
     group.scored = max(group.scored, other.scored)
     group.severity = max(group.severity, other.severity)
@@ -305,7 +317,12 @@ def _absorb(group: _Group, other: _Group) -> None:
     group.disputed = group.disputed or other.disputed
     group.published = min((t for t in (group.published, other.published) if t), default="")
     group.modified = max(group.modified, other.modified)
-    group.summary = min((t for t in (group.summary, other.summary) if t), key=lambda t: (len(t), t), default="")
+    group.summary = min((t for t in (group.summary, other.summary) if t), key=_summary_rank, default="")
+
+
+def _summary_rank(summary: str) -> tuple[bool, int, str]:
+    """Best first: about the vulnerability itself and not somebody's copy of the software, short."""
+    return _COPY.search(summary) is not None, len(summary), summary
 
 
 def _vulnerability(group: _Group, exploited: Mapping[str, Exploited]) -> CompiledVulnerability:

@@ -255,9 +255,11 @@ def _missing(name: str, mapped: tuple[str, tuple[str, ...]] | None, maps: NameMa
 
 
 def parse_purl(text: str) -> PackageURL | None:
-    """A package URL; None when it is not one."""
+    """A package URL, its scheme in any case; None when it is not one."""
     if len(text) > PURL_MAX_CHARACTERS:
         return None
+    if text[:4].lower() == "pkg:":
+        text = f"pkg:{text[4:]}"
     try:
         return PackageURL.from_string(text)
     except ValueError:

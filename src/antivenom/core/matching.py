@@ -152,7 +152,10 @@ class _Plan:
         if not hits:
             return self._clean
         findings = self._render(hits, version)
-        return Assessment(True, self._clean.reason, findings) if findings else self._clean
+        if not findings:
+            return self._clean
+        reason = self._clean.reason if self._clean.assessed else hits[0].identity.reason
+        return Assessment(True, reason, findings)
 
 
 class _Told:
@@ -348,14 +351,12 @@ class MatchIndex:
             if i.key in self._index.packages or (i.ecosystem in self.ecosystems and not i.is_guess)
         ]
         own = [i for i in known if not i.is_fallback]
+        if own:
+            clean = Assessment(True, min(own, key=lambda i: _RANK[i.confidence]).reason)
+        else:  # what only a map of names suggests can show a vulnerability, but not that there is none
+            clean = Assessment(False, self._unread(name, identities) or missing)
         if not known:
-            unread = sorted({ECOSYSTEM_TITLES.get(i.ecosystem, i.ecosystem) for i in identities if not i.is_guess})
-            if unread:
-                sources = " or ".join(unread)
-                missing = f"no feed with advisories for {sources} is synced, and only those would name {name}"
-            return Assessment(False, missing)
-        first = min(own or known, key=lambda i: _RANK[i.confidence])
-        clean = Assessment(True, first.reason)
+            return clean
         spans = self._spans(known)
         if not spans:
             return clean
@@ -363,6 +364,14 @@ class MatchIndex:
         for span in spans:
             axes.setdefault((span.package.scheme, span.identity.version), []).append(span)
         return _Plan(name, clean, [_Axis(*key, group) for key, group in sorted(axes.items())], self._render)
+
+    def _unread(self, name: str, identities: Sequence[Identity]) -> str:
+        """Which feeds would name it; "" when none that is known of would."""
+        own = [i for i in identities if not i.is_guess and not i.is_fallback]
+        unread = sorted({ECOSYSTEM_TITLES.get(i.ecosystem, i.ecosystem) for i in own})
+        if not unread:
+            return ""
+        return f"no feed with advisories for {' or '.join(unread)} is synced, and only those would name {name}"
 
     def _spans(self, identities: Sequence[Identity]) -> list[_Hit]:
         """The intervals that may be cited; for each vulnerability those of the most precise source decide."""

@@ -49,3 +49,10 @@ def test_a_dot_that_a_record_lost_is_put_back(start: str, end: str, text: str) -
     entry = {"version": start, "lessThan": end, "status": "affected", "versionType": "custom"}
     ranges, _, _ = parse_versions("cpe", {"versions": [entry]})
     assert [range_text(r) for r in ranges] == [text]
+
+
+@pytest.mark.parametrize(("vendor", "text"), [("Oracle Corporation", ">=8.0,<=8.0.22"), ("Somebody", "<=8.0.22")])
+def test_oracles_releases_and_prior_are_of_one_line(vendor: str, text: str) -> None:
+    entry = {"version": "8.0.22 and prior", "status": "affected"}
+    ranges, _, _ = parse_versions("cpe", {"vendor": vendor, "versions": [entry]})
+    assert [range_text(r) for r in ranges] == [text]

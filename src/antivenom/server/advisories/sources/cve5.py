@@ -52,6 +52,7 @@ THROUGH = re.compile(
 )
 VERSION = re.compile(r"v?(\d[\w.+~!:-]{0,63})")
 LINE = re.compile(r"([1-9])\.(\d{2,})(?:\.|\Z)")
+LINE_OF_RELEASE = re.compile(r"(\d+\.\d+)\.\d")
 WORD = re.compile(r"[\s/]+")
 SAYS_NOTHING = {"", "n/a", "unknown", "*"}
 # A collection's address names its ecosystem by a part of its host.
@@ -270,6 +271,8 @@ def parse_versions(
         if target is not None and not target.add(entry):
             flags["version-not-understood"] = None
     ranges, versions = [*affected.ranges, *_meeting_ends(scheme, entries)], affected.versions
+    if text(product.get("vendor"), 200).lower().startswith("oracle"):
+        ranges = [_of_its_line(r) for r in ranges]
     has_unaffected = unaffected.ranges or unaffected.versions
     if has_unaffected and text(product.get("defaultStatus"), 20).lower() == "affected":
         ranges = [*ranges, *complement(scheme, unaffected.ranges, unaffected.versions)]
@@ -354,6 +357,15 @@ class _Collected:
             self.ranges.append(AffectedRange(self.scheme, last_affected=found[1] or found[2]))
             return True
         return False
+
+
+def _of_its_line(found: AffectedRange) -> AffectedRange:
+    """Oracle's "8.0.22 and prior" is of release 8.0 alone: where 5.7 is affected too, it is listed beside it."""
+    last = found.last_affected or ""
+    line = LINE_OF_RELEASE.match(last)
+    if found.introduced is not None or line is None:
+        return found
+    return AffectedRange(found.scheme, line[1], last_affected=last)
 
 
 def _with_lost_dot(start: str | None, end: str | None) -> str | None:
