@@ -344,3 +344,13 @@ def test_the_scheme_of_a_package_url_may_be_written_large() -> None:
     index = open_index(Advisory("PYSEC-1", "osv", affected=(python("pillow", until("9.0")),)))
     [assessment] = index.assess([ComponentKey("purl", "PKG:pypi/Pillow@8.0", "")])
     assert ids(assessment) == ["PYSEC-1"]
+
+
+def test_a_product_that_several_languages_have_is_not_pythons_where_the_text_names_another() -> None:
+    pillow = (product("python:pillow", until("9.0", scheme="cpe")),)
+    index = open_index(
+        Advisory("CVE-1-1", "nvd", summary="Stack overflow in the Java runtime", affected=pillow),
+        Advisory("CVE-1-2", "nvd", summary="Use after free in C++ and Python", affected=pillow),
+        Advisory("CVE-1-3", "nvd", summary="Use after free", affected=pillow),
+    )
+    assert sorted(ids(assess(index, "pillow", "8.0"))) == ["CVE-1-2", "CVE-1-3"]

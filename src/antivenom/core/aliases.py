@@ -298,7 +298,7 @@ sdl2_image | libsdl:sdl2_image |
 sdl2_ttf | libsdl:sdl2_ttf | julia-builds/SDL2_ttf_jll
 opencv libopencv | opencv:opencv | julia-builds/OpenCV_jll oss-fuzz/opencv
 protobuf-c | protobuf-c_project:protobuf-c |
-libprotobuf libprotobuf-static | google:protobuf google:protobuf-cpp | bitnami/protobuf
+libprotobuf libprotobuf-static | google:protobuf-cpp |
 libgrpc grpc-cpp | grpc:grpc google:grpc | oss-fuzz/grpc
 flatbuffers | google:flatbuffers | oss-fuzz/flatbuffers
 capnproto | capnproto:capnproto capnproto:capnp | julia-builds/capnproto_jll

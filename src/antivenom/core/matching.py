@@ -387,7 +387,8 @@ class MatchIndex:
                 by_vulnerability.setdefault(package.vulnerability, []).append((priority, package, identity))
         spans: list[_Hit] = []
         for number, said in by_vulnerability.items():
-            if all(i.is_part for _, _, i in said) and not _concerns_clients(self.vulnerability(number).summary):
+            is_vague = all(i.is_part for _, _, i in said) or all(i.is_fallback for _, _, i in said)
+            if is_vague and not _concerns(said[0][2], self.vulnerability(number).summary):
                 continue
             best = min(priority for priority, _, _ in said)
             if all(p.is_withdrawn for priority, p, _ in said if priority == best):
@@ -396,18 +397,21 @@ class MatchIndex:
         return spans
 
 
-def _concerns_clients(summary: str) -> bool:
-    """Whether a vulnerability of a whole may be one of its client packages.
+def _concerns(identity: Identity, summary: str) -> bool:
+    """Whether what is told of a whole, or of a product that several languages have, may be of this component.
 
-    Only a text that names the component (Oracle's "component: InnoDB") can say no: PostgreSQL's do not, and
+    Of a whole: only a text that names the component (Oracle's "component: InnoDB") can say no. PostgreSQL's do not, and
     CVE-2025-1094 is one of libpq though its title is silent on it.
     """
-    return "component" not in summary.lower() or _CLIENT.search(summary) is not None
+    if identity.is_part:
+        return "component" not in summary.lower() or _CLIENT.search(summary) is not None
+    return _OTHER_LANGUAGE.search(summary) is None or "python" in summary.lower()
 
 
 _CLIENT = re.compile(
     r"\b(?:clients?|libpq|libmysqlclient|C API|psql|pg_dump\w*|mysqldump|connectors?)\b", re.IGNORECASE
 )
+_OTHER_LANGUAGE = re.compile(r"\b(?:Java|Kotlin|PHP|Ruby|Rust|Swift)\b|\bC\+\+")  # Go and C are words
 _NO_VERSION = Assessment(False, "the package URL names no version")
 
 

@@ -11,6 +11,7 @@ from antivenom.core.compiling import range_text
 from antivenom.server.advisories.sources import files, name_map
 from antivenom.server.advisories.sources.cve5 import parse_versions
 from antivenom.server.advisories.sources.entry import NameEntry, Reading
+from antivenom.server.advisories.sources.nvd import parse_configurations
 
 READING = Reading(now=datetime(2026, 11, 21, tzinfo=UTC))
 
@@ -56,3 +57,14 @@ def test_oracles_releases_and_prior_are_of_one_line(vendor: str, text: str) -> N
     entry = {"version": "8.0.22 and prior", "status": "affected"}
     ranges, _, _ = parse_versions("cpe", {"vendor": vendor, "versions": [entry]})
     assert [range_text(r) for r in ranges] == [text]
+
+
+def test_a_commit_is_no_bound() -> None:
+    match = {
+        "criteria": "cpe:2.3:a:ffmpeg:ffmpeg:*:*:*:*:*:*:*:*",
+        "vulnerable": True,
+        "versionStartIncluding": "a218cafe4d3be005ab0c61130f90db4d21afb5db",
+        "versionEndExcluding": "8.0",
+    }
+    [package], _ = parse_configurations([{"nodes": [{"cpeMatch": [match]}]}])
+    assert [range_text(r) for r in package.ranges] == ["<8.0"]

@@ -79,6 +79,12 @@ def test_the_release_that_a_description_names_goes_before_the_first_free_build()
     assert rebase("In libexpat before 2.7.4, …", AffectedRange("semver", fixed="2.7.5+0")) == ["<2.7.4"]
 
 
+def test_a_description_names_maintained_lines_that_were_never_built() -> None:
+    text = "Mbed TLS before 2.28.7 and 3.x before 3.5.2 has a timing side channel."
+    built = AffectedRange("semver", fixed="2.28.1007+0")
+    assert rebase(text, built, library="MbedTLS_jll") == ["<2.28.7", ">=3,<3.5.2"]
+
+
 def test_a_first_affected_build_stands_in_for_a_start_that_is_not_named() -> None:
     built = AffectedRange("semver", "2.6.0+0", fixed="2.7.5+0")
     assert rebase("In libexpat before 2.7.4, …", built) == [">=2.6.0,<2.7.4"]

@@ -78,10 +78,13 @@ def _names(text: str, library: str) -> bool:
 
 
 def _may_replace(stated: tuple[AffectedRange, ...], built: tuple[AffectedRange, ...]) -> bool:
-    """Whether stated ranges are of the project that was built: its first free build is never before the release."""
+    """Whether stated ranges are of the project that was built: its first free build is not before the first release.
+
+    The first alone, since builds follow one maintained line and the text names all.
+    """
     if any(r.fixed is None and r.last_affected is None for r in built):
         return True
-    told = max(version_key(SCHEME, r.fixed or r.last_affected or "") or b"" for r in stated)
+    told = min(version_key(SCHEME, r.fixed or r.last_affected or "") or b"" for r in stated)
     free = max((version_key(SCHEME, r.fixed or r.last_affected or "") or b"" for r in built), default=b"")
     return told <= free
 

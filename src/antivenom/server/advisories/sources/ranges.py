@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from antivenom.core.advisories import AffectedRange
@@ -9,6 +10,8 @@ from antivenom.core.versions import version_key
 
 Event = tuple[str, str]  # ("introduced" | "fixed" | "last_affected" | "limit", version)
 EVENT_WORDS = ("introduced", "fixed", "last_affected", "limit")
+COMMIT_CHARACTERS = 40
+COMMIT = re.compile(r"[0-9a-f]{40}")
 OPEN = {"", "0", "*", "-", "n/a", "na", "unspecified", "none", "unknown", "all", "any"}
 
 
@@ -109,9 +112,11 @@ def complement(scheme: str, unaffected: Sequence[AffectedRange], versions: Seque
 
 
 def bound(version: object) -> str | None:
-    """A bound as published; None when it says "no bound" in one of the usual words."""
+    """A bound as published; None when it says "no bound" in one of the usual words, or names a commit."""
     if not isinstance(version, str):
         return None
     found = version.strip()
+    if len(found) == COMMIT_CHARACTERS and COMMIT.fullmatch(found):
+        return None
     # Words for "no bound" are short, and looking is cheaper than lowering what is no word.
     return None if len(found) < 12 and found.lower() in OPEN else found[:128]
