@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antivenom.cli.output import Output, emit, note, progress
+from antivenom.cli.client import name_for_address
+from antivenom.cli.output import Output, count_of, emit, note, progress
 from antivenom.cli.token import parse_expiry
 from antivenom.core.errors import InvalidInputError
 
@@ -109,3 +110,16 @@ def test_expiry_that_is_neither_is_refused(text: str):
 
     with pytest.raises(InvalidInputError):
         parse_expiry(text, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_a_count_agrees_with_its_noun() -> None:
+    assert [count_of(n, "records") for n in (0, 1, 2000)] == ["0 records", "1 record", "2,000 records"]
+    assert [count_of(n, "policies") for n in (1, 2)] == ["1 policy", "2 policies"]
+    assert count_of(1, "entries") == "1 entry"
+
+
+@pytest.mark.parametrize("name", ["../feeds/1", "..", ".", "", "main?x=1", "main#x", "a/b", "a%2Fb", "a b", "\u00fc"])
+def test_what_is_no_name_never_becomes_another_address(name: str) -> None:
+    with pytest.raises(InvalidInputError):
+        name_for_address(name)
+    assert name_for_address("main-2.x") == "main-2.x"

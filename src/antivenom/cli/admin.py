@@ -10,7 +10,7 @@ from urllib.parse import quote
 import typer
 
 from antivenom.cli.client import client
-from antivenom.cli.output import Output, emit, note
+from antivenom.cli.output import Output, count_of, emit, note
 
 commands = typer.Typer(help="Passwords, the audit trail and the server's state.", no_args_is_help=True)
 
@@ -67,4 +67,5 @@ def remove_demo(output: OutputOption = Output.table) -> None:
     if output is Output.json:
         emit(removed, None, output)
         return
-    note("removed the demo: " + ", ".join(f"{count} {what}" for what, count in removed.items()))
+    parts = ", ".join(count_of(count, what) for what, count in removed.items())
+    note(f"removed the demo: {parts}" if any(removed.values()) else "there is no demo on this server")

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from antivenom.cli.client import client
+from antivenom.cli.client import client, name_for_address
 from antivenom.cli.output import Output, emit, note
+from antivenom.core.errors import InvalidInputError
 
 commands = typer.Typer(help="Channels: create, look into, explain, roll back.", no_args_is_help=True)
 
-ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel's name.")]
+ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", parser=name_for_address, help="The channel's name.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table for people, json for scripts.")]
 STREAM_PAGE = 500
 
@@ -85,9 +86,23 @@ def edit(
 def delete(channel: ChannelName, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Delete a channel, its mirror and its publications."""
     if not yes:
-        typer.confirm(f"Delete channel {channel} and its publications?", abort=True, err=True)
+        confirm(f"Delete channel {channel} and its publications?")
     client().delete(f"/api/v1/channels/{channel}")
     note(f"channel {channel} deleted")
+
+
+def confirm(question: str) -> None:
+    """Ask before something is deleted.
+
+    Raises:
+        InvalidInputError: The answer is no, or nobody is there to answer.
+    """
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:
+        agreed = False
+    if not agreed:
+        raise InvalidInputError("nothing was deleted", hint="answer y, or give --yes")
 
 
 @commands.command("packages")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 10.0
 TIMEOUT_S = 300.0
 DEFAULT_HOME = "~/.local/share/antivenom"
+NAME = re.compile(r"[A-Za-z0-9._@-]+")
 _KEPT = frozenset(("type", "title", "status", "detail", "instance", "code", "hint"))
 
 
@@ -60,6 +62,17 @@ def _read_local() -> tuple[str, str] | None:
         ) from None
     except (OSError, ValueError, KeyError):
         return None
+
+
+def name_for_address(text: str) -> str:
+    """A name from the command line, as a part of an address: what cannot be one must not lead to another address.
+
+    Raises:
+        InvalidInputError: It has a character that no name has.
+    """
+    if not NAME.fullmatch(text) or text in (".", ".."):
+        raise InvalidInputError(f"{text!r} is not a name", hint="letters, digits and . _ @ -")
+    return text
 
 
 class Client:

@@ -11,7 +11,7 @@ import typer
 from antivenom.cli.channel import OutputOption, all_items
 from antivenom.cli.client import client
 from antivenom.cli.mirror import parse_interval
-from antivenom.cli.output import Output, emit, note, progress
+from antivenom.cli.output import Output, count_of, emit, note, progress
 from antivenom.core.errors import InvalidInputError, UpstreamError
 
 commands = typer.Typer(help="Feeds: where advisories and name maps come from.", no_args_is_help=True)
@@ -76,7 +76,7 @@ def sync(
     if wait:
         rows = wait_for([row["id"] for row in rows])
     elif rows:
-        note(f"sync of {len(rows)} feeds asked for; watch them with: antivenom feed list")
+        note(f"sync of {count_of(len(rows), 'feeds')} asked for; watch with: antivenom feed list")
     if output is Output.json:
         emit(rows, None, output)
     fail_if_any_failed(rows)
@@ -126,7 +126,7 @@ def summary(row: dict[str, Any]) -> str:
     """One line on how a sync ended."""
     if row["state"] == "failed":
         return f"feed {row['id']} ({row['kind']}): failed: {row['last_error']}"
-    line = f"feed {row['id']} ({row['kind']}): {row['entries']:,} entries; {row['outcome']}"
+    line = f"feed {row['id']} ({row['kind']}): {count_of(row['entries'], 'entries')}; {row['outcome']}"
     flagged = ", ".join(f"{count:,} {flag}" for flag, count in (row["counts"].get("flagged") or {}).items())
     line += f"; flagged: {flagged}" if flagged else ""
     if row["set_aside"]:
@@ -145,7 +145,7 @@ def fail_if_any_failed(rows: list[dict[str, Any]]) -> None:
         first = failed[0]
         kept = "what it brought before stays; " if first["last_success_at"] else ""
         raise UpstreamError(
-            f"{len(failed)} of {len(rows)} feeds failed: {first['last_error']}",
+            f"{len(failed)} of {count_of(len(rows), 'feeds')} failed: {first['last_error']}",
             hint=f"{kept}the next try is at {first['next_sync_at'] or 'the next request'}; "
             f"if it is not wanted: antivenom feed remove {first['id']}",
         )

@@ -11,7 +11,7 @@ import typer
 
 from antivenom.cli.channel import ChannelName, OutputOption, all_items, parse_switch
 from antivenom.cli.client import client
-from antivenom.cli.output import Output, emit, note, progress
+from antivenom.cli.output import Output, count_of, emit, note, progress
 from antivenom.core.errors import InvalidInputError, UpstreamError
 
 commands = typer.Typer(help="Mirrors: fill a channel from an upstream, under a policy.", no_args_is_help=True)
@@ -176,5 +176,6 @@ def wait_for_sync(channel: str) -> dict[str, Any]:
         )
     note(f"channel {channel} is in step with {row['upstream']}")
     if row["set_aside"]:
-        note(f"{row['set_aside']:,} records are set aside (see them with: antivenom mirror set-aside {channel})")
+        aside = count_of(row["set_aside"], "records")
+        note(f"{aside} set aside (see why with: antivenom mirror set-aside {channel})")
     return dict(row)

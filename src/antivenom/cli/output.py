@@ -124,6 +124,12 @@ def _local_time(text: str) -> str:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
+def count_of(count: int, plural: str) -> str:
+    """ "1 record", "2 records", "1 policy", "3 policies"."""
+    singular = plural.removesuffix("ies") + "y" if plural.endswith("ies") else plural.removesuffix("s")
+    return f"{count:,} {singular if count == 1 else plural}"
+
+
 def _printable(text: str) -> str:
     """Without control characters: what an upstream calls a package must not steer the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

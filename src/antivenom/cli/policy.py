@@ -10,7 +10,7 @@ from urllib.parse import quote
 import typer
 
 from antivenom.cli.client import client
-from antivenom.cli.output import Output, emit, note
+from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.policies import Policy, parse_policy
 
@@ -50,7 +50,7 @@ def report_problems(file: str, problems: list[dict[str, Any]], output: Output) -
         note(f"{file}:{problem['line']}:{problem['column']}: {problem['message']}{field}")
         if problem["hint"]:
             note(f"  hint: {problem['hint']}")
-    note(f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}")
+    note(count_of(len(problems), "problems"))
 
 
 @commands.command("plan")
@@ -65,7 +65,7 @@ def plan(file: FileArgument, channel: ChannelOption, output: OutputOption = Outp
     emit(rows, ("rule", "withheld", "released"), output)
     for word in ("withheld", "released"):
         total = answer["counts"].get(word, len(answer[word]))
-        note(f"{total} records would be {word}" + (", such as:" if answer[word] else ""), to_stdout=True)
+        note(f"{count_of(total, 'records')} would be {word}" + (", such as:" if answer[word] else ""), to_stdout=True)
         for row in answer[word][:20]:
             why = f": {row['reasons'][0]['message']}" if row.get("reasons") else ""
             note(f"  {row['subdir']}/{row['fn']}{why}", to_stdout=True)
@@ -205,6 +205,4 @@ def read_text(file: str) -> str:
 
 def describe(policy: Policy) -> str:
     """How many rules and exceptions a policy has."""
-    rules = f"{len(policy.rules)} {'rule' if len(policy.rules) == 1 else 'rules'}"
-    items = f"{len(policy.allowlist)} {'exception' if len(policy.allowlist) == 1 else 'exceptions'}"
-    return f"{rules}, {items}"
+    return f"{count_of(len(policy.rules), 'rules')}, {count_of(len(policy.allowlist), 'exceptions')}"

@@ -68,7 +68,8 @@ async def remove_demo(ctx: Context) -> dict[str, int]:
         await advisories.remove_feed(ctx, feed_id)
     await ctx.session.flush()
     removed = {"channels": len(names), "feeds": len(feeds), "policies": await _remove_policies(ctx)}
-    await record(ctx, "demo.removed", subject="demo", **removed)
+    if any(removed.values()):
+        await record(ctx, "demo.removed", subject="demo", **removed)
     return removed
 
 

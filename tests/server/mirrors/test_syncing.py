@@ -254,6 +254,18 @@ async def test_a_policy_edit_republishes_and_a_rollback_serves_the_earlier_one_a
     assert [(view.number, view.current) for view in history.items] == [(2, False), (1, True)]
 
 
+async def test_setting_the_policy_again_after_a_rollback_publishes_under_it(
+    person: Person, upstream: UpstreamServer
+) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    await person.set_policy("main", BAN_XZ)
+    await person.ask(publications.rollback, "main")
+    assert await person.withheld("main") == {}
+    await person.set_policy("main", BAN_XZ)
+    assert set(await person.withheld("main")) == {"xz-5.6.0-h0_0.conda", "needs-new-xz-1.0-h0_0.conda"}
+
+
 async def test_a_plan_says_what_would_change_and_changes_nothing(person: Person, upstream: UpstreamServer) -> None:
     write_channel(upstream.folder, small_channel())
     await person.mirror("main", upstream, subdirs=["linux-64"])

@@ -218,10 +218,13 @@ async def count_channels_by_policy(ctx: Context) -> dict[int, int]:
 
 
 async def _attach(ctx: Context, channel: Channel, revision: PolicyRevision) -> None:
-    if channel.policy_revision_id == revision.id:
-        return
-    channel.policy_revision_id = revision.id
-    await record(ctx, "policy.attached", subject=f"channel:{channel.name}", revision=revision.number)
+    if channel.policy_revision_id != revision.id:
+        channel.policy_revision_id = revision.id
+        await record(ctx, "policy.attached", subject=f"channel:{channel.name}", revision=revision.number)
+    else:
+        serving = await queries.find_publication(ctx.session, channel.publication_id)
+        if serving is None or serving.policy_revision_id == revision.id:
+            return  # else a rollback serves what another policy decided: setting this one again ends that
     await defer_republish(ctx, channel.id, cause="policy")
 
 
