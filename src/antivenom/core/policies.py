@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import attrgetter
+from typing import Any
 
 import msgspec
 import yaml
@@ -172,11 +173,7 @@ class CompiledPolicy:
             return Facts(record_at(position), assessments[names.component_of[position]], channel, now_ms)
 
         for group in self._groups:
-            if group.reads == ("assessment",):
-                given = Facts(record_at(0), None, channel, now_ms)
-                found.update(group.positions_by_component(names, assessments, given))
-            else:
-                found.update(_positions(names, group.reads, facts_at, group.concerned))
+            found.update(group.positions(names, assessments, facts_at))
         for check in self._named.get(names.name, ()):
             found.update(_positions(names, check.reads, facts_at, check.concerns))
         return sorted(found)
@@ -245,6 +242,21 @@ def _positions(
     return [position for position in everything if keys[position] in touched] if touched else ()
 
 
+def _by_component(names: NameColumns, assessments: Sequence[Assessment | None]) -> tuple[list[Any], Sequence[int]]:
+    return [(key, None) for key in map(id, assessments)], names.component_of
+
+
+def _by_license(names: NameColumns, _: Sequence[Assessment | None]) -> tuple[list[Any], Sequence[int]]:
+    return [text for text, _ in names.licenses], names.license_of
+
+
+# What most rules read lies in small tables: their keys in `_Group.decided`, and the row of each record.
+_TABLES: dict[tuple[str, ...], Callable[..., tuple[list[Any], Sequence[int]]]] = {
+    ("assessment",): _by_component,
+    ("license",): _by_license,
+}
+
+
 class _Group:
     """Checks that read the same facts: decided once for each distinct value of these, and told once."""
 
@@ -272,19 +284,22 @@ class _Group:
         checks = self.decided.get(key, _UNDECIDED)
         return bool(self._decide(facts, key) if checks is _UNDECIDED else checks)
 
-    def positions_by_component(
-        self, names: NameColumns, assessments: Sequence[Assessment | None], given: Facts
+    def positions(
+        self, names: NameColumns, assessments: Sequence[Assessment | None], facts_at: Callable[[int], Facts]
     ) -> Iterable[int]:
-        """Where a check is concerned, of checks that look at assessments alone."""
+        """Where any check is concerned."""
+        table = _TABLES.get(self.reads)
+        if table is None:
+            return _positions(names, self.reads, facts_at, self.concerned)
+        keys, row_of = table(names, assessments)
         decided, touched = self.decided, set()
-        for component, assessment in enumerate(assessments):
-            key = (id(assessment), None)
+        for key in set(keys):
             checks = decided.get(key, _UNDECIDED)
             if checks is _UNDECIDED:
-                checks = self._decide(Facts(given.record, assessment, given.channel, given.now_ms), key)
+                checks = self._decide(facts_at(row_of.index(keys.index(key))), key)
             if checks:
-                touched.add(component)
-        return [at for at, component in enumerate(names.component_of) if component in touched] if touched else ()
+                touched.add(key)
+        return [at for at, row in enumerate(row_of) if keys[row] in touched] if touched else ()
 
     def tell(self, facts: Facts, key: Hashable, checks: tuple[Check, ...]) -> Told:
         """What the concerned checks say; `checks` _UNDECIDED: find out first which these are."""

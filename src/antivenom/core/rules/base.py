@@ -87,7 +87,7 @@ def earliest(*instants_ms: int) -> int:
 class NameColumns(Protocol):
     """The facts of all records of one name, column by column; `signed` has the positions of the signed ones.
 
-    `component_of` counts the name's components; see `NameFacts` for the other columns.
+    `component_of` counts the name's components, `license_of` points into `licenses` (text, family); see `NameFacts`.
     """
 
     @property
@@ -96,6 +96,10 @@ class NameColumns(Protocol):
     def fns(self) -> Sequence[str]: ...
     @property
     def component_of(self) -> Sequence[int]: ...
+    @property
+    def licenses(self) -> Sequence[tuple[str, str]]: ...
+    @property
+    def license_of(self) -> Sequence[int]: ...
     @property
     def sizes(self) -> Sequence[int]: ...
     @property
