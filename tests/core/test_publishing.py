@@ -158,6 +158,25 @@ def test_a_small_change_reads_no_decisions_but_those_that_hang_on_it() -> None:
     assert len(rows & blobs.read) <= 4 < len(rows)
 
 
+def test_builds_that_the_closure_spares_for_different_reasons_tell_their_own() -> None:
+    blobs = MemoryBlobs()
+    libraries = [record(f"lib{i}") for i in range(30)]
+    builds = [record("app", build=f"b{i:02}", depends=[f"lib{i}"]) for i in range(30)]
+    policy = compile_policy(
+        parse_policy(
+            "name: p\nrules:\n"
+            "  - {id: ban, gate: packages, trigger: names, action: stop, params: {deny: ['lib*']}}\n"
+            "allowlist:\n"
+            "  - {id: a1, gate: closure, trigger_id: 'closure+app-*', owner: o, reason: r}\n"
+        )
+    )
+    made = publish_all(blobs, channel(blobs, noarch=libraries + builds), policy)
+    told = list(opened(blobs, made).excepted())
+    assert {d.build: d.culprits for d in told} == {f"b{i:02}": (f"lib{i}",) for i in range(30)}
+    assert all(f"needs lib{int(d.build[1:])}, " in d.excepted[0][1].message for d in told)
+    assert {d.excepted[0][1].trigger_id for d in told} == {f"closure+{d.fn}" for d in told}
+
+
 def test_time_alone_judges_again_when_a_verdict_ends() -> None:
     blobs = MemoryBlobs()
     sources = channel(blobs, noarch=[record("a")])

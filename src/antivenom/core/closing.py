@@ -18,7 +18,7 @@ from antivenom.core.closure import BucketFalls, Closed, Closure, Except, Lost, N
 from antivenom.core.conda import Dependency, parse_dependency
 from antivenom.core.packs import IndexBlobs
 from antivenom.core.previous import is_fallen, policy_stop
-from antivenom.core.publication_map import Decision
+from antivenom.core.publication_map import Decision, of_any_file
 from antivenom.core.requirements import NOARCH, decode_texts
 from antivenom.core.source_map import Framed, dependency_name, iterate_builds, iterate_depends
 from antivenom.core.verdicts import SubdirVerdicts
@@ -316,10 +316,11 @@ class Closing:
 
 def _closed(decision: Decision) -> Closed:
     """What the closure said in a decision of the previous publication."""
-    for reason in decision.reasons:
+    reasons, excepted = of_any_file(decision.fn, decision.reasons, decision.excepted)
+    for reason in reasons:
         if reason.gate == "closure":
             return Closed(reason, decision.culprits)
-    item, reason = next(pair for pair in decision.excepted if pair[1].gate == "closure")
+    item, reason = next(pair for pair in excepted if pair[1].gate == "closure")
     return Closed(reason, decision.culprits, item, decision.holds_until_ms)
 
 

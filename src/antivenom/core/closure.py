@@ -73,7 +73,8 @@ class NameFalls(NamedTuple):
     earlier: Mapping[str, Closed] = {}
 
     def closed(self, fns: Sequence[str]) -> Iterator[tuple[int, Closed]]:
-        """The records that fall or are spared, by place; some of them may be withheld already."""
+        """The records that fall or are spared, by place; some of them may be withheld already. Records that share a
+        dependency list share what is said of them."""
         fallen: set[int] = set()
         if self.earlier:
             for record, fn in enumerate(fns):
@@ -81,12 +82,16 @@ class NameFalls(NamedTuple):
                 if held is not None and (not held.item or not self.told or self.list_of[record] not in self.told):
                     fallen.add(record)
                     yield record, held
+        of_list = {at: Closed(_reason(message), culprits) for at, (message, culprits) in self.told.items()}
+        spared: dict[tuple[int, str], Closed] = {}
         for record, at in enumerate(self.list_of):
-            if at in self.told and record not in fallen:
-                message, culprits = self.told[at]
+            if at in of_list and record not in fallen:
                 item = self.spared.get(record)
-                reason = _reason(fns[record], message)
-                yield record, Closed(reason, culprits, item.id, item.expires_ms) if item else Closed(reason, culprits)
+                if item is None:
+                    yield record, of_list[at]
+                else:
+                    held = of_list[at]._replace(item=item.id, until_ms=item.expires_ms)
+                    yield record, spared.setdefault((at, item.id), held)
 
 
 BucketFalls = dict[int, NameFalls]  # place of a name in its bucket → what falls of it
@@ -116,7 +121,7 @@ class Closure:
         self._withheld = [withheld[subdir] for subdir in present]
         self.texts = Texts()
         self._dependents = [Dependents(blobs, sources[subdir], self.texts) for subdir in present]
-        self._requirements = Requirements(blobs, self._subdirs, self.texts, self._is_withheld)
+        self._requirements = Requirements(blobs, self._subdirs, self.texts, self._withheld)
         self._falls: list[dict[int, dict[int, _Fall]]] = [{} for _ in self._subdirs]  # by subdir, position, list
         self._spared: list[dict[int, dict[int, AllowlistItem]]] = [{} for _ in self._subdirs]  # …, record
         self._opened: set[str] = set()
@@ -161,7 +166,7 @@ class Closure:
 
     def unfiltered(self) -> Requirements:
         """What the channel has when nothing is withheld."""
-        return Requirements(self._blobs, self._subdirs, self.texts, lambda _subdir, _position: ())
+        return Requirements(self._blobs, self._subdirs, self.texts, [lambda _position: ()] * len(self._subdirs))
 
     def subdir(self, name: str) -> Subdir:
         """A subdir as the closure sees it."""
@@ -196,9 +201,6 @@ class Closure:
                     lists = {at for fn, at in zip(fns, list_of, strict=True) if fn in mine[position]}
                     found[subdir.index, position] = lists
         return found
-
-    def _is_withheld(self, subdir: Subdir, position: int) -> Collection[str]:
-        return self._withheld[subdir.index](position)
 
     def _open(self, names: Set[str]) -> set[str]:
         """Look at names of which something is lost: everything that asks for them, and whether that is still met.
@@ -307,7 +309,7 @@ class Closure:
                 withheld = self._withheld[index](position)
                 for record, fn in enumerate(name.fns):
                     if needs.depends_of[record] in lists and fn not in withheld:
-                        item = excepts(_reason(fn, ""), name.record_at(record, subdir.subdir, needs))
+                        item = excepts(_reason("", fn), name.record_at(record, subdir.subdir, needs))
                         if item is not None:
                             self._spared[index].setdefault(position, {})[record] = item
 
@@ -391,7 +393,8 @@ class Closure:
         return self._message(index, self._falls[index][position][at].culprits)
 
 
-def _reason(fn: str, message: str) -> Reason:
+def _reason(message: str, fn: str = "") -> Reason:
+    """Without a file name it is one of any file; see `Said`."""
     return Reason("closure", "closure", "dependency", f"closure+{fn}", Action.stop, message)
 
 

@@ -7,7 +7,7 @@ for.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import zstandard
@@ -18,7 +18,7 @@ from antivenom.core.packs import NOWHERE, IndexBlobs, Location, LocationTable
 from antivenom.core.policies import Action, Reason, Verdict
 from antivenom.core.source_map import Piece, SourceDocument
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -51,6 +51,76 @@ class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
             return None
         action = max((reason.action for reason in reasons), default=Action.go)
         return Verdict(action, reasons, self.holds_until_ms, excepted)
+
+
+class Said(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What is said of several records alike; see `Decision`. A `trigger_id` that ends in "+" goes on with the file name
+    of the record."""
+
+    action: Action
+    reasons: tuple[Reason, ...] = ()
+    excepted: tuple[tuple[str, Reason], ...] = ()
+    holds_until_ms: int = 0
+    severity: Severity = Severity.unknown
+    culprits: tuple[str, ...] = ()
+
+
+class ToldName(msgspec.Struct, array_like=True, gc=False):
+    """The decisions on one name as they are stored: column by column, by file name. `said_of` points into `said`."""
+
+    name: str
+    said: list[Said] = []
+    said_of: list[int] = []
+    fns: Sequence[str] = ()
+    versions: Sequence[str] = ()
+    builds: Sequence[str] = ()
+    sizes: Sequence[int] = ()
+
+    def numbers(self) -> Iterator[tuple[Said, int]]:
+        """What is said, and of how many records."""
+        numbers = Counter(self.said_of)
+        return ((said, numbers[at]) for at, said in enumerate(self.said))
+
+    def actions(self) -> dict[str, Action]:
+        """What is decided, by file name."""
+        actions = [said.action for said in self.said]
+        return dict(zip(self.fns, map(actions.__getitem__, self.said_of), strict=True))
+
+    def decisions(self) -> Iterator[Decision]:
+        """One decision for each record."""
+        for fn, version, build, size, at in zip(
+            self.fns, self.versions, self.builds, self.sizes, self.said_of, strict=True
+        ):
+            said = self.said[at]
+            yield Decision(
+                fn, self.name, version, build, size, said.action,
+                tuple([_of_file(fn, reason) for reason in said.reasons]),
+                tuple([(item, _of_file(fn, reason)) for item, reason in said.excepted]),
+                said.holds_until_ms, said.severity, culprits=said.culprits,
+            )  # fmt: skip
+
+
+def _of_file(fn: str, reason: Reason) -> Reason:
+    """The reason as it reads for one record."""
+    if not reason.trigger_id.endswith("+"):
+        return reason
+    return msgspec.structs.replace(reason, trigger_id=reason.trigger_id + fn)
+
+
+def of_any_file(
+    fn: str, reasons: tuple[Reason, ...], excepted: tuple[tuple[str, Reason], ...]
+) -> tuple[tuple[Reason, ...], tuple[tuple[str, Reason], ...]]:
+    """The reasons of a record as `Said` has them."""
+    ending = f"+{fn}"
+    if any(r.trigger_id.endswith(ending) for r in reasons):
+        reasons = tuple([_without(fn, r) if r.trigger_id.endswith(ending) else r for r in reasons])
+    if excepted:
+        excepted = tuple([(i, _without(fn, r) if r.trigger_id.endswith(ending) else r) for i, r in excepted])
+    return reasons, excepted
+
+
+def _without(fn: str, reason: Reason) -> Reason:
+    return msgspec.structs.replace(reason, trigger_id=reason.trigger_id[: -len(fn)])
 
 
 class Counts(msgspec.Struct):
@@ -158,7 +228,7 @@ class PublicationMap(msgspec.Struct, array_like=True):
 
 NO_SHARD = bytes(32)
 _map_decoder = msgspec.msgpack.Decoder(PublicationMap)
-_decisions_decoder = msgspec.msgpack.Decoder(list[Decision])
+_told_decoder = msgspec.msgpack.Decoder(list[ToldName])
 _summaries_decoder = msgspec.msgpack.Decoder(list[PackageSummary])
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -178,14 +248,17 @@ def load_publication(blobs: IndexBlobs, key: str) -> PublicationMap:
     return found
 
 
-def encode_decisions(decisions: list[Decision]) -> bytes:
-    """The msgpack of a bucket's decisions; equal decisions are equal bytes."""
-    return _encode(decisions)
+def encode_told(told: Sequence[ToldName]) -> bytes:
+    """The msgpack of what is told in a bucket; equal decisions are equal bytes."""
+    return _encode(told)
 
 
 def decode_decisions(frame: bytes) -> list[Decision]:
     """The decisions of one bucket."""
-    return _decisions_decoder.decode(zstandard.ZstdDecompressor().decompress(frame)) if frame else []
+    if not frame:
+        return []
+    told = _told_decoder.decode(zstandard.ZstdDecompressor().decompress(frame))
+    return [decision for name in told for decision in name.decisions()]
 
 
 def encode_summaries(summaries: list[PackageSummary]) -> bytes:

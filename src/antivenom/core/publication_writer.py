@@ -17,19 +17,20 @@ from antivenom.core.publication_map import (
     FORMAT,
     NO_SHARD,
     Counts,
-    Decision,
     PackageSummary,
     PublicationMap,
     PublishedBucket,
+    ToldName,
     decode_summaries,
-    encode_decisions,
     encode_summaries,
+    encode_told,
 )
 from antivenom.core.rules.base import earliest
 from antivenom.core.shards import encode_index, filter_shard
 from antivenom.core.source_builder import piece_records
-from antivenom.core.source_map import NO_PIECE, Bucket, Piece, SourceMap, read_facts, store
-from antivenom.core.verdicts import BucketVerdicts, SubdirVerdicts, count, merge_closure, summarize
+from antivenom.core.source_map import NO_PIECE, Bucket, NameFacts, Piece, SourceMap, iterate_facts, store
+from antivenom.core.telling import count, summarize, tell_bucket
+from antivenom.core.verdicts import BucketVerdicts, SubdirVerdicts
 
 _BUCKETS_AT_ONCE = 64  # what so many buckets need is read together
 
@@ -52,19 +53,19 @@ class _Row(NamedTuple):
 
 
 class _Fresh(NamedTuple):
-    """A bucket to be written anew. `stops`: the withheld file names by name; `gone`: names of which nothing is left."""
+    """A bucket to be written anew. `withheld`: file names by name; `gone`: names of which nothing is left."""
 
     bucket: Bucket
     row: PublishedBucket
     encoded: bytes
-    decisions: Sequence[Decision]
-    stops: dict[str, set[str]]
+    told: Sequence[ToldName]
+    withheld: dict[str, set[str]]
     gone: set[str]
     old: PublishedBucket | None
 
     def reads(self, section: int) -> bool:
         """Whether records of a section have to be looked at."""
-        return bool(self.stops and self.row.counts.kept and self.bucket.pieces[section].records)
+        return bool(self.withheld and self.row.counts.kept and self.bucket.pieces[section].records)
 
 
 class SubdirWriter:
@@ -97,8 +98,13 @@ class SubdirWriter:
         summaries: list[PackageSummary] = []
         found = list(zip(self._source.buckets, self._verdicts.buckets, strict=True))
         for start in range(0, len(found), _BUCKETS_AT_ONCE):
-            run = enumerate(found[start : start + _BUCKETS_AT_ONCE], start)
-            decided = [self._decide(*both, fallen.get(at, {}), self._verdicts.row(at)) for at, both in run]
+            run = list(enumerate(found[start : start + _BUCKETS_AT_ONCE], start))
+            names = iterate_facts(self._blobs, [bucket for at, (bucket, _) in run if fallen.get(at)])
+            decided = [
+                self._decide(bucket, verdicts, falls, next(names) if falls else (), self._verdicts.row(at))
+                for at, (bucket, verdicts) in run
+                for falls in (fallen.get(at, {}),)
+            ]
             fresh = self._filter([row for row, _ in decided if isinstance(row, _Fresh)])
             for row, told in decided:
                 rows.append(next(fresh) if isinstance(row, _Fresh) else row)
@@ -151,51 +157,58 @@ class SubdirWriter:
         return self._pack.add(encode_index(self._source.subdir, keys, created_at))
 
     def _decide(
-        self, bucket: Bucket, verdicts: BucketVerdicts | None, fallen: BucketFalls, old: PublishedBucket | None
+        self,
+        bucket: Bucket,
+        verdicts: BucketVerdicts | None,
+        falls: BucketFalls,
+        names: Sequence[NameFacts],
+        old: PublishedBucket | None,
     ) -> tuple[_Row | _Fresh, Sequence[PackageSummary]]:
-        """What becomes of a bucket, and its summaries."""
+        """What becomes of a bucket, and its summaries. `names`: its facts, where something falls."""
         if verdicts is None:
             assert old is not None  # noqa: S101 - what was not judged is as it was
             self._take_shards(bucket, old)
             row = msgspec.structs.replace(old, first=bucket.first, end=bucket.end)
             return _Row(row, (-1, -1), -1), self._old_summaries[old.first : old.end]
-        decisions, summaries = verdicts.decisions, verdicts.summaries
-        if fallen:
-            facts = read_facts(self._blobs, bucket)
-            decisions = merge_closure(decisions, fallen, facts, verdicts.severities)
-            by_name = _by_name(decisions)
-            summaries = [summarize(f, self._source.subdir, by_name.get(f.name, []), verdicts.severities) for f in facts]
-        encoded = encode_decisions(decisions) if decisions else b""
+        told = tell_bucket(verdicts.decisions, falls, names, verdicts.severities)
+        actions = {name.name: name.actions() for name in told}
+        summaries = list(verdicts.summaries)
+        for place in falls:
+            facts = names[place]
+            summaries[place] = summarize(facts, self._source.subdir, actions.get(facts.name, {}), verdicts.severities)
+        encoded = encode_told(told) if told else b""
         digest = _digest(encoded)
-        counts = count(bucket.records, decisions, verdicts.severities)
+        counts = count(bucket.records, told, verdicts.severities)
+        holds_until_ms = earliest(
+            verdicts.holds_until_ms, *(said.holds_until_ms for name in told for said in name.said)
+        )
         if old is not None and old.digest == digest:
             self._take_shards(bucket, old)
             row = msgspec.structs.replace(
-                old, first=bucket.first, end=bucket.end, counts=counts,
-                holds_until_ms=_holds_until(verdicts, decisions), judged=verdicts.digest,
+                old, first=bucket.first, end=bucket.end, counts=counts, holds_until_ms=holds_until_ms,
+                judged=verdicts.digest,
             )  # fmt: skip
             return _Row(row, (-1, -1), -1), summaries
         row = PublishedBucket(
-            bucket.first, bucket.end, bucket.pieces, bucket.facts, bucket.depends, NOWHERE, digest,
-            _holds_until(verdicts, decisions), counts, verdicts.digest,
+            bucket.first, bucket.end, bucket.pieces, bucket.facts, bucket.depends, NOWHERE, digest, holds_until_ms,
+            counts, verdicts.digest,
         )  # fmt: skip
-        stops: dict[str, set[str]] = {}
-        for decision in decisions:
-            if decision.action == Action.stop:
-                stops.setdefault(decision.name, set()).add(decision.fn)
+        stop = Action.stop
+        withheld = {name: {fn for fn, said in of.items() if said == stop} for name, of in actions.items()}
+        withheld = {name: fns for name, fns in withheld.items() if fns}
         gone = {summary.name for summary in summaries if summary.withheld == summary.records}
-        return _Fresh(bucket, row, encoded, decisions, stops, gone, old), summaries
+        return _Fresh(bucket, row, encoded, told, withheld, gone, old), summaries
 
     def _filter(self, fresh: Sequence[_Fresh]) -> Iterator[_Row]:
         """Write buckets anew, in order; what lies together is read together, and nothing of which nothing is left."""
-        left = [self._positions[name] for one in fresh for name in one.stops if name not in one.gone]
+        left = [self._positions[name] for one in fresh for name in one.withheld if name not in one.gone]
         shards = read_many(self._blobs, [self._source_shards[position] for position in left])
         pieces = [
             read_many(self._blobs, [one.bucket.pieces[section].location for one in fresh if one.reads(section)])
             for section in range(2)
         ]
         for one in fresh:
-            for name, withheld in one.stops.items():
+            for name, withheld in one.withheld.items():
                 position = self._positions[name]
                 if name in one.gone:
                     self._keys[position], self._shards[position] = NO_SHARD, NOWHERE
@@ -203,8 +216,8 @@ class SubdirWriter:
                     filtered = filter_shard(next(shards), withheld, self._compressor)
                     self._keys[position] = hashlib.sha256(filtered).digest()
                     self._tickets[position] = self._pack.add(filtered)
-            self._note_changes(one.bucket, one.decisions, one.old)
-            withheld = set().union(*one.stops.values())
+            self._note_changes(one.bucket, one.told, one.old)
+            withheld = set().union(*one.withheld.values())
             kept = [self._filter_piece(one, section, pieces[section], withheld) for section in range(2)]
             row = msgspec.structs.replace(one.row, pieces=(kept[0][0], kept[1][0]))
             decisions = self._pack.add(self._compressor.compress(one.encoded)) if one.encoded else -1
@@ -227,15 +240,15 @@ class SubdirWriter:
         run = block_run(self._compressor.compress(text), len(text))
         return Piece(NOWHERE, len(text), len(kept)), self._pack.add(run.blocks)
 
-    def _note_changes(self, bucket: Bucket, decisions: Sequence[Decision], old: PublishedBucket | None) -> None:
+    def _note_changes(self, bucket: Bucket, told: Sequence[ToldName], old: PublishedBucket | None) -> None:
         names = self._source.names[bucket.first : bucket.end]
         if self._previous is None or old is None:
             before = self._old_keys()
             self._changed.update(n for n in names if before.get(n) != self._keys[self._positions[n]])
-            self._changed.update(decision.name for decision in decisions)
+            self._changed.update(name.name for name in told)
             return
         before_by_name = self._verdicts.previous.told_of(old)
-        now_by_name = _by_name(decisions)
+        now_by_name = {name.name: list(name.decisions()) for name in told}
         self._changed.update(n for n in names if before_by_name.get(n) != now_by_name.get(n))
 
     def _old_keys(self) -> dict[str, bytes]:
@@ -257,18 +270,6 @@ class SubdirWriter:
 
 def _digest(encoded: bytes) -> bytes:
     return hashlib.blake2b(encoded, digest_size=16).digest() if encoded else b""
-
-
-def _holds_until(verdicts: BucketVerdicts, decisions: Sequence[Decision]) -> int:
-    """When time alone may change something: a verdict, or what an allowlist item spares from the closure."""
-    return earliest(verdicts.holds_until_ms, *(decision.holds_until_ms for decision in decisions))
-
-
-def _by_name(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:
-    found: dict[str, list[Decision]] = {}
-    for decision in decisions:
-        found.setdefault(decision.name, []).append(decision)
-    return found
 
 
 def _placed(row: _Row, locations: Sequence[Location]) -> PublishedBucket:

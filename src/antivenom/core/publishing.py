@@ -26,7 +26,8 @@ from antivenom.core.publication_map import Counts, Decision, PublicationMap, loa
 from antivenom.core.publication_writer import SubdirWriter
 from antivenom.core.records import ChannelFacts, RecordFacts
 from antivenom.core.source_map import SourceMap, iterate_components, load_source, read_facts
-from antivenom.core.verdicts import Component, Judging, SubdirVerdicts, count, merge_closure
+from antivenom.core.telling import count, tell_bucket
+from antivenom.core.verdicts import Component, Judging, SubdirVerdicts
 
 Assess = Callable[[Sequence[Component]], Sequence[Assessment | None]]
 Progress = Callable[[str, str, int, int], None]  # phase, subdir, done, total
@@ -145,9 +146,10 @@ def plan(
     closure: bool = True,
     previous: Mapping[str, str] | None = None,
     curation: Mapping[str, Assessment] | None = None,
+    on_progress: Progress | None = None,
 ) -> Plan:
     """What `publish` would withhold and release, compared with `previous`; writes nothing."""
-    run = _Run(blobs, sources, previous or {}, _silent)
+    run = _Run(blobs, sources, previous or {}, on_progress or _silent)
     verdicts = run.judge(_judging(policy, assess, channel, now_ms, curation), None)
     fallen = run.close(verdicts, _closure_terms(policy, sources) if closure else b"", _excepting(policy, now_ms))
     return run.compare(verdicts, fallen)
@@ -266,12 +268,10 @@ class _Run:
                     counts.append(found.previous.rows[found.rows[at]].counts)
                     rows.remove(found.rows[at])
                     continue
-                decisions = judged.decisions
-                if at in by_bucket:
-                    facts = read_facts(self.blobs, bucket)
-                    decisions = merge_closure(decisions, by_bucket[at], facts, judged.severities)
-                counts.append(count(bucket.records, decisions, judged.severities))
-                after.update((d.fn, d) for d in decisions if d.action == Action.stop)
+                names = read_facts(self.blobs, bucket) if at in by_bucket else ()
+                told = tell_bucket(judged.decisions, by_bucket.get(at, {}), names, judged.severities)
+                counts.append(count(bucket.records, told, judged.severities))
+                after.update((d.fn, d) for name in told for d in name.decisions() if d.action == Action.stop)
             before = found.previous.stops(sorted(rows))
             withheld += [_item(subdir, decision) for fn, decision in after.items() if fn not in before]
             released += [_item(subdir, decision) for fn, decision in before.items() if fn not in after]

@@ -170,8 +170,9 @@ class Target:
 class Requirements:
     """All requirements of a channel's dependencies, opened when they are first asked for.
 
-    Columns by requirement: `exists` and `alive` (subdirs that have, and still have, what it asks for; bits), `broken`
-    (architectures in which it was met and is not any more). `events`: those whose `broken` grew since it was cleared.
+    `withheld`: by subdir, what is withheld of the name at a position from the start. Columns by requirement: `exists`
+    and `alive` (subdirs that have, and still have, what it asks for; bits), `broken` (architectures in which it was met
+    and is not any more). `events`: those whose `broken` grew since it was cleared.
     """
 
     def __init__(
@@ -179,7 +180,7 @@ class Requirements:
         blobs: IndexBlobs,
         subdirs: Sequence[Subdir],
         texts: Texts,
-        withheld: Callable[[Subdir, int], Collection[str]],
+        withheld: Sequence[Callable[[int], Collection[str]]],
     ) -> None:
         self._blobs, self._subdirs, self._texts, self._withheld = blobs, subdirs, texts, withheld
         self.architectures = max(1, sum(subdir.source.subdir != NOARCH for subdir in subdirs))
@@ -223,7 +224,7 @@ class Requirements:
             for row, mine, names_of in zip(rows, wanted.values(), iterate_builds(self._blobs, rows), strict=True):
                 for position in mine:
                     target = Target(subdir, position, names_of[position - row.first])
-                    target.withhold(self._withheld(subdir, position))
+                    target.withhold(self._withheld[subdir.index](position))
                     self._targets[subdir.source.names[position]].append(target)
 
     def targets(self, name: str) -> list[Target]:

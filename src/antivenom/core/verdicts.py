@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from operator import attrgetter
 from typing import NamedTuple
 
+import msgspec
+
 from antivenom.core.advisories import Assessment, Severity
-from antivenom.core.closure import BucketFalls, NameFalls
-from antivenom.core.conda import latest_version
 from antivenom.core.packs import IndexBlobs
-from antivenom.core.policies import GO, Action, Reason, Verdict
+from antivenom.core.policies import GO, Action, Verdict
 from antivenom.core.previous import PreviousSubdir, policy_stop
 from antivenom.core.publication_map import (
-    Counts,
     Decision,
     PackageSummary,
     PublicationMap,
     PublishedBucket,
-    encode_decisions,
     worst_severity,
 )
 from antivenom.core.records import ChannelFacts, RecordFacts
-from antivenom.core.rules.base import earliest
 from antivenom.core.source_map import Bucket, NameDepends, NameFacts, SourceMap, iterate_depends, iterate_facts
+from antivenom.core.telling import summarize
 
 Component = tuple[str, str, tuple[str, ...]]
 _BUCKETS_AT_ONCE = 64  # components of so many buckets are assessed by one call
-_LICENSES_MAX = 8
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Judging(NamedTuple):
@@ -173,8 +169,9 @@ class SubdirVerdicts:
                     holds = verdict.holds_until_ms
                 if verdict.action or verdict.reasons or verdict.excepted:
                     decisions.append(_decision(record, verdict, severities.get(record.fn, Severity.unknown)))
-            summaries.append(summarize(facts, subdir, decisions[told:], severities))
-        said = encode_decisions(decisions) + repr((holds, sorted(severities.items()))).encode()
+            actions = {decision.fn: decision.action for decision in decisions[told:]}
+            summaries.append(summarize(facts, subdir, actions, severities))
+        said = _encode(decisions) + repr((holds, sorted(severities.items()))).encode()
         return BucketVerdicts(decisions, holds, severities, summaries, hashlib.blake2b(said, digest_size=16).digest())
 
     def _judge_name(
@@ -249,48 +246,6 @@ class SubdirVerdicts:
         return found
 
 
-def merge_closure(
-    decisions: Sequence[Decision],
-    falls: BucketFalls,
-    names: Sequence[NameFacts],
-    severities: Mapping[str, Severity],
-) -> list[Decision]:
-    """The decisions with those of the closure, ordered by name and file name."""
-    by_name: dict[str, list[Decision]] = {}
-    for decision in decisions:
-        by_name.setdefault(decision.name, []).append(decision)
-    merged: list[Decision] = []
-    for place, facts in enumerate(names):
-        told = by_name.get(facts.name, [])
-        if place in falls:
-            told = _merge_name({decision.fn: decision for decision in told}, falls[place], facts, severities)
-        merged += sorted(told, key=attrgetter("fn"))
-    return merged
-
-
-def _merge_name(
-    told: dict[str, Decision], falls: NameFalls, facts: NameFacts, severities: Mapping[str, Severity]
-) -> list[Decision]:
-    """The decisions on one name with those of the closure."""
-    versions = [version for version, _ in facts.components]
-    for record, (reason, culprits, item, until_ms) in falls.closed(facts.fns):
-        fn = facts.fns[record]
-        old = told.get(fn)
-        action = Action.go if item else Action.stop
-        reasons: tuple[Reason, ...] = () if item else (reason,)
-        excepted: tuple[tuple[str, Reason], ...] = ((item, reason),) if item else ()
-        if old is not None:
-            if old.action == Action.stop:
-                continue
-            action, reasons, excepted = max(action, old.action), (*reasons, *old.reasons), (*old.excepted, *excepted)
-            until_ms = earliest(old.holds_until_ms, until_ms)
-        told[fn] = Decision(
-            fn, facts.name, versions[facts.component_of[record]], facts.builds[record], facts.sizes[record], action,
-            reasons, excepted, until_ms, severities.get(fn, Severity.unknown), culprits=culprits,
-        )  # fmt: skip
-    return list(told.values())
-
-
 def _decision(record: RecordFacts, verdict: Verdict, severity: Severity) -> Decision:
     return Decision(
         record.fn, record.name, record.version, record.build, record.size_bytes, verdict.action, verdict.reasons,
@@ -298,54 +253,4 @@ def _decision(record: RecordFacts, verdict: Verdict, severity: Severity) -> Deci
     )  # fmt: skip
 
 
-def summarize(
-    facts: NameFacts, subdir: str, decisions: Sequence[Decision], severities: Mapping[str, Severity]
-) -> PackageSummary:
-    """One name's summary, given its decisions."""
-    stop, warn, unknown = Action.stop, Action.warn, Severity.unknown  # an enumeration's members are looked up slowly
-    withheld = {d.fn for d in decisions if d.action == stop}
-    latest = facts.latest
-    rated = [fn for fn in facts.fns if fn in severities] if severities else []
-    severity = max([severities[fn] for fn in rated], default=unknown)
-    kept_severity = max([severities[fn] for fn in rated if fn not in withheld], default=unknown)
-    if withheld:
-        kept = {c for fn, c in zip(facts.fns, facts.component_of, strict=True) if fn not in withheld}
-        versions = [facts.components[c][0] for c in kept]
-        latest = latest if latest in versions else latest_version(versions)
-    return PackageSummary(
-        facts.name, subdir, len({version for version, _ in facts.components}), len(facts.fns), len(withheld),
-        sum([d.action == warn for d in decisions]), latest, facts.latest,
-        tuple(dict.fromkeys(text for text, _ in facts.licenses if text))[:_LICENSES_MAX], severity, kept_severity,
-    )  # fmt: skip
-
-
-def count(records: int, decisions: Sequence[Decision], severities: Mapping[str, Severity]) -> Counts:
-    """The counts of one bucket."""
-    counts = Counts(records=records)
-    stop, warn = Action.stop, Action.warn  # an enumeration's members are looked up slowly
-    rules: list[str] = []
-    gates: list[str] = []
-    withheld: list[Severity] = []
-    for decision in decisions:
-        action, reasons = decision.action, decision.reasons
-        if action == stop:
-            withheld.append(decision.severity)
-        elif action == warn:
-            counts.warned += 1
-        if decision.excepted:
-            counts.excepted += 1
-        if len(reasons) == 1:
-            rules.append(reasons[0].rule_id)
-            gates.append(reasons[0].gate)
-        else:
-            rules += {reason.rule_id for reason in reasons}
-            gates += {reason.gate for reason in reasons}
-    counts.withheld = len(withheld)
-    counts.kept = records - counts.withheld
-    counts.by_rule, counts.by_gate = dict(Counter(rules)), dict(Counter(gates))
-    counts.by_severity = {severity.name: number for severity, number in Counter(severities.values()).items()}
-    counts.withheld_by_severity = {severity.name: number for severity, number in Counter(withheld).items() if severity}
-    return counts
-
-
-__all__ = ["BucketVerdicts", "Judging", "SubdirVerdicts", "count", "merge_closure", "summarize"]
+__all__ = ["BucketVerdicts", "Judging", "SubdirVerdicts"]
