@@ -180,7 +180,8 @@ kotlin | jetbrains:kotlin |
 groovy | apache:groovy |
 clojure | clojure:clojure |
 go go-cgo go-nocgo _go_select | golang:go | bitnami/golang
-rust rust-std rust-src cargo rust-std-x86_64-unknown-linux-gnu rust-std-aarch64-unknown-linux-gnu rust-std-x86_64-apple-darwin rust-std-aarch64-apple-darwin rust-std-x86_64-pc-windows-msvc rust-std-wasm32-unknown-unknown | rust-lang:rust rust-lang:cargo |
+rust rust-src cargo | rust-lang:rust rust-lang:cargo |
+rust-std rust-std-x86_64-unknown-linux-gnu rust-std-aarch64-unknown-linux-gnu rust-std-x86_64-apple-darwin rust-std-aarch64-apple-darwin rust-std-x86_64-pc-windows-msvc rust-std-wasm32-unknown-unknown | rust-lang:rust |
 julia | julialang:julia | julia-builds/libjulia_jll
 ruby | ruby-lang:ruby | julia-builds/ruby_jll bitnami/ruby oss-fuzz/ruby
 perl perl-base | perl:perl |
