@@ -12,6 +12,7 @@ from antivenom.server.advisories.sources import files, name_map
 from antivenom.server.advisories.sources.cve5 import parse_versions
 from antivenom.server.advisories.sources.entry import NameEntry, Reading
 from antivenom.server.advisories.sources.nvd import parse_configurations
+from antivenom.server.advisories.sources.osv import is_disputed
 
 READING = Reading(now=datetime(2026, 11, 21, tzinfo=UTC))
 
@@ -68,3 +69,20 @@ def test_a_commit_is_no_bound() -> None:
     }
     [package], _ = parse_configurations([{"nodes": [{"cpeMatch": [match]}]}])
     assert [range_text(r) for r in package.ranges] == ["<8.0"]
+
+
+@pytest.mark.parametrize(
+    ("description", "disputed"),
+    [
+        ("** DISPUTED ** A flaw in 1.0.", True),
+        ("DISPUTED: The project has clarified it.", True),
+        ("It crashes. NOTE: this is disputed by multiple parties because it is documented.", True),
+        ("It crashes. NOTE: the vendor disputes this issue.", True),
+        ("It crashes. NOTE: third parties dispute this.", True),
+        ("It crashes. NOTE: the severity of this issue has been disputed by third parties.", False),
+        ("It crashes. NOTE: the vendor disputes the significance of this.", False),
+        ("A dispute resolution module crashes.", False),
+    ],
+)
+def test_who_disputes_a_vulnerability_is_read_from_its_note(description: str, disputed: bool) -> None:
+    assert is_disputed(description) is disputed

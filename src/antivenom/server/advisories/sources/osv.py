@@ -44,6 +44,10 @@ USUAL_LOCATION = "https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zi
 SEMVER_ECOSYSTEMS = {"npm", "crates.io", "go", "julia", "bitnami", "hex", "pub", "swifturl", "nuget"}
 SEPARATORS = re.compile(r"[-_.]+")
 CWE = re.compile(r"CWE-\d{1,6}")
+# "NOTE: this is disputed by multiple parties because …"; who disputes the severity alone disputes no vulnerability.
+DISPUTED = re.compile(
+    r"\bNOTE:(?![^.]{0,100}?\b(?:severity|significance)\b)[^.]{0,100}?\bdisput(?:e|es|ed)\b", re.IGNORECASE
+)
 
 
 def recognizes(entry: dict[str, Any]) -> bool:
@@ -115,8 +119,12 @@ def parse_entry(entry: dict[str, Any], reading: Reading) -> Advisory:
 
 
 def is_disputed(*descriptions: str) -> bool:
-    """Whether a description carries the CVE program's marker."""
-    return any("** DISPUTED **" in d or d.startswith(("DISPUTED", "Disputed:")) for d in descriptions)
+    """Whether a description carries the CVE program's marker, or its note that somebody disputes the vulnerability."""
+    return any(
+        "isput" in d.lower()  # nearly none has the word, and looking for it is cheap
+        and ("** DISPUTED **" in d or d.startswith(("DISPUTED", "Disputed:")) or DISPUTED.search(d) is not None)
+        for d in descriptions
+    )
 
 
 def package_name(ecosystem: str, name: str) -> str:
