@@ -17,7 +17,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from itertools import accumulate
+from operator import attrgetter, xor
 
 import msgspec
 import zstandard
@@ -91,80 +94,108 @@ class _Hit(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Axis:
-    """One line of versions, cut by all intervals that lie on it; what covers a segment is worked out once."""
+    """One line of versions, cut by all intervals that lie on it.
 
-    __slots__ = ("_cuts", "_hits", "_spans", "scheme", "version")
+    The spans of a name are bits, counted from `first`; each segment has those of the spans that cover it.
+    """
 
-    def __init__(self, scheme: str, version: str, spans: list[_Hit]) -> None:
+    __slots__ = ("_covered", "_cuts", "scheme", "version")
+
+    def __init__(self, scheme: str, version: str, spans: Sequence[_Hit], first: int) -> None:
         self.scheme = scheme
         self.version = version
-        self._spans = spans
-        cuts = {b""}
-        for span in spans:
-            cuts.add(span.interval.low)
-            if span.interval.high is not None:
-                cuts.add(span.interval.high)
-        self._cuts = sorted(cuts)
-        self._hits: dict[int, tuple[_Hit, ...]] = {}
+        turned = {b"": 0}  # cut → spans that begin or end there
+        for bit, span in enumerate(spans, first):
+            low, high = span.interval.low, span.interval.high
+            turned[low] = turned.get(low, 0) ^ 1 << bit
+            if high is not None:
+                turned[high] = turned.get(high, 0) ^ 1 << bit
+        self._cuts = sorted(turned)
+        self._covered = list(accumulate((turned[cut] for cut in self._cuts), xor))
 
-    def segment(self, version: str) -> int | None:
-        """Which segment a version lies in; None when the version has no place."""
+    def hits(self, version: str) -> int:
+        """The spans that a version lies in, as bits; -1 when the version has no place."""
         key = version_key(self.scheme, self.version or version)
-        return None if key is None else bisect_right(self._cuts, key) - 1
-
-    def hits(self, segment: int) -> tuple[_Hit, ...]:
-        found = self._hits.get(segment)
-        if found is None:
-            start = self._cuts[segment]
-            found = self._hits[segment] = tuple(
-                s
-                for s in self._spans
-                if s.interval.low <= start and (s.interval.high is None or start < s.interval.high)
-            )
-        return found
+        return -1 if key is None else self._covered[bisect_right(self._cuts, key) - 1]
 
 
 class _Plan:
-    """All that one name can be assessed to."""
+    """All that one name can be assessed to: versions that lie in the same spans share one Assessment.
 
-    __slots__ = ("_answers", "_axes", "_clean", "_name", "_render")
+    `said` are the spans of each vulnerability: its number, all of its spans, and those that decide.
+    """
 
-    def __init__(self, name: str, clean: Assessment, axes: list[_Axis], render: _Renderer) -> None:
-        self._name = name
-        self._clean = clean
-        self._axes = axes
-        self._render = render
-        self._answers: dict[tuple[int | None, ...], Assessment] = {}
+    __slots__ = ("_answers", "_axes", "_clean", "_name", "_said", "_spans", "_told", "_vulnerability")
+
+    def __init__(
+        self, name: str, clean: Assessment, spans: Sequence[_Hit], vulnerability: Callable[[int], CompiledVulnerability]
+    ) -> None:
+        self._name, self._clean, self._vulnerability = name, clean, vulnerability
+        lines: dict[tuple[str, str], list[_Hit]] = {}
+        for span in spans:
+            lines.setdefault((span.package.scheme, span.identity.version), []).append(span)
+        self._axes: list[_Axis] = []
+        self._spans: list[_Hit] = []
+        for line, group in sorted(lines.items()):
+            self._axes.append(_Axis(*line, group, len(self._spans)))
+            self._spans += group
+        said: dict[int, list[int]] = {}
+        for bit, span in enumerate(self._spans):
+            masks = said.setdefault(span.package.vulnerability, [0, 0])
+            masks[0] |= 1 << bit
+            masks[1] |= span.decides << bit
+        self._said = [(number, *masks) for number, masks in said.items()]
+        self._answers: dict[tuple[int, ...], Assessment] = {}
+        self._told: dict[int, _Told] = {}  # by spans, all of one vulnerability
 
     def assess(self, version: str) -> Assessment:
-        place = tuple([axis.segment(version) for axis in self._axes])
+        place = tuple([axis.hits(version) for axis in self._axes])
         answer = self._answers.get(place)
         if answer is None:
             answer = self._answers[place] = self._answer(place, version)
         return answer
 
-    def _answer(self, place: tuple[int | None, ...], version: str) -> Assessment:
-        if place and all(segment is None for segment in place):
+    def _answer(self, place: tuple[int, ...], version: str) -> Assessment:
+        if place and all(hits < 0 for hits in place):
             return Assessment(
                 False, f"the version of {self._name} has no number, so no affected range can be compared with it"
             )
-        hits = [h for axis, s in zip(self._axes, place, strict=True) if s is not None for h in axis.hits(s)]
-        if not hits:
+        hits = sum(hits for hits in place if hits > 0)
+        told = [self._tell(number, hits & spans) for number, spans, decide in self._said if hits & decide]
+        if not told:
             return self._clean
-        findings = self._render(hits, version)
-        if not findings:
-            return self._clean
-        reason = self._clean.reason if self._clean.assessed else hits[0].identity.reason
-        return Assessment(True, reason, findings)
+        told.sort(key=attrgetter("rank"))
+        first = self._spans[_lowest(hits)]
+        reason = self._clean.reason if self._clean.assessed else first.identity.reason
+        return Assessment(True, reason, tuple([one.finding(version) for one in told]))
+
+    def _tell(self, number: int, spans: int) -> _Told:
+        told = self._told.get(spans)
+        if told is None:
+            hits = []
+            left = spans
+            while left:
+                hits.append(self._spans[_lowest(left)])
+                left &= left - 1
+            told = self._told[spans] = _Told(self._vulnerability(number), hits)
+        return told
+
+
+def _lowest(bits: int) -> int:
+    return (bits & -bits).bit_length() - 1
 
 
 class _Told:
-    """What one set of hits says of one vulnerability: a finding whose fixed versions depend on the component's."""
+    """What one set of hits says of one vulnerability: a finding whose fixed versions depend on the component's.
 
-    __slots__ = ("_by_cut", "_finding", "_fixed", "_keys", "_scheme", "_version")
+    By `rank` the worst risk comes first.
+    """
+
+    __slots__ = ("_by_cut", "_finding", "_fixed", "_keys", "_scheme", "_version", "rank")
 
     def __init__(self, about: CompiledVulnerability, hits: list[_Hit]) -> None:
-        hits = sorted(hits, key=lambda h: (not h.decides, _RANK[h.confidence], h.package.advisory, h.interval.text))
+        self.rank = (-about.risk, -(about.cvss or 0.0), about.ids[0])
+        hits.sort(key=lambda h: (not h.decides, _RANK[h.confidence], h.package.advisory, h.interval.text))
         evidence: dict[tuple[str, str], Evidence] = {}  # one product under two vendor names is one piece of evidence
         for hit in hits:
             source = f"{hit.package.advisory} ({hit.package.source})"
@@ -192,6 +223,8 @@ class _Told:
 
     def finding(self, version: str) -> Finding:
         """The finding of a component of this version: fixed versions are those above its own, ascending."""
+        if not self._keys:
+            return self._finding
         own = version_key(self._scheme, self._version or version) or b""
         cut = bisect_right(self._keys, own)
         found = self._by_cut.get(cut)
@@ -218,30 +251,8 @@ def _fixed(hits: list[_Hit]) -> tuple[str, str, dict[bytes, str]]:
     return scheme, best.identity.version, found
 
 
-class _Renderer:
-    """Hits to findings: one a vulnerability, worst risk first."""
-
-    def __init__(self, index: MatchIndex) -> None:
-        self._index = index
-        self._told: dict[tuple[int, ...], _Told] = {}  # by the identity of the hits, which the plans keep alive
-
-    def __call__(self, hits: list[_Hit], version: str) -> tuple[Finding, ...]:
-        by_vulnerability: dict[int, list[_Hit]] = {}
-        for hit in hits:
-            by_vulnerability.setdefault(hit.package.vulnerability, []).append(hit)
-        found = [
-            self._tell(number, group).finding(version)
-            for number, group in by_vulnerability.items()
-            if any(h.decides for h in group)
-        ]
-        return tuple(sorted(found, key=lambda f: (-f.risk, -(f.cvss or 0.0), f.ids[0])))
-
-    def _tell(self, number: int, hits: list[_Hit]) -> _Told:
-        key = tuple(map(id, hits))
-        told = self._told.get(key)
-        if told is None:
-            told = self._told[key] = _Told(self._index.vulnerability(number), hits)
-        return told
+def _decoder_of(packed: Sequence[msgspec.Raw]) -> Callable[[int], CompiledVulnerability]:
+    return cache(lambda number: _vulnerability.decode(packed[number]))
 
 
 class MatchIndex:
@@ -251,9 +262,9 @@ class MatchIndex:
         self._index = index
         self.maps: NameMaps = index.maps
         self.ecosystems = frozenset(index.ecosystems)
-        self._vulnerabilities: dict[int, CompiledVulnerability] = {}
+        # Plans hold this and not the index: objects in a reference cycle live until the collector finds them.
+        self.vulnerability = _decoder_of(index.vulnerabilities)
         self._plans: dict[tuple[str, str, str, tuple[str, ...]], _Plan | Assessment] = {}
-        self._render = _Renderer(self)
 
     @classmethod
     def load(cls, data: bytes) -> MatchIndex:
@@ -272,12 +283,6 @@ class MatchIndex:
     @property
     def vulnerability_count(self) -> int:
         return len(self._index.vulnerabilities)
-
-    def vulnerability(self, number: int) -> CompiledVulnerability:
-        found = self._vulnerabilities.get(number)
-        if found is None:
-            found = self._vulnerabilities[number] = _vulnerability.decode(self._index.vulnerabilities[number])
-        return found
 
     def assess(self, components: Iterable[ComponentKey], channel: str = "") -> list[Assessment]:
         """What is known about each component, in order.
@@ -360,10 +365,7 @@ class MatchIndex:
         spans = self._spans(known)
         if not spans:
             return clean
-        axes: dict[tuple[str, str], list[_Hit]] = {}
-        for span in spans:
-            axes.setdefault((span.package.scheme, span.identity.version), []).append(span)
-        return _Plan(name, clean, [_Axis(*key, group) for key, group in sorted(axes.items())], self._render)
+        return _Plan(name, clean, spans, self.vulnerability)
 
     def _unread(self, name: str, identities: Sequence[Identity]) -> str:
         """Which feeds would name it; "" when none that is known of would."""
