@@ -6,6 +6,8 @@ import socket
 
 from antivenom.core.errors import UnavailableError
 
+HINT = "choose another with --host and --port (or ANTIVENOM_HOST, ANTIVENOM_PORT); port 0 means any free one"
+
 
 def open_listening_socket(host: str, port: int) -> socket.socket:
     """A socket that listens there.
@@ -21,11 +23,11 @@ def open_listening_socket(host: str, port: int) -> socket.socket:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listening.bind(address)
         listening.listen(2048)
+    except UnicodeError:  # the codec of host names; it is no OSError
+        raise UnavailableError(f"cannot listen on {host}: that is no host name", hint=HINT) from None
     except OSError as error:
-        raise UnavailableError(
-            f"cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}",
-            hint="choose another with --port or ANTIVENOM_PORT; 0 means any free one",
-        ) from None
+        reason = (error.strerror or str(error)).lower()
+        raise UnavailableError(f"cannot listen on {host}:{port}: {reason}", hint=HINT) from None
     listening.setblocking(False)
     return listening
 

@@ -19,6 +19,7 @@ from antivenom.server.migrations import HEAD, migrate
 
 log = logging.getLogger("antivenom.start")
 DATABASE_PATIENCE_S = 60.0
+SILENCE_S = 5.0  # after so long without a database, the log says what is waited for
 
 
 async def check_readiness(resources: Resources) -> list[str]:
@@ -71,16 +72,21 @@ async def wait_for_database(resources: Resources, patience_s: float = DATABASE_P
         UnavailableError: None was for so long, or the server refuses us for good.
     """
     url = resources.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    deadline = time.monotonic() + patience_s
+    started = time.monotonic()
+    has_said = False
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(url, connect_timeout=5):
                 return
         except psycopg.OperationalError as error:
             reason = str(error).strip().splitlines()[-1][:300]
-            if time.monotonic() > deadline or "authentication failed" in reason or "does not exist" in reason:
+            waited_s = time.monotonic() - started
+            if waited_s > patience_s or "authentication failed" in reason or "does not exist" in reason:
                 raise UnavailableError(
                     f"the database does not answer: {reason}",
                     hint="check ANTIVENOM_DATABASE_URL, and that PostgreSQL runs",
                 ) from None
-        await asyncio.sleep(0.02)
+            if waited_s > SILENCE_S and not has_said:  # an embedded one is there by then
+                has_said = True
+                log.warning("waiting for the database, %d s at most: %s", patience_s, reason)
+        await asyncio.sleep(0.5 if has_said else 0.02)

@@ -10,9 +10,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from antivenom.core.errors import UnavailableError
+from antivenom.server import readiness
+from antivenom.server.listening import open_listening_socket
 from tests.conftest import ANTIVENOM, _clean_environment, _execute, _url_of
 
 
@@ -134,3 +139,22 @@ def test_help_and_version_import_no_server(tmp_path: Path):
         assert "antivenom" in done.stdout.lower()
         assert "sqlalchemy" not in done.stderr
         assert "rattler" not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["nonsense..host", "a" * 70, "\u00fc..x"])
+def test_a_host_that_is_none_is_told_without_a_trace(host: str):
+    with pytest.raises(UnavailableError) as refused:
+        open_listening_socket(host, 0)
+    assert host in refused.value.message
+    assert "--host" in refused.value.hint
+
+
+async def test_a_database_that_is_not_there_is_told_while_it_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(readiness, "SILENCE_S", 0.0)
+    nowhere = SimpleNamespace(engine=create_async_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
+    with caplog.at_level("WARNING"), pytest.raises(UnavailableError):
+        await readiness.wait_for_database(nowhere, patience_s=0.3)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("waiting for the database, 0 s at most: ")
