@@ -248,7 +248,7 @@ def test_one_vulnerability_cites_every_source_that_agrees_and_the_most_precise_d
     julia = AffectedPackage("julia-builds", "Zlib_jll", (AffectedRange("generic", fixed="1.3.2"),))
     index = open_index(
         Advisory("CVE-1-1", "nvd", affected=(product("zlib:zlib", until("1.3", scheme="cpe")),)),
-        Advisory("JLSEC-1", "osv", upstream=("CVE-1-1",), affected=(julia,)),
+        Advisory("JLSEC-1", "osv", aliases=("CVE-1-1",), affected=(julia,)),
     )
     [finding] = assess(index, "zlib", "1.2").findings
     assert [e.source for e in finding.evidence] == ["CVE-1-1 (nvd)", "JLSEC-1 (osv)"]
@@ -261,7 +261,7 @@ def test_an_empty_or_endless_range_does_not_silence_a_source_that_names_the_fix(
     julia = AffectedPackage("julia-builds", "Zlib_jll", (AffectedRange("generic", fixed="1.3.0"),))
     index = open_index(
         Advisory("CVE-1-1", "nvd", affected=(product("zlib:zlib", vague),)),
-        Advisory("JLSEC-1", "osv", upstream=("CVE-1-1",), affected=(julia,)),
+        Advisory("JLSEC-1", "osv", aliases=("CVE-1-1",), affected=(julia,)),
     )
     assert ids(assess(index, "zlib", "1.2")) == ["CVE-1-1"]
     assert ids(assess(index, "zlib", "1.3.1")) == []

@@ -3,8 +3,7 @@
 Advisories that name each other as aliases are one vulnerability, however many feeds tell of it. Its score is that of
 the newest CVSS version that any of them gives; its ids are all of theirs.
 
-Source: OSV schema 1.7, "aliases" ("related" and "upstream" do not merge, but for Julia's re-based entries of exactly
-one CVE).
+Source: OSV schema 1.7, "aliases" ("related" and "upstream" do not merge).
 """
 
 from __future__ import annotations
@@ -243,7 +242,7 @@ class _Merger:
 
     def add(self, advisory: Advisory) -> None:
         """Join an advisory with its aliases. One that covers several CVEs does not make them one vulnerability."""
-        names = same_vulnerability(advisory)
+        names = advisory.aliases
         own = self.root(advisory.id)
         if sum(is_cve(n) for n in {advisory.id, *names}) <= 1:
             for name in names:
@@ -272,20 +271,9 @@ def is_cve(advisory_id: str) -> bool:
     return advisory_id.startswith("CVE-")
 
 
-def same_vulnerability(advisory: Advisory) -> tuple[str, ...]:
-    """The other ids of an advisory's vulnerability.
-
-    Julia's entries re-base one NVD entry on Julia's builds and name it as `upstream`; with one CVE there it is the
-    same one.
-    """
-    if advisory.aliases or not advisory.id.startswith("JLSEC-"):
-        return advisory.aliases
-    return tuple(u for u in advisory.upstream if is_cve(u))
-
-
 def _facts(advisory: Advisory) -> _Group:
     """What one advisory says. Withdrawn ones give their ids only."""
-    ids = {advisory.id, *same_vulnerability(advisory)}
+    ids = {advisory.id, *advisory.aliases}
     if advisory.withdrawn:
         return _Group(ids)
     scores = tuple(s[1] for v in advisory.cvss_vectors if (s := score_vector(v)))

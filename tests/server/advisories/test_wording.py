@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from antivenom.core.advisories import AffectedPackage, AffectedRange
 from antivenom.core.compiling import range_text
+from antivenom.server.advisories.sources.entry import Reading
 from antivenom.server.advisories.sources.julia import built_from, upstream_versions
+from antivenom.server.advisories.sources.osv import parse_entry
 from antivenom.server.advisories.sources.wording import stated_ranges
 
 
@@ -100,3 +104,24 @@ def test_what_was_never_rebuilt_counts_only_when_the_description_names_an_end() 
     endless = AffectedRange("semver")
     assert rebase("GNU Wget through 1.25.0 writes too far.", endless, library="wget_jll") == ["<=1.25.0"]
     assert rebase("GNU Wget writes too far.", endless, library="wget_jll") is None
+
+
+@pytest.mark.parametrize(
+    ("upstream", "aliases"),
+    [
+        (["CVE-2023-0286", "GHSA-x4qr-2fvf-3mr5"], ("CVE-2023-0286",)),
+        (["CVE-2023-0286", "CVE-2023-0215"], ()),
+        (["GHSA-x4qr-2fvf-3mr5"], ()),
+    ],
+)
+def test_julias_entry_is_the_one_cve_that_it_re_bases(upstream: list[str], aliases: tuple[str, ...]) -> None:
+    entry = {
+        "id": "JLSEC-2026-234",
+        "upstream": upstream,
+        "summary": "Vulnerable OpenSSL included in cryptography wheels",
+        "details": "There is a type confusion vulnerability.\nIt is bad.",
+        "affected": [],
+    }
+    advisory = parse_entry(entry, Reading(now=datetime(2026, 11, 21, tzinfo=UTC)))
+    assert advisory.aliases == aliases
+    assert advisory.summary == "There is a type confusion vulnerability."

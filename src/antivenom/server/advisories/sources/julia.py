@@ -20,6 +20,18 @@ _HUNDREDS = re.compile(r"([0-9])[0-9]{2}\.([0-9]+)00\.([0-9]+?)(?:00)?\Z")  # GD
 _THOUSANDS = re.compile(r"([0-9]+\.[0-9]+)\.([0-9]+)([0-9]{3})\Z")  # ImageMagick's 7.1.2023 is 7.1.2-23
 _HARFBUZZ = re.compile(r"100\.([0-9]+)([0-9]{3})\.([0-9]+)\Z")  # 100.14002.1 is 14.2.1
 _NOT_LETTERS = re.compile(r"[^a-z]")
+_COPY = re.compile(r"\b(?:bundled|included in|vendored|wheels?)\b", re.IGNORECASE)
+
+
+def same_vulnerability(advisory_id: str, upstream: tuple[str, ...]) -> tuple[str, ...]:
+    """The CVE that an entry re-bases: named as `upstream` only, and with one CVE there it is the same vulnerability."""
+    cves = tuple(u for u in upstream if u.startswith("CVE-"))
+    return cves if advisory_id.startswith("JLSEC-") and len(cves) == 1 else ()
+
+
+def own_summary(advisory_id: str, summary: str) -> str:
+    """The entry's summary; "" for one that was carried over from an entry on somebody's copy of the software."""
+    return "" if advisory_id.startswith("JLSEC-") and _COPY.search(summary) else summary
 
 
 def upstream_versions(affected: AffectedPackage, text: str) -> AffectedPackage | None:

@@ -83,7 +83,8 @@ def _open(raw: Raw | bytes | EntryError) -> dict[str, Any]:
 def parse_entry(entry: dict[str, Any], reading: Reading) -> Advisory:
     """One OSV entry, normalized.
 
-    Only `aliases` are other names of the same vulnerability; `related` and `upstream` are kept apart and never merge.
+    Only `aliases` are other names of the same vulnerability; `related` and `upstream` are kept apart and never merge
+    (but for Julia's entries, which name the one CVE that they re-base as `upstream`).
 
     Raises:
         EntryError: It has no usable id.
@@ -94,12 +95,14 @@ def parse_entry(entry: dict[str, Any], reading: Reading) -> Advisory:
     affected += tuple(a for one in affected if (a := julia.upstream_versions(one, details)) is not None)
     vectors = _vectors(entry)
     kept, cvss, severity = assess(vectors, _severity_word(entry))
-    summary = text(entry.get("summary"), 2_000)
+    summary = julia.own_summary(advisory_id, text(entry.get("summary"), 2_000))
+    upstream = identifiers(entry.get("upstream"))
+    aliases = identifiers(entry.get("aliases")) or julia.same_vulnerability(advisory_id, upstream)
     published, modified, withdrawn = (rfc3339(entry.get(k)) for k in ("published", "modified", "withdrawn"))
     return Advisory(
         id=advisory_id,
         source=KIND,
-        aliases=tuple(a for a in identifiers(entry.get("aliases")) if a != advisory_id),
+        aliases=tuple(a for a in aliases if a != advisory_id),
         summary=summarize(summary, details),
         details=details,
         published=published,
@@ -114,7 +117,7 @@ def parse_entry(entry: dict[str, Any], reading: Reading) -> Advisory:
         disputed=is_disputed(summary, details) or mapping(entry.get("database_specific")).get("disputed") is True,
         flags=(*date_flags(reading.now, published, modified, withdrawn), *flags),
         related=identifiers(entry.get("related")),
-        upstream=identifiers(entry.get("upstream")),
+        upstream=upstream,
     )
 
 
