@@ -50,8 +50,12 @@ def test_a_plan_says_what_would_be_released_and_applying_publishes_anew(
     withheld = int(member_page.locator("dd a[href$='/withheld']").inner_text().replace(",", ""))
     assert withheld > 0
     editor.fill("name: demo\nrules: []\n")
-    member_page.get_by_role("button", name="Plan: what would change").click()
+    with member_page.expect_request("**/policy/plan") as asked:
+        member_page.get_by_role("button", name="Plan: what would change").click()
+    assert asked.value.headers["x-progress"] == "1"
     expect(member_page.get_by_role("heading", name="If you apply this")).to_be_visible()
+    expect(member_page.locator("[data-told]")).to_be_focused()
+    expect(member_page).to_have_url(re.compile("/channels/demo/policy/edit$"))
     expect(member_page.get_by_role("heading", name="Released", exact=True)).to_be_visible()
     member_page.reload()
     try:
@@ -201,10 +205,20 @@ def test_a_token_is_shown_once_and_can_be_revoked(member_page: Page) -> None:
 
 def test_a_feed_that_may_not_be_read_is_refused_in_place(member_page: Page) -> None:
     member_page.goto("/feeds")
-    member_page.get_by_label("Address").fill("http://169.254.169.254/latest")
+    member_page.get_by_label("Address", exact=True).fill("http://169.254.169.254/latest")
     member_page.get_by_role("button", name="Add feed").click()
     expect(member_page.get_by_role("alert")).to_be_visible()
-    expect(member_page.get_by_label("Address")).to_have_value("http://169.254.169.254/latest")
+    expect(member_page.get_by_label("Address", exact=True)).to_have_value("http://169.254.169.254/latest")
+
+
+def test_a_form_is_sent_once_however_often_one_clicks(member_page: Page) -> None:
+    member_page.goto("/tokens")
+    sent: list[str] = []
+    member_page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    member_page.get_by_label("Name", exact=True).fill("clicked-twice")
+    member_page.get_by_role("button", name="Create token").dblclick()
+    expect(member_page.locator("#token-value")).to_be_visible()
+    assert len(sent) == 1
 
 
 def test_an_id_in_the_search_leads_to_the_advisory(member_page: Page) -> None:

@@ -50,7 +50,9 @@ def test_it_keeps_to_its_host_and_policy_and_fits_a_phone(
     assert styled.evaluate_all("elements => elements.map(element => element.outerHTML.slice(0, 200))") == []
     page.set_viewport_size(NARROW)
     page.screenshot(path=SCREENSHOTS / f"{name}-phone.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    for width in (NARROW["width"], 768, 1024):  # a phone, a tablet, a small laptop with the side bar
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert watch.problems == []
 
 

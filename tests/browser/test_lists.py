@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NewContext
+from tests.browser.conftest import NARROW, NewContext
 
 pytestmark = pytest.mark.browser
 
@@ -85,6 +85,42 @@ def test_advisories_can_be_narrowed_to_what_is_exploited(member_page: Page) -> N
     expect(rows.first).to_be_visible()
     for row in rows.all():
         expect(row).to_contain_text("Exploited")
+
+
+def test_a_phone_sorts_too(open_context: NewContext) -> None:
+    page = open_context(viewport=NARROW).new_page()
+    page.goto("/channels/demo/findings")
+    page.get_by_role("link", name="Severity").click()
+    expect(page).to_have_url(re.compile("sort=-severity"))
+    expect(page.locator("#results tbody tr").first).to_contain_text("Critical")
+
+
+def test_findings_say_what_is_served_all_the_same(member_page: Page) -> None:
+    member_page.goto("/channels/demo/findings")
+    member_page.get_by_role("group", name="Served").get_by_role("link", name="Yes").click()
+    expect(member_page).to_have_url(re.compile("served=yes"))
+    rows = member_page.locator("#results tbody tr")
+    expect(rows.first).to_contain_text("served")
+    for row in rows.all():
+        expect(row).not_to_contain_text("withheld")
+
+
+@pytest.mark.parametrize(
+    ("address", "head", "key"),
+    [
+        ("/channels", "Withheld", "-withheld"),
+        ("/policies", "Revised", "-revised"),
+        ("/feeds", "Entries", "-entries"),
+        ("/channels/demo/history", "Served", "-kept"),
+        ("/advisories/CVE-2023-4863", "Records", "-served"),
+    ],
+)
+def test_every_list_is_put_in_order_by_its_heads(member_page: Page, address: str, head: str, key: str) -> None:
+    member_page.goto(address)
+    member_page.locator("#results thead").get_by_role("link", name=head).click()
+    expect(member_page).to_have_url(re.compile(f"sort={key}$"))
+    expect(member_page.locator("th[aria-sort=descending]")).to_contain_text(head)
+    assert member_page.locator("#results tbody tr").count()
 
 
 @pytest.mark.parametrize(

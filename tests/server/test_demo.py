@@ -99,7 +99,7 @@ async def test_starting_again_changes_nothing(resources: Resources) -> None:
     await demo.start(resources)
     await demo.start(resources)
     async with resources.context(LOCAL) as ctx:
-        assert (await channels.list_channels(ctx)).total == 1
+        assert (await publications.list_channel_summaries(ctx)).total == 1
 
 
 async def test_everything_of_the_demo_says_so(resources: Resources) -> None:
@@ -115,7 +115,7 @@ async def test_removing_the_demo_leaves_nothing_of_it(resources: Resources, run_
     async with resources.context(LOCAL) as ctx:
         assert await demo.remove_demo(ctx) == {"channels": 1, "feeds": len(data.FEED_URLS), "policies": 1}
     async with resources.context(LOCAL) as ctx:
-        assert (await channels.list_channels(ctx)).total == 0
+        assert (await publications.list_channel_summaries(ctx)).total == 0
         assert (await advisories.list_feeds(ctx)).total == 0
         assert (await policies.list_policies(ctx)).total == 0
         assert (await advisories.search_advisories(ctx)).total == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -52,6 +53,21 @@ async def test_htmx_is_told_to_leave_the_page_when_the_session_ended(stranger: A
     assert answer.headers["hx-redirect"].startswith("/sign-in")
 
 
+async def test_after_signing_in_again_one_is_on_the_page_and_not_on_a_part_of_it(stranger: Any) -> None:
+    window = {"hx-current-url": "http://antivenom.test/channels/main/mirror?x=1"}
+    answer = await stranger.get("/channels/main/mirror/progress", headers={"hx-request": "true", **window})
+    assert answer.headers["hx-redirect"] == "/sign-in?next=%2Fchannels%2Fmain%2Fmirror%3Fx%3D1"
+
+
+async def test_a_form_that_outlived_its_session_changes_nothing_and_says_so(stranger: Any) -> None:
+    page = {"referer": "http://antivenom.test/channels/main/policy/edit"}
+    answer = await stranger.post("/channels/main/policy", data={"text": "x"}, headers=page)
+    assert answer.headers["location"] == "/sign-in?next=%2Fchannels%2Fmain%2Fpolicy%2Fedit"
+    assert "nothing was changed" in (await stranger.get(answer.headers["location"])).text
+    elsewhere = await stranger.post("/tokens", data={}, headers={"referer": "http://evil.example//evil.example"})
+    assert elsewhere.headers["location"] == "/sign-in"
+
+
 async def test_the_session_cookie_is_for_no_script(stranger: Any, resources: Resources) -> None:
     async with resources.context(LOCAL) as ctx:
         await members.create_member(ctx, "ana", PASSWORD, role="admin")
@@ -75,6 +91,30 @@ async def test_a_form_from_another_site_changes_nothing(member_client: Any) -> N
     answer = await member_client.post("/tokens", data=data, headers={"sec-fetch-site": "cross-site"})
     assert answer.status_code == 403
     assert "No tokens yet" in (await member_client.get("/tokens")).text
+
+
+async def test_a_slow_form_tells_its_outcome_as_the_last_line(member_client: Any) -> None:
+    made = {"name": "main", "privacy": "public", "csrf": await csrf_of(member_client)}
+    assert (await member_client.post("/new-channel", data=made)).status_code == 303
+    form = {"text": "name: x\nrules: [", "csrf": await csrf_of(member_client)}
+    answer = await member_client.post("/channels/main/policy/plan", data=form, headers={"x-progress": "1"})
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    last = json.loads(answer.text.splitlines()[-1])
+    assert "nothing was changed" in last["page"]
+    forged = await member_client.post(
+        "/channels/main/policy/plan", data={**form, "csrf": "guess"}, headers={"x-progress": "1"}
+    )
+    assert "older than your sign-in" in json.loads(forged.text)["page"]
+    await member_client.post("/sign-out", data={"csrf": form["csrf"]})
+    ended = await member_client.post("/channels/main/policy/plan", data=form, headers={"x-progress": "1"})
+    assert json.loads(ended.text) == {"location": "/sign-in"}
+
+
+@pytest.mark.parametrize("path", ["/channels", "/policies", "/feeds", "/tokens", "/advisories", "/audit"])
+async def test_every_list_refuses_an_order_that_it_does_not_have(member_client: Any, path: str) -> None:
+    answer = await member_client.get(f"{path}?sort=colour")
+    assert answer.status_code == 422
+    assert "cannot sort by" in answer.text
 
 
 async def test_a_refused_form_shows_what_was_typed_and_why(member_client: Any) -> None:

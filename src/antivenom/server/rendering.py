@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import jinja2
 from starlette.datastructures import FormData
@@ -27,6 +27,7 @@ from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError, ForbiddenError, InvalidInputError
 from antivenom.server.context import ANONYMOUS, Actor, Context, Resources
+from antivenom.server.slow_answers import tell_progress, wants_progress
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -305,7 +306,8 @@ def page(path: str, handler: PageHandler, *, signed_in: bool = True) -> Route:
 def action(path: str, handler: ActionHandler, *, form: FormHandler | None = None, signed_in: bool = True) -> Route:
     """A POST route that checks where the form came from, then runs its handler in one transaction.
 
-    When the handler refuses the input, everything is rolled back and `form` shows what was typed with the reason.
+    When the handler refuses the input, everything is rolled back and `form` shows what was typed with the reason. A
+    handler that takes seconds tells its progress to `slow_answers.progress_of(request)`.
     """
 
     async def answer(request: Request) -> Response:
@@ -324,7 +326,10 @@ def action(path: str, handler: ActionHandler, *, form: FormHandler | None = None
         async def again(ctx: Context, error: AntivenomError) -> Response:
             return await form(request, ctx, values, error) if form else render_error(request, error, ctx.now)
 
-        return await _answer(request, inside, signed_in=signed_in, prepare=prepare, again=again)
+        async def plainly() -> Response:
+            return await _answer(request, inside, signed_in=signed_in, prepare=prepare, again=again)
+
+        return await (tell_progress(request, plainly) if wants_progress(request) else plainly())
 
     return Route(path, answer, methods=["POST"], name=handler.__name__)
 
@@ -358,11 +363,21 @@ async def _answer(
 
 
 def _to_sign_in(request: Request) -> Response:
-    back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    target = SIGN_IN if request.method != "GET" or back == "/" else f"{SIGN_IN}?{urlencode({'next': back})}"
+    back = _page_looked_at(request)
+    target = SIGN_IN if back == "/" else f"{SIGN_IN}?{urlencode({'next': back})}"
     if request.headers.get("hx-request"):
         return Response(status_code=204, headers={"hx-redirect": target})
-    return redirect(target)
+    ended = "" if request.method == "GET" else "Your sign-in had ended, so nothing was changed."
+    return redirect(target, flash=ended, tone="medium")
+
+
+def _page_looked_at(request: Request) -> str:
+    """The address of the page in the visitor's window; a form's target or a region is not one."""
+    window = request.headers.get("hx-current-url", "")
+    if request.method != "GET":
+        window = window or request.headers.get("referer", "/")
+    url = urlsplit(window) if window else request.url
+    return safe_next(url.path + (f"?{url.query}" if url.query else ""))
 
 
 def safe_next(text: str) -> str:

@@ -66,6 +66,16 @@ async def test_policies_and_revisions_are_paged(ctx: Context) -> None:
     assert [r.number for r in revisions.items] == [2, 1]
 
 
+async def test_policies_are_ordered_by_what_one_asks_for(ctx: Context) -> None:
+    for name, extra in (("b", ("", COOLDOWN)), ("a", ("",))):
+        for text in extra:
+            await service.save_policy(ctx, TEXT.replace("baseline", name) + text)
+    assert [p.name for p, _ in (await service.list_policies(ctx, sort="-revision")).items] == ["b", "a"]
+    assert [p.name for p, _ in (await service.list_policies(ctx, sort="name")).items] == ["a", "b"]
+    with pytest.raises(InvalidInputError, match="cannot sort by 'colour'"):
+        await service.list_policies(ctx, sort="colour")
+
+
 async def test_two_revisions_are_compared_by_rules_and_lines(ctx: Context) -> None:
     await service.save_policy(ctx, TEXT)
     await service.save_policy(ctx, TEXT.replace("action: stop", "action: warn") + COOLDOWN)

@@ -20,7 +20,6 @@ from antivenom.server.rendering import ListState, action, page, redirect, render
 YES = {"yes": True, "no": False}
 BLANK_FEED = {"kind": "osv", "location": "", "every": "3600"}
 BUSY = ("queued", "syncing")
-FEEDS_SHOWN = 200
 
 
 async def show_advisories(request: Request, ctx: Context) -> Response:
@@ -61,13 +60,24 @@ async def show_refused_feed(
 async def _render_feeds(
     request: Request, ctx: Context, form: Mapping[str, str], error: AntivenomError | None
 ) -> Response:
-    found = await service.list_feeds(ctx, page_size=FEEDS_SHOWN)
+    state = ListState.read(request, filters=("kind", "state"), sort="added")
+    found = await service.list_feeds(
+        ctx,
+        kind=state.filter("kind"),
+        state=state.filter("state"),
+        q=state.q,
+        sort=state.sort,
+        page=state.page,
+        page_size=state.page_size,
+    )
     return render(
         request,
         ctx,
         "advisories/feeds.html",
         partial="results",
         status=error.status if error else 200,
+        state=state,
+        found=found,
         feeds=[(feed, service.freshness(feed, ctx.now)) for feed in found.items],
         is_busy=any(feed.state in BUSY for feed in found.items),
         kinds=list(SOURCES.values()),
@@ -88,8 +98,10 @@ async def add_feed(request: Request, ctx: Context, form: FormData) -> Response:
 
 async def show_feed(request: Request, ctx: Context) -> Response:
     feed = await service.get_feed(ctx, _feed_id(request))
-    state = ListState.read(request)
-    found = await service.list_set_aside(ctx, feed.id, page=state.page, page_size=state.page_size)
+    state = ListState.read(request, sort="entry")
+    found = await service.list_set_aside(
+        ctx, feed.id, q=state.q, sort=state.sort, page=state.page, page_size=state.page_size
+    )
     return render(request, ctx, "advisories/feed.html", partial="results", feed=feed, state=state, found=found)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, UnaryExpression, exists, func, select, text, update
+from sqlalchemy import Select, UnaryExpression, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -24,7 +24,7 @@ from antivenom.server.advisories.models import (
     VulnerabilityId,
 )
 from antivenom.server.advisories.sources.copying import join_prose
-from antivenom.server.db.paging import Page, check_paging
+from antivenom.server.db.paging import Page, check_paging, order_by
 
 SORTS: dict[str, Sequence[InstrumentedAttribute[Any]]] = {
     "risk": (Vulnerability.risk, Vulnerability.severity, Vulnerability.id),
@@ -34,6 +34,22 @@ SORTS: dict[str, Sequence[InstrumentedAttribute[Any]]] = {
     "published": (Vulnerability.published_at, Vulnerability.id),
     "modified": (Vulnerability.modified_at, Vulnerability.id),
     "id": (Vulnerability.id,),
+}
+
+
+FEED_SORTS = {
+    "added": (Feed.id,),
+    "kind": (Feed.kind, Feed.location),
+    "state": (Feed.state, Feed.id),
+    "entries": (Feed.counts["entries"].as_integer(), Feed.id),
+    "set_aside": (Feed.counts["set_aside"].as_integer(), Feed.id),
+    "synced": (Feed.last_sync_at, Feed.id),
+    "next": (Feed.next_sync_at, Feed.id),
+}
+SET_ASIDE_SORTS = {
+    "entry": (SetAsideEntry.entry,),
+    "reason": (SetAsideEntry.reason, SetAsideEntry.entry),
+    "at": (SetAsideEntry.at, SetAsideEntry.entry),
 }
 
 
@@ -49,15 +65,19 @@ async def find_feed_at(session: AsyncSession, kind: str, location: str) -> Feed 
     return await session.scalar(select(Feed).where(Feed.kind == kind, Feed.location == location))
 
 
-async def page_feeds(session: AsyncSession, *, kind: str, q: str, page: int, page_size: int) -> Page[Feed]:
+async def page_feeds(
+    session: AsyncSession, *, kind: str, state: str, q: str, sort: str, page: int, page_size: int
+) -> Page[Feed]:
     offset, limit = check_paging(page, page_size)
     query = select(Feed)
     if kind:
         query = query.where(Feed.kind == kind)
+    if state:
+        query = query.where(Feed.state == state)
     if q:
         query = query.where(Feed.location.icontains(q, autoescape=True) | Feed.kind.contains(q, autoescape=True))
     total = await session.scalar(select(func.count()).select_from(query.subquery())) or 0
-    rows = await session.scalars(query.order_by(Feed.id).offset(offset).limit(limit))
+    rows = await session.scalars(query.order_by(*order_by(sort, FEED_SORTS)).offset(offset).limit(limit))
     return Page(list(rows), total, page, page_size)
 
 
@@ -75,11 +95,16 @@ async def set_progress(session: AsyncSession, feed_id: int, progress: dict[str, 
     await session.execute(update(Feed).where(Feed.id == feed_id, Feed.state == "syncing").values(progress=progress))
 
 
-async def page_set_aside(session: AsyncSession, feed_id: int, *, page: int, page_size: int) -> Page[SetAsideEntry]:
+async def page_set_aside(
+    session: AsyncSession, feed_id: int, *, q: str, sort: str, page: int, page_size: int
+) -> Page[SetAsideEntry]:
     offset, limit = check_paging(page, page_size)
     query = select(SetAsideEntry).where(SetAsideEntry.feed_id == feed_id)
+    if q:
+        places = (SetAsideEntry.entry, SetAsideEntry.reason)
+        query = query.where(or_(*(place.icontains(q, autoescape=True) for place in places)))
     total = await session.scalar(select(func.count()).select_from(query.subquery())) or 0
-    rows = await session.scalars(query.order_by(SetAsideEntry.entry).offset(offset).limit(limit))
+    rows = await session.scalars(query.order_by(*order_by(sort, SET_ASIDE_SORTS)).offset(offset).limit(limit))
     return Page(list(rows), total, page, page_size)
 
 

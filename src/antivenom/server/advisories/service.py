@@ -113,11 +113,22 @@ def check_kind(kind: str, path: Path) -> None:
 
 
 async def list_feeds(
-    ctx: Context, *, kind: str = "", q: str = "", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+    ctx: Context,
+    *,
+    kind: str = "",
+    state: str = "",
+    q: str = "",
+    sort: str = "added",
+    page: int = 1,
+    page_size: int = PAGE_SIZE_DEFAULT,
 ) -> Page[Feed]:
-    """Feeds in the order in which they were added."""
+    """Feeds in the order in which they were added, or by what `sort` (queries.FEED_SORTS) says.
+
+    Raises:
+        InvalidInputError: An unknown sort, or a page that cannot be.
+    """
     require(ctx, "feeds:read", subject="feed:*")
-    return await queries.page_feeds(ctx.session, kind=kind, q=q, page=page, page_size=page_size)
+    return await queries.page_feeds(ctx.session, kind=kind, state=state, q=q, sort=sort, page=page, page_size=page_size)
 
 
 async def get_feed(ctx: Context, feed_id: int, *, permission: str = "feeds:read", lock: bool = False) -> Feed:
@@ -191,15 +202,16 @@ async def remove_feed(ctx: Context, feed_id: int) -> None:
 
 
 async def list_set_aside(
-    ctx: Context, feed_id: int, *, page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+    ctx: Context, feed_id: int, *, q: str = "", sort: str = "entry", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
 ) -> Page[SetAsideEntry]:
     """The entries of a feed's last sync that could not be used, with reasons; the first thousand.
 
     Raises:
+        InvalidInputError: An unknown sort, or a page that cannot be.
         NotFoundError: There is no feed of that number.
     """
     feed = await get_feed(ctx, feed_id)
-    return await queries.page_set_aside(ctx.session, feed.id, page=page, page_size=page_size)
+    return await queries.page_set_aside(ctx.session, feed.id, q=q, sort=sort, page=page, page_size=page_size)
 
 
 async def search_advisories(

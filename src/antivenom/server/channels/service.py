@@ -8,7 +8,6 @@ from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundErro
 from antivenom.server.channels import queries
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import Context
-from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
 from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 
@@ -71,14 +70,6 @@ async def get_channel(ctx: Context, name: str, *, permission: str = "channels:re
     if channel is None:
         raise NotFoundError(f"there is no channel {name!r}", hint="list them with: antivenom channel list")
     return channel
-
-
-async def list_channels(
-    ctx: Context, *, q: str = "", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
-) -> Page[Channel]:
-    """Channels by name; `q` is found in name or description."""
-    require(ctx, "channels:read", subject="channel:*")
-    return await queries.page_channels(ctx.session, q=q, page=page, page_size=page_size)
 
 
 async def update_channel(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, UnaryExpression
+from sqlalchemy.orm import InstrumentedAttribute
 
 from antivenom.core.errors import InvalidInputError
 
@@ -39,6 +42,22 @@ def check_paging(page: int, page_size: int) -> tuple[int, int]:
     if not 1 <= page_size <= PAGE_SIZE_MAX:
         raise InvalidInputError(f"page_size {page_size} is outside 1..{PAGE_SIZE_MAX}", field="page_size")
     return (page - 1) * page_size, page_size
+
+
+Column = ColumnElement[Any] | InstrumentedAttribute[Any]
+
+
+def order_by(sort: str, sorts: Mapping[str, Sequence[Column]]) -> list[UnaryExpression[Any]]:
+    """What a query is ordered by; "-" before a name in `sort` turns it. What is unknown comes last either way.
+
+    Raises:
+        InvalidInputError: `sorts` has no such name.
+    """
+    name = sort.removeprefix("-")
+    if name not in sorts:
+        raise InvalidInputError(f"cannot sort by {name!r}", hint=f"one of {', '.join(sorts)}", field="sort")
+    turned = sort.startswith("-")
+    return [(column.desc() if turned else column.asc()).nulls_last() for column in sorts[name]]
 
 
 def slice_page(items: Sequence[T], page: int, page_size: int) -> Page[T]:

@@ -116,7 +116,7 @@ async def _render_tokens(
     created: service.NewToken | None = None,
     error: AntivenomError | None = None,
 ) -> Response:
-    state = ListState.read(request)
+    state = ListState.read(request, sort="name")
     return render(
         request,
         ctx,
@@ -124,7 +124,7 @@ async def _render_tokens(
         partial="results",
         status=error.status if error else 200,
         state=state,
-        tokens=await service.list_tokens(ctx, page=state.page, page_size=state.page_size),
+        tokens=await service.list_tokens(ctx, q=state.q, sort=state.sort, page=state.page, page_size=state.page_size),
         form=form,
         created=created,
         error=error,

@@ -7,8 +7,16 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from antivenom.server.db.paging import Page, check_paging
+from antivenom.server.db.paging import Page, check_paging, order_by
 from antivenom.server.members.models import Member, MemberSession, Token
+
+TOKEN_SORTS = {
+    "name": (Token.name,),
+    "role": (Token.role, Token.name),
+    "created": (Token.created_at, Token.name),
+    "used": (Token.last_used_at, Token.name),
+    "expires": (Token.expires_at, Token.name),
+}
 
 
 async def find_member(session: AsyncSession, name: str) -> Member | None:
@@ -38,8 +46,11 @@ async def find_token_by_name(session: AsyncSession, name: str) -> Token | None:
     return await session.scalar(select(Token).where(Token.name == name))
 
 
-async def page_tokens(session: AsyncSession, *, page: int, page_size: int) -> Page[Token]:
+async def page_tokens(session: AsyncSession, *, q: str, sort: str, page: int, page_size: int) -> Page[Token]:
     offset, limit = check_paging(page, page_size)
-    total = await session.scalar(select(func.count()).select_from(Token)) or 0
-    rows = await session.scalars(select(Token).order_by(Token.name).offset(offset).limit(limit))
+    query = select(Token)
+    if q:
+        query = query.where(Token.name.icontains(q, autoescape=True) | Token.created_by.icontains(q, autoescape=True))
+    total = await session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    rows = await session.scalars(query.order_by(*order_by(sort, TOKEN_SORTS)).offset(offset).limit(limit))
     return Page(list(rows), total, page, page_size)

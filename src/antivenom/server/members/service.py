@@ -84,10 +84,16 @@ async def create_token(
     return NewToken(token, value)
 
 
-async def list_tokens(ctx: Context, *, page: int = 1, page_size: int = PAGE_SIZE_DEFAULT) -> Page[Token]:
-    """Tokens by name, revoked and expired ones too."""
+async def list_tokens(
+    ctx: Context, *, q: str = "", sort: str = "name", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+) -> Page[Token]:
+    """Tokens by name, role, created, used or expires; revoked and expired ones too. `q` is in the name or the maker's.
+
+    Raises:
+        InvalidInputError: An unknown sort, or a page that cannot be.
+    """
     require(ctx, "tokens:read", subject="token:*")
-    return await queries.page_tokens(ctx.session, page=page, page_size=page_size)
+    return await queries.page_tokens(ctx.session, q=q, sort=sort, page=page, page_size=page_size)
 
 
 async def revoke_token(ctx: Context, name: str) -> Token:

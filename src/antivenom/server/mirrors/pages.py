@@ -36,7 +36,9 @@ FIELDS_WITH_THEIR_OWN_PLACE = ("name", "privacy", "upstream", "mode", "every_s",
 
 async def show_channels(request: Request, ctx: Context) -> Response:
     state = ListState.read(request, sort="name")
-    found = await publications.list_channel_summaries(ctx, q=state.q, page=state.page, page_size=state.page_size)
+    found = await publications.list_channel_summaries(
+        ctx, q=state.q, sort=state.sort, page=state.page, page_size=state.page_size
+    )
     mirrors = dict(await service.list_mirrors(ctx))
     return render(request, ctx, "mirrors/channels.html", partial="results", state=state, found=found, mirrors=mirrors)
 

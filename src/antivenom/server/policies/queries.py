@@ -5,8 +5,14 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from antivenom.server.db.paging import Page, check_paging
+from antivenom.server.db.paging import Page, check_paging, order_by
 from antivenom.server.policies.models import Policy, PolicyRevision
+
+SORTS = {
+    "name": (Policy.name,),
+    "revision": (PolicyRevision.number, Policy.name),
+    "revised": (PolicyRevision.created_at, Policy.name),
+}
 
 
 async def find_policy(session: AsyncSession, name: str, *, lock: bool = False) -> Policy | None:
@@ -30,9 +36,9 @@ async def find_revision(session: AsyncSession, policy_id: int, number: int) -> P
 
 
 async def page_policies(
-    session: AsyncSession, *, q: str, page: int, page_size: int
+    session: AsyncSession, *, q: str, sort: str, page: int, page_size: int
 ) -> Page[tuple[Policy, PolicyRevision]]:
-    """Policies by name, each with its latest revision."""
+    """Policies, each with its latest revision."""
     offset, limit = check_paging(page, page_size)
     latest = (
         select(PolicyRevision.policy_id, func.max(PolicyRevision.number).label("number"))
@@ -47,7 +53,7 @@ async def page_policies(
     if q:
         query = query.where(Policy.name.icontains(q, autoescape=True))
     total = await session.scalar(select(func.count()).select_from(query.subquery())) or 0
-    rows = await session.execute(query.order_by(Policy.name).offset(offset).limit(limit))
+    rows = await session.execute(query.order_by(*order_by(sort, SORTS)).offset(offset).limit(limit))
     return Page([(policy, revision) for policy, revision in rows], total, page, page_size)
 
 

@@ -96,11 +96,15 @@ async def get_revision(ctx: Context, name: str, number: int) -> tuple[Policy, Po
 
 
 async def list_policies(
-    ctx: Context, *, q: str = "", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+    ctx: Context, *, q: str = "", sort: str = "name", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
 ) -> Page[tuple[Policy, PolicyRevision]]:
-    """Policies by name, each with its latest revision; `q` is found in the name."""
+    """Policies by name, revision or revised, each with its latest revision; `q` is found in the name.
+
+    Raises:
+        InvalidInputError: An unknown sort, or a page that cannot be.
+    """
     require(ctx, "policies:read", subject="policy:*")
-    return await queries.page_policies(ctx.session, q=q, page=page, page_size=page_size)
+    return await queries.page_policies(ctx.session, q=q, sort=sort, page=page, page_size=page_size)
 
 
 async def list_revisions(

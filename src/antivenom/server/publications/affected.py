@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
+from antivenom.core.errors import InvalidInputError
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, slice_page
 from antivenom.server.publications import service
+from antivenom.server.publications.merging import merge_versions
+
+SORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "risk": lambda row: row["risk"],
+    "name": lambda row: row["name"],
+    "channel": lambda row: row["channel"],
+    "served": lambda row: row["records"] - row["withheld"],
+}
 
 
 async def list_affected(
-    ctx: Context, ids: Collection[str], *, page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+    ctx: Context,
+    ids: Collection[str],
+    *,
+    q: str = "",
+    sort: str = "-risk",
+    page: int = 1,
+    page_size: int = PAGE_SIZE_DEFAULT,
 ) -> Page[dict[str, Any]]:
-    """Findings of all published channels that bear one of `ids`, by risk, then channel, name and version.
+    """Findings of all published channels that bear one of `ids`: one row a channel and package, as merging makes them.
 
-    Each row is one of `service.list_channel_findings` and the name of its `channel`.
+    `q` is found in the package's or the channel's name; `sort` is one of SORTS, "-" before it for the largest first.
+
+    Raises:
+        InvalidInputError: An unknown sort, or a page that cannot be.
     """
+    if sort.removeprefix("-") not in SORTS:
+        raise InvalidInputError(f"cannot sort by {sort!r}", hint=f"one of {', '.join(SORTS)}", field="sort")
     wanted = {any_id.casefold() for any_id in ids}
     is_meant: dict[tuple[str, ...], bool] = {}  # hundreds of rows share their ids, and there may be 150k rows
     rows: list[dict[str, Any]] = []
@@ -29,7 +49,8 @@ async def list_affected(
             row_ids = tuple(row["ids"])
             if row_ids not in is_meant:
                 is_meant[row_ids] = not wanted.isdisjoint(any_id.casefold() for any_id in row_ids)
-            if is_meant[row_ids]:
+            if is_meant[row_ids] and (q.lower() in row["name"] or q.lower() in channel.name):
                 rows.append({**row, "channel": channel.name})
-    rows.sort(key=lambda row: (-row["risk"], row["channel"], row["name"], row["version"]))
-    return slice_page(rows, page, page_size)
+    merged = sorted(merge_versions(rows), key=lambda row: (row["channel"], row["name"]))
+    merged.sort(key=SORTS[sort.removeprefix("-")], reverse=sort.startswith("-"))
+    return slice_page(merged, page, page_size)

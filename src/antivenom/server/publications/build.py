@@ -182,7 +182,9 @@ def _by_subdir(on_progress: Callable[[str, int, int], None] | None) -> Callable[
 
 
 @without_gc()
-def plan_publication(store_url: str, request: BuildRequest) -> Plan:
+def plan_publication(
+    store_url: str, request: BuildRequest, *, on_progress: Callable[[str, int, int], None] | None = None
+) -> Plan:
     """What the policy of the request would withhold or release; nothing is written."""
     blobs = StoreBlobs(BlobStore.open(store_url))
     assessor = _open_assessor(blobs, request)
@@ -196,6 +198,7 @@ def plan_publication(store_url: str, request: BuildRequest) -> Plan:
         closure=request.closure,
         previous=request.previous or None,
         curation=curated_assessments(blobs, request.sources, request.curations, assessor),
+        on_progress=_by_subdir(on_progress),
     )
 
 

@@ -19,6 +19,7 @@ from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, check_paging, slice_page
 from antivenom.server.findings import service as findings_service
 from antivenom.server.publications import queries
+from antivenom.server.publications.merging import newest_first, page_merged
 from antivenom.server.publications.models import Publication
 from antivenom.server.publications.reading import OpenPublication, PackageOverview, open_publication
 from antivenom.server.publications.schemas import finding_row, reason_row
@@ -26,6 +27,7 @@ from antivenom.server.publications.told import ToldCounts, ToldFilter
 
 Row = dict[str, Any]
 EXPLAIN_AT_MOST = 500
+IDS_SHOWN = 5
 PACKAGE_SORTS: dict[str, Callable[[PackageOverview], Any]] = {
     "name": lambda p: p.name,
     "records": lambda p: p.records,
@@ -131,8 +133,9 @@ def _records_of(opened: OpenPublication, name: str) -> list[tuple[str, Decision]
 
 
 def _allowed_version(opened: OpenPublication, name: str) -> str | None:
-    versions = [v for index in opened.maps.values() if (v := index.allowed_version(name))]
-    return versions[0] if versions else None
+    """The newest version that any subdir serves."""
+    versions = {v for index in opened.maps.values() if (v := index.allowed_version(name))}
+    return newest_first(versions)[0] if versions else None
 
 
 # -- withheld, explain ----------------------------------------
@@ -259,7 +262,9 @@ def _decision_rows(opened: OpenPublication, records: list[tuple[str, Decision]])
 
 def _assessment_text(opened: OpenPublication, name: str, found: tuple[Finding, ...]) -> str:
     if found:
-        return f"{len(found)} known vulnerabilities: {', '.join(f.ids[0] for f in found[:5])}"
+        more = f" and {len(found) - IDS_SHOWN} more" if len(found) > IDS_SHOWN else ""
+        noun = "vulnerability" if len(found) == 1 else "vulnerabilities"
+        return f"{len(found)} known {noun}: {', '.join(f.ids[0] for f in found[:IDS_SHOWN])}{more}"
     if reason := opened.unassessed.get(name):
         return f"not assessed: {reason}"
     return "no known vulnerability"
@@ -272,7 +277,8 @@ def _assessment_text(opened: OpenPublication, name: str, found: tuple[Finding, .
 class FindingFilter:
     """Which findings: every given part must hold.
 
-    `q` is found in the name or in an id; `severity` and `epss_min` are the least.
+    `q` is found in the name or in an id; `severity` and `epss_min` are the least; `served` is whether a record of the
+    component is served.
     """
 
     q: str = ""
@@ -280,6 +286,7 @@ class FindingFilter:
     kev: bool | None = None
     epss_min: float | None = None
     status: str = ""
+    served: bool | None = None
 
     def select(self, rows: Iterable[Row]) -> list[Row]:
         """The rows that it leaves.
@@ -296,6 +303,7 @@ class FindingFilter:
             and (self.kev is None or row["kev"] == self.kev)
             and (self.epss_min is None or (row["epss"] or 0.0) >= self.epss_min)
             and (not self.status or row["status"] == self.status)
+            and (self.served is None or (row["records"] > row["withheld"]) == self.served)
         ]
 
 
@@ -330,6 +338,21 @@ async def filter_channel_findings(
         return rows
 
     return await asyncio.to_thread(look)
+
+
+async def list_channel_vulnerabilities(
+    ctx: Context,
+    channel: str,
+    wanted: FindingFilter | None = None,
+    *,
+    sort: str = "-risk",
+    page: int = 1,
+    page_size: int = PAGE_SIZE_DEFAULT,
+) -> Page[Row]:
+    """The same findings, one row a (package, vulnerability); see merging.page_merged."""
+    check_paging(page, page_size)
+    rows = await filter_channel_findings(ctx, channel, wanted, sort=sort)
+    return await asyncio.to_thread(page_merged, rows, page, page_size)
 
 
 def _finding_rows(opened: OpenPublication, name: str) -> list[Row]:

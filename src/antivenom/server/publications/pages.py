@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -14,13 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from antivenom.core.advisories import Severity
-from antivenom.core.conda import version_order
 from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.server.advisories import service as advisories
 from antivenom.server.context import Context
 from antivenom.server.db.paging import Page
 from antivenom.server.publications import policies_pages, policy_pages, service
 from antivenom.server.publications.affected import list_affected
+from antivenom.server.publications.merging import merge_versions, newest_first
 from antivenom.server.publications.schemas import ChannelSummary
 from antivenom.server.rendering import ListState, action, page, redirect, render
 
@@ -81,13 +80,17 @@ def _told_filter(state: ListState) -> service.ToldFilter:
 
 async def show_findings(request: Request, ctx: Context) -> Response:
     head = await service.get_channel_summary(ctx, request.path_params["channel"])
-    state = ListState.read(request, filters=("severity", "kev", "status"), sort="-risk")
+    state = ListState.read(request, filters=("severity", "kev", "served", "status"), sort="-risk")
     found = EMPTY
     if head.publication is not None:
         wanted = service.FindingFilter(
-            state.q, state.filter("severity"), YES.get(state.filter("kev")), status=state.filter("status")
+            state.q,
+            state.filter("severity"),
+            YES.get(state.filter("kev")),
+            status=state.filter("status"),
+            served=YES.get(state.filter("served")),
         )
-        found = await service.list_channel_findings(
+        found = await service.list_channel_vulnerabilities(
             ctx, head.name, wanted, sort=state.sort, page=state.page, page_size=state.page_size
         )
     return _render_tab(request, ctx, "findings", head, state=state, found=found)
@@ -95,8 +98,10 @@ async def show_findings(request: Request, ctx: Context) -> Response:
 
 async def show_history(request: Request, ctx: Context) -> Response:
     head = await service.get_channel_summary(ctx, request.path_params["channel"])
-    state = ListState.read(request)
-    found = await service.list_history(ctx, head.name, page=state.page, page_size=state.page_size)
+    state = ListState.read(request, filters=("cause",), sort="-number")
+    found = await service.list_history(
+        ctx, head.name, cause=state.filter("cause"), sort=state.sort, page=state.page, page_size=state.page_size
+    )
     trend = await service.get_trend(ctx, head.name)
     chart = [(f"#{row['number']}", "", (row["withheld"], row["warned"])) for row in trend[-HISTORY_IN_CHART:]]
     return _render_tab(request, ctx, "history", head, state=state, found=found, chart=chart)
@@ -120,7 +125,7 @@ async def show_package(request: Request, ctx: Context) -> Response:
     found = await service.get_package(ctx, head.name, request.path_params["name"])
     state = ListState.read(request, filters=("versions", "findings"))
     versions = _version_rows(found["package"].subdirs, found["records"], found["findings"])
-    findings = _merge_versions(found["findings"])
+    findings = sorted(merge_versions(found["findings"]), key=lambda row: (-row["risk"], row["ids"][0]))
     return render(
         request,
         ctx,
@@ -149,9 +154,10 @@ def _count_rules(records: list[dict[str, Any]]) -> dict[str, int]:
 
 async def show_advisory(request: Request, ctx: Context) -> Response:
     advisory = await advisories.get_advisory(ctx, request.path_params["advisory"])
-    state = ListState.read(request)
-    affected = await list_affected(ctx, advisory.ids, page=state.page, page_size=state.page_size)
-    rows = [{**row, "evidence": _join_ranges(row["evidence"])} for row in affected.items]
+    state = ListState.read(request, sort="-risk")
+    affected = await list_affected(
+        ctx, advisory.ids, q=state.q, sort=state.sort, page=state.page, page_size=state.page_size
+    )
     return render(
         request,
         ctx,
@@ -159,7 +165,7 @@ async def show_advisory(request: Request, ctx: Context) -> Response:
         partial="results",
         advisory=advisory,
         state=state,
-        found=replace(affected, items=rows),
+        found=affected,
     )
 
 
@@ -187,41 +193,12 @@ def _version_rows(
             "withheld": sum(r["decision"] == "withheld" for r in by_version[version]),
             "severity": worst[version].name if version in worst else "",
         }
-        for version in _newest_first(by_version)
+        for version in newest_first(by_version.keys())
     ]
-
-
-def _newest_first(versions: Collection[str]) -> list[str]:
-    """In conda's order; what conda cannot order comes last."""
-    orders = {version: order for version in versions if (order := version_order(version)) is not None}
-    ordered = sorted(orders.items(), key=lambda item: item[1], reverse=True)
-    return [version for version, _ in ordered] + sorted(version for version in versions if version not in orders)
 
 
 def _count_decisions(records: Iterable[dict[str, Any]]) -> Counter[str]:
     return Counter(record["decision"] for record in records)
-
-
-def _merge_versions(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One entry a vulnerability with all the versions that it affects here, the riskiest first."""
-    merged: dict[str, dict[str, Any]] = {}
-    for finding in findings:
-        entry = merged.setdefault(finding["ids"][0], {**finding, "versions": []})
-        entry["versions"].append(finding["version"])
-        entry["evidence"] = [*entry["evidence"], *finding["evidence"]]
-    for entry in merged.values():
-        entry["evidence"] = _join_ranges(entry["evidence"])
-    return sorted(merged.values(), key=lambda entry: (-entry["risk"], entry["ids"][0]))
-
-
-def _join_ranges(evidence: list[dict[str, str]]) -> list[dict[str, Any]]:
-    """One entry a (source, identity), with every range that it names once."""
-    joined: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for item in evidence:
-        ranges = joined[item["source"], item["via"]]
-        if item["range"] not in ranges:
-            ranges.append(item["range"])
-    return [{"source": source, "via": via, "ranges": ranges} for (source, via), ranges in joined.items()]
 
 
 routes: list[Route] = [

@@ -18,13 +18,14 @@ from antivenom.server.policies.wording import colour_source, describe_exceptions
 from antivenom.server.publications import service
 from antivenom.server.publications.policy_pages import STARTER, text_of
 from antivenom.server.rendering import ListState, action, page, redirect, render
+from antivenom.server.slow_answers import OnProgress, progress_of
 
 CHANNELS_OFFERED = 200
 
 
 async def show_policies(request: Request, ctx: Context) -> Response:
-    state = ListState.read(request)
-    found = await policies.list_policies(ctx, q=state.q, page=state.page, page_size=state.page_size)
+    state = ListState.read(request, sort="name")
+    found = await policies.list_policies(ctx, q=state.q, sort=state.sort, page=state.page, page_size=state.page_size)
     channels = await service.count_channels_by_policy(ctx)
     rows = [(PolicySummary.of(policy, latest), channels.get(policy.id, 0)) for policy, latest in found.items]
     return render(request, ctx, "policies/policies.html", partial="results", state=state, found=found, rows=rows)
@@ -80,7 +81,12 @@ async def plan_for_channels(request: Request, ctx: Context, form: FormData) -> R
     text, chosen = text_of(form), _chosen(form)
     parsed = policies.check_policy(text)
     heads = [await service.get_channel_summary(ctx, channel) for channel in chosen]
-    plans = [(head.name, await service.plan_policy(ctx, head.name, text)) for head in heads if head.publication]
+    tell = progress_of(request)
+    plans = [
+        (head.name, await service.plan_policy(ctx, head.name, text, on_progress=_of(head.name, tell)))
+        for head in heads
+        if head.publication
+    ]
     rules = [describe_rule(rule) for rule in parsed.rules]
     return await _render_form(request, ctx, text=text, chosen=chosen, rules=rules, plans=plans)
 
@@ -100,6 +106,11 @@ async def show_refused_text(
     request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
 ) -> Response:
     return await _render_form(request, ctx, text=text_of(values), chosen=_chosen(values), error=error)
+
+
+def _of(channel: str, tell: OnProgress) -> OnProgress:
+    """Progress that says of which channel it is."""
+    return lambda phase, done, total: tell(f"{channel}: {phase}", done, total)
 
 
 def _chosen(values: Any) -> list[str]:

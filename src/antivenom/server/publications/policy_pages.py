@@ -16,6 +16,7 @@ from antivenom.server.policies.service import check_policy
 from antivenom.server.policies.wording import colour_source, describe_exceptions, describe_rule
 from antivenom.server.publications import service
 from antivenom.server.rendering import action, page, redirect, render
+from antivenom.server.slow_answers import progress_of
 
 STARTER = """\
 name: baseline
@@ -53,7 +54,7 @@ async def edit_policy(request: Request, ctx: Context) -> Response:
 
 async def plan_policy(request: Request, ctx: Context, form: FormData) -> Response:
     text = text_of(form)
-    plan = await service.plan_policy(ctx, request.path_params["channel"], text)
+    plan = await service.plan_policy(ctx, request.path_params["channel"], text, on_progress=progress_of(request))
     rules = [describe_rule(rule) for rule in check_policy(text).rules]
     return await _render_editor(request, ctx, text=text, plan=plan, rules=rules)
 

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.server.channels.models import Channel
-from antivenom.server.db.paging import Page, check_paging
+from antivenom.server.db.paging import Column, Page, check_paging, order_by
 from antivenom.server.findings.models import Curation
 from antivenom.server.policies.models import Policy, PolicyRevision
 from antivenom.server.publications.models import Publication
+
+HISTORY_SORTS: dict[str, tuple[Column, ...]] = {
+    "number": (Publication.number,),
+    "kept": (Publication.counts["kept"].as_integer(), Publication.number),
+    "withheld": (Publication.counts["withheld"].as_integer(), Publication.number),
+    "warned": (Publication.counts["warned"].as_integer(), Publication.number),
+}
+CHANNEL_SORTS: dict[str, tuple[Column, ...]] = {
+    "name": (Channel.name,),
+    "policy": (Policy.name, Channel.name),
+    "risk": (
+        Publication.counts["exploited"].as_integer(),
+        Publication.counts["vulnerabilities", "critical"].as_integer(),
+        Publication.counts["vulnerabilities", "high"].as_integer(),
+        Channel.name,
+    ),
+    "kept": (Publication.counts["kept"].as_integer(), Channel.name),
+    "withheld": (Publication.counts["withheld"].as_integer(), Channel.name),
+    "published": (Publication.created_at, Channel.name),
+}
 
 
 async def find_publication(session: AsyncSession, publication_id: int | None) -> Publication | None:
@@ -36,35 +56,49 @@ async def last_number(session: AsyncSession, channel_id: int) -> int:
 
 
 async def page_history(
-    session: AsyncSession, channel_id: int, *, page: int, page_size: int
+    session: AsyncSession, channel_id: int, *, cause: str, sort: str, page: int, page_size: int
 ) -> Page[tuple[Publication, str | None, int | None]]:
-    """(publication, policy name, policy revision number), newest first."""
+    """(publication, policy name, policy revision number)."""
     offset, limit = check_paging(page, page_size)
-    total = await session.scalar(select(func.count()).where(Publication.channel_id == channel_id)) or 0
+    wanted = [Publication.channel_id == channel_id, *([Publication.cause == cause] if cause else [])]
+    total = await session.scalar(select(func.count()).select_from(Publication).where(*wanted)) or 0
     rows = await session.execute(
         select(Publication, Policy.name, PolicyRevision.number)
         .outerjoin(PolicyRevision, PolicyRevision.id == Publication.policy_revision_id)
         .outerjoin(Policy, Policy.id == PolicyRevision.policy_id)
-        .where(Publication.channel_id == channel_id)
-        .order_by(Publication.number.desc())
+        .where(*wanted)
+        .order_by(*order_by(sort, HISTORY_SORTS))
         .offset(offset)
         .limit(limit)
     )
     return Page([(p, name, number) for p, name, number in rows], total, page, page_size)
 
 
-async def channel_overview(
-    session: AsyncSession, channel_ids: list[int]
-) -> dict[int, tuple[Publication | None, str | None, int | None]]:
-    """By channel id: its current publication, and the name and revision number of the policy now attached."""
-    rows = await session.execute(
-        select(Channel.id, Publication, Policy.name, PolicyRevision.number)
-        .outerjoin(Publication, Publication.id == Channel.publication_id)
-        .outerjoin(PolicyRevision, PolicyRevision.id == Channel.policy_revision_id)
-        .outerjoin(Policy, Policy.id == PolicyRevision.policy_id)
-        .where(Channel.id.in_(channel_ids))
-    )
-    return {channel_id: (publication, name, number) for channel_id, publication, name, number in rows}
+Overview = tuple[Channel, Publication | None, str | None, int | None]
+_OVERVIEW = (
+    select(Channel, Publication, Policy.name, PolicyRevision.number)
+    .outerjoin(Publication, Publication.id == Channel.publication_id)
+    .outerjoin(PolicyRevision, PolicyRevision.id == Channel.policy_revision_id)
+    .outerjoin(Policy, Policy.id == PolicyRevision.policy_id)
+)
+
+
+async def channel_overview(session: AsyncSession, channel_ids: list[int]) -> dict[int, Overview]:
+    """By channel id: it, its current publication, and the name and revision number of the policy now attached."""
+    rows = await session.execute(_OVERVIEW.where(Channel.id.in_(channel_ids)))
+    return {row[0].id: (row[0], row[1], row[2], row[3]) for row in rows}
+
+
+async def page_channels(session: AsyncSession, *, q: str, sort: str, page: int, page_size: int) -> Page[Overview]:
+    """Channels with what `channel_overview` says of each; `q` is found in name, description, upstream or policy."""
+    offset, limit = check_paging(page, page_size)
+    query = _OVERVIEW
+    if q:
+        places = (Channel.name, Channel.description, Channel.upstream, Policy.name)
+        query = query.where(or_(*(place.icontains(q, autoescape=True) for place in places)))
+    total = await session.scalar(select(func.count()).select_from(query.with_only_columns(Channel.id).subquery())) or 0
+    rows = await session.execute(query.order_by(*order_by(sort, CHANNEL_SORTS)).offset(offset).limit(limit))
+    return Page([(row[0], row[1], row[2], row[3]) for row in rows], total, page, page_size)
 
 
 async def channels_under_policy(session: AsyncSession, policy_id: int, *, lock: bool = False) -> list[Channel]:

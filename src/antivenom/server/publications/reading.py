@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from antivenom.core.publication_index import PublicationIndex
 from antivenom.core.publication_map import PackageSummary
 from antivenom.server.context import Context, Resources
 from antivenom.server.publications.build import StoreBlobs
+from antivenom.server.publications.merging import newest_first
 from antivenom.server.publications.models import Publication
 from antivenom.server.publications.told import Told
 
@@ -114,11 +115,15 @@ def _overviews(opened: OpenPublication) -> list[PackageOverview]:
     return [_overview(opened, name, summaries) for name, summaries in sorted(merged.items())]
 
 
+def _newest(versions: Iterable[str]) -> str:
+    found = {version for version in versions if version}
+    return newest_first(found)[0] if found else ""
+
+
 def _overview(opened: OpenPublication, name: str, summaries: list[PackageSummary]) -> PackageOverview:
-    newest = max(summaries, key=lambda s: s.records - s.withheld)
     overview = PackageOverview(
         name=name,
-        latest=newest.latest or newest.latest_upstream,
+        latest=_newest(s.latest for s in summaries) or _newest(s.latest_upstream for s in summaries),
         versions=max(s.versions for s in summaries),
         records=sum(s.records for s in summaries),
         withheld=sum(s.withheld for s in summaries),

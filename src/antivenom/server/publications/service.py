@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +31,7 @@ from antivenom.server.publications.contents import (
     get_package,
     iterate_withheld,
     list_channel_findings,
+    list_channel_vulnerabilities,
     list_packages,
     list_withheld,
 )
@@ -53,6 +55,7 @@ __all__ = [
     "iterate_withheld",
     "list_channel_findings",
     "list_channel_summaries",
+    "list_channel_vulnerabilities",
     "list_channels_under",
     "list_history",
     "list_packages",
@@ -70,19 +73,25 @@ Row = dict[str, Any]
 
 
 async def list_channel_summaries(
-    ctx: Context, *, q: str = "", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+    ctx: Context, *, q: str = "", sort: str = "name", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
 ) -> Page[ChannelSummary]:
-    """Channels by name, each with its current publication's numbers."""
-    found = await channels.list_channels(ctx, q=q, page=page, page_size=page_size)
-    overview = await queries.channel_overview(ctx.session, [c.id for c in found.items])
-    return Page([_summary(c, *overview[c.id]) for c in found.items], found.total, page, page_size)
+    """Channels by name or what else `sort` (queries.CHANNEL_SORTS) says, each with its current publication's numbers.
+
+    `q` is found in name, description, upstream or policy.
+
+    Raises:
+        InvalidInputError: An unknown sort, or a page that cannot be.
+    """
+    require(ctx, "channels:read", subject="channel:*")
+    found = await queries.page_channels(ctx.session, q=q, sort=sort, page=page, page_size=page_size)
+    return Page([_summary(*row) for row in found.items], found.total, page, page_size)
 
 
 async def get_channel_summary(ctx: Context, channel: str) -> ChannelSummary:
     """One channel with its current publication's numbers."""
     row = await channels.get_channel(ctx, channel)
     overview = await queries.channel_overview(ctx.session, [row.id])
-    return _summary(row, *overview[row.id])
+    return _summary(*overview[row.id])
 
 
 def _summary(
@@ -115,11 +124,21 @@ def _summary(
 
 
 async def list_history(
-    ctx: Context, channel: str, *, page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+    ctx: Context,
+    channel: str,
+    *,
+    cause: str = "",
+    sort: str = "-number",
+    page: int = 1,
+    page_size: int = PAGE_SIZE_DEFAULT,
 ) -> Page[PublicationView]:
-    """Publications of a channel, newest first."""
+    """Publications of a channel, newest first unless `sort` (queries.HISTORY_SORTS) says otherwise.
+
+    Raises:
+        InvalidInputError: An unknown sort, or a page that cannot be.
+    """
     row = await channels.get_channel(ctx, channel)
-    found = await queries.page_history(ctx.session, row.id, page=page, page_size=page_size)
+    found = await queries.page_history(ctx.session, row.id, cause=cause, sort=sort, page=page, page_size=page_size)
     items = [_publication_view(row, publication, policy, revision) for publication, policy, revision in found.items]
     return Page(items, found.total, page, page_size)
 
@@ -208,7 +227,7 @@ async def list_channels_under(ctx: Context, policy: str) -> list[ChannelSummary]
     found, _ = await policies.get_policy(ctx, policy)
     rows = await queries.channels_under_policy(ctx.session, found.id)
     overview = await queries.channel_overview(ctx.session, [row.id for row in rows])
-    return [_summary(row, *overview[row.id]) for row in rows]
+    return [_summary(*overview[row.id]) for row in rows]
 
 
 async def count_channels_by_policy(ctx: Context) -> dict[int, int]:
@@ -237,8 +256,13 @@ async def get_channel_policy(ctx: Context, channel: str) -> tuple[Policy, Policy
     return await ctx.session.get_one(Policy, revision.policy_id), revision
 
 
-async def plan_policy(ctx: Context, channel: str, text: str) -> Row:
+async def plan_policy(
+    ctx: Context, channel: str, text: str, *, on_progress: Callable[[str, int, int], None] | None = None
+) -> Row:
     """What a policy would withhold or release on a channel, by rule; nothing is changed.
+
+    Args:
+        on_progress: Told (phase, records done, records in all) meanwhile.
 
     Raises:
         InvalidInputError: The policy is wrong.
@@ -260,7 +284,7 @@ async def plan_policy(ctx: Context, channel: str, text: str) -> Row:
         mapping_channel=row.mapping_channel,
         curations=await stored_curations(ctx),
     )
-    planned = await ctx.resources.cpu.run(plan_publication, ctx.resources.blobs.url, request)
+    planned = await ctx.resources.cpu.run(plan_publication, ctx.resources.blobs.url, request, on_progress=on_progress)
     rules = sorted(planned.withheld_by_rule.keys() | planned.released_by_rule.keys())
     return {
         "withheld": [_planned_row(item) for item in planned.withheld],
