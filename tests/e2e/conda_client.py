@@ -39,8 +39,11 @@ default_channels: []
 show_channel_urls: true
 remote_max_retries: 1
 """
+# A first line with a path in it may not have a space: the shell reads two lines, Python skips them as a text.
 START = """\
-#!{python}
+#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
 import sys
 from conda.cli import main
 if __name__ == "__main__":
