@@ -35,6 +35,7 @@ from tests.core.index_samples import (
 from antivenom.core.advisories import Assessment, Finding
 from antivenom.core.derivations import derive_channeldata, derive_current, derive_plain, derive_run_exports
 from antivenom.core.errors import InvalidInputError
+from antivenom.core.packs import Location, read_many
 from antivenom.core.policies import Action, CompiledPolicy, compile_policy, parse_policy
 from antivenom.core.publication_index import referenced_keys
 from antivenom.core.publishing import plan
@@ -143,7 +144,8 @@ def test_what_no_rule_looks_at_is_served_as_it_is_now() -> None:
         previous = {"noarch": made.subdirs["noarch"].publication}
 
 
-def test_a_small_change_reads_no_decisions_but_those_that_hang_on_it() -> None:
+def test_a_small_change_reads_no_decisions_but_those_that_hang_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("antivenom.core.packs._GAP_BYTES", 0)  # or all of so small a pack would be read at once
     blobs = ReadBlobs()
     records = [record(f"lib{i}") for i in range(60)] + [record(f"app{i}", depends=[f"lib{i}"]) for i in range(60)]
     sources = channel(blobs, noarch=records)
@@ -156,6 +158,15 @@ def test_a_small_change_reads_no_decisions_but_those_that_hang_on_it() -> None:
     second = publish_all(blobs, sources, stop(*banned - {"lib4"}, "lib5"), previous=previous)
     assert second.changed_names == ["app4", "app5", "lib4", "lib5"]
     assert len(rows & blobs.read) <= 4 < len(rows)
+
+
+def test_frames_that_lie_near_each_other_are_read_at_once_and_in_order() -> None:
+    blobs = ReadBlobs()
+    blobs.put("pack/a", bytes(range(200)) + bytes(1 << 20) + b"end")
+    near = [Location("pack/a", 0, 3), Location("pack/a", 100, 2), Location("pack/a", 150, 0)]
+    far = [Location("pack/a", 200 + (1 << 20), 3), Location("pack/a", 7, 1)]
+    assert list(read_many(blobs, near + far)) == [b"\0\1\2", b"de", b"", b"end", b"\7"]
+    assert blobs.read == {("pack/a", 0, 150), ("pack/a", 200 + (1 << 20), 3), ("pack/a", 7, 1)}
 
 
 def test_builds_that_the_closure_spares_for_different_reasons_tell_their_own() -> None:

@@ -13,7 +13,7 @@ from itertools import repeat
 from typing import TypeVar
 
 from antivenom.core.advisories import Assessment
-from antivenom.core.packs import IndexBlobs, read_many
+from antivenom.core.packs import IndexBlobs, Location, read_many
 from antivenom.core.policies import CompiledPolicy, Policy, compile_policy
 from antivenom.core.publication_map import decode_decisions, load_publication
 from antivenom.core.records import ChannelFacts, RecordFacts
@@ -29,7 +29,7 @@ def all_names(blobs: IndexBlobs, sources: Mapping[str, str]) -> frozenset[str]:
 
 
 def changed_names(blobs: IndexBlobs, sources: Mapping[str, str], previous: Mapping[str, str]) -> frozenset[str]:
-    """The names in buckets that the previous publication does not have with these records.
+    """The names that the previous publication does not have with these records.
 
     Args:
         sources: subdir → key of its source map.
@@ -38,11 +38,14 @@ def changed_names(blobs: IndexBlobs, sources: Mapping[str, str], previous: Mappi
     changed: set[str] = set()
     for subdir, key in sources.items():
         source = load_source(blobs, key)
-        rows = load_publication(blobs, previous[subdir]).buckets if subdir in previous else []
-        known = {row.facts for row in rows}
-        for bucket in source.buckets:
-            if bucket.facts not in known:
-                changed.update(source.names[bucket.first : bucket.end])
+        known: Mapping[str, Location] = {}
+        if subdir in previous:
+            published = load_publication(blobs, previous[subdir])
+            if published.names == source.names and published.source_shards == source.shards:
+                continue
+            known = dict(zip(published.names, published.source_shards.to_list(), strict=True))
+        locations = zip(source.names, source.shards.to_list(), strict=True)
+        changed.update(name for name, location in locations if known.get(name) != location)
     return frozenset(changed)
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 PACK_BYTES = 16 << 20
 _READ_BYTES = 8 << 20  # neighbours are fetched together up to this much
+_GAP_BYTES = 32 << 10  # what lies between two frames is read in vain up to this much: one more read costs as much
 
 
 class IndexBlobs(Protocol):
@@ -62,8 +63,8 @@ def read_many(blobs: IndexBlobs, locations: Iterable[Location]) -> Iterator[byte
     run: list[Location] = []
     start = end = 0
     for location in locations:
-        touches = bool(run) and location.pack == run[0].pack and location.offset == end
-        if run and not (touches and end + location.length - start <= _READ_BYTES):
+        is_near = bool(run) and location.pack == run[0].pack and 0 <= location.offset - end <= _GAP_BYTES
+        if run and not (is_near and location.offset + location.length - start <= _READ_BYTES):
             yield from _split_run(blobs, run, start, end)
             run = []
         if not run:

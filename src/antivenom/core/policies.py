@@ -101,7 +101,7 @@ class CompiledPolicy:
         self.uses_findings = any("assessment" in check.reads for check in checks)
         groups = [_Group(reads, found) for reads, found in _by_reads(checks).items()]
         self._groups = groups
-        self._record_groups = [(g.read, g.decided, g) for g in groups if not g.on_findings]
+        self._record_groups = [(g.read, g.decided, g) for g in groups if g.read and not g.on_findings]
         self._finding_groups = [(g.read, g.decided, g) for g in groups if g.on_findings]
         self._named = _by_name(checks)
         self._direct = [check for check in checks if check.direct]
@@ -135,8 +135,8 @@ class CompiledPolicy:
             checks = decided.get(key, _UNDECIDED)
             if checks:
                 _add(told, group.tell(facts, key, checks))
-        for read, decided, group in self._finding_groups:
-            key = (id(assessment), read(record))
+        for reads, decided, group in self._finding_groups:
+            key = (id(assessment), reads(record)) if reads else id(assessment)
             checks = decided.get(key, _UNDECIDED)
             if checks:
                 _add(told, group.tell(facts, key, checks))
@@ -243,7 +243,7 @@ def _positions(
 
 
 def _by_component(names: NameColumns, assessments: Sequence[Assessment | None]) -> tuple[list[Any], Sequence[int]]:
-    return [(key, None) for key in map(id, assessments)], names.component_of
+    return list(map(id, assessments)), names.component_of
 
 
 def _by_license(names: NameColumns, _: Sequence[Assessment | None]) -> tuple[list[Any], Sequence[int]]:
@@ -264,7 +264,7 @@ class _Group:
         tells = dict.fromkeys(fact for check in checks for fact in check.tells)
         self.on_findings = "assessment" in reads
         self.reads = reads
-        self.read = _getter(reads)
+        self.read = None if reads == ("assessment",) else _getter(reads)  # of the record; None: nothing
         self.decided: dict[Hashable, tuple[Check, ...]] = {}
         self._checks = tuple(checks)
         # One record has one file name: remembering what is told of it would only fill memory.
@@ -279,7 +279,7 @@ class _Group:
 
     def concerned(self, facts: Facts) -> bool:
         """Whether any check is concerned."""
-        value = self.read(facts.record)
+        value = self.read(facts.record) if self.read else None
         key = (id(facts.assessment), value) if self.on_findings else value
         checks = self.decided.get(key, _UNDECIDED)
         return bool(self._decide(facts, key) if checks is _UNDECIDED else checks)
