@@ -89,6 +89,14 @@ def test_a_description_names_maintained_lines_that_were_never_built() -> None:
     assert rebase(text, built, library="MbedTLS_jll") == ["<2.28.7", ">=3,<3.5.2"]
 
 
+def test_where_only_the_last_affected_release_is_named_the_first_free_build_is_the_fix() -> None:
+    built = AffectedPackage("julia", "Expat_jll", (AffectedRange("semver", fixed="2.7.5+0"),))
+    found = upstream_versions(built, "In libexpat through 2.7.3, a file crashes it.")
+    assert found is not None
+    assert [range_text(r) for r in found.ranges] == ["<=2.7.3"]
+    assert found.fixed_versions == ("2.7.5",)
+
+
 def test_a_first_affected_build_stands_in_for_a_start_that_is_not_named() -> None:
     built = AffectedRange("semver", "2.6.0+0", fixed="2.7.5+0")
     assert rebase("In libexpat before 2.7.4, …", built) == [">=2.6.0,<2.7.4"]

@@ -52,6 +52,7 @@ def upstream_versions(affected: AffectedPackage, text: str) -> AffectedPackage |
         )
         for r in affected.ranges
     )
+    free = tuple(r.fixed for r in ranges if r.fixed)
     stated = stated_ranges(text) if _names(text, affected.name) else ()
     if stated and _may_replace(stated, ranges):
         ranges = _with_starts(stated, ranges)
@@ -61,6 +62,8 @@ def upstream_versions(affected: AffectedPackage, text: str) -> AffectedPackage |
     if not ranges and not versions:
         return None
     fixed = tuple(dict.fromkeys(r.fixed for r in ranges if r.fixed))
+    if any(r.fixed is None for r in ranges):  # "through 2.7.3": the first free build is the best that is known
+        fixed = tuple(dict.fromkeys((*fixed, *free)))
     return AffectedPackage(ECOSYSTEM, affected.name, ranges, versions, fixed)
 
 
