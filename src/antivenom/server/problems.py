@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from psycopg.errors import DiskFull
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -20,6 +21,7 @@ from antivenom.core.errors import (
     ConflictError,
     InvalidInputError,
     NotFoundError,
+    StorageError,
     UnavailableError,
 )
 from antivenom.server.context import utc_now
@@ -59,6 +61,8 @@ def explain(error: Exception) -> AntivenomError:
         return ConflictError(
             "somebody else changed the same thing a moment ago", hint="look at it again, then try again"
         )
+    if isinstance(error, OperationalError) and isinstance(error.orig, DiskFull):
+        return StorageError("the disk of the database is full; nothing was changed", hint="free some space on it")
     if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError) or _is_lost_connection(error):
         log.warning("the database does not answer: %s", str(error).partition("\n")[0])
         return UnavailableError("the database does not answer at the moment", hint="try again in some seconds")

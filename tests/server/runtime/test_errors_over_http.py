@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.errors import DiskFull
+from sqlalchemy.exc import OperationalError
+
+from antivenom.core.errors import StorageError, UnavailableError
+from antivenom.server.problems import explain
 
 
 @pytest.mark.parametrize(
@@ -38,3 +44,11 @@ async def test_a_person_gets_a_page(app_client: Any) -> None:
     answer = await app_client.get("/nothing/here", headers={"Accept": "text/html"})
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_a_full_disk_of_the_database_is_no_database_that_is_away() -> None:
+    told = explain(OperationalError("INSERT", {}, DiskFull("could not extend file: No space left on device")))
+    assert isinstance(told, StorageError)
+    assert "full" in told.message
+    away = explain(OperationalError("SELECT 1", {}, psycopg.OperationalError("connection refused")))
+    assert isinstance(away, UnavailableError)
