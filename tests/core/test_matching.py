@@ -354,3 +354,14 @@ def test_a_product_that_several_languages_have_is_not_pythons_where_the_text_nam
         Advisory("CVE-1-3", "nvd", summary="Use after free", affected=pillow),
     )
     assert sorted(ids(assess(index, "pillow", "8.0"))) == ["CVE-1-2", "CVE-1-3"]
+
+
+def test_the_native_one_of_several_implementations_has_not_what_is_of_another_language() -> None:
+    thrift = (product("apache:thrift", until("0.23", scheme="cpe")),)
+    index = open_index(
+        Advisory("CVE-1-1", "nvd", summary="Apache Thrift: Swift Range crash in skip()", affected=thrift),
+        Advisory("CVE-1-2", "nvd", summary="Apache Thrift: C++ JSON OOB read", affected=thrift),
+        Advisory("CVE-1-3", "nvd", summary="Apache Thrift: DoS", affected=thrift),
+        Advisory("CVE-1-4", "nvd", summary="Apache Thrift: C++ and Java framing", affected=thrift),
+    )
+    assert sorted(ids(assess(index, "libthrift", "0.22.0"))) == ["CVE-1-2", "CVE-1-3", "CVE-1-4"]

@@ -4,7 +4,7 @@ One line a project: `conda names | CPE products | other names`. All conda names 
 version. A product is listed under every vendor name that NVD or a CNA uses for the same code. A project that is in this
 table and not in `PYTHON_NAMES` is not the PyPI project of the same name: conda's redis is the server, and conda's minio,
 which is the client from PyPI, is not here. `~` before a product: these packages are but a part of it (libpq of
-PostgreSQL), and what affects the whole may not affect them.
+PostgreSQL), and what affects the whole may not affect them. `+`: they are its C or C++ implementation of several.
 
 Source: the projects' own names; NVD product names; conda-forge feedstocks. Equal names alone were not enough
 (ruby-lang:openssl is the Ruby binding, knplabs:snappy a PHP tool, jenkins:git a plugin). `julia-builds` are Julia's
@@ -21,11 +21,15 @@ from typing import NamedTuple
 
 
 class Alias(NamedTuple):
-    """CPE products ("vendor:product") and (ecosystem, name) pairs of one project; `wholes`: products it is a part of."""
+    """CPE products ("vendor:product") and (ecosystem, name) pairs of one project; `wholes`: products it is a part of.
+
+    `is_native`: the packages are the C or C++ one of the project's implementations in several languages.
+    """
 
     products: tuple[str, ...]
     packages: tuple[tuple[str, str], ...]
     wholes: tuple[str, ...] = ()
+    is_native: bool = False
 
 
 _TABLE = """
@@ -303,7 +307,7 @@ libprotobuf libprotobuf-static | google:protobuf-cpp |
 libgrpc grpc-cpp | grpc:grpc google:grpc | oss-fuzz/grpc
 flatbuffers | google:flatbuffers | oss-fuzz/flatbuffers
 capnproto | capnproto:capnproto capnproto:capnp | julia-builds/capnproto_jll
-thrift-cpp thrift-compiler libthrift | apache:thrift | bitnami/thrift
+thrift-cpp thrift-compiler libthrift | +apache:thrift | bitnami/thrift
 libarrow arrow-cpp libparquet libarrow-flight libarrow-dataset libarrow-acero libarrow-substrait libarrow-gandiva libarrow-flight-sql libarrow-compute | apache:arrow | julia-builds/Arrow_jll oss-fuzz/arrow
 orc liborc | apache:orc |
 boost boost-cpp libboost libboost-devel libboost-headers | boost:boost | oss-fuzz/boost
@@ -496,9 +500,10 @@ def _parse(table: str) -> dict[str, Alias]:
         if "|" not in line:
             continue
         names, products, packages = (part.split() for part in line.split("|"))
-        own = tuple(p for p in products if not p.startswith("~"))
+        own = tuple(p.removeprefix("+") for p in products if not p.startswith("~"))
         wholes = tuple(p[1:] for p in products if p.startswith("~"))
-        alias = Alias(own, tuple((e, n) for e, _, n in (p.partition("/") for p in packages)), wholes)
+        is_native = any(p.startswith("+") for p in products)
+        alias = Alias(own, tuple((e, n) for e, _, n in (p.partition("/") for p in packages)), wholes, is_native)
         for name in names:
             if name in found:
                 raise ValueError(f"conda name {name} stands twice in the curated table")

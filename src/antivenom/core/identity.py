@@ -70,7 +70,13 @@ class Identity(msgspec.Struct, frozen=True):
     version: str = ""
     is_guess: bool = False
     is_part: bool = False  # the component is but a part of what is named: libpq of PostgreSQL
+    is_native: bool = False  # the component is the C or C++ one of implementations in several languages
     is_fallback: bool = False  # only for vulnerabilities that no advisory of the component's own ecosystem covers
+
+    @property
+    def is_vague(self) -> bool:
+        """Whether what is told of the name need not be of the component."""
+        return self.is_part or self.is_native or self.is_fallback
 
     @property
     def key(self) -> str:
@@ -204,8 +210,8 @@ def _is_named_after(conda_name: str, python_name: str) -> bool:
 
 def _from_alias(name: str, alias: Alias) -> list[Identity]:
     reason = f"curated: conda {name} is "
-    found = [Identity("cpe", p, Confidence.medium, f"{reason}CPE product {p}") for p in alias.products]
-    found += [Identity(e, n, Confidence.medium, f"{reason}{e} {n}") for e, n in alias.packages]
+    named = [("cpe", p, f"CPE product {p}") for p in alias.products] + [(e, n, f"{e} {n}") for e, n in alias.packages]
+    found = [Identity(e, n, Confidence.medium, reason + title, is_native=alias.is_native) for e, n, title in named]
     found += [
         Identity("cpe", p, Confidence.low, f"{reason}a part of CPE product {p}", is_part=True) for p in alias.wholes
     ]

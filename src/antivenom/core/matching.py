@@ -389,9 +389,10 @@ class MatchIndex:
                 by_vulnerability.setdefault(package.vulnerability, []).append((priority, package, identity))
         spans: list[_Hit] = []
         for number, said in by_vulnerability.items():
-            is_vague = all(i.is_part for _, _, i in said) or all(i.is_fallback for _, _, i in said)
-            if is_vague and not _concerns(said[0][2], self.vulnerability(number).summary):
-                continue
+            if all(i.is_vague for _, _, i in said):
+                summary = self.vulnerability(number).summary
+                if not any(_concerns(i, summary) for _, _, i in said):
+                    continue
             best = min(priority for priority, _, _ in said)
             if all(p.is_withdrawn for priority, p, _ in said if priority == best):
                 continue
@@ -407,6 +408,8 @@ def _concerns(identity: Identity, summary: str) -> bool:
     """
     if identity.is_part:
         return "component" not in summary.lower() or _CLIENT.search(summary) is not None
+    if identity.is_native:
+        return _MANAGED_LANGUAGE.search(summary) is None or _NATIVE_LANGUAGE.search(summary) is not None
     return _OTHER_LANGUAGE.search(summary) is None or "python" in summary.lower()
 
 
@@ -414,6 +417,8 @@ _CLIENT = re.compile(
     r"\b(?:clients?|libpq|libmysqlclient|C API|psql|pg_dump\w*|mysqldump|connectors?)\b", re.IGNORECASE
 )
 _OTHER_LANGUAGE = re.compile(r"\b(?:Java|Kotlin|PHP|Ruby|Rust|Swift)\b|\bC\+\+")  # Go and C are words
+_MANAGED_LANGUAGE = re.compile(r"\b(?:Java|Kotlin|Node\.js|PHP|Python|Ruby|Rust|Swift)\b|\.java\b")
+_NATIVE_LANGUAGE = re.compile(r"\bC\+\+|\bc_glib\b")
 _NO_VERSION = Assessment(False, "the package URL names no version")
 
 

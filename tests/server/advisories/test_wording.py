@@ -21,6 +21,7 @@ from antivenom.server.advisories.sources.wording import stated_ranges
         ("Due to a dangling pointer, libcurl 7.29.0 through 7.71.1 can reuse a connection.", [">=7.29.0,<=7.71.1"]),
         ("curl 7.1.1 to and including 7.75.0 is vulnerable to an exposure.", [">=7.1.1,<=7.75.0"]),
         ("When curl >= 7.20.0 and <= 7.78.0 connects to an IMAP server …", [">=7.20.0,<=7.78.0"]),
+        ("Poppler prior to and including 22.08.0 contains an overflow.", ["<=22.08.0"]),
         ("HDF5 through 1.14.3 has a crash in H5T.c.", ["<=1.14.3"]),
         ("A flaw in libarchive up to 3.7.7. It is critical.", ["<=3.7.7"]),
         ("wolfSSL 5.8.4 and earlier read out of bounds.", ["<=5.8.4"]),

@@ -30,7 +30,7 @@ _BEFORE = re.compile(
     rf"(?:before|prior to|earlier than|lower than|below)(?: both)?) ?{_THE}{_V}|(?:>=? ?{_V},? (?:and )?)?< ?{_V}"
 )
 _THROUGH = re.compile(
-    rf"(?:through|up to(?:,? and including)?|before and including|<=) ?{_THE}{_V}"
+    rf"(?:through|up to(?:,? and including)?|(?:before|prior to) and including|<=) ?{_THE}{_V}"
     rf"|{_V} (?:and|or) (?:earlier|prior|below|older|before)\b"
 )
 _NEXT = re.compile(rf"(?:,| and| or|/)+ ?{_THE}{_V}(?! ?(?:through|to|before|prior))")
