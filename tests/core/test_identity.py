@@ -64,6 +64,10 @@ def test_rules_of_naming_and_the_curated_table(name: str, key: str) -> None:
     assert key in keys(name)
 
 
+def test_r_itself_is_not_a_package_of_cran() -> None:
+    assert keys("r-base") == {"cpe/r-project:r": Confidence.medium, "cpe/r_project:r": Confidence.medium}
+
+
 def test_the_curated_tables_do_not_contradict_each_other() -> None:
     for name in ALIASES.keys() & PYTHON_NAMES.keys():
         pytest.fail(f"{name} is in both curated tables")

@@ -183,7 +183,7 @@ scala | scala-lang:scala |
 kotlin | jetbrains:kotlin |
 groovy | apache:groovy |
 clojure | clojure:clojure |
-go go-cgo go-nocgo _go_select | golang:go | bitnami/golang
+go go-cgo go-nocgo | golang:go | bitnami/golang
 rust rust-src cargo | rust-lang:rust rust-lang:cargo |
 rust-std rust-std-x86_64-unknown-linux-gnu rust-std-aarch64-unknown-linux-gnu rust-std-x86_64-apple-darwin rust-std-aarch64-apple-darwin rust-std-x86_64-pc-windows-msvc rust-std-wasm32-unknown-unknown | rust-lang:rust |
 julia | julialang:julia | julia-builds/libjulia_jll

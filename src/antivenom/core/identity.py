@@ -135,7 +135,7 @@ def identify_conda(name: str, purls: Sequence[str], channel: str, maps: NameMaps
         reason = f"curated: conda {name} is PyPI {python}"
         add(Identity("pypi", python, Confidence.medium, reason))
         is_python = True
-    if name.startswith("r-") and len(name) > 2:
+    if name.startswith("r-") and len(name) > 2 and alias is None:  # r-base is R itself
         add(Identity("cran", name[2:], Confidence.high, f"conda-forge names CRAN's {name[2:]} {name}"))
     elif name.startswith("bioconductor-"):
         add(Identity("bioconductor", name[13:], Confidence.high, f"conda names Bioconductor's {name[13:]} {name}"))
