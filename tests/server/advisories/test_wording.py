@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from antivenom.core.advisories import AffectedPackage, AffectedRange
 from antivenom.core.compiling import range_text
+from antivenom.core.versions import version_key
 from antivenom.server.advisories.sources.entry import Reading
 from antivenom.server.advisories.sources.julia import built_from, upstream_versions
 from antivenom.server.advisories.sources.osv import parse_entry
@@ -56,6 +60,22 @@ def test_a_description_that_leaves_no_doubt_gives_its_ranges(description: str, r
 )
 def test_doubtful_wordings_give_nothing(description: str) -> None:
     assert stated_ranges(description) == ()
+
+
+@pytest.mark.parametrize("part", ["1.", "1", "1.1 ", "before 1.1 and ", "1.1-", "<", "1.1.1.x before ", "0.0", "1_"])
+def test_a_text_that_was_made_to_be_slow_is_not(part: str) -> None:
+    begun = time.process_time()
+    for range_ in stated_ranges(part * 5_000):
+        assert range_.fixed or range_.last_affected
+    assert time.process_time() - begun < 1  # it takes milliseconds; without bounds it took seconds
+
+
+@given(st.text(st.sampled_from("0123456789.x-_, <>=vbeforthugandlsip()\n"), max_size=200))
+def test_any_text_gives_sound_ranges_or_none(text: str) -> None:
+    for found in stated_ranges(text):
+        end = version_key("generic", found.fixed or found.last_affected or "")
+        assert end is not None
+        assert (version_key("generic", found.introduced or "0") or b"") <= end
 
 
 @pytest.mark.parametrize(

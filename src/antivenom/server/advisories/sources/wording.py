@@ -16,9 +16,11 @@ from antivenom.core.versions import version_key
 TEXT_MAX_CHARACTERS = 4_000  # bounds stand in the first sentences
 SCHEME = "generic"
 
-_PLAIN = r"v?([0-9]+(?:\.[0-9]+)+(?:[a-z]{1,2}\b)?)"
-_V = r"v?([0-9]+(?:\.[0-9]+)+(?:[a-z]{1,2}\b|[-_][0-9]+)?(?![0-9a-z]|\.[0-9]|[-.]x\b))"
-_LINE = r"(?<![\w.-])v?([0-9]+(?:\.[0-9]+)*(?:[-_][0-9]+)?)(?:[-.]x)?"  # also a whole line of versions: 3.x
+# Everything is bounded: descriptions are strangers' text, and a thousand digits must not cost more than ten.
+_N = "[0-9]{1,8}"
+_PLAIN = rf"v?({_N}(?:\.{_N}){{1,5}}(?:[a-z]{{1,2}}\b)?)"
+_V = rf"v?({_N}(?:\.{_N}){{1,5}}(?:[a-z]{{1,2}}\b|[-_]{_N})?(?![0-9a-z]|\.[0-9]|[-.]x\b))"
+_LINE = rf"(?<![\w.-])v?({_N}(?:\.{_N}){{0,5}}(?:[-_]{_N})?)(?:[-.]x)?"  # also a whole line of versions: 3.x
 _THE = r"(?:the )?(?:versions? |releases? )?"
 _OPENSSL = re.compile(rf"fixed in openssl {_PLAIN} ?\(affected ([^)]*)\)")
 _FROM_THROUGH = re.compile(
@@ -26,12 +28,12 @@ _FROM_THROUGH = re.compile(
     rf"|>=? ?{_V},? (?:and )?<= ?{_V}"
 )
 _BEFORE = re.compile(
-    rf"(?:{_LINE}(?: (?:through|to) [0-9.]+x)?,? ?)?(?:up to,? but not including,?|(?:(?:and|but|to|up to) )?"
+    rf"(?:{_LINE}(?: (?:through|to) [0-9.]{{1,20}}x)?,? ?)?(?:up to,? but not including,?|(?:(?:and|but|to|up to) )?"
     rf"(?:before|prior to|earlier than|lower than|below)(?: both)?) ?{_THE}{_V}|(?:>=? ?{_V},? (?:and )?)?< ?{_V}"
 )
 _THROUGH = re.compile(
     rf"(?:through|up to(?:,? and including)?|(?:before|prior to) and including|<=) ?{_THE}{_V}"
-    rf"|{_V} (?:and|or) (?:earlier|prior|below|older|before)\b"
+    rf"|(?<![\w.-]){_V} (?:and|or) (?:earlier|prior|below|older|before)\b"
 )
 _NEXT = re.compile(rf"(?:,| and| or|/)+ ?{_THE}{_V}(?! ?(?:through|to|before|prior))")
 _SENTENCE = re.compile(r"(?<=[^.])[.!?](?:\s+|\Z)(?=[A-Z(]|\Z)|\n{2,}")
