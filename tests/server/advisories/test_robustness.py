@@ -194,6 +194,23 @@ async def test_due_feeds_are_queued_and_failures_wait_longer_each_time(resources
     assert await state(resources, feed_id) == "queued"
 
 
+async def test_feeds_that_a_clock_ahead_planned_are_due_and_read_from_the_beginning(
+    resources: Resources, nvd_api: NvdApi
+) -> None:
+    feed_id = await add(resources, "nvd", nvd_api.url)
+    await sync(resources, feed_id)
+    nvd_api.asked.clear()
+    now = resources.clock()
+    resources.clock = lambda: now - timedelta(days=400)
+    async with resources.context(LOCAL) as ctx:
+        await ctx.session.execute(text("UPDATE feed SET every_s = 3600, next_sync_at = now() + interval '1 hour'"))
+    await jobs.sync_due(resources)
+    assert await state(resources, feed_id) == "queued"
+    feed = await sync(resources, feed_id)
+    assert feed.state == "ok"
+    assert "lastModStartDate" not in nvd_api.asked[0]
+
+
 async def state(resources: Resources, feed_id: int) -> str:
     async with resources.context(LOCAL) as ctx:
         return (await service.get_feed(ctx, feed_id)).state

@@ -22,6 +22,7 @@ from antivenom.server.channels import service as channels
 from antivenom.server.context import LOCAL
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors import syncing
+from antivenom.server.mirrors.jobs import sync_due
 from antivenom.server.publications import service as publications
 from tests.server.mirrors.conftest import Person
 from tests.server.mirrors.crashing import InlineCpu
@@ -408,3 +409,19 @@ async def test_a_clock_that_jumps_back_harms_nothing(person: Person, upstream: U
     history = await person.ask(publications.list_history, "main")
     assert [view.number for view in history.items] == [2, 1]
     assert set(await person.withheld("main")) == {"new-2.0-h0_0.conda"}
+
+
+async def test_a_sync_that_was_planned_by_a_clock_that_ran_ahead_does_not_wait_for_it(
+    person: Person, upstream: UpstreamServer
+) -> None:
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"], every_s=3600)
+    now = person.resources.clock()
+    person.resources.clock = lambda: now - timedelta(days=400)
+    write_channel(upstream.folder, small_channel(make_record("new", "2.0")))
+    await sync_due(person.resources)
+    await person.run_jobs(person.resources)
+    assert "new-2.0-h0_0.conda" in await person.kept("main")
+    mirror = await person.look("main")
+    assert mirror.next_sync_at is not None
+    assert mirror.next_sync_at - person.resources.clock() == timedelta(hours=1)

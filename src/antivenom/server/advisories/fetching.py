@@ -23,6 +23,7 @@ from antivenom.core.errors import InvalidInputError, UpstreamError
 from antivenom.server.adapters.http import OutboundClient, Response
 from antivenom.server.advisories.locations import Location
 from antivenom.server.advisories.sources.entry import ID, SetAside, instant
+from antivenom.server.db.schedule import CLOCK_TOLERANCE
 
 FILE_MAX_BYTES = 4 * 2**30  # packed
 FILE_TIMEOUT_S = 3600.0
@@ -155,7 +156,7 @@ class Fetcher:
         )
         through = instant(str(self._cursor.get("through", "")))
         whole_at = instant(str(self._cursor.get("whole_at", "")))
-        is_whole_due = through is None or whole_at is None or self._now - whole_at > WHOLE_EVERY
+        is_whole_due = through is None or whole_at is None or self._is_past(whole_at, WHOLE_EVERY)
         if listing.status == 304 and not is_whole_due:
             self.unchanged = "modified_id.csv: 304 Not Modified"
             return
@@ -173,6 +174,10 @@ class Fetcher:
             return
         async for part in self._increment_parts(base, sorted(changed), validators):
             yield part
+
+    def _is_past(self, at: datetime, age: timedelta) -> bool:
+        """Whether an instant is longer ago than that, or lies in the future: the clock was set back since."""
+        return self._now - at > age or at - self._now > CLOCK_TOLERANCE
 
     async def _increment_parts(
         self, base: str, changed: list[tuple[datetime, str]], validators: dict[str, Any]
@@ -216,6 +221,9 @@ class Fetcher:
     async def _api_parts(self) -> AsyncGenerator[Part, None]:
         """Every page once, then what was modified since, in windows that the API accepts."""
         cursor = dict(self._cursor)
+        through = instant(str(cursor.get("through", "")))
+        if through is not None and through - self._now > CLOCK_TOLERANCE:
+            self._cursor = cursor = {}  # what was modified since when, a clock that ran ahead cannot tell
         if not cursor.get("through"):
             cursor.setdefault("started", self._now.isoformat())
             async for part in self._pages({}, cursor):

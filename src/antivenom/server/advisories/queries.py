@@ -25,6 +25,7 @@ from antivenom.server.advisories.models import (
 )
 from antivenom.server.advisories.sources.copying import join_prose
 from antivenom.server.db.paging import Page, check_paging, order_by
+from antivenom.server.db.schedule import is_due
 
 SORTS: dict[str, Sequence[InstrumentedAttribute[Any]]] = {
     "risk": (Vulnerability.risk, Vulnerability.severity, Vulnerability.id),
@@ -87,7 +88,8 @@ async def list_feeds_of_kind(session: AsyncSession, kind: str) -> list[Feed]:
 
 async def list_due(session: AsyncSession, now: datetime) -> list[Feed]:
     """Feeds whose next sync (by schedule or after a failure) is due."""
-    query = select(Feed).where(Feed.next_sync_at <= now, Feed.state.not_in(("queued", "syncing")))
+    due = is_due(Feed.next_sync_at, Feed.last_sync_at, now)
+    query = select(Feed).where(due, Feed.state.not_in(("queued", "syncing")))
     return list(await session.scalars(query.with_for_update(skip_locked=True)))
 
 

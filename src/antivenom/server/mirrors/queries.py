@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.server.channels.models import Channel
+from antivenom.server.db.schedule import is_due
 from antivenom.server.mirrors.models import Mirror
 
 
@@ -37,4 +38,5 @@ async def list_mirrors(session: AsyncSession) -> list[tuple[str, Mirror]]:
 
 async def list_due(session: AsyncSession, now: datetime) -> list[Mirror]:
     """Mirrors whose next sync (by schedule or after a failure) is due."""
-    return list(await session.scalars(select(Mirror).where(Mirror.next_sync_at <= now)))
+    due = is_due(Mirror.next_sync_at, Mirror.last_sync_at, now)
+    return list(await session.scalars(select(Mirror).where(due)))
