@@ -164,13 +164,23 @@ def explain(
         emit(rows, None, output)
         return
     for row in rows:
-        note(f"{row['subdir']}/{row['fn']}: {row['decision']}", to_stdout=True)
-        for reason in row["reasons"]:
-            note(f"  {reason['action']}: {reason['message']} (rule {reason['rule_id']})", to_stdout=True)
-            if reason["recommendation"]:
-                note(f"    {reason['recommendation']}", to_stdout=True)
-        if not row["reasons"]:
-            note(f"  {row['assessment']}", to_stdout=True)
+        for line in explanation(row):
+            note(line, to_stdout=True)
+
+
+def explanation(row: dict[str, Any]) -> Iterator[str]:
+    """The lines that tell people of one record: the decision, its reasons, what is excepted, what is known, and why."""
+    yield f"{row['subdir']}/{row['fn']}: {row['decision']}"
+    for reason in row["reasons"]:
+        yield f"  {reason['action']}: {reason['message']} (rule {reason['rule_id']})"
+        if reason["recommendation"]:
+            yield f"    {reason['recommendation']}"
+    for reason in row["excepted"]:
+        yield f"  excepted by {reason['allowlist_id']}: {reason['message']} (rule {reason['rule_id']})"
+    yield f"  {row['assessment']}"
+    for finding in row["findings"]:
+        for evidence in finding["evidence"][:1]:
+            yield f"    {finding['ids'][0]}: {evidence['range']} in {evidence['source']}; {evidence['via']}"
 
 
 @commands.command("history")
