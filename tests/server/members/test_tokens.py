@@ -58,6 +58,16 @@ async def test_revoked_token_is_refused_at_once(resources: Resources):
     assert await find_token_actor(resources, value) is None
 
 
+async def test_the_name_of_a_revoked_token_stays_taken_and_says_why(resources: Resources):
+    await make(resources)
+    async with resources.context(LOCAL) as ctx:
+        await service.revoke_token(ctx, "ci")
+    with pytest.raises(ConflictError) as refused:
+        await make(resources)
+    assert refused.value.message == "there was a token 'ci' already"
+    assert "audit trail" in refused.value.hint
+
+
 async def test_expired_token_is_refused(resources: Resources):
     value = await make(resources, expires_at=datetime.now(UTC) + timedelta(hours=1))
     assert await find_token_actor(resources, value) is not None

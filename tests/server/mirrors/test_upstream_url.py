@@ -10,6 +10,12 @@ def test_a_well_known_name_stands_for_its_url() -> None:
     assert parse_upstream("conda-forge").url == "https://conda.anaconda.org/conda-forge"
 
 
+@pytest.mark.parametrize("text", ["", "conda forge", "conda-forg"])
+def test_what_is_neither_name_nor_url_is_told_the_names(text: str) -> None:
+    with pytest.raises(InvalidInputError, match="neither a URL nor one of bioconda, conda-forge, defaults"):
+        parse_upstream(text)
+
+
 def test_credentials_are_taken_out_of_the_url() -> None:
     address = parse_upstream("https://ana:s%40crit@repo.example/channels/main/")
     assert address.url == "https://repo.example/channels/main"

@@ -61,10 +61,11 @@ async def create_token(
         raise InvalidInputError(f"role {role!r} is not one of {', '.join(ROLES)}", field="role")
     if expires_at is not None and not ctx.now < expires_at <= ctx.now + TOKEN_LIFE_MAX:
         raise InvalidInputError("the token must expire in the future, within ten years", field="expires_at")
-    if await queries.find_token_by_name(ctx.session, name):
+    if known := await queries.find_token_by_name(ctx.session, name):
+        state = "was" if known.revoked_at else "is"
         raise ConflictError(
-            f"there is a token {name!r} already",
-            hint="choose another name; see them with: antivenom token list",
+            f"there {state} a token {name!r} already",
+            hint="choose another name: the audit trail tells tokens by their names, revoked ones too",
             field="name",
         )
     value = passwords.make_token()

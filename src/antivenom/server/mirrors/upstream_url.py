@@ -43,8 +43,9 @@ def parse_upstream(text: str) -> UpstreamAddress:
     except ValueError as error:
         raise InvalidInputError(f"{text!r} is not a URL: {error}", field="upstream") from None
     if parts.scheme not in ("http", "https", demo.SCHEME):
+        named = f"an upstream cannot be read over {parts.scheme!r}"
         raise InvalidInputError(
-            f"an upstream cannot be read over {parts.scheme or 'no scheme'!r}",
+            named if parts.scheme else f"{text!r} is neither a URL nor one of {', '.join(sorted(ALIASES))}",
             hint="give an http:// or https:// URL of a conda channel, such as https://conda.anaconda.org/conda-forge",
             field="upstream",
         )
