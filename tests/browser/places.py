@@ -16,6 +16,7 @@ PLACES = {
     "channel-policy-edit": "/channels/demo/policy/edit",
     "channel-mirror-edit": "/channels/demo/mirror/edit",
     "channel-mirror": "/channels/demo/mirror",
+    "channel-settings": "/channels/demo/settings",
     "channel-history": "/channels/demo/history",
     "package": "/channels/demo/packages/openssl",
     "advisories": "/advisories",

@@ -71,6 +71,17 @@ def test_htmx_gets_the_same_region_alone(open_context: NewContext, name: str) ->
     assert len(page.locator("#results tbody tr, #results nav").all_inner_texts()) == len(whole)
 
 
+@pytest.mark.parametrize("name", ["channel-packages", "channel-withheld", "package", "policy", "channels"])
+def test_other_peoples_long_words_do_not_break_a_page(open_context: NewContext, name: str) -> None:
+    page = open_context().new_page()
+    show(page, PLACES[name])
+    texts = "main :is(h1, .row-link, .text-link, .spec, .badge-soft[title^=gate], .chip)"
+    page.locator(texts).evaluate_all("found => found.forEach(element => { element.append('a'.repeat(300)) })")
+    for width in (1440, 768, NARROW["width"]):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_the_sign_in_page_too(open_context: NewContext, demo_server: RunningServer) -> None:
     for theme in THEMES:
         context = open_context(theme=theme, bypass_csp=True)

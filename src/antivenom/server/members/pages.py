@@ -141,6 +141,7 @@ routes: list[Route] = [
     action("/sign-in", sign_in, form=show_refused_sign_in, signed_in=False),
     action("/sign-out", sign_out),
     page("/account", show_account),
+    page("/account/password", show_account),
     action("/account/password", change_password, form=show_refused_password),
     page("/tokens", show_tokens),
     action("/tokens", create_token, form=show_refused_token),

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError
 from antivenom.server.channels import service as channels
 from antivenom.server.context import Context
+from antivenom.server.db.paging import Page
 from antivenom.server.mirrors import service
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.publications import service as publications
@@ -30,6 +31,8 @@ BLANK = {
     "policy": "",
     "closure": "on",
 }
+EMPTY: Page[Any] = Page([], 0)
+SET_ASIDE_SHOWN = 50
 MIRROR_FIELDS = ("upstream", "mode", "every", "subdirs", "specs")
 FIELDS_WITH_THEIR_OWN_PLACE = ("name", "privacy", "upstream", "mode", "every_s", "subdirs", "specs")
 
@@ -107,6 +110,52 @@ def _seconds(text: str) -> int | None:
     return int(text) if text else None
 
 
+async def show_settings(request: Request, ctx: Context) -> Response:
+    return await _render_settings(request, ctx, None, None)
+
+
+async def show_refused_settings(
+    request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
+) -> Response:
+    typed = {key: str(values.get(key, "")) for key in ("description", "privacy", "closure")}
+    return await _render_settings(request, ctx, typed, error)
+
+
+async def show_refused_deletion(
+    request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
+) -> Response:
+    return await _render_settings(request, ctx, None, error)
+
+
+async def _render_settings(
+    request: Request, ctx: Context, typed: Mapping[str, Any] | None, error: AntivenomError | None
+) -> Response:
+    head = await publications.get_channel_summary(ctx, request.path_params["channel"])
+    kept = {"description": head.description, "privacy": head.privacy, "closure": head.closure}
+    return render(
+        request,
+        ctx,
+        "mirrors/settings.html",
+        status=error.status if error else 200,
+        tab="settings",
+        head=head,
+        form=typed or kept,
+        error=error,
+    )
+
+
+async def save_settings(request: Request, ctx: Context, form: FormData) -> Response:
+    name = request.path_params["channel"]
+    await channels.update_channel(
+        ctx,
+        name,
+        description=str(form.get("description", "")).strip(),
+        privacy=str(form.get("privacy", "")),
+        closure=bool(form.get("closure")),
+    )
+    return redirect(f"/channels/{name}/settings", flash=f"The settings of {name} are saved.")
+
+
 async def delete_channel(request: Request, ctx: Context, form: FormData) -> Response:
     name = request.path_params["channel"]
     if form.get("confirmation") != name:
@@ -130,6 +179,7 @@ async def show_refused_mirror(
 
 async def _render_mirror(request: Request, ctx: Context, *, upstream: str, error: AntivenomError | None) -> Response:
     head = await publications.get_channel_summary(ctx, request.path_params["channel"])
+    mirror = await _find_mirror(ctx, head.name)
     return render(
         request,
         ctx,
@@ -138,7 +188,9 @@ async def _render_mirror(request: Request, ctx: Context, *, upstream: str, error
         tab="mirror",
         head=head,
         channel_name=head.name,
-        mirror=await _find_mirror(ctx, head.name),
+        mirror=mirror,
+        mirror_set_aside=sum(state.get("set_aside", 0) for state in mirror.upstream_state.values()) if mirror else 0,
+        set_aside=await service.list_set_aside(ctx, head.name, page_size=SET_ASIDE_SHOWN) if mirror else EMPTY,
         finished=False,
         upstream=upstream,
         error=error,
@@ -242,5 +294,8 @@ routes: list[Route] = [
     page("/channels/{channel}/mirror/progress", show_progress),
     page("/channels/{channel}/mirror/state", show_state),
     action("/channels/{channel}/sync", request_sync),
-    action("/channels/{channel}/delete", delete_channel),
+    page("/channels/{channel}/settings", show_settings),
+    action("/channels/{channel}/settings", save_settings, form=show_refused_settings),
+    page("/channels/{channel}/delete", show_settings),
+    action("/channels/{channel}/delete", delete_channel, form=show_refused_deletion),
 ]

@@ -147,10 +147,12 @@ async def _render_form(
 routes: list[Route] = [
     page("/policies", show_policies),
     page("/new-policy", new_policy),
+    page("/new-policy/plan", new_policy),
     action("/new-policy/plan", plan_for_channels, form=show_refused_text),
     action("/new-policy", save_policy, form=show_refused_text),
     page("/policies/{name}", show_policy),
     page("/policies/{name}/edit", edit_policy),
+    page("/policies/{name}/plan", edit_policy),
     action("/policies/{name}/plan", plan_for_channels, form=show_refused_text),
     action("/policies/{name}", save_policy, form=show_refused_text),
 ]

@@ -109,6 +109,8 @@ async def _render_editor(
 routes: list[Route] = [
     page("/channels/{channel}/policy", show_channel_policy),
     page("/channels/{channel}/policy/edit", edit_policy),
+    page("/channels/{channel}/policy/plan", edit_policy),  # who comes back to where a refused form was shown
+    page("/channels/{channel}/policy/everywhere", edit_policy),
     action("/channels/{channel}/policy/plan", plan_policy, form=show_refused_policy),
     action("/channels/{channel}/policy", apply_policy, form=show_refused_policy),
     action("/channels/{channel}/policy/everywhere", apply_policy_everywhere, form=show_refused_policy),
