@@ -91,7 +91,7 @@ class Plan(msgspec.Struct, frozen=True):
     counts: Counts
 
 
-PLAN_ITEMS_MAX = 1000
+PLAN_ITEMS_MAX = 20_000  # of each list; the counts are exact
 
 
 def publish(

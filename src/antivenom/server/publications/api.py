@@ -163,4 +163,5 @@ async def set_policy_everywhere(ctx: RequestContext, body: PolicyText) -> dict[s
 
 @router.post("/channels/{channel}/policy/plan")
 async def plan_policy(ctx: RequestContext, channel: str, body: PolicyText) -> dict[str, Any]:
+    """What a policy would withhold or release; the lists end at 20,000 records each, the counts are exact."""
     return await service.plan_policy(ctx, channel, body.text)
