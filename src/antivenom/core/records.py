@@ -6,7 +6,6 @@ Source: CEP 26 (names and file names), CEP 34/36 (fields), CEP 47 (indexed_times
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Sequence
 
 import msgspec
@@ -19,7 +18,9 @@ _PLAIN_FILENAME = re.compile(r"""[^\x00-\x20\x7f-\x9f/\\:?#"<>|.\-][^\x00-\x20\x
 is_artifact_filename = re.compile(
     r"""[^\x00-\x20\x7f-\x9f/\\:?#"<>|.\-][^\x00-\x20\x7f-\x9f/\\:?#"<>|\ufffd]{0,247}(?:\.conda|\.tar\.bz2)"""
 ).fullmatch
-_USUAL_CHARACTERS = f"{string.ascii_letters}{string.digits}._-+!=~%".encode()
+_are_usual_filenames = re.compile(
+    r"(?:[A-Za-z0-9_+!=~%][A-Za-z0-9_+!=~%.-]{0,240}\.(?:conda|tar\.bz2)\n)*+"
+).fullmatch  # fmt: skip
 
 
 class RecordFacts(msgspec.Struct, frozen=True, gc=False):
@@ -74,14 +75,7 @@ def split_filename(fn: str) -> tuple[str, str, str, str]:
 
 def are_artifact_filenames(fns: Sequence[str]) -> bool:
     """Whether all are artifact file names of usual characters, found out at once; when not, ask for each."""
-    text = "\n".join(("", *fns, "")).encode()
-    return (
-        text.translate(None, _USUAL_CHARACTERS) == b"\n" * (len(fns) + 1)
-        and text.count(b".conda\n") + text.count(b".tar.bz2\n") == len(fns)
-        and b"\n." not in text
-        and b"\n-" not in text
-        and max(map(len, fns), default=0) < 250
-    )
+    return _are_usual_filenames("\n".join((*fns, ""))) is not None
 
 
 def is_plain_filename(fn: str) -> bool:
