@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import bz2
 import gc
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -21,10 +21,11 @@ from msgspec import UNSET, Raw, UnsetType
 
 from antivenom.core.conda import RecordSpec, parse_record_spec
 from antivenom.core.errors import UpstreamError
+from antivenom.core.name_reader import Rows
 from antivenom.core.packs import IndexBlobs
 from antivenom.core.shards import ShardIndex, decompress_bounded, read_index, read_shard
 from antivenom.core.source_builder import NameInput, SourceBuilder
-from antivenom.core.source_map import SourceDocument, SourceMap, load_source
+from antivenom.core.source_map import SourceDocument, SourceMap, document_digest, load_source
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _UNKNOWN_KEY = bytes(32)
@@ -114,7 +115,7 @@ def ingest_monolith(
         InvalidInputError: A wrong spec.
     """
     parsed_specs = [parse_record_spec(spec) for spec in specs]
-    digest = hashlib.sha256(document).digest()
+    digest = document_digest(document)
     old = load_source(blobs, previous) if previous else None
     if old and previous and old.document_digest == digest and old.specs == list(specs) and not upstream_keys:
         return _unchanged(previous, old)
@@ -204,11 +205,11 @@ def ingest_shards(
             if data is None:
                 raise UpstreamError(f"the shard of {name} ({key.hex()}) was not fetched")
             shard = read_shard(data, key, name, limits.shard_bytes)
-            packages, conda = list(shard.packages.items()), list(shard.packages_conda.items())
+            packages, conda = (Rows(list(s), list(s.values())) for s in (shard.packages, shard.packages_conda))
             return NameInput(name, packages, conda, tuple(shard.removed), key, is_packed=True)
 
         header = SourceDocument(old.document.info if old else b"{}", [])
-        digest = hashlib.sha256(index).digest()
+        digest = document_digest(index)
         source, changed, gone = builder.build(sorted(plan.keys), inputs, {}, header, digest, aside)
     return msgspec.structs.replace(_ingested(source, builder.key, changed, gone), base_url=plan.base_url)
 
@@ -343,9 +344,6 @@ def _by_name(fns: Iterable[str]) -> dict[str, list[str]]:
     return names
 
 
-Rows = list[tuple[str, Any]]
-
-
 def _group(document: _Document, aside: list[tuple[str, str]]) -> dict[str, tuple[Rows, Rows]]:
     """Records by name (lower case, from the file name), apart by section."""
     groups: dict[str, tuple[Rows, Rows]] = {}
@@ -354,17 +352,19 @@ def _group(document: _Document, aside: list[tuple[str, str]]) -> dict[str, tuple
         aside.append((fn, "is listed in both sections; the one in packages.conda counts"))
         del packages[fn]
     for section, rows in ((0, packages), (1, conda)):
-        for item in rows.items():
-            name = item[0].rsplit("-", 2)[0]
+        fns, raws = list(rows), list(rows.values())
+        rows.clear()
+        end = 0
+        for name, run in groupby([fn.rsplit("-", 2)[0] for fn in fns]):  # documents are sorted: a name is one run
+            start, end = end, end + len(list(run))
             group = groups.get(name)
             if group is None:
-                group = groups[name] = ([], [])
-            group[section].append(item)
-        rows.clear()
+                group = groups[name] = (Rows([], []), Rows([], []))
+            group[section].extend(fns[start:end], raws[start:end])
     for name in [n for n in groups if n != n.lower()]:
-        both = groups.setdefault(name.lower(), ([], []))
+        both = groups.setdefault(name.lower(), (Rows([], []), Rows([], [])))
         for section, odd in enumerate(groups.pop(name)):
-            both[section].extend(odd)
+            both[section].extend(*odd)
     return groups
 
 

@@ -1,25 +1,28 @@
-"""Reads the upstream's records of one name: facts, packed records and JSON texts, in step.
+"""Reads the upstream's records of one name: facts, packed records and JSON members, in step.
 
 The hot path of a first sync. Per record: one typed decode, one dictionary hit for its dependency list (builds of one
-name share them), one stamp in front of the closing brace; no dict, no second decode, no second encode. One flat loop:
-checking column by column was measured and is slower. What the typed decode refuses is read with care, behind the rest.
+name share them), and two encodes: as it was read, and with digests and lists the other way. No dict, no second decode.
+Encoding members anew costs as much as splicing a stamp into each text (measured), and takes one way for both formats.
+One flat loop: checking column by column was measured and is slower. What the typed decode refuses is read with care,
+behind the rest.
 """
 
 from __future__ import annotations
 
 from binascii import unhexlify
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from antivenom.core.conda import latest_version
 from antivenom.core.records import are_artifact_filenames, is_artifact_filename
 from antivenom.core.source_map import NameDepends, NameFacts
 from antivenom.core.upstream_records import (
     EARLIEST_MS,
+    CarefulRecord,
     FastRecord,
     SetAside,
     decode_fast,
@@ -30,7 +33,6 @@ from antivenom.core.upstream_records import (
     seed_indexed,
 )
 
-Rows = Sequence[tuple[str, Raw]]
 Value = TypeVar("Value", bound=Hashable)
 _encode_packed = msgspec.msgpack.Encoder().encode
 _encode_json = msgspec.json.Encoder().encode
@@ -39,12 +41,41 @@ _decode_packed_texts = msgspec.msgpack.Decoder(list[str]).decode
 _ODD = (TypeError, ValueError, RecursionError)  # msgspec's errors are ValueErrors
 
 
-class _Texts(NamedTuple):
-    """A list of texts: as msgpack, as JSON, and its number among the dependency lists (-1: it is none)."""
+class Rows(NamedTuple):
+    """Records of one section: file names and, in step, the raw records (JSON text, or msgpack of a shard)."""
+
+    fns: list[str]
+    raws: list[Raw]
+
+    def extend(self, fns: list[str], raws: list[Raw]) -> None:
+        """Append more records."""
+        self.fns.extend(fns)
+        self.raws.extend(raws)
+
+    def split(self, is_wanted: Callable[[str], object]) -> tuple[Rows, Rows]:
+        """Those whose file name is wanted, and the others."""
+        parts = Rows([], []), Rows([], [])
+        for fn, raw in zip(*self, strict=True):
+            part = parts[0] if is_wanted(fn) else parts[1]
+            part.fns.append(fn)
+            part.raws.append(raw)
+        return parts
+
+
+NO_ROWS = Rows([], [])
+
+
+class Section(NamedTuple):
+    """What was read of one section: its map for the shard (msgpack) and its members for the monolith (JSON)."""
 
     packed: Raw
-    json: Raw
-    number: int
+    members: bytes
+
+
+_NOTHING = Section(Raw(_encode_packed({})), b"")
+
+# What a record holds when it is written the other way: sha256, md5, depends, constrains.
+_Turned = tuple[str | bytes, str | bytes, Raw, Raw | UnsetType]
 
 
 class NameReader:
@@ -59,97 +90,65 @@ class NameReader:
         self.records: list[FastRecord] = []
         self.aside: list[tuple[str, str]] = []
         self._depends_of: list[int] = []
-        self._lists: dict[bytes, _Texts] = {}
-        self._constrains: dict[bytes, _Texts] = {}
+        self._lists: dict[bytes, tuple[Raw, int]] = {}  # raw dependency list → the other way, its number
+        self._constrains: dict[bytes, Raw] = {}
         self._depends: list[list[str]] = []
         self._purls: dict[int, tuple[str, ...]] = {}  # by the record's place
         self._has_run_exports = False
 
-    def read(self, rows: Rows, texts: list[bytes]) -> dict[str, Any]:
-        """Read one section; answers the records to pack by file name and appends their JSON members to `texts`."""
-        packed: dict[str, Any] = {}
-        odd: Rows = ()
-        if not are_artifact_filenames([fn for fn, _ in rows]):
-            odd = [row for row in rows if is_artifact_filename(row[0]) is None]
-            rows = [row for row in rows if is_artifact_filename(row[0]) is not None]
-        read = self._read_packed if self.is_packed else self._read_json
-        for fn, raw in (*odd, *read(rows, packed, texts)):
-            self._read_carefully(fn, raw, packed, texts)
-        return packed
+    def read(self, rows: Rows) -> Section:
+        """Read one section."""
+        if not rows.fns:
+            return _NOTHING
+        odd = NO_ROWS
+        if not are_artifact_filenames(rows.fns):
+            rows, odd = rows.split(is_artifact_filename)
+        found, turned, more = self._read_fast(rows)
+        records = list(found.values())
+        self.fns += found
+        self.records += records
+        more.extend(zip(*odd, strict=True))
+        careful = {fn: self._read_carefully(fn, raw) for fn, raw in more} if more else {}
+        text = _encode(found, careful, as_packed=self.is_packed)
+        for record, (sha256, md5, depends, constrains) in zip(records, turned, strict=True):
+            record.sha256, record.md5, record.depends, record.constrains = sha256, md5, depends, constrains
+        other = _encode(found, careful, as_packed=not self.is_packed)
+        return Section(Raw(text), other[1:-1]) if self.is_packed else Section(Raw(other), text[1:-1])
 
-    def _read_json(self, rows: Rows, packed: dict[str, Any], texts: list[bytes]) -> Rows:
-        """Read records of an index document; answers those that need care."""
+    def _read_fast(self, rows: Rows) -> tuple[dict[str, FastRecord], list[_Turned], list[tuple[str, Raw]]]:
+        """The usual records, stamped; the same turned; and the rows that need care."""
+        decode: Callable[[Raw], FastRecord] = decode_fast_packed if self.is_packed else decode_fast
+        turn: Callable[[Any], str | bytes] = bytes.hex if self.is_packed else unhexlify
+        sha256_size, md5_size = (64, 32) if self.is_packed else (32, 16)
+        name, first, now_ms, lists = self.name, self.first, self.now_ms, self._lists
+        found: dict[str, FastRecord] = {}
+        turned: list[_Turned] = []
         odd: list[tuple[str, Raw]] = []
-        name, known, now_ms, first, lists = self.name, self.known, self.now_ms, self.first, self._lists
-        add_text, add_fn = texts.append, self.fns.append
-        add_record, add_depends = self.records.append, self._depends_of.append
-        for row in rows:
+        add_turned, add_number = turned.append, self._depends_of.append
+        for row in zip(*rows, strict=True):
             fn, raw = row
             try:
-                record = decode_fast(raw)
-                record.sha256 = sha256 = unhexlify(record.sha256)
-                record.md5 = md5 = unhexlify(record.md5)
-                if record.name != name or len(sha256) != 32 or len(md5) != 16:
+                record = decode(raw)
+                sha256, md5 = turn(record.sha256), turn(record.md5)
+                if record.name != name or len(sha256) != sha256_size or len(md5) != md5_size:
                     raise ValueError
-                depends = lists.get(key := bytes(record.depends))  # type: ignore[arg-type]  # TypeError when UNSET
-                if depends is None:
-                    depends = self._note_depends(key)
-                record.depends = depends.packed
-                if record.constrains is not UNSET:
-                    record.constrains = self._note_constrains(record.constrains).packed
-                stamp = record.indexed_timestamp
-                if stamp is not UNSET:
-                    if not stamp or known.get(fn, stamp) != stamp:  # what we said before holds
-                        raise ValueError
-                    add_text(b'"%b":%b' % (fn.encode(), raw))
+                key = bytes(record.depends)  # type: ignore[arg-type]  # TypeError when UNSET
+                depends, number = lists.get(key) or self._note_depends(key)
+                constrains = record.constrains
+                if constrains is not UNSET:
+                    constrains = self._turn_constrains(bytes(constrains))
+                if first and not record.indexed_timestamp:
+                    built = record.timestamp or 0
+                    record.indexed_timestamp = built if EARLIEST_MS <= built <= now_ms else seed_indexed(built, now_ms)
                 else:
-                    if fn in known:
-                        stamp = known[fn]
-                    elif not first:
-                        stamp = now_ms
-                    elif (stamp := record.timestamp) is UNSET or not EARLIEST_MS <= stamp <= now_ms:
-                        stamp = seed_indexed(stamp, now_ms)
-                    record.indexed_timestamp = stamp
-                    add_text(b'"%b":%b,"indexed_timestamp":%d}' % (fn.encode(), bytes(raw)[:-1], stamp))
+                    record.indexed_timestamp = self._stamp(fn, record)
             except _ODD:
                 odd.append(row)
                 continue
-            packed[fn] = record
-            add_fn(fn)
-            add_record(record)
-            add_depends(depends.number)
-        return odd
-
-    def _read_packed(self, rows: Rows, packed: dict[str, Any], texts: list[bytes]) -> Rows:
-        """Read records of an upstream's shard; answers those that need care."""
-        odd: list[tuple[str, Raw]] = []
-        for row in rows:
-            fn, raw = row
-            try:
-                record = decode_fast_packed(raw)
-                sha256, md5 = record.sha256, record.md5
-                if record.name != self.name or len(sha256) != 32 or len(md5) != 16:
-                    raise ValueError
-                key = bytes(record.depends)  # type: ignore[arg-type]  # TypeError when UNSET
-                depends = self._lists.get(key) or self._note_depends(key)
-                constrains = None if record.constrains is UNSET else self._note_constrains(record.constrains)
-                record.indexed_timestamp = self._stamp(fn, record)
-                record.sha256, record.md5, record.depends = sha256.hex(), md5.hex(), depends.json
-                if constrains is not None:
-                    record.constrains = constrains.json
-                text = b'"%b":%b' % (fn.encode(), _encode_json(record))
-            except (*_ODD, AttributeError):
-                odd.append(row)
-                continue
-            record.sha256, record.md5, record.depends = sha256, md5, depends.packed
-            if constrains is not None:
-                record.constrains = constrains.packed
-            texts.append(text)
-            packed[fn] = record
-            self.fns.append(fn)
-            self.records.append(record)
-            self._depends_of.append(depends.number)
-        return odd
+            found[fn] = record
+            add_turned((sha256, md5, depends, constrains))
+            add_number(number)
+        return found, turned, odd
 
     def _stamp(self, fn: str, record: FastRecord) -> int:
         """When the record counts as indexed: as said before, as the upstream says, or by our own reckoning."""
@@ -159,27 +158,29 @@ class NameReader:
             return record.indexed_timestamp
         return seed_indexed(record.timestamp, self.now_ms) if self.first else self.now_ms
 
-    def _note_depends(self, key: bytes) -> _Texts:
-        texts = (_decode_packed_texts if self.is_packed else _decode_texts)(key)
-        made = self._lists[key] = _Texts(Raw(_encode_packed(texts)), self._json_of(key, texts), len(self._depends))
+    def _note_depends(self, key: bytes) -> tuple[Raw, int]:
+        texts = self._texts_of(key)
+        made = self._lists[key] = self._turn(texts), len(self._depends)
         self._depends.append(texts)
         return made
 
-    def _note_constrains(self, raw: Raw) -> _Texts:
-        key = bytes(raw)
+    def _turn_constrains(self, key: bytes) -> Raw:
         made = self._constrains.get(key)
         if made is None:
-            texts = (_decode_packed_texts if self.is_packed else _decode_texts)(key)
-            made = self._constrains[key] = _Texts(Raw(_encode_packed(texts)), self._json_of(key, texts), -1)
+            made = self._constrains[key] = self._turn(self._texts_of(key))
         return made
 
-    def _json_of(self, key: bytes, texts: list[str]) -> Raw:
-        return Raw(_encode_json(texts) if self.is_packed else key)
+    def _texts_of(self, raw: bytes) -> list[str]:
+        return (_decode_packed_texts if self.is_packed else _decode_texts)(raw)
 
-    def _read_carefully(self, fn: str, raw: Raw, packed: dict[str, Any], texts: list[bytes]) -> None:
+    def _turn(self, texts: list[str]) -> Raw:
+        return Raw((_encode_json if self.is_packed else _encode_packed)(texts))
+
+    def _read_carefully(self, fn: str, raw: Raw) -> CarefulRecord | None:
+        """Read a record of any shape; None when it is set aside."""
         if is_artifact_filename(fn) is None:
             self.aside.append((fn, "is not a bare artifact file name"))
-            return
+            return None
         try:
             careful = read_careful(raw, self.known.get(fn), self.now_ms, first=self.first, is_packed=self.is_packed)
             record = careful.json
@@ -187,17 +188,16 @@ class NameReader:
                 raise SetAside(f"the record says that its name is {record['name']!r:.80}")
         except SetAside as why:
             self.aside.append((fn, str(why)))
-            return
-        packed[fn] = careful.packed
-        texts.append(b'"%b":%b' % (fn.encode(), careful.text))
+            return None
         depends = record.get("depends") or []
         key = (_encode_packed if self.is_packed else _encode_json)(depends)
-        self._depends_of.append((self._lists.get(key) or self._note_depends(key)).number)
+        self._depends_of.append((self._lists.get(key) or self._note_depends(key))[1])
         if purls := purls_of(record):
             self._purls[len(self.fns)] = purls
         self.fns.append(fn)
         self.records.append(_facts_record(record))
         self._has_run_exports |= isinstance(record.get("run_exports"), dict)
+        return careful
 
     def facts(self, legacy: int, removed: Sequence[str], signed: frozenset[str]) -> NameFacts:
         """The facts of everything read; the first `legacy` records are of section `packages`."""
@@ -234,10 +234,20 @@ class NameReader:
         return NameDepends(list(strings), depends, self._depends_of)
 
 
+def _encode(found: dict[str, FastRecord], careful: dict[str, CarefulRecord | None], *, as_packed: bool) -> bytes:
+    encode = _encode_packed if as_packed else _encode_json
+    if not careful:
+        return encode(found)
+    return encode(found | {fn: Raw(c.packed if as_packed else c.text) for fn, c in careful.items() if c})
+
+
 def _number(values: Sequence[Value]) -> tuple[list[int], list[Value]]:
     """For every value its number among the distinct ones, and these, in order of their first appearance."""
-    numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
-    return list(map(numbers.__getitem__, values)), list(numbers)
+    distinct = list(dict.fromkeys(values))
+    if len(distinct) < 2:
+        return [0] * len(values), distinct
+    numbers = {value: number for number, value in enumerate(distinct)}
+    return [numbers[value] for value in values], distinct
 
 
 def _facts_record(record: Mapping[str, Any]) -> FastRecord:

@@ -138,7 +138,12 @@ def read_shard(data: bytes, key: bytes, name: str, limit_bytes: int) -> Shard:
         raise UpstreamError(f"the shard of {name} has the wrong shape: {error}", permanent=True) from None
 
 
-def encode_shard(packages: Mapping[str, Any], conda: Mapping[str, Any], removed: Collection[str]) -> bytes:
+def compressor() -> zstandard.ZstdCompressor:
+    """The compressor of shards: a third of the time of level 1 and 0.4 % more bytes (measured; half is digests)."""
+    return zstandard.ZstdCompressor(level=-1)
+
+
+def encode_shard(packages: Mapping[str, Any] | Raw, conda: Mapping[str, Any] | Raw, removed: Collection[str]) -> bytes:
     """The uncompressed msgpack of a shard."""
     return _encode({"packages": packages, "packages.conda": conda, "removed": removed})
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw
 
+from antivenom.core import monolith, shards
 from antivenom.core.conda import RecordSpec
 from antivenom.core.errors import AntivenomError
-from antivenom.core.monolith import block_run, compressor, read_block_run
-from antivenom.core.name_reader import NameReader, Rows
+from antivenom.core.monolith import block_run, read_block_run
+from antivenom.core.name_reader import NO_ROWS, NameReader, Rows
 from antivenom.core.packs import NOWHERE, IndexBlobs, Location, LocationTable, PackWriter, read
-from antivenom.core.shards import encode_shard
 from antivenom.core.source_map import (
     FORMAT,
     NO_PIECE,
@@ -44,7 +44,7 @@ _decode_raws = msgspec.json.Decoder(dict[str, Raw]).decode
 class NameInput(NamedTuple):
     """What the upstream says of one name now. `packages`/`conda` None: unchanged by its key, not fetched.
 
-    Items are (file name, record as JSON text); `is_packed`: as msgpack, from an upstream's shard.
+    `is_packed`: the records are msgpack, from an upstream's shard.
     """
 
     name: str
@@ -60,7 +60,7 @@ class _Entry(NamedTuple):
 
     facts: NameFacts
     depends: NameDepends
-    texts: tuple[list[bytes], list[bytes]]
+    members: tuple[bytes, bytes]  # of the monolith, by section
     shard: bytes | None
 
 
@@ -69,8 +69,8 @@ def content_digest(packages: Rows, conda: Rows, removed: Sequence[str]) -> bytes
 
     Two checksums and the length: not meant against forgery. An upstream that forges them only hides its own change.
     """
-    text = b"\n".join([raw for _, raw in packages] + [b""] + [raw for _, raw in conda])
-    fns = "\n".join([fn for fn, _ in packages] + [""] + [fn for fn, _ in conda] + [""] + list(removed)).encode()
+    text = b"\n".join((*packages.raws, b"", *conda.raws))
+    fns = "\n".join((*packages.fns, "", *conda.fns, "", *removed)).encode()
     return struct.pack("<IIQ", zlib.crc32(text, zlib.crc32(fns)), zlib.adler32(text), len(text) + 1)
 
 
@@ -117,8 +117,8 @@ class _PreviousReader:
         )  # fmt: skip
 
 
-def _members(raws: Mapping[str, Raw], fns: Sequence[str]) -> list[bytes]:
-    return [b'"%b":%b' % (fn.encode(), raws[fn]) for fn in fns]
+def _members(raws: Mapping[str, Raw], fns: Sequence[str]) -> bytes:
+    return b",".join([b'"%b":%b' % (fn.encode(), raws[fn]) for fn in fns])
 
 
 def read_piece(blobs: IndexBlobs, piece: Piece) -> dict[str, Raw]:
@@ -149,7 +149,7 @@ class SourceBuilder:
         self.previous = _PreviousReader(blobs, old) if old else None
         self.same_specs = old is not None and old.specs == specs
         self.key = ""
-        self._compressor = compressor()
+        self._compress_piece, self._compressor = monolith.compressor().compress, shards.compressor()
         self._shards, self._facts, self._depends = PackWriter(blobs), PackWriter(blobs), PackWriter(blobs)
         self._pieces = (PackWriter(blobs), PackWriter(blobs))
         self._marks: dict[str, bytes] = {}  # by dependency text
@@ -188,7 +188,7 @@ class SourceBuilder:
             return given, old_content, True
         if given.removed == () and removed:
             given = given._replace(removed=tuple(removed))
-        packages, conda = given.packages or [], given.conda or []
+        packages, conda = given.packages or NO_ROWS, given.conda or NO_ROWS
         if given.is_packed:
             return given, _NO_CONTENT, False
         digest = content_digest(packages, conda, given.removed)
@@ -243,14 +243,13 @@ class SourceBuilder:
 
     def _read(self, given: NameInput) -> _Entry:
         known = self.previous.facts(given.name) if self.previous else None
-        packages, conda = given.packages or [], given.conda or []
+        packages, conda = given.packages or NO_ROWS, given.conda or NO_ROWS
         entry, aside = self._read_rows(given, known, packages, conda)
         if self.parsed_specs:
             kept = {f.fn for f in entry.facts.record_facts(self.subdir, entry.depends) if self._is_wanted(f)}
             if len(kept) < len(entry.facts.fns):
-                packages = [row for row in packages if row[0] in kept]
-                conda = [row for row in conda if row[0] in kept]
-                entry, aside = self._read_rows(given, known, packages, conda)
+                wanted = kept.__contains__
+                entry, aside = self._read_rows(given, known, packages.split(wanted)[0], conda.split(wanted)[0])
         self._aside += aside
         return entry
 
@@ -268,28 +267,28 @@ class SourceBuilder:
     ) -> tuple[_Entry, list[tuple[str, str]]]:
         is_first = self.previous is None
         reader = NameReader(given.name, self.subdir, self.now_ms, known, first=is_first, is_packed=given.is_packed)
-        texts: tuple[list[bytes], list[bytes]] = ([], [])
-        packed = reader.read(packages, texts[0])
+        first = reader.read(packages)
         legacy = len(reader.fns)
-        packed_conda = reader.read(conda, texts[1])
-        shard = self._compressor.compress(encode_shard(packed, packed_conda, given.removed))
+        second = reader.read(conda)
+        shard = self._compressor.compress(shards.encode_shard(first.packed, second.packed, given.removed))
         facts = reader.facts(legacy, given.removed, self.signed)
-        return _Entry(facts, reader.depends(), texts, shard), reader.aside
+        return _Entry(facts, reader.depends(), (first.members, second.members), shard), reader.aside
 
     def _write_bucket(self, entries: Sequence[_Entry]) -> _Tickets:
+        records = sum(len(entry.facts.fns) for entry in entries)
+        legacy = sum(entry.facts.legacy for entry in entries)
         pieces = []
-        for section in range(2):
-            members = [member for entry in entries for member in entry.texts[section]]
-            if not members:
+        for section, count in enumerate((legacy, records - legacy)):
+            if not count:
                 pieces.append((-1, 0, 0))
                 continue
-            text = b",".join(members)
-            run = block_run(self._compressor.compress(text), len(text))
-            pieces.append((self._pieces[section].add(run.blocks), len(text), len(members)))
+            text = b",".join([entry.members[section] for entry in entries if entry.members[section]])
+            run = block_run(self._compress_piece(text), len(text))
+            pieces.append((self._pieces[section].add(run.blocks), len(text), count))
         facts = self._facts.add(encode_frame([entry.facts for entry in entries], self._compressor))
         depends = self._depends.add(encode_frame([entry.depends for entry in entries], self._compressor))
         uses = self._uses({text for entry in entries for text in entry.depends.dependencies})
-        return _Tickets((pieces[0], pieces[1]), facts, depends, sum(len(entry.facts.fns) for entry in entries), uses)
+        return _Tickets((pieces[0], pieces[1]), facts, depends, records, uses)
 
     def _uses(self, dependencies: set[str]) -> bytes:
         """The marks of the names that some dependencies ask for."""

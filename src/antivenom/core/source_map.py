@@ -6,6 +6,7 @@ A map is one blob. It names packs that hold the frames: shards, pieces (JSON tex
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
@@ -202,6 +203,11 @@ class Framed(Protocol):
     depends: Location
 
 
+def document_digest(document: bytes) -> bytes:
+    """Tells whether a document is the one fetched before; BLAKE2b, as for packs, since nobody else names it."""
+    return hashlib.blake2b(document, digest_size=32).digest()
+
+
 class SourceDocument(msgspec.Struct, array_like=True):
     """What the upstream index says besides records. `info` is JSON text."""
 
@@ -215,7 +221,7 @@ class SourceMap(msgspec.Struct, array_like=True):
     format: int
     subdir: str
     document: SourceDocument
-    document_digest: bytes  # sha256 of the fetched document, or of the shard index
+    document_digest: bytes  # of the fetched document, or of the shard index
     specs: list[str]
     records: int
     names: list[str]

@@ -59,9 +59,9 @@ class SetAside(Exception):
 
 
 class CarefulRecord(NamedTuple):
-    """A record that went through a dict: what to pack, its JSON text, and its facts' values."""
+    """A record that went through a dict: as msgpack, as JSON text, and its values."""
 
-    packed: dict[str, Any]
+    packed: bytes
     text: bytes
     json: dict[str, Any]
 
@@ -143,11 +143,9 @@ def read_careful(
         elif field in record:
             del record[field], packed[field]
     try:
-        text = _encode_json(record)
-        msgspec.msgpack.encode(packed)
+        return CarefulRecord(msgspec.msgpack.encode(packed), _encode_json(record), record)
     except (TypeError, OverflowError, ValueError, UnicodeError, RecursionError) as error:
         raise SetAside(f"cannot be written again: {error}") from None
-    return CarefulRecord(packed, text, record)
 
 
 def _as_dict(raw: Raw | bytes, decode: Callable[[Raw | bytes], dict[str, Any]]) -> dict[str, Any]:
