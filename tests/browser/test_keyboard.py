@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import NewContext
+
 pytestmark = pytest.mark.browser
 
 
@@ -42,6 +44,18 @@ def test_the_theme_switch_is_remembered(member_page: Page) -> None:
     expect(member_page.locator("html")).to_have_attribute("data-theme", "antivenom-dark")
     member_page.goto("/channels")
     expect(member_page.locator("html")).to_have_attribute("data-theme", "antivenom-dark")
+
+
+def test_paper_is_white_and_has_no_buttons(open_context: NewContext) -> None:
+    page = open_context(theme="dark").new_page()
+    page.goto("/channels/demo/withheld")
+    page.emulate_media(media="print")
+    panel = page.locator("#results")
+    assert panel.evaluate("element => getComputedStyle(element).backgroundColor") == "rgb(255, 255, 255)"
+    assert panel.evaluate("element => getComputedStyle(element).color") == "rgb(20, 33, 31)"
+    expect(page.get_by_role("navigation", name="Main")).to_be_hidden()
+    expect(page.get_by_role("button", name="Search")).to_be_hidden()
+    expect(panel.locator("tbody tr").first).to_be_visible()
 
 
 def test_every_chart_has_its_numbers_as_a_table(member_page: Page) -> None:
