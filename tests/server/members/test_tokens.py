@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from antivenom.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
-from antivenom.server.context import LOCAL, Actor, Resources
+from antivenom.server.context import LOCAL, Actor, Context, Resources
 from antivenom.server.members import service
 from antivenom.server.members.authentication import find_token_actor, read_credential
 
@@ -225,3 +225,13 @@ async def test_hostile_body_is_a_problem_document(app_client, body: bytes):
     assert answer.headers["content-type"] == "application/problem+json"
     problem = json.loads(answer.content)
     assert {"type", "title", "status", "detail", "code"} <= set(problem)
+
+
+async def test_tokens_are_found_and_put_in_order(ctx: Context) -> None:
+    for name, role in (("ci", "author"), ("ana-laptop", "reader"), ("backup", "admin")):
+        await service.create_token(ctx, name, role=role)
+    assert [t.name for t in (await service.list_tokens(ctx)).items] == ["ana-laptop", "backup", "ci"]
+    assert [t.name for t in (await service.list_tokens(ctx, sort="-role")).items] == ["ana-laptop", "ci", "backup"]
+    assert [t.name for t in (await service.list_tokens(ctx, q="LAP")).items] == ["ana-laptop"]
+    with pytest.raises(InvalidInputError, match="cannot sort by"):
+        await service.list_tokens(ctx, sort="token_hash")
