@@ -123,6 +123,8 @@ HOSTILE: dict[str, Any] = {
     "text-1.0-0.conda": "text",
     "null-1.0-0.conda": None,
     "noversion-1.0-0.conda": record("noversion", version=...),
+    "emptyversion--0.conda": record("emptyversion", ""),
+    "emptybuild-1.0-.conda": record("emptybuild", build=""),
     "badsha-1.0-0.conda": record("badsha", sha256="zz" * 32),
     "shortsha-1.0-0.conda": record("shortsha", sha256="ab"),
     "negative-1.0-0.conda": record("negative", size=-1),

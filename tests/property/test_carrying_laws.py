@@ -20,7 +20,7 @@ from antivenom.core.mirroring import ingest_monolith
 from antivenom.core.publication_index import PublicationIndex
 from antivenom.core.records import ChannelFacts
 from antivenom.server.adapters.blobs import BlobStore
-from antivenom.server.publications.build import BuildRequest, Built, StoreBlobs, build_publication
+from antivenom.server.publications.build import BuildRequest, Built, StoreBlobs, build_publication, plan_publication
 from antivenom.server.publications.curating import StoredCuration
 
 DAY_MS = 86_400_000
@@ -148,9 +148,11 @@ def test_a_publication_from_the_previous_one_says_what_one_from_nothing_says(
         for step in given_steps:
             day += step.days  # a clock that jumps back brings no verdict of that day back
             asked, sources = request(blobs, step, sources, day)
-            carried = build_publication(
-                folder, msgspec.structs.replace(asked, previous=previous), previous_findings=findings
-            )
+            going_on = msgspec.structs.replace(asked, previous=previous)
+            planned = plan_publication(folder, going_on, previous_findings=findings)
+            assert planned == plan_publication(folder, going_on)
+            carried = build_publication(folder, going_on, previous_findings=findings)
+            assert planned.counts == carried.published.counts
             assert told(blobs, carried) == told(blobs, build_publication(folder, asked))
             previous = {subdir: made.publication for subdir, made in carried.published.subdirs.items()}
             findings = carried.findings_key

@@ -233,18 +233,26 @@ _summaries_decoder = msgspec.msgpack.Decoder(list[PackageSummary])
 _encode = msgspec.msgpack.Encoder().encode
 
 
+class UnreadablePublicationError(InvalidInputError):
+    """A blob that is no publication map, or one that another release of Antivenom wrote."""
+
+
 def load_publication(blobs: IndexBlobs, key: str) -> PublicationMap:
     """The publication map under `key`.
 
     Raises:
-        InvalidInputError: The blob is of another format.
+        UnreadablePublicationError: The blob is no publication map of this format.
     """
     try:
         found = _map_decoder.decode(zstandard.ZstdDecompressor().decompress(blobs.get(key)))
     except (msgspec.DecodeError, zstandard.ZstdError) as error:
-        raise InvalidInputError(f"{key} is not a publication map: {error}") from None
+        raise UnreadablePublicationError(
+            f"{key} is not a publication map: {error}", hint="publish the channel again"
+        ) from None
     if found.format != FORMAT:
-        raise InvalidInputError(f"{key} is of format {found.format}, not {FORMAT}", hint="publish the channel again")
+        raise UnreadablePublicationError(
+            f"{key} is of format {found.format}, not {FORMAT}", hint="publish the channel again"
+        )
     return found
 
 

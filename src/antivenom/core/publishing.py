@@ -145,12 +145,13 @@ def plan(
     now_ms: int,
     closure: bool = True,
     previous: Mapping[str, str] | None = None,
+    rejudge: Collection[str] | None = None,
     curation: Mapping[str, Assessment] | None = None,
     on_progress: Progress | None = None,
 ) -> Plan:
     """What `publish` would withhold and release, compared with `previous`; writes nothing."""
     run = _Run(blobs, sources, previous or {}, on_progress or _silent)
-    verdicts = run.judge(_judging(policy, assess, channel, now_ms, curation), None)
+    verdicts = run.judge(_judging(policy, assess, channel, now_ms, curation), rejudge)
     fallen = run.close(verdicts, _closure_terms(policy, sources) if closure else b"", _excepting(policy, now_ms))
     return run.compare(verdicts, fallen)
 

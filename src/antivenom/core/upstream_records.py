@@ -26,14 +26,14 @@ _LATEST_SECONDS = 253402300799  # 9999-12-31: beyond it a timestamp is in millis
 _INSTANT_MAX = 253402300799999  # the last ms of year 9999
 Count = Annotated[int, msgspec.Meta(ge=0, le=INT_MAX)]
 Instant = Annotated[int, msgspec.Meta(ge=-_INSTANT_MAX, le=_INSTANT_MAX)]  # real channels hold negative ones
-Texts = list[str]
+Word = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class FastRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False, kw_only=True):
     """A record as most channels write it, fields in alphabetical order. `depends` and `constrains` stay raw."""
 
     arch: str | UnsetType | None = UNSET
-    build: str
+    build: Word
     build_number: Count
     constrains: Raw | UnsetType = UNSET
     depends: Raw | UnsetType = UNSET
@@ -42,7 +42,7 @@ class FastRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True,
     license: str | UnsetType | None = UNSET
     license_family: str | UnsetType | None = UNSET
     md5: Any = UNSET  # hex in JSON, bytes in msgpack
-    name: str
+    name: Word
     noarch: str | UnsetType | None = UNSET
     platform: str | UnsetType | None = UNSET
     python_site_packages_path: str | UnsetType | None = UNSET
@@ -51,7 +51,7 @@ class FastRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True,
     subdir: str | UnsetType = UNSET
     timestamp: Instant | UnsetType = UNSET
     track_features: str | list[str] | UnsetType = UNSET
-    version: str
+    version: Word
 
 
 class SetAside(Exception):

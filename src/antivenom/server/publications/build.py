@@ -25,6 +25,7 @@ from antivenom.core.matching import MatchIndex
 from antivenom.core.mirroring import without_gc
 from antivenom.core.packs import IndexBlobs, content_key
 from antivenom.core.policies import Policy, compile_policy, parse_policy
+from antivenom.core.publication_map import UnreadablePublicationError
 from antivenom.core.publishing import Plan, Published, plan, publish
 from antivenom.core.records import ChannelFacts
 from antivenom.core.source_map import Component, iterate_components
@@ -90,6 +91,18 @@ def build_publication(
         previous_findings: Key of the findings of the publication `request.previous`; None judges everything.
     """
     blobs = StoreBlobs(BlobStore.open(store_url))
+    try:
+        return _build(blobs, request, previous_findings, on_progress)
+    except UnreadablePublicationError:  # another release wrote it
+        return _build(blobs, msgspec.structs.replace(request, previous={}), None, on_progress)
+
+
+def _build(
+    blobs: IndexBlobs,
+    request: BuildRequest,
+    previous_findings: str | None,
+    on_progress: Callable[[str, int, int], None] | None,
+) -> Built:
     policy = read_policy(request.policy_text)
     given = _Given.read(blobs, request, policy, previous_findings)
     published = publish(
@@ -183,21 +196,30 @@ def _by_subdir(on_progress: Callable[[str, int, int], None] | None) -> Callable[
 
 @without_gc()
 def plan_publication(
-    store_url: str, request: BuildRequest, *, on_progress: Callable[[str, int, int], None] | None = None
+    store_url: str,
+    request: BuildRequest,
+    *,
+    previous_findings: str | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Plan:
-    """What the policy of the request would withhold or release; nothing is written."""
+    """What the policy of the request would withhold or release; nothing is written.
+
+    As with `build_publication`, only what the edit can touch is judged.
+    """
     blobs = StoreBlobs(BlobStore.open(store_url))
-    assessor = _open_assessor(blobs, request)
+    policy = read_policy(request.policy_text)
+    given = _Given.read(blobs, request, policy, previous_findings)
     return plan(
         blobs,
         request.sources,
         channel=request.channel,
-        policy=compile_policy(read_policy(request.policy_text)),
-        assess=assessor,
+        policy=compile_policy(policy),
+        assess=given.assess,
         now_ms=request.now_ms,
         closure=request.closure,
         previous=request.previous or None,
-        curation=curated_assessments(blobs, request.sources, request.curations, assessor),
+        rejudge=given.rejudge,
+        curation=curated_assessments(blobs, request.sources, request.curations, given.assess),
         on_progress=_by_subdir(on_progress),
     )
 

@@ -284,7 +284,13 @@ async def plan_policy(
         mapping_channel=row.mapping_channel,
         curations=await stored_curations(ctx),
     )
-    planned = await ctx.resources.cpu.run(plan_publication, ctx.resources.blobs.url, request, on_progress=on_progress)
+    planned = await ctx.resources.cpu.run(
+        plan_publication,
+        ctx.resources.blobs.url,
+        request,
+        previous_findings=publication.findings_key,
+        on_progress=on_progress,
+    )
     rules = sorted(planned.withheld_by_rule.keys() | planned.released_by_rule.keys())
     return {
         "withheld": [_planned_row(item) for item in planned.withheld],
