@@ -39,9 +39,10 @@ async def add_feed(ctx: RequestContext, body: FeedCreate) -> FeedView:
 
 @router.get("/feeds", tags=["feeds"])
 async def list_feeds(
-    ctx: RequestContext, kind: str = "", q: str = "", page: int = 1, page_size: int = 50
+    ctx: RequestContext, kind: str = "", q: str = "", sort: str = "added", page: int = 1, page_size: int = 50
 ) -> dict[str, Any]:
-    return _page(await service.list_feeds(ctx, kind=kind, q=q, page=page, page_size=page_size), FeedView.of)
+    found = await service.list_feeds(ctx, kind=kind, q=q, sort=sort, page=page, page_size=page_size)
+    return _page(found, FeedView.of)
 
 
 @router.post("/feeds/sync", status_code=202, tags=["feeds"])
@@ -67,8 +68,11 @@ async def sync_feed(ctx: RequestContext, feed_id: int) -> FeedView:
 
 
 @router.get("/feeds/{feed_id}/set-aside", tags=["feeds"])
-async def list_set_aside(ctx: RequestContext, feed_id: int, page: int = 1, page_size: int = 50) -> dict[str, Any]:
-    return _page(await service.list_set_aside(ctx, feed_id, page=page, page_size=page_size), SetAsideView.of)
+async def list_set_aside(
+    ctx: RequestContext, feed_id: int, q: str = "", sort: str = "entry", page: int = 1, page_size: int = 50
+) -> dict[str, Any]:
+    found = await service.list_set_aside(ctx, feed_id, q=q, sort=sort, page=page, page_size=page_size)
+    return _page(found, SetAsideView.of)
 
 
 @router.get("/advisories", tags=["advisories"])

@@ -42,9 +42,9 @@ async def create_token(ctx: RequestContext, body: TokenCreate) -> TokenCreated:
 
 @router.get("/tokens")
 async def list_tokens(
-    ctx: RequestContext, page: Annotated[int, Query()] = 1, page_size: Annotated[int, Query()] = 50
+    ctx: RequestContext, q: str = "", sort: str = "name", page: int = 1, page_size: int = 50
 ) -> TokenList:
-    found = await service.list_tokens(ctx, page=page, page_size=page_size)
+    found = await service.list_tokens(ctx, q=q, sort=sort, page=page, page_size=page_size)
     return TokenList(
         items=[TokenView.of(token) for token in found.items],
         total=found.total,

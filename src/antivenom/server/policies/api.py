@@ -29,8 +29,10 @@ async def check_policy(ctx: RequestContext, body: PolicyToCheck) -> PolicyChecke
 
 
 @router.get("")
-async def list_policies(ctx: RequestContext, q: str = "", page: int = 1, page_size: int = 50) -> dict[str, Any]:
-    found = await service.list_policies(ctx, q=q, page=page, page_size=page_size)
+async def list_policies(
+    ctx: RequestContext, q: str = "", sort: str = "name", page: int = 1, page_size: int = 50
+) -> dict[str, Any]:
+    found = await service.list_policies(ctx, q=q, sort=sort, page=page, page_size=page_size)
     items = [PolicySummary.of(policy, latest) for policy, latest in found.items]
     return {"items": items, "total": found.total, "page": found.page, "page_size": found.page_size}
 

@@ -43,8 +43,10 @@ def stream_answer(rows: Iterable[dict[str, Any]]) -> StreamingResponse:
 
 
 @router.get("/channels")
-async def list_channels(ctx: RequestContext, q: str = "", page: int = 1, page_size: int = 50) -> dict[str, Any]:
-    return page_answer(await service.list_channel_summaries(ctx, q=q, page=page, page_size=page_size))
+async def list_channels(
+    ctx: RequestContext, q: str = "", sort: str = "name", page: int = 1, page_size: int = 50
+) -> dict[str, Any]:
+    return page_answer(await service.list_channel_summaries(ctx, q=q, sort=sort, page=page, page_size=page_size))
 
 
 @router.get("/channels/{channel}")
@@ -129,8 +131,11 @@ async def explain(ctx: RequestContext, channel: str, what: str) -> dict[str, Any
 
 
 @router.get("/channels/{channel}/history")
-async def list_history(ctx: RequestContext, channel: str, page: int = 1, page_size: int = 50) -> dict[str, Any]:
-    return page_answer(await service.list_history(ctx, channel, page=page, page_size=page_size))
+async def list_history(
+    ctx: RequestContext, channel: str, cause: str = "", sort: str = "-number", page: int = 1, page_size: int = 50
+) -> dict[str, Any]:
+    found = await service.list_history(ctx, channel, cause=cause, sort=sort, page=page, page_size=page_size)
+    return page_answer(found)
 
 
 @router.post("/channels/{channel}/rollback")
