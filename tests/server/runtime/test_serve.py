@@ -99,7 +99,7 @@ def test_command_without_a_server_says_how_to_start_one(tmp_path: Path):
     assert "start it with: antivenom up" in done.stderr
     gone = run(_clean_environment() | {"ANTIVENOM_URL": "http://127.0.0.1:1"}, "channel", "list")
     assert gone.returncode == 3
-    assert "start it with: antivenom up" in gone.stderr
+    assert "is ANTIVENOM_URL right" in gone.stderr
 
 
 def test_server_that_is_none_of_ours_is_said_so(tmp_path: Path):
