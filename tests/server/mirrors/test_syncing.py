@@ -320,10 +320,14 @@ async def test_an_upstream_in_a_private_network_is_refused_unless_allowed(
     assert "ANTIVENOM_OUTBOUND_ALLOW" in caught.value.hint
 
 
-async def test_an_upstream_that_is_no_channel_is_told_so(person: Person, upstream: UpstreamServer) -> None:
-    mirror = await person.mirror("main", upstream)
+@pytest.mark.parametrize(("subdirs", "told"), [([], "any standard subdir"), (["noarch"], "no repodata in noarch")])
+async def test_an_upstream_that_is_no_channel_is_told_so(
+    person: Person, upstream: UpstreamServer, subdirs: list[str], told: str
+) -> None:
+    mirror = await person.mirror("main", upstream, subdirs=subdirs)
     assert mirror.state == "failed"
     assert "not a conda channel" in mirror.last_error
+    assert told in mirror.last_error
 
 
 async def test_the_standard_subdirs_are_probed_when_none_is_named(person: Person, upstream: UpstreamServer) -> None:

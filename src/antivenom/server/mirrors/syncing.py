@@ -91,9 +91,10 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
         upstream = UpstreamChannel(resources.outbound, sync.url, sync.auth, folder)
         for subdir in sync.subdirs or STANDARD_SUBDIRS:
             await _sync_subdir(resources, sync, upstream, subdir, reporter)
-    if set(sync.states) == {"noarch"} and sync.states["noarch"].get("missing") and not sync.subdirs:
+    if set(sync.states) == {"noarch"} and sync.states["noarch"].get("missing"):
+        asked = ", ".join(sync.subdirs) or "any standard subdir"
         raise UpstreamError(
-            f"{sync.url} is not a conda channel: it has no repodata in any standard subdir",
+            f"{sync.url} is not a conda channel: it has no repodata in {asked}",
             hint="check the URL: it must end before the subdir, such as https://conda.anaconda.org/conda-forge",
         )
     if sync.has_new_source or set(sync.upstream_state) - set(sync.states):  # or a subdir is no longer asked for
