@@ -132,3 +132,15 @@ def shards_of(blobs: MemoryBlobs, published: Published, subdir: str = "noarch") 
         for fn, entry in {**shard["packages"], **shard["packages.conda"]}.items():
             found[fn] = {k: v.hex() if isinstance(v, bytes) else v for k, v in entry.items()}
     return found
+
+
+def channel(blobs: MemoryBlobs, **subdirs: Sequence[dict[str, Any]]) -> dict[str, str]:
+    names = {subdir.replace("_", "-"): records for subdir, records in subdirs.items()}
+    return {
+        subdir: ingest(blobs, document(*records, info={"subdir": subdir}), subdir=subdir)
+        for subdir, records in names.items()
+    }
+
+
+def stop(*names: str) -> FakePolicy:
+    return FakePolicy(lambda facts: facts.name in names or facts.fn in names)

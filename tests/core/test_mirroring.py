@@ -119,6 +119,7 @@ HOSTILE: dict[str, Any] = {
     "https://x-1-0.conda": record("x"),
     "other-1.0-0.conda": record("liar"),
     "nosuffix-1.0-0.exe": record("nosuffix"),
+    "two-1.0-0.conda\nlines-1.0-0.conda": record("two-1.0-0.conda\nlines"),
     "list-1.0-0.conda": ["not", "a", "record"],
     "text-1.0-0.conda": "text",
     "null-1.0-0.conda": None,

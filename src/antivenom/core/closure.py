@@ -25,7 +25,7 @@ from antivenom.core.dependents import Dependents, Needs, Texts
 from antivenom.core.packs import IndexBlobs
 from antivenom.core.policies import Action, AllowlistItem, Reason
 from antivenom.core.previous import policy_stop
-from antivenom.core.publication_map import Decision
+from antivenom.core.publication_map import ANY_FILE, Decision
 from antivenom.core.records import RecordFacts
 from antivenom.core.requirements import NOARCH, Requirements, Subdir, Target, decode_texts
 from antivenom.core.source_map import SourceMap, dependency_name, iterate_builds, read_depends, read_facts
@@ -393,8 +393,7 @@ class Closure:
         return self._message(index, self._falls[index][position][at].culprits)
 
 
-def _reason(message: str, fn: str = "") -> Reason:
-    """Without a file name it is one of any file; see `Said`."""
+def _reason(message: str, fn: str = ANY_FILE) -> Reason:
     return Reason("closure", "closure", "dependency", f"closure+{fn}", Action.stop, message)
 
 

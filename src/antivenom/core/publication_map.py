@@ -18,7 +18,8 @@ from antivenom.core.packs import NOWHERE, IndexBlobs, Location, LocationTable
 from antivenom.core.policies import Action, Reason, Verdict
 from antivenom.core.source_map import Piece, SourceDocument
 
-FORMAT = 2
+FORMAT = 3
+ANY_FILE = "\0"  # in a trigger id: the record's file name stands here; no name or file name has this character
 
 
 class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -54,8 +55,7 @@ class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Said(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What is said of several records alike; see `Decision`. A `trigger_id` that ends in "+" goes on with the file name
-    of the record."""
+    """What is said of several records alike; see `Decision` and ANY_FILE."""
 
     action: Action
     reasons: tuple[Reason, ...] = ()
@@ -102,9 +102,9 @@ class ToldName(msgspec.Struct, array_like=True, gc=False):
 
 def _of_file(fn: str, reason: Reason) -> Reason:
     """The reason as it reads for one record."""
-    if not reason.trigger_id.endswith("+"):
+    if not reason.trigger_id.endswith(ANY_FILE):
         return reason
-    return msgspec.structs.replace(reason, trigger_id=reason.trigger_id + fn)
+    return msgspec.structs.replace(reason, trigger_id=reason.trigger_id.removesuffix(ANY_FILE) + fn)
 
 
 def of_any_file(
@@ -120,7 +120,7 @@ def of_any_file(
 
 
 def _without(fn: str, reason: Reason) -> Reason:
-    return msgspec.structs.replace(reason, trigger_id=reason.trigger_id[: -len(fn)])
+    return msgspec.structs.replace(reason, trigger_id=reason.trigger_id.removesuffix(fn) + ANY_FILE)
 
 
 class Counts(msgspec.Struct):

@@ -75,7 +75,8 @@ def split_filename(fn: str) -> tuple[str, str, str, str]:
 
 def are_artifact_filenames(fns: Sequence[str]) -> bool:
     """Whether all are artifact file names of usual characters, found out at once; when not, ask for each."""
-    return _are_usual_filenames("\n".join((*fns, ""))) is not None
+    text = "\n".join((*fns, ""))
+    return _are_usual_filenames(text) is not None and text.count("\n") == len(fns)  # none has a line end of its own
 
 
 def is_plain_filename(fn: str) -> bool:
