@@ -20,7 +20,7 @@ from antivenom.server.advisories.sources import files
 from antivenom.server.advisories.sources.registry import find_source, identify, wrong_kind
 from antivenom.server.advisories.syncing import publish_knowledge
 from antivenom.server.context import Context
-from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
+from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, check_sort
 from antivenom.server.events.jobs import defer
 from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
@@ -246,8 +246,7 @@ async def search_advisories(
         raise InvalidInputError(
             f"severity {severity[:40]!r} is not one of {', '.join(Severity.__members__)}", field="severity"
         )
-    if sort.removeprefix("-") not in queries.SORTS:
-        raise InvalidInputError(f"cannot sort by {sort[:40]!r}", hint=f"by {', '.join(queries.SORTS)}", field="sort")
+    check_sort(sort, queries.SORTS)
     if epss_min is not None and not (math.isfinite(epss_min) and 0 <= epss_min <= 1):
         raise InvalidInputError("epss_min is a probability, from 0 to 1", field="epss_min")
     if source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -47,17 +47,26 @@ def check_paging(page: int, page_size: int) -> tuple[int, int]:
 Column = ColumnElement[Any] | InstrumentedAttribute[Any]
 
 
+def check_sort(sort: str, sorts: Collection[str]) -> str:
+    """The name that a list is to be sorted by, without the "-" that turns it.
+
+    Raises:
+        InvalidInputError: It is none of `sorts`.
+    """
+    name = sort.removeprefix("-")
+    if name not in sorts:
+        raise InvalidInputError(f"cannot sort by {name[:40]!r}", hint=f"one of {', '.join(sorts)}", field="sort")
+    return name
+
+
 def order_by(sort: str, sorts: Mapping[str, Sequence[Column]]) -> list[UnaryExpression[Any]]:
     """What a query is ordered by; "-" before a name in `sort` turns it. What is unknown comes last either way.
 
     Raises:
         InvalidInputError: `sorts` has no such name.
     """
-    name = sort.removeprefix("-")
-    if name not in sorts:
-        raise InvalidInputError(f"cannot sort by {name!r}", hint=f"one of {', '.join(sorts)}", field="sort")
-    turned = sort.startswith("-")
-    return [(column.desc() if turned else column.asc()).nulls_last() for column in sorts[name]]
+    columns, turned = sorts[check_sort(sort, sorts)], sort.startswith("-")
+    return [(column.desc() if turned else column.asc()).nulls_last() for column in columns]
 
 
 def slice_page(items: Sequence[T], page: int, page_size: int) -> Page[T]:

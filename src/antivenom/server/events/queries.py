@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, Text, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.server.db.paging import Page, check_paging
+from antivenom.server.db.paging import Page, check_paging, check_sort
 from antivenom.server.events.models import Event
 
 SORTS = {"at": Event.id, "actor": Event.actor, "kind": Event.kind, "subject": Event.subject}
@@ -57,10 +57,7 @@ def check(wanted: EventFilter, sort: str) -> None:
     for field in ("kind", "subject", "actor", "q"):
         if "\0" in getattr(wanted, field):
             raise InvalidInputError(f"{field} has a NUL character, which no event has", field=field)
-    if sort.removeprefix("-") not in SORTS:
-        raise InvalidInputError(
-            f"cannot sort by {sort.removeprefix('-')!r}", hint=f"one of {', '.join(SORTS)}", field="sort"
-        )
+    check_sort(sort, SORTS)
 
 
 def _ordered(wanted: EventFilter, sort: str) -> Select[Event]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from antivenom.core.errors import InvalidInputError
 from antivenom.server.context import Context
-from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, slice_page
+from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, check_sort, slice_page
 from antivenom.server.publications import service
 from antivenom.server.publications.merging import merge_versions
 
@@ -35,8 +34,7 @@ async def list_affected(
     Raises:
         InvalidInputError: An unknown sort, or a page that cannot be.
     """
-    if sort.removeprefix("-") not in SORTS:
-        raise InvalidInputError(f"cannot sort by {sort!r}", hint=f"one of {', '.join(SORTS)}", field="sort")
+    key = SORTS[check_sort(sort, SORTS)]
     wanted = {any_id.casefold() for any_id in ids}
     is_meant: dict[tuple[str, ...], bool] = {}  # hundreds of rows share their ids, and there may be 150k rows
     rows: list[dict[str, Any]] = []
@@ -52,5 +50,5 @@ async def list_affected(
             if is_meant[row_ids] and (q.lower() in row["name"] or q.lower() in channel.name):
                 rows.append({**row, "channel": channel.name})
     merged = sorted(merge_versions(rows), key=lambda row: (row["channel"], row["name"]))
-    merged.sort(key=SORTS[sort.removeprefix("-")], reverse=sort.startswith("-"))
+    merged.sort(key=key, reverse=sort.startswith("-"))
     return slice_page(merged, page, page_size)

@@ -112,12 +112,13 @@ async def list_findings(
     kev: bool | None = None,
     epss_min: float | None = None,
     status: str = "",
+    served: bool | None = None,
     sort: str = "-risk",
     page: int = 1,
     page_size: int = 50,
     stream: bool = False,
 ) -> dict[str, Any] | StreamingResponse:
-    wanted = service.FindingFilter(q, severity, kev, epss_min, status)
+    wanted = service.FindingFilter(q, severity, kev, epss_min, status, served)
     if stream:
         return stream_answer(await service.filter_channel_findings(ctx, channel, wanted, sort=sort))
     found = await service.list_channel_findings(ctx, channel, wanted, sort=sort, page=page, page_size=page_size)

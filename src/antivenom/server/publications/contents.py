@@ -16,7 +16,7 @@ from antivenom.core.publication_map import Decision
 from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import Context
-from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, check_paging, slice_page
+from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, check_paging, check_sort, slice_page
 from antivenom.server.findings import service as findings_service
 from antivenom.server.publications import queries
 from antivenom.server.publications.merging import newest_first, page_merged
@@ -392,7 +392,4 @@ def _severity(text: str) -> Severity | None:
 
 
 def _sort(sort: str, keys: dict[str, Callable[[Any], Any]]) -> tuple[Callable[[Any], Any], bool]:
-    name = sort.removeprefix("-")
-    if name not in keys:
-        raise InvalidInputError(f"cannot sort by {name!r}", hint=f"one of {', '.join(keys)}", field="sort")
-    return keys[name], sort.startswith("-")
+    return keys[check_sort(sort, keys)], sort.startswith("-")

@@ -20,6 +20,7 @@ from antivenom.core.policies import Action
 from antivenom.core.publication_index import PublicationIndex
 from antivenom.core.publication_map import Decision
 from antivenom.core.records import ARTIFACT_SUFFIXES, RecordFacts
+from antivenom.server.db.paging import check_sort
 
 DECISIONS = {"withheld": Action.stop, "warned": Action.warn}
 TEXTS_CACHED = 8
@@ -107,9 +108,7 @@ class Told:
         Raises:
             InvalidInputError: An unknown sort.
         """
-        key = sort.removeprefix("-")
-        if key not in SORTS:
-            raise InvalidInputError(f"cannot sort by {key!r}", hint=f"one of {', '.join(SORTS)}", field="sort")
+        key = check_sort(sort, SORTS)
         wanted.check()
         left = set(self._narrow(wanted))
         return [row for row in self._order(key, turned=sort.startswith("-")) if row in left]
