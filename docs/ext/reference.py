@@ -14,8 +14,8 @@ import typer
 from antivenom.cli.main import create_app
 from antivenom.core import errors
 from antivenom.server.app import create_site
-from antivenom.server.metrics import Metrics
 from antivenom.server.settings import CLIENT_VARIABLES, list_settings
+from antivenom.server.web.metrics import Metrics
 
 FOLDER = Path(__file__).parent.parent / "reference"
 NOTE = "<!-- Written by `make reference` from the code. -->\n"

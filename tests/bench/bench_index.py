@@ -27,10 +27,10 @@ from typing import Any
 import msgspec
 import zstandard
 
-from antivenom.core.mirroring import ingest_monolith, ingest_shards, plan_shards
-from antivenom.core.publication_index import PublicationIndex
-from antivenom.core.records import ChannelFacts
-from antivenom.core.shards import SHARD_SUFFIX, decode_record, read_index, read_shard
+from antivenom.core.conda.records import ChannelFacts
+from antivenom.core.conda.shards import SHARD_SUFFIX, decode_record, read_index, read_shard
+from antivenom.core.publication.publication_index import PublicationIndex
+from antivenom.core.source.ingest import ingest_monolith, ingest_shards, plan_shards
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.publications.build import BuildRequest, StoreBlobs, build_publication
 
@@ -225,7 +225,7 @@ def make_knowledge(channel: Path, work: Path) -> None:
     cached = work.parent / "knowledge.index"
     if not cached.exists() and (REPO.parent / "shared" / "data" / "advisories").is_dir():
         sys.path.insert(0, str(REPO))
-        from antivenom.core.compiling import build_index
+        from antivenom.core.matching.compile_index import build_index
         from tests.quality import corpus
 
         advisories = corpus.read_advisories(*corpus.EVERYTHING)

@@ -29,8 +29,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
-from antivenom.core.compiling import build_index
-from antivenom.core.matching import ComponentKey, MatchIndex
+from antivenom.core.matching.compile_index import build_index
+from antivenom.core.matching.match import ComponentKey, MatchIndex
 from tests.quality import corpus
 
 REPO = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
-from antivenom.server.rendering import STATIC
+from antivenom.server.web.rendering import STATIC
 from tests.conftest import RunningServer, launch_server
 
 PASSWORD = "correct-horse-battery"

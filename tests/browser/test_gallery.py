@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from antivenom.server.db.paging import Page
-from antivenom.server.rendering import ListState, environment, render_text
+from antivenom.server.web.rendering import ListState, environment, render_text
 from tests.browser.conftest import SCREENSHOTS, NewContext
 
 pytestmark = pytest.mark.browser

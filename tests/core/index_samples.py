@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import zstandard
 
-from antivenom.core.advisories import Assessment
-from antivenom.core.mirroring import ingest_monolith
-from antivenom.core.policies import GO, Action, Reason, Verdict
-from antivenom.core.publication_index import PublicationIndex
-from antivenom.core.publishing import Judge, Published, publish
-from antivenom.core.records import ChannelFacts, RecordFacts
+from antivenom.core.conda.records import ChannelFacts, RecordFacts
+from antivenom.core.matching.advisories import Assessment
+from antivenom.core.policy.compile import GO, Action, Reason, Verdict
+from antivenom.core.publication.publication_index import PublicationIndex
+from antivenom.core.publishing.publish import Judge, Published, publish
+from antivenom.core.source.ingest import ingest_monolith
 
 NOW_MS = 1_795_219_200_000  # 2026-11-21
 CHANNEL = ChannelFacts("main", is_mirror=True)

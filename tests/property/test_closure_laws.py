@@ -8,6 +8,13 @@ from typing import Any, NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from antivenom.core.conda.records import RecordFacts
+from antivenom.core.conda.specs import parse_dependency
+from antivenom.core.policy.compile import AllowlistItem, Reason, compile_policy, parse_policy
+from antivenom.core.publication.publication_map import Decision
+from antivenom.core.publishing.publish import Published
+from antivenom.core.source.ingest import ingest_monolith
 from tests.core.index_samples import (
     NOW_MS,
     FakePolicy,
@@ -21,13 +28,6 @@ from tests.core.index_samples import (
     served,
     shards_of,
 )
-
-from antivenom.core.conda import parse_dependency
-from antivenom.core.mirroring import ingest_monolith
-from antivenom.core.policies import AllowlistItem, Reason, compile_policy, parse_policy
-from antivenom.core.publication_map import Decision
-from antivenom.core.publishing import Published
-from antivenom.core.records import RecordFacts
 
 SUBDIRS = ("linux-64", "osx-64", "noarch")
 DEPENDENCIES = (

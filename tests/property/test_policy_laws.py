@@ -9,10 +9,11 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from antivenom.core.advisories import Assessment, Finding
+from antivenom.core.conda.licenses import read_license
+from antivenom.core.conda.records import ChannelFacts, RecordFacts
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.licenses import read_license
-from antivenom.core.policies import (
+from antivenom.core.matching.advisories import Assessment, Finding
+from antivenom.core.policy.compile import (
     Action,
     AllowlistItem,
     Policy,
@@ -22,7 +23,6 @@ from antivenom.core.policies import (
     explain_change,
     parse_policy,
 )
-from antivenom.core.records import ChannelFacts, RecordFacts
 
 DAY_MS = 86_400_000
 NOW_MS = 1_790_000_000_000

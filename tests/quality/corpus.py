@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from antivenom.core.advisories import Advisory
-from antivenom.core.compiling import Exploited
-from antivenom.core.identity import NameMaps
-from antivenom.server.advisories.sources import cve5, epss, files, kev, name_map, nvd, osv, purl_cpe
-from antivenom.server.advisories.sources.entry import ExploitedEntry, ExploitScore, NameEntry, ProductEntry, Reading
+from antivenom.core.feeds import cve5, epss, kev, name_map, nvd, osv, purl_cpe
+from antivenom.core.feeds.entry import ExploitedEntry, ExploitScore, NameEntry, ProductEntry, Reading
+from antivenom.core.matching.advisories import Advisory
+from antivenom.core.matching.compile_index import Exploited
+from antivenom.core.matching.identity import NameMaps
+from antivenom.server.advisories import feed_files
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 READING = Reading(now=datetime(2026, 11, 21, tzinfo=UTC))
@@ -33,7 +34,7 @@ EVERYTHING = tuple(KINDS)
 def read_advisories(*names: str) -> Iterator[Advisory]:
     """The advisories of the named shared files."""
     for name in names:
-        for member in files.members(SHARED / "advisories" / f"{name}.jsonl.zst"):
+        for member in feed_files.members(SHARED / "advisories" / f"{name}.jsonl.zst"):
             for row in KINDS[name].read(member, READING):
                 if isinstance(row, Advisory):
                     yield row
@@ -42,10 +43,10 @@ def read_advisories(*names: str) -> Iterator[Advisory]:
 def read_exploitation() -> dict[str, Exploited]:
     """KEV and EPSS by CVE id."""
     scores: dict[str, float] = {}
-    for member in files.members(SHARED / "advisories" / "epss_scores-2026-01-30.csv.gz"):
+    for member in feed_files.members(SHARED / "advisories" / "epss_scores-2026-01-30.csv.gz"):
         scores.update((row.cve, row.score) for row in epss.read(member, READING) if isinstance(row, ExploitScore))
     found = {cve: Exploited(epss=score) for cve, score in scores.items()}
-    for member in files.members(SHARED / "advisories" / "kev.json.gz"):
+    for member in feed_files.members(SHARED / "advisories" / "kev.json.gz"):
         for row in kev.read(member, READING):
             if isinstance(row, ExploitedEntry):
                 found[row.cve] = Exploited(scores.get(row.cve), True, row.ransomware)
@@ -56,11 +57,11 @@ def read_maps() -> NameMaps:
     """The name map of prefix.dev and the CPE map of scanoss."""
     conda: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
     products: dict[str, tuple[str, ...]] = {}
-    for member in files.members(SHARED / "mapping" / "conda-pypi.tsv.zst"):
+    for member in feed_files.members(SHARED / "mapping" / "conda-pypi.tsv.zst"):
         for row in name_map.read(member, READING):
             if isinstance(row, NameEntry):
                 conda.setdefault(row.conda_name, {}).setdefault(row.channel, {})[row.ecosystem] = row.names
-    for member in files.members(SHARED / "mapping" / "purl-cpe.tsv.zst"):
+    for member in feed_files.members(SHARED / "mapping" / "purl-cpe.tsv.zst"):
         for product in purl_cpe.read(member, READING):
             if isinstance(product, ProductEntry):
                 products[f"{product.ecosystem}/{product.name}"] = product.products

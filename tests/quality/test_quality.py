@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from antivenom.core.advisories import Assessment
-from antivenom.core.compiling import build_index
-from antivenom.core.identity import NameMaps
-from antivenom.core.matching import ComponentKey, MatchIndex
+from antivenom.core.matching.advisories import Assessment
+from antivenom.core.matching.compile_index import build_index
+from antivenom.core.matching.identity import NameMaps
+from antivenom.core.matching.match import ComponentKey, MatchIndex
 from tests.quality import corpus, labels
 from tests.quality.authored import read_authored
 from tests.quality.scoring import Score, hold_floor

@@ -12,9 +12,11 @@ import pytest
 import zstandard
 
 from antivenom import demo as data
-from antivenom.core.policies import parse_policy
+from antivenom.core.policy.compile import parse_policy
 from antivenom.server import demo
 from antivenom.server.advisories import service as advisories
+from antivenom.server.catalog import service as catalog
+from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.channels import service as channels
 from antivenom.server.context import LOCAL, SYSTEM, Context, Resources
 from antivenom.server.mirrors import service as mirrors
@@ -87,7 +89,7 @@ async def test_demo_channel_is_published_with_what_was_withheld_and_why(resource
 
 
 async def withheld_rules(ctx: Context) -> dict[str, set[str]]:
-    page = await publications.list_withheld(ctx, "demo", page_size=500)
+    page = await catalog.list_withheld(ctx, "demo", page_size=500)
     rules: dict[str, set[str]] = {}
     for item in page.items:
         row: Any = item if isinstance(item, dict) else json.loads(json.dumps(item, default=vars))
@@ -125,7 +127,7 @@ async def test_a_demo_policy_in_use_elsewhere_stays(resources: Resources) -> Non
     await demo.start(resources)
     async with resources.context(SYSTEM) as ctx:
         await channels.create_channel(ctx, "mine")
-        await publications.set_policy(ctx, "mine", data.policy_text())
+        await channel_policies.set_policy(ctx, "mine", data.policy_text())
         assert (await demo.remove_demo(ctx))["policies"] == 0
     async with resources.context(LOCAL) as ctx:
         assert not (await policies.get_policy(ctx, "demo"))[0].is_demo

@@ -12,7 +12,7 @@ import typer
 from antivenom.cli.client import client
 from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.policies import Policy, parse_policy
+from antivenom.core.policy.compile import Policy, parse_policy
 
 commands = typer.Typer(help="Policies: check, plan, set, look back.", no_args_is_help=True)
 

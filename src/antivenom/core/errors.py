@@ -1,6 +1,6 @@
 """Every reason for which Antivenom refuses or fails, one class per reason.
 
-A class carries data; `server/problems.py` alone maps it to HTTP, to pages and to exit codes. `code` is stable and is
+A class carries data; `server/web/problems.py` alone maps it to HTTP, to pages and to exit codes. `code` is stable and
 listed in docs/reference/errors.md (a test compares them).
 """
 

@@ -27,15 +27,15 @@ from antivenom import __version__
 from antivenom.core.errors import AntivenomError, UnauthenticatedError
 from antivenom.server import demo, pages, rooms
 from antivenom.server.context import Resources
+from antivenom.server.distribution.channel_files import ChannelFiles
 from antivenom.server.members.authentication import SESSION_COOKIE, authenticate_request, find_session_actor
 from antivenom.server.members.authorization import SIGN_IN_HINT
-from antivenom.server.metrics import Metrics
-from antivenom.server.middleware import Guard
 from antivenom.server.mirrors.artifacts import ArtifactStore
-from antivenom.server.problems import answer_error, explain
-from antivenom.server.publications.serving import ChannelFiles
 from antivenom.server.readiness import check_readiness
-from antivenom.server.rendering import STATIC, Visitor
+from antivenom.server.web.metrics import Metrics
+from antivenom.server.web.middleware import Guard
+from antivenom.server.web.problems import answer_error, explain
+from antivenom.server.web.rendering import STATIC, Visitor
 
 log = logging.getLogger("antivenom.web")
 STOP_PATIENCE_S = 2
@@ -168,7 +168,7 @@ async def run_web(resources: Resources, listening: socket.socket, *, ready: int 
     """Serve on a listening socket until SIGTERM or SIGINT; one byte goes to the descriptor `ready` once it answers."""
     import uvicorn
 
-    from antivenom.server.publications.serving_protocol import serve_with
+    from antivenom.server.web.uvicorn_protocol import serve_with
 
     application = Application(resources)
     config = uvicorn.Config(

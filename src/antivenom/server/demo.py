@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 from antivenom import demo
 from antivenom.server.advisories import service as advisories
 from antivenom.server.advisories.models import Feed
+from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import SYSTEM, Context, Resources
@@ -19,7 +20,6 @@ from antivenom.server.members.authorization import require
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.policies import service as policies
 from antivenom.server.policies.models import Policy, PolicyRevision
-from antivenom.server.publications import service as publications
 from antivenom.server.publications.models import Publication
 
 router = APIRouter(prefix="/demo", tags=["demo"])
@@ -49,7 +49,7 @@ async def add_demo(ctx: Context) -> None:
         await advisories.add_feed(ctx, kind, url, is_demo=True)
     await channels.create_channel(ctx, CHANNEL, description=DESCRIPTION, is_demo=True)
     await policies.save_policy(ctx, demo.policy_text(), is_demo=True)
-    await publications.set_policy(ctx, CHANNEL, demo.policy_text())
+    await channel_policies.set_policy(ctx, CHANNEL, demo.policy_text())
     await mirrors.create_mirror(ctx, CHANNEL, upstream=demo.CHANNEL_URL, subdirs=list(demo.SUBDIRS))
     await record(ctx, "demo.added", subject=f"channel:{CHANNEL}")
 

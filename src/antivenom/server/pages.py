@@ -15,15 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from antivenom.core.advisories import Severity
+from antivenom.core.matching.advisories import Severity
 from antivenom.server.advisories import service as advisories
 from antivenom.server.advisories.schemas import AdvisorySummary
+from antivenom.server.catalog import service as catalog
+from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.context import Context
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.schemas import ChannelSummary
-from antivenom.server.rendering import ago, count, page, redirect, render
+from antivenom.server.web.rendering import ago, count, page, redirect, render
 
 CHANNELS_COUNTED = 200
 CHANNELS_SEARCHED = 20
@@ -82,7 +84,7 @@ async def _count_served_exploited(ctx: Context, channels: list[ChannelSummary]) 
     served = {}
     for channel in channels:
         if channel.counts.get("exploited"):
-            rows = await publications.filter_channel_findings(ctx, channel.name, publications.FindingFilter(kev=True))
+            rows = await catalog.filter_channel_findings(ctx, channel.name, catalog.FindingFilter(kev=True))
             components = {(row["name"], row["version"]): row["records"] - row["withheld"] for row in rows}
             served[channel.name] = sum(components.values())
     return served
@@ -140,7 +142,7 @@ async def _rule_rows(ctx: Context, channels: list[ChannelSummary]) -> list[tuple
     warning: set[str] = set()
     for channel in channels:
         total.update(channel.counts.get("by_rule", {}))
-        attached = await publications.get_channel_policy(ctx, channel.name)
+        attached = await channel_policies.get_channel_policy(ctx, channel.name)
         if attached:
             warning |= {rule["id"] for rule in attached[1].document.get("rules", []) if rule.get("action") == "warn"}
     most = total.most_common()
@@ -178,9 +180,7 @@ async def _riskiest_served(ctx: Context, channels: list[ChannelSummary]) -> list
     worst: dict[tuple[str, str], dict[str, Any]] = {}
     for channel in channels[:CHANNELS_SEARCHED]:
         if channel.publication:
-            rows = await publications.filter_channel_findings(
-                ctx, channel.name, publications.FindingFilter(severity="medium")
-            )
+            rows = await catalog.filter_channel_findings(ctx, channel.name, catalog.FindingFilter(severity="medium"))
             served = (
                 row
                 for row in rows
@@ -203,7 +203,7 @@ async def search(request: Request, ctx: Context) -> Response:
         summaries = await publications.list_channel_summaries(ctx, page_size=CHANNELS_SEARCHED)
         for channel in summaries.items:
             if channel.publication:
-                hits = await publications.list_packages(ctx, channel.name, q=q, page_size=HITS)
+                hits = await catalog.list_packages(ctx, channel.name, q=q, page_size=HITS)
                 packages += [(channel.name, package) for package in hits.items]
         advisory_page = await advisories.search_advisories(ctx, q=q, page_size=HITS)
         total = advisory_page.total

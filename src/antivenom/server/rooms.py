@@ -8,7 +8,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-ROOMS = ("events", "members", "policies", "advisories", "channels", "findings", "publications", "mirrors")
+ROOMS = (
+    "events",
+    "members",
+    "policies",
+    "advisories",
+    "channels",
+    "findings",
+    "publications",
+    "channel_policies",
+    "distribution",
+    "catalog",
+    "mirrors",
+)
 HERE = Path(__file__).parent
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antivenom.core.advisories import Advisory
-from antivenom.server.advisories.sources import cve5, nvd, osv
-from antivenom.server.advisories.sources.copying import advisory_line
-from antivenom.server.advisories.sources.entry import EntryError, Reading
+from antivenom.core.feeds import cve5, nvd, osv
+from antivenom.core.feeds.entry import EntryError, Reading
+from antivenom.core.matching.advisories import Advisory
+from antivenom.server.advisories.copy_rows import advisory_line
 
 READING = Reading(datetime(2026, 6, 1, tzinfo=UTC))
 leaves = st.one_of(

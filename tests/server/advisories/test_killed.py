@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.conftest import RunningServer, launch_server
-from tests.server.advisories.test_files import entry
+from tests.server.advisories.test_feed_files import entry
 
 ENTRIES = 8_000
 PATIENCE_S = 90.0

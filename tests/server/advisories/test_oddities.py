@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from antivenom.core.compiling import range_text
-from antivenom.server.advisories.sources import files, name_map
-from antivenom.server.advisories.sources.cve5 import parse_versions
-from antivenom.server.advisories.sources.entry import NameEntry, Reading
-from antivenom.server.advisories.sources.nvd import parse_configurations
-from antivenom.server.advisories.sources.osv import is_disputed
+from antivenom.core.feeds import name_map
+from antivenom.core.feeds.cve5 import parse_versions
+from antivenom.core.feeds.entry import NameEntry, Reading
+from antivenom.core.feeds.nvd import parse_configurations
+from antivenom.core.feeds.osv import is_disputed
+from antivenom.core.matching.compile_index import range_text
+from antivenom.server.advisories import feed_files
 
 READING = Reading(now=datetime(2026, 11, 21, tzinfo=UTC))
 
@@ -21,7 +22,7 @@ def read_map(path: Path, text: str) -> set[tuple[str, tuple[str, ...]]]:
     path.write_text(text)
     return {
         (row.conda_name, row.names)
-        for member in files.members(path)
+        for member in feed_files.members(path)
         for row in name_map.read(member, READING)
         if isinstance(row, NameEntry)
     }

@@ -20,7 +20,7 @@ from antivenom.server.context import LOCAL, Resources
 from antivenom.server.findings import service as matching
 from antivenom.server.findings.jobs import await_feeds, compile_knowledge
 from tests.server.advisories.conftest import EtagServer, FeedServer
-from tests.server.advisories.test_files import entry, json_lines
+from tests.server.advisories.test_feed_files import entry, json_lines
 from tests.server.advisories.test_syncing import add, revisions, sync, write_lines
 
 

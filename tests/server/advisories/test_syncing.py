@@ -13,7 +13,7 @@ from antivenom.server.advisories import queries, service, syncing
 from antivenom.server.advisories.models import Feed, KnowledgeRevision
 from antivenom.server.context import LOCAL, Actor, Resources
 from tests.server.advisories.conftest import FeedServer
-from tests.server.advisories.test_files import entry, zipped
+from tests.server.advisories.test_feed_files import entry, zipped
 
 TOKEN = Actor("token", "ci", "admin")
 

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from antivenom.core.advisories import Advisory, AffectedPackage, AffectedRange, Assessment, Finding
+from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange, Assessment, Finding
+from antivenom.server.advisories.copy_rows import split_prose
 from antivenom.server.advisories.models import AdvisoryRow, Exploitation, Feed, KnowledgeRevision, NameMapping
-from antivenom.server.advisories.sources.copying import split_prose
 from antivenom.server.context import LOCAL, Context, Resources
 from antivenom.server.events.service import record
 from antivenom.server.findings import jobs, service

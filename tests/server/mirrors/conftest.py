@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from antivenom.server.app import Application
+from antivenom.server.catalog import service as catalog
+from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors.models import Mirror
-from antivenom.server.publications import service as publications
 from tests.server.asking import Asker
 from tests.upstreams import UpstreamServer
 
@@ -50,7 +51,7 @@ class Person:
 
     async def set_policy(self, channel: str, text: str) -> None:
         async with self.resources.context(LOCAL) as ctx:
-            await publications.set_policy(ctx, channel, text)
+            await channel_policies.set_policy(ctx, channel, text)
         await self.run_jobs(self.resources)
 
     async def ask(self, function: Callable[..., Awaitable[Any]], channel: str, *args: Any, **options: Any) -> Any:
@@ -60,13 +61,13 @@ class Person:
     async def kept(self, channel: str) -> set[str]:
         """File names of a channel that are admitted."""
         async with self.resources.context(LOCAL) as ctx:
-            names = [p.name for p in (await publications.list_packages(ctx, channel, page_size=500)).items]
-            rows = [row for name in names for row in (await publications.get_package(ctx, channel, name))["records"]]
+            names = [p.name for p in (await catalog.list_packages(ctx, channel, page_size=500)).items]
+            rows = [row for name in names for row in (await catalog.get_package(ctx, channel, name))["records"]]
         return {row["fn"] for row in rows if row["decision"] != "withheld"}
 
     async def withheld(self, channel: str) -> dict[str, list[dict[str, Any]]]:
         """Reasons by file name of what a channel withholds."""
-        page = await self.ask(publications.list_withheld, channel, page_size=500)
+        page = await self.ask(catalog.list_withheld, channel, page_size=500)
         return {row["fn"]: row["reasons"] for row in page.items}
 
 

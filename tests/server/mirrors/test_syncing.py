@@ -18,6 +18,8 @@ from antivenom.core.errors import (
     StorageError,
 )
 from antivenom.server.adapters.blobs import FolderStore
+from antivenom.server.catalog import service as catalog
+from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.channels import service as channels
 from antivenom.server.context import LOCAL
 from antivenom.server.mirrors import service as mirrors
@@ -270,7 +272,7 @@ async def test_setting_the_policy_again_after_a_rollback_publishes_under_it(
 async def test_a_plan_says_what_would_change_and_changes_nothing(person: Person, upstream: UpstreamServer) -> None:
     write_channel(upstream.folder, small_channel())
     await person.mirror("main", upstream, subdirs=["linux-64"])
-    planned = await person.ask(publications.plan_policy, "main", BAN_XZ)
+    planned = await person.ask(channel_policies.plan_policy, "main", BAN_XZ)
     assert {row["fn"] for row in planned["withheld"]} == {"xz-5.6.0-h0_0.conda", "needs-new-xz-1.0-h0_0.conda"}
     assert planned["by_rule"]["banned"]["withheld"] == 1
     assert await person.withheld("main") == {}
@@ -279,14 +281,14 @@ async def test_a_plan_says_what_would_change_and_changes_nothing(person: Person,
 async def test_every_record_can_be_explained_by_file_and_by_spec(person: Person, upstream: UpstreamServer) -> None:
     write_channel(upstream.folder, small_channel())
     await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=BAN_XZ)
-    (row,) = await person.ask(publications.explain, "main", "xz-5.6.0-h0_0.conda")
-    assert await person.ask(publications.explain, "main", f"{row['subdir']}/xz-5.6.0-h0_0.conda") == [row]
+    (row,) = await person.ask(catalog.explain, "main", "xz-5.6.0-h0_0.conda")
+    assert await person.ask(catalog.explain, "main", f"{row['subdir']}/xz-5.6.0-h0_0.conda") == [row]
     assert row["decision"] == "withheld"
     assert row["reasons"][0]["rule_id"] == "banned"
-    rows = await person.ask(publications.explain, "main", "xz")
+    rows = await person.ask(catalog.explain, "main", "xz")
     assert {(r["version"], r["decision"]) for r in rows} == {("5.4.6", "admitted"), ("5.6.0", "withheld")}
     with pytest.raises(NotFoundError):
-        await person.ask(publications.explain, "main", "nothing-like-it")
+        await person.ask(catalog.explain, "main", "nothing-like-it")
 
 
 async def test_a_mirror_with_a_wrong_argument_changes_nothing(person: Person, upstream: UpstreamServer) -> None:

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 import zstandard
 
+from antivenom.core.conda.records import ChannelFacts
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.mirroring import ingest_monolith
-from antivenom.core.publication_index import PublicationIndex
-from antivenom.core.records import ChannelFacts
+from antivenom.core.publication.publication_index import PublicationIndex
+from antivenom.core.source.ingest import ingest_monolith
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.publications.build import BuildRequest, StoreBlobs, build_publication
 from tests.core.index_samples import NOW_MS, document, record

@@ -10,7 +10,7 @@ from psycopg.errors import DiskFull
 from sqlalchemy.exc import OperationalError
 
 from antivenom.core.errors import StorageError, UnavailableError
-from antivenom.server.problems import explain
+from antivenom.server.web.problems import explain
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import msgspec
 from psycopg import AsyncConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from antivenom.core.advisories import Advisory
+from antivenom.core.matching.advisories import Advisory
 
 COPY_HEADER_BYTES = 19
 COPY_ONE_FIELD = b"\0\1"

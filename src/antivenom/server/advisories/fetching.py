@@ -20,9 +20,9 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import msgspec
 
 from antivenom.core.errors import InvalidInputError, UpstreamError
+from antivenom.core.feeds.entry import ID, SetAside, instant
 from antivenom.server.adapters.http import OutboundClient, Response
 from antivenom.server.advisories.locations import Location
-from antivenom.server.advisories.sources.entry import ID, SetAside, instant
 from antivenom.server.db.schedule import CLOCK_TOLERANCE
 
 FILE_MAX_BYTES = 4 * 2**30  # packed

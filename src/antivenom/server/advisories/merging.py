@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from antivenom.core.advisories import AffectedPackage, AffectedRange, Severity
+from antivenom.core.matching.advisories import AffectedPackage, AffectedRange, Severity
 from antivenom.server.advisories.models import Exploitation, Vulnerability
 from antivenom.server.advisories.queries import SourcedAdvisory
 

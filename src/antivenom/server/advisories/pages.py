@@ -11,11 +11,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError
+from antivenom.core.feeds.registry import SOURCES
 from antivenom.server.advisories import service
 from antivenom.server.advisories.schemas import AdvisorySummary
-from antivenom.server.advisories.sources.registry import SOURCES
 from antivenom.server.context import Context
-from antivenom.server.rendering import ListState, action, page, redirect, render
+from antivenom.server.web.rendering import ListState, action, page, redirect, render
 
 YES = {"yes": True, "no": False}
 BLANK_FEED = {"kind": "osv", "location": "", "every": "3600"}

@@ -11,7 +11,8 @@ from sqlalchemy import Select, UnaryExpression, exists, func, or_, select, text,
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from antivenom.core.advisories import Advisory
+from antivenom.core.matching.advisories import Advisory
+from antivenom.server.advisories.copy_rows import join_prose
 from antivenom.server.advisories.models import (
     AdvisoryRow,
     Exploitation,
@@ -23,7 +24,6 @@ from antivenom.server.advisories.models import (
     Vulnerability,
     VulnerabilityId,
 )
-from antivenom.server.advisories.sources.copying import join_prose
 from antivenom.server.db.paging import Page, check_paging, order_by
 from antivenom.server.db.schedule import is_due
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from antivenom.core.advisories import Severity
+from antivenom.core.matching.advisories import Severity
 from antivenom.server.advisories.merging import AdvisoryView
 from antivenom.server.advisories.models import Feed, SetAsideEntry, Vulnerability
 

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from antivenom.core.advisories import Severity
 from antivenom.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
-from antivenom.server.advisories import queries, storing
+from antivenom.core.feeds.registry import find_source, identify, wrong_kind
+from antivenom.core.matching.advisories import Severity
+from antivenom.server.advisories import feed_files, queries, storing
 from antivenom.server.advisories.fetching import fingerprint
 from antivenom.server.advisories.locations import Location, parse_location
 from antivenom.server.advisories.merging import AdvisoryView, merge, view_of_exploitation
 from antivenom.server.advisories.models import Feed, SetAsideEntry, Vulnerability
-from antivenom.server.advisories.sources import files
-from antivenom.server.advisories.sources.registry import find_source, identify, wrong_kind
 from antivenom.server.advisories.syncing import publish_knowledge
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, check_sort
@@ -102,7 +101,7 @@ def check_kind(kind: str, path: Path) -> None:
     """
     if path.is_dir():
         return
-    with contextlib.closing(files.members(path)) as opened:
+    with contextlib.closing(feed_files.members(path)) as opened:
         member = next(opened, None)
         if member is None:
             raise InvalidInputError(f"{path.name} holds no data file", hint="a zip of JSON files, for example")

@@ -13,13 +13,13 @@ from sqlalchemy import delete, text
 from sqlalchemy.dialects.postgresql import insert
 
 from antivenom.core.errors import AntivenomError, StorageError
+from antivenom.core.feeds.entry import SetAside
+from antivenom.core.feeds.registry import find_source
 from antivenom.server.advisories import queries
 from antivenom.server.advisories.fetching import Fetcher, Part
 from antivenom.server.advisories.locations import Location
 from antivenom.server.advisories.models import Feed, KnowledgeRevision, SetAsideEntry
-from antivenom.server.advisories.sources.entry import SetAside
-from antivenom.server.advisories.sources.registry import find_source
-from antivenom.server.advisories.sources.spool import SET_ASIDE_KEPT, SpoolReport, spool_feed
+from antivenom.server.advisories.spool import SET_ASIDE_KEPT, SpoolReport, spool_feed
 from antivenom.server.advisories.storing import EXAMPLES_MAX, KEYS_MAX, Changes, store_part
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.events.progress import ProgressReporter, explain_failure, retry_after_s

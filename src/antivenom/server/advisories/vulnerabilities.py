@@ -14,9 +14,9 @@ from psycopg import AsyncConnection
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from antivenom.core.advisories import Severity
-from antivenom.core.risk import KEV_FACTOR, RANSOMWARE_FACTOR, SEVERITY_POINTS
-from antivenom.server.advisories.sources.copying import copy_line
+from antivenom.core.matching.advisories import Severity
+from antivenom.core.matching.risk import KEV_FACTOR, RANSOMWARE_FACTOR, SEVERITY_POINTS
+from antivenom.server.advisories.copy_rows import copy_line
 
 PACKAGES_SHOWN = 50
 SEARCH_MAX_CHARACTERS = 4_000

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.core.errors import AntivenomError, StorageError
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.problems import explain
+from antivenom.server.web.problems import explain
 
 RETRY_FIRST_S: Final = 30
 RETRY_LONGEST_S: Final = 6 * 3600

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 from fastapi import APIRouter, Response
 
-from antivenom.core.advisories import Severity
+from antivenom.core.matching.advisories import Severity
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT
 from antivenom.server.findings import service
 from antivenom.server.findings.schemas import AffectedPage, AffectedView, AssessmentView, KnowledgeView, MatchBody

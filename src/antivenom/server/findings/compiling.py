@@ -12,10 +12,10 @@ from pathlib import Path
 
 from sqlalchemy import update
 
-from antivenom.core.advisories import Assessment
-from antivenom.core.compiling import Exploited, build_index
-from antivenom.core.identity import NameMaps
-from antivenom.core.matching import ComponentKey, MatchIndex
+from antivenom.core.matching.advisories import Assessment
+from antivenom.core.matching.compile_index import Exploited, build_index
+from antivenom.core.matching.identity import NameMaps
+from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.cpu import without_cycles
 from antivenom.server.advisories import export

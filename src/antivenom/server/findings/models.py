@@ -11,8 +11,8 @@ from antivenom.server.db.base import Base, BigId, Texts
 class Component(Base):
     """A distinct (conda name, version, record purls) that has, or once had, findings.
 
-    What is known of it in full lies in the blobs of the publications that it is in (core/channel_findings.py): here it
-    would be a hundred megabytes again.
+    All that is known of it lies in the blobs of the publications that it is in (core/publishing/channel_findings.py):
+    here it would be a hundred megabytes again.
     """
 
     __tablename__ = "component"

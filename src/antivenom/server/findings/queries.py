@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from antivenom.core.curation import Curated
+from antivenom.core.matching.build_statements import Curated
 from antivenom.server.advisories.models import KnowledgeRevision
 from antivenom.server.db.paging import Page, check_paging
 from antivenom.server.findings.models import Component, Curation, FindingRow

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import text
 
-from antivenom.core.advisories import NO_KNOWLEDGE, Assessment, Severity
-from antivenom.core.curation import Curated, apply_curation, parse_security
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.identity import channel_name
-from antivenom.core.matching import ComponentKey, MatchIndex, fix_in_channel, with_fixes
+from antivenom.core.matching.advisories import NO_KNOWLEDGE, Assessment, Severity
+from antivenom.core.matching.build_statements import Curated, apply_curation, parse_security
+from antivenom.core.matching.identity import channel_name
+from antivenom.core.matching.match import ComponentKey, MatchIndex, fix_in_channel, with_fixes
 from antivenom.server.advisories.queries import has_asked_since, is_syncing, newest_revision, oldest_pending_revision
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page

@@ -13,7 +13,7 @@ from antivenom.core.errors import InvalidInputError
 from antivenom.server.context import Context
 from antivenom.server.members import audit
 from antivenom.server.members.audit_wording import describe_actor, describe_event, describe_kind
-from antivenom.server.rendering import ListState, page, render
+from antivenom.server.web.rendering import ListState, page, render
 
 PERIODS = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=30)}
 FILTERS = ("kind", "actor", "subject", "period", "from", "to")

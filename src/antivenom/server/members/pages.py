@@ -15,7 +15,7 @@ from antivenom.core.errors import AntivenomError, InvalidInputError
 from antivenom.server.context import Context
 from antivenom.server.members import audit_pages, service
 from antivenom.server.members.authentication import SESSION_COOKIE
-from antivenom.server.rendering import ListState, action, page, redirect, render, safe_next
+from antivenom.server.web.rendering import ListState, action, page, redirect, render, safe_next
 
 BLANK_TOKEN = {"name": "", "role": "reader", "expires_days": "90"}
 

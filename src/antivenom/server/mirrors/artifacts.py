@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from antivenom.core.artifacts import ArtifactInfo, read_artifact_info
+from antivenom.core.conda.artifacts import ArtifactInfo, read_artifact_info
 from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError, StorageError, UpstreamError
-from antivenom.core.policies import Action
-from antivenom.core.publication_index import PublicationIndex
+from antivenom.core.policy.compile import Action
+from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.server.adapters.http import Stream
 from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import SYSTEM, Resources
+from antivenom.server.distribution.channel_files import WantedArtifact
+from antivenom.server.distribution.stored_content import open_blob
 from antivenom.server.events.service import record
 from antivenom.server.findings import service as findings
 from antivenom.server.mirrors import queries
@@ -23,9 +25,7 @@ from antivenom.server.mirrors.downloads import Download, Expected
 from antivenom.server.mirrors.upstream_url import artifact_address
 from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.publications.queries import find_publication
-from antivenom.server.publications.serving import WantedArtifact
-from antivenom.server.publications.serving_answer import Content
-from antivenom.server.publications.serving_blobs import open_blob
+from antivenom.server.web.answers import Content
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from antivenom.core.mirroring import Ingested, ShardPlan, empty_source, ingest_monolith, ingest_shards, plan_shards
+from antivenom.core.source.ingest import Ingested, ShardPlan, empty_source, ingest_monolith, ingest_shards, plan_shards
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.publications.build import StoreBlobs
 

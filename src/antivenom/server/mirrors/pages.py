@@ -11,13 +11,14 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError
+from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.channels import service as channels
 from antivenom.server.context import Context
 from antivenom.server.db.paging import Page
 from antivenom.server.mirrors import service
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.publications import service as publications
-from antivenom.server.rendering import ListState, action, page, redirect, render
+from antivenom.server.web.rendering import ListState, action, page, redirect, render
 
 BLANK = {
     "name": "",
@@ -83,7 +84,7 @@ async def create_channel(request: Request, ctx: Context, form: FormData) -> Resp
         )
         return redirect(f"/channels/{name}/mirror", flash=f"Channel {name} was created; its first sync begins now.")
     if policy.strip():
-        await publications.set_policy(ctx, name, policy)
+        await channel_policies.set_policy(ctx, name, policy)
     return redirect(f"/channels/{name}", flash=f"Channel {name} was created.")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from antivenom.core.conda import parse_record_spec
+from antivenom.core.conda.specs import parse_record_spec
 from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError
+from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
 from antivenom.server.channels.queries import find_channel
@@ -18,7 +19,6 @@ from antivenom.server.members.authorization import require
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.mirrors.upstream_url import parse_upstream
-from antivenom.server.publications import service as publications
 from antivenom.server.publications.queries import newest_publication
 
 MODES = ("passive", "active")
@@ -86,7 +86,7 @@ async def create_mirror(
     ctx.session.add(mirror)
     await ctx.session.flush()
     if policy_text is not None:
-        await publications.set_policy(ctx, channel, policy_text)
+        await channel_policies.set_policy(ctx, channel, policy_text)
     await record(ctx, "mirror.created", subject=f"channel:{channel}", upstream=address.url, mode=mode)
     await defer_sync(ctx, mirror)
     return mirror

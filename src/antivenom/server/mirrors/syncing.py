@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from antivenom.core.errors import AntivenomError, UpstreamError
-from antivenom.core.mirroring import Ingested, ShardPlan
+from antivenom.core.source.ingest import Ingested, ShardPlan
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.progress import ProgressReporter, explain_failure, retry_after_s

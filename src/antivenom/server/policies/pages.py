@@ -15,7 +15,7 @@ from antivenom.server.context import Context
 from antivenom.server.members.authorization import require
 from antivenom.server.policies import service
 from antivenom.server.policies.wording import colour_source, describe_rule
-from antivenom.server.rendering import action, page, render
+from antivenom.server.web.rendering import action, page, render
 
 
 async def try_policy(request: Request, ctx: Context) -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from antivenom.core import policies as core
+from antivenom.core.policy import compile as core
 from antivenom.server.policies.models import Policy, PolicyRevision
 from antivenom.server.policies.service import RevisionDiff
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.dialects.postgresql import insert
 
-from antivenom.core import policies as core
 from antivenom.core.errors import NotFoundError
+from antivenom.core.policy import compile as core
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
 from antivenom.server.events.service import record

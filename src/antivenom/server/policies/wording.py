@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from antivenom.core.policies import AllowlistItem, Policy, Rule
+from antivenom.core.policy.compile import AllowlistItem, Policy, Rule
 
 SUBJECTS = {
     ("vulnerabilities", "package"): "a known vulnerability",

@@ -8,9 +8,14 @@ from typing import Any
 
 import msgspec
 
-from antivenom.core.advisories import Assessment
-from antivenom.core.carrying import all_names, changed_names, edited_names
-from antivenom.core.channel_findings import (
+from antivenom.core.conda.records import ChannelFacts
+from antivenom.core.errors import InvalidInputError, NotFoundError
+from antivenom.core.matching.advisories import Assessment
+from antivenom.core.matching.match import MatchIndex
+from antivenom.core.policy.compile import Policy, compile_policy, parse_policy
+from antivenom.core.publication.publication_map import UnreadablePublicationError
+from antivenom.core.publishing.changed_names import all_names, changed_names, edited_names
+from antivenom.core.publishing.channel_findings import (
     Basis,
     CarriedAssessor,
     ChannelAssessor,
@@ -20,17 +25,12 @@ from antivenom.core.channel_findings import (
     differing_names,
     encode_findings,
 )
-from antivenom.core.errors import InvalidInputError, NotFoundError
-from antivenom.core.matching import MatchIndex
-from antivenom.core.mirroring import without_gc
-from antivenom.core.packs import IndexBlobs, content_key
-from antivenom.core.policies import Policy, compile_policy, parse_policy
-from antivenom.core.publication_map import UnreadablePublicationError
-from antivenom.core.publishing import Plan, Published, plan, publish
-from antivenom.core.records import ChannelFacts
-from antivenom.core.source_map import Component, iterate_components
+from antivenom.core.publishing.publish import Plan, Published, plan, publish
+from antivenom.core.source.ingest import without_gc
+from antivenom.core.source.packs import IndexBlobs, content_key
+from antivenom.core.source.source_map import Component, iterate_components
 from antivenom.server.adapters.blobs import BlobStore
-from antivenom.server.publications.curating import StoredCuration, curated_assessments
+from antivenom.server.publications.build_statements import StoredCuration, curated_assessments
 
 EMPTY_POLICY = Policy(name="none")
 

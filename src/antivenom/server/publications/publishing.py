@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from antivenom.core.records import ChannelFacts
+from antivenom.core.conda.records import ChannelFacts
 from antivenom.server.channels.models import Channel
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Context, Resources
@@ -18,7 +18,7 @@ from antivenom.server.findings.compiling import compile_for_new_feeds
 from antivenom.server.policies.models import PolicyRevision
 from antivenom.server.publications import queries
 from antivenom.server.publications.build import BuildRequest, Built, build_publication
-from antivenom.server.publications.curating import StoredCuration
+from antivenom.server.publications.build_statements import StoredCuration
 from antivenom.server.publications.models import Publication
 
 Progress = Callable[[str, int, int], None]

@@ -9,13 +9,13 @@ import asyncio
 from datetime import datetime, timedelta
 
 from antivenom.core.errors import NotFoundError
-from antivenom.core.publication_index import referenced_keys
+from antivenom.core.publication.client_documents import derived_keys
+from antivenom.core.publication.publication_index import referenced_keys
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.publications import queries
 from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.publications.models import Publication
-from antivenom.server.publications.serving_documents import derived_keys
 
 KEEP_FOR = timedelta(days=14)
 KEEP_AT_LEAST = 10  # publications of a channel, whatever their age

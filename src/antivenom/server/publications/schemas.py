@@ -5,16 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from antivenom.core.advisories import Finding
-from antivenom.core.policies import Reason
-
-
-class PolicyText(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    text: str = Field(max_length=1_000_000)
+from antivenom.core.policy.compile import Reason
 
 
 class RollbackTo(BaseModel):
@@ -71,22 +64,4 @@ def reason_row(reason: Reason) -> dict[str, Any]:
         "action": reason.action.name,
         "message": reason.message,
         "recommendation": reason.recommendation,
-    }
-
-
-def finding_row(finding: Finding) -> dict[str, Any]:
-    return {
-        "ids": list(finding.ids),
-        "severity": finding.severity,
-        "cvss": finding.cvss,
-        "kev": finding.kev,
-        "kev_ransomware": finding.kev_ransomware,
-        "epss": finding.epss,
-        "risk": finding.risk,
-        "fixed_versions": list(finding.fixed_versions),
-        "status": finding.status,
-        "confidence": finding.confidence,
-        "evidence": [{"source": e.source, "via": e.via, "range": e.range} for e in finding.evidence],
-        "published": finding.published,
-        "summary": finding.summary,
     }

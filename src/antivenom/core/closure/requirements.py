@@ -1,0 +1,284 @@
+"""What dependencies ask for, and whether the channel still has it.
+
+A *requirement* is what one or more dependency texts ask for: a name, a version range, a build. In each subdir it
+watches one record that meets it and is kept; only when that one is lost it moves on to the next. A requirement
+without a build watches versions, not records.
+
+Subdirs are bits. Bit i is architecture i, the bit above all architectures is noarch: what noarch has, every
+architecture has.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Sequence
+
+import msgspec
+
+from antivenom.core.conda.specs import Dependency, parse_dependency
+from antivenom.core.source.dependents import Texts
+from antivenom.core.source.packs import IndexBlobs
+from antivenom.core.source.source_map import NameBuilds, SourceMap, iterate_builds
+
+NOARCH = "noarch"
+decode_texts = msgspec.msgpack.Decoder(list[str]).decode
+
+
+class Subdir:
+    """One subdir as the closure sees it. `index` is its place among the subdirs, `bit` its bit."""
+
+    __slots__ = ("bit", "firsts", "index", "positions", "source")
+
+    def __init__(self, index: int, bit: int, source: SourceMap) -> None:
+        self.index, self.bit, self.source = index, bit, source
+        self.positions = {name: i for i, name in enumerate(source.names)}
+        self.firsts = [bucket.first for bucket in source.buckets]
+
+    def bucket_of(self, position: int) -> int:
+        """The bucket that holds the name at `position`."""
+        return bisect_right(self.firsts, position) - 1
+
+
+class _Watch:
+    """A requirement's place in one target: the candidates, and which of them is watched.
+
+    `asks`: what every candidate has still to be asked for; None: they all meet the requirement.
+    """
+
+    __slots__ = ("asks", "at", "candidates", "requirement")
+
+    def __init__(self, requirement: int, candidates: Sequence[int], asks: Dependency | None) -> None:
+        self.requirement, self.candidates, self.asks, self.at = requirement, candidates, asks, 0
+
+
+class Target:
+    """The records of one name in one subdir, kept and lost.
+
+    Candidates of a requirement are slots: slot c is component (version) c, which counts its kept records; the slots
+    after the components are the records.
+    """
+
+    __slots__ = ("_admitted", "_by_build", "_by_pattern", "_facts", "_fns", "kept", "position", "subdir", "watchers")
+
+    def __init__(self, subdir: Subdir, position: int, facts: NameBuilds) -> None:
+        self.subdir, self.position, self._facts = subdir, position, facts
+        self.kept = [0] * len(facts.components) + [1] * len(facts.component_of)
+        for component in facts.component_of:
+            self.kept[component] += 1
+        self.watchers: dict[int, list[_Watch]] = {}
+        self._admitted: dict[str, list[bool | None]] = {}  # by text of versions and component
+        self._by_build: dict[str, list[int]] = {}
+        self._by_pattern: dict[str, list[int]] = {}
+        self._fns: list[str] = []
+
+    @property
+    def fns(self) -> list[str]:
+        """The file names of the records."""
+        if not self._fns:
+            self._fns = decode_texts(self._facts.fns)
+        return self._fns
+
+    def withhold(self, fns: Collection[str]) -> None:
+        """Some records are withheld before anything watches."""
+        if fns:
+            for record, fn in enumerate(self.fns):
+                if fn in fns:
+                    self.lose(record)
+
+    def lose(self, record: int) -> list[_Watch]:
+        """A record is withheld; the watches that have to move on."""
+        kept, components = self.kept, len(self._facts.components)
+        slot = components + record
+        if not kept[slot]:
+            return []
+        kept[slot] = 0
+        component = self._facts.component_of[record]
+        kept[component] -= 1
+        moving = self.watchers.pop(slot, [])
+        if not kept[component]:
+            moving = moving + self.watchers.pop(component, [])
+        return moving
+
+    def watch(self, requirement: int, dependency: Dependency) -> _Watch:
+        """A watch for a requirement, not settled yet. Versions are only compared when it comes to them: the last
+        first, for most requirements are met by the newest."""
+        if dependency.asks_build:
+            return _Watch(requirement, self.candidates(dependency), None)
+        return _Watch(requirement, range(len(self._facts.components) - 1, -1, -1), dependency)
+
+    def settle(self, watch: _Watch) -> bool:
+        """Let a watch settle on its next kept candidate; whether there is one."""
+        kept, candidates, asks = self.kept, watch.candidates, watch.asks
+        for at in range(watch.at, len(candidates)):
+            slot = candidates[at]
+            if kept[slot] and (asks is None or self._admits(asks, slot)):
+                watch.at = at
+                self.watchers.setdefault(slot, []).append(watch)
+                return True
+        return False
+
+    def has(self, dependency: Dependency) -> bool:
+        """Whether anything meets a dependency, lost or not."""
+        if dependency.asks_build:
+            return bool(self.candidates(dependency))
+        return any(self._admits(dependency, component) for component in range(len(self._facts.components)))
+
+    def candidates(self, dependency: Dependency) -> Sequence[int]:
+        """The slots of what meets a dependency."""
+        facts, components = self._facts, len(self._facts.components)
+        if not dependency.asks_build:
+            return [component for component in range(components) if self._admits(dependency, component)]
+        return [
+            components + record
+            for record in self._of_builds(dependency)
+            if dependency.admits_number(facts.build_numbers[record])
+            and self._admits(dependency, facts.component_of[record])
+        ]
+
+    def _admits(self, dependency: Dependency, component: int) -> bool:
+        """Whether a component's version meets a dependency; many of these share the text of their versions."""
+        known = self._admitted.get(dependency.version_text)
+        if known is None:
+            known = self._admitted[dependency.version_text] = [None] * len(self._facts.components)
+        admits = known[component]
+        if admits is None:
+            admits = known[component] = dependency.admits_version(self._facts.components[component][0])
+        return admits
+
+    def _of_builds(self, dependency: Dependency) -> Sequence[int]:
+        """The records whose build text meets a dependency."""
+        if not self._by_build:
+            for record, build in enumerate(decode_texts(self._facts.builds)):
+                self._by_build.setdefault(build, []).append(record)
+        if dependency.exact_build:
+            return self._by_build.get(dependency.exact_build, ())
+        pattern = dependency.key[2]
+        if pattern not in self._by_pattern:
+            fitting = [records for build, records in self._by_build.items() if dependency.admits_build(build)]
+            self._by_pattern[pattern] = [record for records in fitting for record in records]
+        return self._by_pattern[pattern]
+
+    def records_of(self, candidates: Sequence[int]) -> Sequence[int]:
+        """The records in some slots, in order."""
+        components = len(self._facts.components)
+        within = set(candidates)
+        if candidates and candidates[0] < components:
+            return [record for record, component in enumerate(self._facts.component_of) if component in within]
+        return sorted(slot - components for slot in within)
+
+
+class Requirements:
+    """All requirements of a channel's dependencies, opened when they are first asked for.
+
+    `withheld`: by subdir, what is withheld of the name at a position from the start. Columns by requirement: `exists`
+    and `alive` (subdirs that have, and still have, what it asks for; bits), `broken` (architectures in which it was met
+    and is not any more). `events`: those whose `broken` grew since it was cleared.
+    """
+
+    def __init__(
+        self,
+        blobs: IndexBlobs,
+        subdirs: Sequence[Subdir],
+        texts: Texts,
+        withheld: Sequence[Callable[[int], Collection[str]]],
+    ) -> None:
+        self._blobs, self._subdirs, self._texts, self._withheld = blobs, subdirs, texts, withheld
+        self.architectures = max(1, sum(subdir.source.subdir != NOARCH for subdir in subdirs))
+        self.everywhere = (1 << self.architectures) - 1
+        self.dependencies: list[Dependency] = []
+        self.exists: list[int] = []
+        self.alive: list[int] = []
+        self.broken: list[int] = []
+        self.texts: list[list[int]] = []
+        self.events: set[int] = set()
+        self._of_text: dict[int, int] = {}
+        self._of_key: dict[tuple[str, str, str, str], int] = {}
+        self._targets: dict[str, list[Target]] = {}
+
+    def places(self, bits: int) -> int:
+        """The architectures in which records of these subdirs can be used."""
+        return self.everywhere if bits >> self.architectures else bits
+
+    def of_text(self, text: int) -> int:
+        """The requirement that a text writes, opened; -1 for what no package of a channel can break."""
+        known = self._of_text.get(text)
+        if known is None:
+            known = self._of_text[text] = self._open(text)
+        return known
+
+    def known(self, text: int) -> int:
+        """The requirement of a text if it was opened; else -1."""
+        return self._of_text.get(text, -1)
+
+    def load(self, names: Collection[str]) -> None:
+        """Read what the subdirs have of some names, all at once, and what of it is withheld."""
+        new = [name for name in names if name not in self._targets]
+        for name in new:
+            self._targets[name] = []
+        for subdir in self._subdirs:
+            positions = sorted(subdir.positions[name] for name in new if name in subdir.positions)
+            wanted: dict[int, list[int]] = {}
+            for position in positions:
+                wanted.setdefault(subdir.bucket_of(position), []).append(position)
+            rows = [subdir.source.buckets[at] for at in wanted]
+            for row, mine, names_of in zip(rows, wanted.values(), iterate_builds(self._blobs, rows), strict=True):
+                for position in mine:
+                    target = Target(subdir, position, names_of[position - row.first])
+                    target.withhold(self._withheld[subdir.index](position))
+                    self._targets[subdir.source.names[position]].append(target)
+
+    def targets(self, name: str) -> list[Target]:
+        """What each subdir has of a name; of loaded names only."""
+        return self._targets[name]
+
+    def found(self, dependency: Dependency) -> dict[str, list[str]]:
+        """The file names of what a dependency asks for, by the subdirs that have it; lost or not."""
+        self.load([dependency.name])
+        found = {}
+        for target in self._targets[dependency.name]:
+            fns = [target.fns[record] for record in target.records_of(target.candidates(dependency))]
+            if fns:
+                found[target.subdir.source.subdir] = fns
+        return found
+
+    def lose(self, target: Target, record: int) -> None:
+        """A record is withheld."""
+        for watch in target.lose(record):
+            if not target.settle(watch):
+                self.alive[watch.requirement] &= ~target.subdir.bit
+                self._note(watch.requirement)
+
+    def _open(self, text: int) -> int:
+        dependency = parse_dependency(self._texts.texts[text])
+        if dependency is None:
+            return -1
+        found = self._of_key.get(dependency.key)
+        if found is not None:
+            self.texts[found].append(text)
+            return found
+        requirement = self._of_key[dependency.key] = len(self.dependencies)
+        exists = alive = 0
+        if dependency.name not in self._targets:
+            self.load([dependency.name])
+        for target in self._targets[dependency.name]:
+            if target.settle(target.watch(requirement, dependency)):
+                exists |= target.subdir.bit
+                alive |= target.subdir.bit
+            elif target.has(dependency):
+                exists |= target.subdir.bit
+        self.dependencies.append(dependency)
+        self.exists.append(exists)
+        self.alive.append(alive)
+        self.broken.append(0)
+        self.texts.append([text])
+        self._note(requirement)
+        return requirement
+
+    def _note(self, requirement: int) -> None:
+        broken = self.places(self.exists[requirement]) & ~self.places(self.alive[requirement])
+        if broken != self.broken[requirement]:
+            self.broken[requirement] = broken
+            self.events.add(requirement)
+
+
+__all__ = ["NOARCH", "Requirements", "Subdir", "Target", "decode_texts"]

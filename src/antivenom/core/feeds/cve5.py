@@ -1,0 +1,405 @@
+"""`cve5`: CVE Record Format 5 (the CVE list, CISA's enrichments): JSON lines, a folder, a zip, and the flattened form.
+
+Source: CVE Record Format 5.1 schema, "affected" and "versions".
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from antivenom.core.feeds import cpe, unpack
+from antivenom.core.feeds.entry import (
+    EntryError,
+    Reading,
+    SetAside,
+    WrongShapeError,
+    cve_id,
+    date_flags,
+    decode_object,
+    mapping,
+    mappings,
+    references,
+    rfc3339,
+    set_aside,
+    summarize,
+    text,
+    texts,
+)
+from antivenom.core.feeds.osv import is_disputed, join, package_name
+from antivenom.core.feeds.ranges import bound, complement
+from antivenom.core.feeds.severity import assess
+from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
+
+KIND = "cve5"
+TITLE = "CVE records (CVE Record Format 5)"
+TABLE = "advisory"
+USUAL_LOCATION = "https://github.com/CVEProject/cvelistV5/archive/refs/heads/main.zip"
+
+CWE = re.compile(r"CWE-\d{1,6}")
+METRICS = ("cvssV4_0", "cvssV3_1", "cvssV3_0", "cvssV2_0")
+BOUND = re.compile(r"\s*(<=|>=|<|>|=|==)\s*v?([^\s,<>=]+)\s*")
+ANY_VERSIONS = r"(?:all )?(?:versions? )?"
+BEFORE = re.compile(ANY_VERSIONS + r"(?:before|prior to|earlier than|lower than|<)\s*v?(\d[\w.+-]*)", re.IGNORECASE)
+THROUGH = re.compile(
+    ANY_VERSIONS + r"(?:(?:through|up to(?: and including)?|<=)\s*v?(\d[\w.+-]*)"
+    r"|v?(\d[\w.+-]*) (?:and|or) (?:earlier|below|prior|older|lower).*)",
+    re.IGNORECASE,
+)
+VERSION = re.compile(r"v?(\d[\w.+~!:-]{0,63})")
+LINE = re.compile(r"([1-9])\.(\d{2,})(?:\.|\Z)")
+LINE_OF_RELEASE = re.compile(r"(\d+\.\d+)\.\d")
+WORD = re.compile(r"[\s/]+")
+SAYS_NOTHING = {"", "n/a", "unknown", "*"}
+# A collection's address names its ecosystem by a part of its host.
+COLLECTIONS = {"pypi": "pypi", "npmjs": "npm", "crates": "crates.io", "rubygems": "rubygems", "packagist": "packagist"}
+COMMIT_TYPES = {"git", "commit", "original_commit_for_fix"}
+
+
+def recognizes(entry: dict[str, Any]) -> bool:
+    """Whether a JSON object is a CVE record, whole or flattened."""
+    return "cveMetadata" in entry or (isinstance(entry.get("cve"), str) and "state" in entry)
+
+
+def read(member: unpack.Member, reading: Reading) -> Iterator[Advisory | SetAside]:
+    """The records of one file. Release archives carry delta logs beside records; those are passed over."""
+    if member.name.rsplit("/", 1)[-1].startswith(("delta", "recent_activities")):
+        return
+    for label, raw in unpack.entries(member, wrappers=("cveRecords",)):
+        try:
+            if isinstance(raw, EntryError):
+                raise raw
+            yield parse_entry(decode_object(raw), reading)
+        except EntryError as error:
+            yield set_aside(label, raw, error)
+
+
+def parse_entry(entry: dict[str, Any], reading: Reading) -> Advisory:
+    """One CVE record: what the CNA says, completed by what others (ADP) add.
+
+    Raises:
+        WrongShapeError: It is no CVE record.
+        EntryError: Its id is not a CVE id.
+    """
+    if "cveMetadata" in entry:
+        return _from_record(entry, reading)
+    if isinstance(entry.get("cve"), str) and "state" in entry:
+        return _from_flattened(entry, reading)
+    raise WrongShapeError("is not a CVE record: it has no cveMetadata")
+
+
+def is_rejected(description: str) -> bool:
+    """Whether the text says that the record was rejected, whatever its state says."""
+    return description.startswith(("** REJECT **", "Rejected reason:"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    cve: str
+    state: str
+    details: str
+    title: str
+    published: str
+    modified: str
+    rejected: str
+    vectors: list[str]
+    urls: list[Any]
+    cwes: list[Any]
+    tags: set[str]
+    affected: list[dict[str, Any]]
+
+
+def _from_record(record: dict[str, Any], reading: Reading) -> Advisory:
+    metadata, containers = mapping(record.get("cveMetadata")), mapping(record.get("containers"))
+    cna, adps = mapping(containers.get("cna")), list(mappings(containers.get("adp")))
+    everyone = [cna, *adps]
+    return _advisory(
+        _Facts(
+            cve=cve_id(metadata.get("cveId")),
+            state=text(metadata.get("state"), 20).upper(),
+            details=_english(cna.get("descriptions")) or _english(cna.get("rejectedReasons")),
+            title=text(cna.get("title"), 1_000),
+            published=rfc3339(metadata.get("datePublished")),
+            modified=rfc3339(metadata.get("dateUpdated")),
+            rejected=rfc3339(metadata.get("dateRejected")),
+            vectors=[v for container in everyone for v in _vectors(container)],
+            urls=[r.get("url") for container in everyone for r in mappings(container.get("references"))],
+            cwes=[
+                d.get("cweId") or d.get("description")
+                for container in everyone
+                for p in mappings(container.get("problemTypes"))
+                for d in mappings(p.get("descriptions"))
+            ],
+            tags={t for container in everyone for t in texts(container.get("tags"))},
+            affected=[a for container in everyone for a in mappings(container.get("affected"))],
+        ),
+        reading,
+    )
+
+
+def _from_flattened(entry: dict[str, Any], reading: Reading) -> Advisory:
+    metrics = entry.get("cvss")
+    vectors = [
+        text(m[1], 400) for m in (metrics if isinstance(metrics, list) else []) if isinstance(m, list) and len(m) > 1
+    ]
+    return _advisory(
+        _Facts(
+            cve=cve_id(entry["cve"]),
+            state=text(entry.get("state"), 20).upper(),
+            details=text(entry.get("description")),
+            title="",
+            published=rfc3339(entry.get("published")),
+            modified=rfc3339(entry.get("modified")),
+            rejected="",
+            vectors=vectors,
+            urls=[],
+            cwes=list(texts(entry.get("cwe"))),
+            tags=set(),
+            affected=list(mappings(entry.get("affected"))),
+        ),
+        reading,
+    )
+
+
+def _advisory(facts: _Facts, reading: Reading) -> Advisory:
+    affected, flags = _affected(facts.affected)
+    kept, cvss, severity = assess(facts.vectors)
+    is_withdrawn = facts.state == "REJECTED" or is_rejected(facts.details)
+    withdrawn = facts.rejected or facts.modified or facts.published or reading.now.isoformat()
+    return Advisory(
+        id=facts.cve,
+        source=KIND,
+        summary=summarize(facts.title, facts.details),
+        details=facts.details,
+        published=facts.published,
+        modified=facts.modified,
+        withdrawn=withdrawn if is_withdrawn else "",
+        cvss_vectors=kept,
+        cvss=cvss,
+        severity=severity,
+        affected=affected,
+        references=references(iter(facts.urls)),
+        cwes=tuple(dict.fromkeys(c for c in facts.cwes if isinstance(c, str) and CWE.fullmatch(c))),
+        disputed="disputed" in facts.tags or is_disputed(facts.title, facts.details),
+        flags=(*date_flags(reading.now, facts.published, facts.modified, facts.rejected), *flags),
+    )
+
+
+def _english(descriptions: object) -> str:
+    listed = list(mappings(descriptions))
+    english = [d for d in listed if text(d.get("lang"), 20).lower().startswith("en")]
+    return text(next(iter(english or listed), {}).get("value"))
+
+
+def _vectors(container: dict[str, Any]) -> Iterator[str]:
+    for metric in mappings(container.get("metrics")):
+        for name in METRICS:
+            if vector := text(mapping(metric.get(name)).get("vectorString"), 400):
+                yield vector
+
+
+def _affected(products: list[dict[str, Any]]) -> tuple[tuple[AffectedPackage, ...], tuple[str, ...]]:
+    found: dict[tuple[str, str], AffectedPackage] = {}
+    flags: dict[str, None] = {}
+    for product in products:
+        names = _names(product)
+        if not names:
+            continue
+        if product.get("truncated") is True:
+            flags["versions-truncated"] = None
+        for ecosystem, name, scheme in names:
+            ranges, versions, odd = parse_versions(scheme, product)
+            flags.update(dict.fromkeys(odd))
+            if ranges or versions:
+                fixed = tuple(dict.fromkeys(r.fixed for r in ranges if r.fixed))
+                package = AffectedPackage(ecosystem, name, ranges, versions, fixed)
+                found[ecosystem, name] = join(found.get((ecosystem, name)), package)
+    return tuple(found.values()), tuple(flags)
+
+
+def _names(product: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(ecosystem, name, order) of what a product entry is about: its package, its CPEs, else vendor:product."""
+    found: dict[tuple[str, str, str], None] = {}
+    package = text(product.get("packageName"), 300)
+    ecosystem = _ecosystem(text(product.get("collectionURL"), 1_000)) if package else ""
+    if ecosystem:
+        found[ecosystem, package_name(ecosystem, package), "pep440" if ecosystem == "pypi" else "semver"] = None
+    names = [name for criteria in texts(product.get("cpes"), 50) if (name := cpe.parse_name(criteria))]
+    for name in names:
+        found["cpe", cpe.package_of(name), "cpe"] = None
+    if not names:
+        vendor, title = _word(text(product.get("vendor"), 200)), _word(text(product.get("product"), 200))
+        if vendor not in SAYS_NOTHING and title not in SAYS_NOTHING:
+            found["cpe", f"{vendor}:{title}", "cpe"] = None
+    return list(found)
+
+
+@functools.lru_cache(maxsize=20_000)  # the same vendors again and again
+def _word(title: str) -> str:
+    """A vendor's or a product's title as CPE would write it."""
+    return WORD.sub("_", title).lower()
+
+
+def _ecosystem(collection: str) -> str:
+    try:
+        host = urlsplit(collection).hostname or ""
+    except ValueError:
+        return ""
+    return next((COLLECTIONS[part] for part in host.split(".") if part in COLLECTIONS), "")
+
+
+def parse_versions(
+    scheme: str, product: dict[str, Any]
+) -> tuple[tuple[AffectedRange, ...], tuple[str, ...], tuple[str, ...]]:
+    """(ranges, single versions, flags) that are affected, from `versions` and `defaultStatus`.
+
+    Commit ranges are flagged "git-range"; a text that holds no version is flagged "version-not-understood".
+    """
+    affected = _Collected(scheme)
+    unaffected = _Collected(scheme)
+    flags: dict[str, None] = {}
+    entries = list(mappings(product.get("versions")))
+    for entry in entries:
+        if text(entry.get("versionType"), 40).lower() in COMMIT_TYPES:
+            flags["git-range"] = None
+            continue
+        status = text(entry.get("status"), 20).lower()
+        target = affected if status == "affected" else unaffected if status == "unaffected" else None
+        if target is not None and not target.add(entry):
+            flags["version-not-understood"] = None
+    ranges, versions = [*affected.ranges, *_meeting_ends(scheme, entries)], affected.versions
+    if text(product.get("vendor"), 200).lower().startswith("oracle"):
+        ranges = [_of_its_line(r) for r in ranges]
+    has_unaffected = unaffected.ranges or unaffected.versions
+    if has_unaffected and text(product.get("defaultStatus"), 20).lower() == "affected":
+        ranges = [*ranges, *complement(scheme, unaffected.ranges, unaffected.versions)]
+    return tuple(dict.fromkeys(ranges)), tuple(dict.fromkeys(versions)), tuple(flags)
+
+
+def _meeting_ends(scheme: str, entries: list[dict[str, Any]]) -> list[AffectedRange]:
+    """The range that HackerOne's records (curl's among them) write as two entries with equal ends.
+
+    `affected 8.4.0 < 8.4.0` with `unaffected 7.69.0 < 7.69.0` means from 7.69.0 up to 8.4.0.
+    """
+    meeting = [e for e in entries if e.get("lessThan") == e.get("version") and isinstance(e.get("lessThan"), str)]
+    if not meeting:
+        return []
+    ends = [(text(e.get("status"), 20).lower(), e["lessThan"]) for e in meeting]
+    starts = [v for status, v in ends if status == "unaffected" and VERSION.fullmatch(v)]
+    fixes = [v for status, v in ends if status == "affected" and VERSION.fullmatch(v)]
+    return [AffectedRange(scheme, starts[0], fixed=fixes[0])] if len(starts) == len(fixes) == 1 else []
+
+
+class _Collected:
+    """Intervals and single versions of one status."""
+
+    def __init__(self, scheme: str) -> None:
+        self.scheme = scheme
+        self.ranges: list[AffectedRange] = []
+        self.versions: list[str] = []
+
+    def add(self, entry: dict[str, Any]) -> bool:
+        """Add one `versions` entry; whether its text was understood."""
+        version = text(entry.get("version"), 300)
+        below, through = entry.get("lessThan"), entry.get("lessThanOrEqual")
+        changes: list[tuple[str, bool]] = []
+        if "changes" in entry:
+            status = text(entry.get("status"), 20).lower()
+            changes = [
+                (text(c.get("at"), 128), text(c.get("status"), 20).lower() == status)
+                for c in mappings(entry.get("changes"))
+            ]
+        if not isinstance(below, str) and not isinstance(through, str) and not changes:
+            return self._add_text(version)
+        start = bound(version)
+        if start is not None and not VERSION.fullmatch(start):
+            start = None if not any(c.isdigit() for c in start) else start.removeprefix("v")
+        end = _with_lost_dot(start, bound(below)) if isinstance(below, str) else None
+        last = _with_lost_dot(start, bound(through)) if isinstance(through, str) and end is None else None
+        self._add_pieces(start, end, _wildcard_end(last), changes)
+        return True
+
+    def _add_pieces(
+        self, start: str | None, end: str | None, last: str | None, changes: list[tuple[str, bool]]
+    ) -> None:
+        """[start, end) cut wherever `changes` switch the status off and on again, in the order given."""
+        is_on = True
+        for at, same in changes:
+            if is_on and not same:
+                self.ranges.append(AffectedRange(self.scheme, start, fixed=at))
+                is_on = False
+            elif not is_on and same:
+                start, is_on = at, True
+        if is_on:
+            self.ranges.append(AffectedRange(self.scheme, start, fixed=end, last_affected=last))
+
+    def _add_text(self, version: str) -> bool:
+        """A version alone: one version, "all", or prose with bounds such as "< 2.3" and "before 2.3"."""
+        if found := VERSION.fullmatch(version):
+            if version != "0":  # "0" alone is one of the words for "no bound"
+                self.versions.append(found[1])
+            return True
+        if version.lower() in ("*", "all", "all versions", "any"):
+            self.ranges.append(AffectedRange(self.scheme))
+            return True
+        if bound(version) is None:  # "n/a" and its like: nothing is said
+            return True
+        if bounds := _bounds(version):
+            self.ranges.append(_from_bounds(self.scheme, bounds))
+            return True
+        if found := BEFORE.fullmatch(version):
+            self.ranges.append(AffectedRange(self.scheme, fixed=found[1]))
+            return True
+        if found := THROUGH.fullmatch(version):
+            self.ranges.append(AffectedRange(self.scheme, last_affected=found[1] or found[2]))
+            return True
+        return False
+
+
+def _of_its_line(found: AffectedRange) -> AffectedRange:
+    """Oracle's "8.0.22 and prior" is of release 8.0 alone: where 5.7 is affected too, it is listed beside it."""
+    last = found.last_affected or ""
+    line = LINE_OF_RELEASE.match(last)
+    if found.introduced is not None or line is None:
+        return found
+    return AffectedRange(found.scheme, line[1], last_affected=last)
+
+
+def _with_lost_dot(start: str | None, end: str | None) -> str | None:
+    """`154.3` after `1.54` is 1.54.3: in several records of gRPC a dot is missing."""
+    if start is None or end is None:
+        return end
+    line = LINE.match(start)
+    if line is None or not end.startswith(f"{line[1]}{line[2]}."):
+        return end
+    return f"{line[1]}.{line[2]}{end[len(line[1] + line[2]) :]}"
+
+
+def _wildcard_end(last: str | None) -> str | None:
+    """`1.2.*` as an inclusive end reaches past every 1.2 release; other ends stay as they are."""
+    return last[:-1] + "999999" if last and last.endswith(".*") else last
+
+
+def _bounds(version: str) -> list[tuple[str, str]]:
+    """[(operator, version)] of ">= 1.0, < 2.0"; empty when any part is something else."""
+    found = [BOUND.fullmatch(part) for part in version.split(",")]
+    return [(f[1], f[2]) for f in found if f] if all(found) else []
+
+
+def _from_bounds(scheme: str, bounds: list[tuple[str, str]]) -> AffectedRange:
+    start = end = last = None
+    excluded = False
+    for operator, version in bounds:
+        if operator in (">=", ">"):
+            start, excluded = version, operator == ">"
+        elif operator == "<":
+            end = version
+        elif operator == "<=":
+            last = version
+        else:
+            start, last = version, version
+    return AffectedRange(scheme, start, excluded, end, None if end else last)

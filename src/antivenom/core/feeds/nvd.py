@@ -1,0 +1,202 @@
+"""`nvd`: the National Vulnerability Database: API 2.0 (all pages, then increments), its yearly 2.0 files, and
+configurations alone (one JSON object a line, as override repositories publish them).
+
+Source: NVD CVE API 2.0 schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from antivenom.core.feeds import cpe, unpack
+from antivenom.core.feeds.cve5 import CWE, is_rejected
+from antivenom.core.feeds.entry import (
+    EntryError,
+    Reading,
+    SetAside,
+    WrongShapeError,
+    cve_id,
+    date_flags,
+    decode_object,
+    mapping,
+    mappings,
+    references,
+    rfc3339,
+    set_aside,
+    summarize,
+    text,
+    texts,
+)
+from antivenom.core.feeds.osv import is_disputed, join
+from antivenom.core.feeds.ranges import bound
+from antivenom.core.feeds.severity import assess
+from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
+
+KIND = "nvd"
+TITLE = "National Vulnerability Database (NVD)"
+TABLE = "advisory"
+USUAL_LOCATION = "https://services.nvd.nist.gov/rest/json/cves/2.0"
+
+METRICS = ("cvssMetricV40", "cvssMetricV31", "cvssMetricV30", "cvssMetricV2")
+
+
+def recognizes(entry: dict[str, Any]) -> bool:
+    """Whether a JSON object is an API page, one of its items, or a line of configurations."""
+    if entry.get("format") == "NVD_CVE" or ("vulnerabilities" in entry and "totalResults" in entry):
+        return True
+    inner = entry.get("cve")
+    return (isinstance(inner, dict) and "id" in inner) or (isinstance(inner, str) and "state" not in entry)
+
+
+def read(member: unpack.Member, reading: Reading) -> Iterator[Advisory | SetAside]:
+    """The advisories of one file or API page."""
+    for label, raw in unpack.entries(member, wrappers=("vulnerabilities",)):
+        try:
+            if isinstance(raw, EntryError):
+                raise raw
+            yield parse_entry(decode_object(raw), reading)
+        except EntryError as error:
+            yield set_aside(label, raw, error)
+
+
+def parse_entry(entry: dict[str, Any], reading: Reading) -> Advisory:
+    """One CVE with its CPE configurations.
+
+    Raises:
+        WrongShapeError: It is no NVD entry.
+        EntryError: Its id is not a CVE id.
+    """
+    if "CVE_Items" in entry or "CVE_data_type" in entry:
+        raise EntryError("is in the NVD 1.1 format, which ended in 2023; use the 2.0 files or the API")
+    inner = entry.get("cve")
+    if isinstance(inner, dict):
+        return _from_api(inner, reading)
+    if isinstance(inner, str) and "state" not in entry:
+        return _from_configurations(entry, reading)
+    raise WrongShapeError("is not an NVD entry: it has no cve")
+
+
+def _from_api(cve: dict[str, Any], reading: Reading) -> Advisory:
+    details = _english(cve.get("descriptions"))
+    status = text(cve.get("vulnStatus"), 60)
+    modified = rfc3339(cve.get("lastModified"))
+    tags = [t for item in mappings(cve.get("cveTags")) for t in texts(item.get("tags"))]
+    cwes = [d.get("value") for w in mappings(cve.get("weaknesses")) for d in mappings(w.get("description"))]
+    return _advisory(
+        cve_id(cve.get("id")),
+        details=details,
+        published=rfc3339(cve.get("published")),
+        modified=modified,
+        rejected=status == "Rejected" or is_rejected(details),
+        disputed="disputed" in tags or is_disputed(details),
+        vectors=list(_vectors(mapping(cve.get("metrics")))),
+        configurations=cve.get("configurations"),
+        urls=[r.get("url") for r in mappings(cve.get("references"))],
+        cwes=tuple(dict.fromkeys(c for c in cwes if isinstance(c, str) and CWE.fullmatch(c))),
+        reading=reading,
+    )
+
+
+def _from_configurations(entry: dict[str, Any], reading: Reading) -> Advisory:
+    details = text(entry.get("description"))
+    urls = [*texts(entry.get("references")), *(r.get("url") for r in mappings(entry.get("x_references")))]
+    return _advisory(
+        cve_id(entry["cve"]),
+        details=details,
+        published=rfc3339(entry.get("published")),
+        modified=rfc3339(entry.get("modified")),
+        rejected=is_rejected(details),
+        disputed=is_disputed(details),
+        vectors=[],
+        configurations=entry.get("configurations"),
+        urls=urls,
+        cwes=(),
+        reading=reading,
+    )
+
+
+def _advisory(
+    cve: str,
+    *,
+    details: str,
+    published: str,
+    modified: str,
+    rejected: bool,
+    disputed: bool,
+    vectors: list[str],
+    configurations: object,
+    urls: list[Any],
+    cwes: tuple[str, ...],
+    reading: Reading,
+) -> Advisory:
+    affected, flags = parse_configurations(configurations)
+    kept, cvss, severity = assess(vectors)
+    return Advisory(
+        id=cve,
+        source=KIND,
+        summary=summarize("", details),
+        details=details,
+        published=published,
+        modified=modified,
+        withdrawn=(modified or published or reading.now.isoformat()) if rejected else "",
+        cvss_vectors=kept,
+        cvss=cvss,
+        severity=severity,
+        affected=affected,
+        references=references(iter(urls)),
+        cwes=cwes,
+        disputed=disputed,
+        flags=(*date_flags(reading.now, published, modified), *flags),
+    )
+
+
+def _english(descriptions: object) -> str:
+    listed = list(mappings(descriptions))
+    english = [d for d in listed if text(d.get("lang"), 20).lower().startswith("en")]
+    return text(next(iter(english or listed), {}).get("value"))
+
+
+def _vectors(metrics: dict[str, Any]) -> Iterator[str]:
+    for name in METRICS:
+        for metric in mappings(metrics.get(name)):
+            yield text(mapping(metric.get("cvssData")).get("vectorString"), 400)
+
+
+def parse_configurations(configurations: object) -> tuple[tuple[AffectedPackage, ...], tuple[str, ...]]:
+    """(affected CPE products, flags) of NVD configurations.
+
+    Only `vulnerable: true` criteria count: in an AND the others say on what it runs, which a package's version cannot
+    tell, so the product stays affected and the advisory is flagged "needs-platform". A negated node says what is
+    not affected; its criteria are passed over and flagged "negated-node".
+    """
+    found: dict[str, AffectedPackage] = {}
+    flags: dict[str, None] = {}
+    for configuration in mappings(configurations):
+        nodes = list(mappings(configuration.get("nodes")))
+        for node in nodes:
+            if node.get("negate") is True:
+                flags["negated-node"] = None
+                continue
+            for match in mappings(node.get("cpeMatch")):
+                if package := _package(match):
+                    found[package.name] = join(found.get(package.name), package)
+        if text(configuration.get("operator"), 5).upper() == "AND" and len(nodes) > 1:
+            flags["needs-platform"] = None
+    return tuple(found.values()), tuple(flags)
+
+
+def _package(match: dict[str, Any]) -> AffectedPackage | None:
+    """One criterion; None when it is not vulnerable, no CPE, or names a version "not applicable"."""
+    if match.get("vulnerable") is not True:
+        return None
+    name = cpe.parse_name(text(match.get("criteria"), 1_000))
+    if name is None or name.version == cpe.NOT_APPLICABLE:
+        return None
+    product = cpe.package_of(name)
+    start, after = bound(match.get("versionStartIncluding")), bound(match.get("versionStartExcluding"))
+    fixed, last = bound(match.get("versionEndExcluding")), bound(match.get("versionEndIncluding"))
+    if name.version and not (start or after or fixed or last):
+        return AffectedPackage("cpe", product, versions=(name.version,))
+    affected = AffectedRange("cpe", after or start, after is not None, fixed, None if fixed else last)
+    return AffectedPackage("cpe", product, (affected,), fixed_versions=(fixed,) if fixed else ())

@@ -1,0 +1,248 @@
+"""`osv`: advisories in the OSV format: a bucket's all.zip with increments, JSON lines, a folder, one file.
+
+Source: OSV schema 1.7.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Raw
+
+from antivenom.core.feeds import cpe, julia, unpack
+from antivenom.core.feeds.entry import (
+    VERSION_MAX_CHARACTERS,
+    VERSIONS_MAX,
+    EntryError,
+    Reading,
+    SetAside,
+    WrongShapeError,
+    date_flags,
+    decode_object,
+    identifier,
+    identifiers,
+    mapping,
+    mappings,
+    references,
+    rfc3339,
+    set_aside,
+    summarize,
+    text,
+    texts,
+)
+from antivenom.core.feeds.ranges import EVENT_WORDS, Event, intervals
+from antivenom.core.feeds.severity import assess
+from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
+
+KIND = "osv"
+TITLE = "OSV advisories"
+TABLE = "advisory"
+USUAL_LOCATION = "https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip"
+
+SEMVER_ECOSYSTEMS = {"npm", "crates.io", "go", "julia", "bitnami", "hex", "pub", "swifturl", "nuget"}
+SEPARATORS = re.compile(r"[-_.]+")
+CWE = re.compile(r"CWE-\d{1,6}")
+# "NOTE: this is disputed by multiple parties because …"; who disputes the severity alone disputes no vulnerability.
+DISPUTED = re.compile(
+    r"\bNOTE:(?![^.]{0,100}?\b(?:severity|significance)\b)[^.]{0,100}?\bdisput(?:e|es|ed)\b", re.IGNORECASE
+)
+
+
+def recognizes(entry: dict[str, Any]) -> bool:
+    """Whether a JSON object is an OSV entry."""
+    return (
+        isinstance(entry.get("id"), str)
+        and not {"cveMetadata", "configurations"} & entry.keys()
+        and bool({"affected", "modified", "schema_version", "withdrawn"} & entry.keys())
+    )
+
+
+def read(member: unpack.Member, reading: Reading) -> Iterator[Advisory | SetAside]:
+    """The advisories of one file."""
+    for label, raw in unpack.entries(member, wrappers=("vulns",)):
+        try:
+            yield parse_entry(_open(raw), reading)
+        except EntryError as error:
+            yield set_aside(label, raw, error)
+
+
+def _open(raw: Raw | bytes | EntryError) -> dict[str, Any]:
+    if isinstance(raw, EntryError):
+        raise raw
+    entry = decode_object(raw)
+    if not recognizes(entry):
+        if "id" in entry or "affected" in entry:
+            identifier(entry.get("id"))
+            raise EntryError(f"{text(entry.get('id'), 60)}: has none of affected, modified, schema_version")
+        raise WrongShapeError("is not an OSV entry: it has neither id nor affected")
+    return entry
+
+
+def parse_entry(entry: dict[str, Any], reading: Reading) -> Advisory:
+    """One OSV entry, normalized.
+
+    Only `aliases` are other names of the same vulnerability; `related` and `upstream` are kept apart and never merge
+    (but for Julia's entries, which name the one CVE that they re-base as `upstream`).
+
+    Raises:
+        EntryError: It has no usable id.
+    """
+    advisory_id = identifier(entry.get("id"))
+    affected, flags = _affected(entry)
+    details = text(entry.get("details"))
+    affected += tuple(a for one in affected if (a := julia.upstream_versions(one, details)) is not None)
+    vectors = _vectors(entry)
+    kept, cvss, severity = assess(vectors, _severity_word(entry))
+    summary = julia.own_summary(advisory_id, text(entry.get("summary"), 2_000))
+    upstream = identifiers(entry.get("upstream"))
+    aliases = identifiers(entry.get("aliases")) or julia.same_vulnerability(advisory_id, upstream)
+    published, modified, withdrawn = (rfc3339(entry.get(k)) for k in ("published", "modified", "withdrawn"))
+    return Advisory(
+        id=advisory_id,
+        source=KIND,
+        aliases=tuple(a for a in aliases if a != advisory_id),
+        summary=summarize(summary, details),
+        details=details,
+        published=published,
+        modified=modified,
+        withdrawn=withdrawn,
+        cvss_vectors=kept,
+        cvss=cvss,
+        severity=severity,
+        affected=affected,
+        references=references(r.get("url") for r in mappings(entry.get("references"))),
+        cwes=_cwes(entry),
+        disputed=is_disputed(summary, details) or mapping(entry.get("database_specific")).get("disputed") is True,
+        flags=(*date_flags(reading.now, published, modified, withdrawn), *flags),
+        related=identifiers(entry.get("related")),
+        upstream=upstream,
+    )
+
+
+def is_disputed(*descriptions: str) -> bool:
+    """Whether a description carries the CVE program's marker, or its note that somebody disputes the vulnerability."""
+    return any(
+        "isput" in d.lower()  # nearly none has the word, and looking for it is cheap
+        and ("** DISPUTED **" in d or d.startswith(("DISPUTED", "Disputed:")) or DISPUTED.search(d) is not None)
+        for d in descriptions
+    )
+
+
+def package_name(ecosystem: str, name: str) -> str:
+    """A package's name as its ecosystem compares it. PyPI: PEP 503; others as published."""
+    return SEPARATORS.sub("-", name).lower() if ecosystem == "pypi" else name
+
+
+def _affected(entry: dict[str, Any]) -> tuple[tuple[AffectedPackage, ...], tuple[str, ...]]:
+    flags: dict[str, None] = {}
+    found: dict[tuple[str, str], AffectedPackage] = {}
+    for affected in mappings(entry.get("affected")):
+        package = mapping(affected.get("package"))
+        ecosystem = text(package.get("ecosystem"), 100).lower()
+        name = package_name(ecosystem, text(package.get("name"), 300))
+        ranges, range_flags = _ranges(ecosystem, affected)
+        flags.update(dict.fromkeys(range_flags))
+        if not ecosystem or not name:
+            flags["no-package"] = None
+            continue
+        versions = tuple(v for v in texts(affected.get("versions"), VERSIONS_MAX) if len(v) <= VERSION_MAX_CHARACTERS)
+        if not ranges and not versions:
+            flags["no-versions"] = None
+            continue
+        key = (ecosystem, name)
+        found[key] = join(found.get(key), AffectedPackage(ecosystem, name, ranges, versions, _fixed(ranges)))
+    if len(found) == 1:
+        found.update(_cpe_twins(entry, next(iter(found.values()))))
+    return tuple(found.values()), tuple(flags)
+
+
+def join(one: AffectedPackage | None, other: AffectedPackage) -> AffectedPackage:
+    """The same package said twice: everything of both, once."""
+    if one is None:
+        return other
+    return AffectedPackage(
+        one.ecosystem,
+        one.name,
+        tuple(dict.fromkeys(one.ranges + other.ranges)),
+        tuple(dict.fromkeys(one.versions + other.versions)),
+        tuple(dict.fromkeys(one.fixed_versions + other.fixed_versions)),
+    )
+
+
+def _fixed(ranges: tuple[AffectedRange, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(r.fixed for r in ranges if r.fixed))
+
+
+def _ranges(ecosystem: str, affected: dict[str, Any]) -> tuple[tuple[AffectedRange, ...], list[str]]:
+    """Version ranges of one `affected`; commit ranges say nothing of a version and are only flagged."""
+    found: list[AffectedRange] = []
+    flags: list[str] = []
+    for item in mappings(affected.get("ranges")):
+        kind = text(item.get("type"), 20).upper()
+        if kind == "GIT":
+            flags.append("git-range")
+            continue
+        if kind not in ("ECOSYSTEM", "SEMVER"):
+            flags.append("unknown-range-type")
+            continue
+        events = list(_events(item))
+        if not any(word == "introduced" for word, _ in events):
+            flags.append("range-without-introduced")
+            events = [("introduced", "0"), *events] if events else []
+        found += intervals(_scheme(ecosystem, kind), events)
+    return tuple(dict.fromkeys(found)), flags
+
+
+def _events(item: dict[str, Any]) -> Iterator[Event]:
+    for event in mappings(item.get("events")):
+        for word in EVENT_WORDS:
+            if version := text(event.get(word), VERSION_MAX_CHARACTERS):
+                yield word, version
+
+
+def _scheme(ecosystem: str, kind: str) -> str:
+    if ecosystem == "pypi":
+        return "pep440"
+    return "semver" if kind == "SEMVER" or ecosystem in SEMVER_ECOSYSTEMS else "generic"
+
+
+def _cpe_twins(entry: dict[str, Any], package: AffectedPackage) -> dict[tuple[str, str], AffectedPackage]:
+    """The CPE products that an entry about one package names (Bitnami does), with that package's versions."""
+    twins: dict[tuple[str, str], AffectedPackage] = {}
+    for criteria in texts(mapping(entry.get("database_specific")).get("cpes"), 20):
+        name = cpe.parse_name(criteria)
+        if name is None or name.target != "":
+            continue
+        ranges = tuple(
+            AffectedRange("cpe", r.introduced, r.introduced_excluded, r.fixed, r.last_affected) for r in package.ranges
+        )
+        twins["cpe", name.product] = AffectedPackage(
+            "cpe", name.product, ranges, package.versions, package.fixed_versions
+        )
+    return twins
+
+
+def _vectors(entry: dict[str, Any]) -> list[str]:
+    """CVSS vectors of the entry; of its packages when the entry itself has none."""
+    own = [text(s.get("score"), 400) for s in mappings(entry.get("severity"))]
+    if own:
+        return own
+    return [text(s.get("score"), 400) for a in mappings(entry.get("affected")) for s in mappings(a.get("severity"))]
+
+
+def _severity_word(entry: dict[str, Any]) -> object:
+    """What the database calls the severity, wherever it puts the word."""
+    places = [mapping(entry.get("database_specific")).get("severity")]
+    for affected in mappings(entry.get("affected")):
+        places += [mapping(affected.get(k)).get("severity") for k in ("database_specific", "ecosystem_specific")]
+    places += [s.get("score") for s in mappings(entry.get("severity"))]
+    return next((p for p in places if isinstance(p, str) and p and "/" not in p), None)
+
+
+def _cwes(entry: dict[str, Any]) -> tuple[str, ...]:
+    specific = mapping(entry.get("database_specific"))
+    named = [*texts(specific.get("cwe_ids")), *texts(specific.get("cwes"))]
+    named += [text(c.get("cweId"), 20) for c in mappings(specific.get("cwes"))]
+    return tuple(dict.fromkeys(c for c in named if CWE.fullmatch(c)))

@@ -1,0 +1,107 @@
+"""Affected versions as descriptions say them: "libexpat before 2.7.4", "curl 7.29.0 through 7.71.1".
+
+Only wordings that leave no doubt are read; anything else gives nothing.
+
+Source: how the CVE program's descriptions are phrased; OpenSSL's "Fixed in OpenSSL X (Affected Y)".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from antivenom.core.matching.advisories import AffectedRange
+from antivenom.core.matching.version_keys import version_key
+
+TEXT_MAX_CHARACTERS = 4_000  # bounds stand in the first sentences
+SCHEME = "generic"
+
+# Everything is bounded: descriptions are strangers' text, and a thousand digits must not cost more than ten.
+_N = "[0-9]{1,8}"
+_PLAIN = rf"v?({_N}(?:\.{_N}){{1,5}}(?:[a-z]{{1,2}}\b)?)"
+_V = rf"v?({_N}(?:\.{_N}){{1,5}}(?:[a-z]{{1,2}}\b|[-_]{_N})?(?![0-9a-z]|\.[0-9]|[-.]x\b))"
+_LINE = rf"(?<![\w.-])v?({_N}(?:\.{_N}){{0,5}}(?:[-_]{_N})?)(?:[-.]x)?"  # also a whole line of versions: 3.x
+_THE = r"(?:the )?(?:versions? |releases? )?"
+_OPENSSL = re.compile(rf"fixed in openssl {_PLAIN} ?\(affected ([^)]*)\)")
+_FROM_THROUGH = re.compile(
+    rf"{_LINE},? ?(?:through|thru|to(?:,? and including)?|up to(?:,? and including)?|-|–) ?{_THE}{_V}"
+    rf"|>=? ?{_V},? (?:and )?<= ?{_V}"
+)
+_BEFORE = re.compile(
+    rf"(?:{_LINE}(?: (?:through|to) [0-9.]{{1,20}}x)?,? ?)?(?:up to,? but not including,?|(?:(?:and|but|to|up to) )?"
+    rf"(?:before|prior to|earlier than|lower than|below)(?: both)?) ?{_THE}{_V}|(?:>=? ?{_V},? (?:and )?)?< ?{_V}"
+)
+_THROUGH = re.compile(
+    rf"(?:through|up to(?:,? and including)?|(?:before|prior to) and including|<=) ?{_THE}{_V}"
+    rf"|(?<![\w.-]){_V} (?:and|or) (?:earlier|prior|below|older|before)\b"
+)
+_NEXT = re.compile(rf"(?:,| and| or|/)+ ?{_THE}{_V}(?! ?(?:through|to|before|prior))")
+_SENTENCE = re.compile(r"(?<=[^.])[.!?](?:\s+|\Z)(?=[A-Z(]|\Z)|\n{2,}")
+
+
+def stated_ranges(text: str) -> tuple[AffectedRange, ...]:
+    """The affected ranges that a description names in its first sentence that names any; () for none or for doubt."""
+    text = re.sub(r"[`*\"']", "", text[:TEXT_MAX_CHARACTERS])
+    if found := _openssl_ranges(text):
+        return found
+    for sentence in _SENTENCE.split(text):
+        if found := tuple(dict.fromkeys(_sentence_ranges(re.sub(r"\s+", " ", sentence.lower())))):
+            return found if all(map(_is_sound, found)) else ()
+    return ()
+
+
+def _openssl_ranges(text: str) -> tuple[AffectedRange, ...]:
+    fixes = _OPENSSL.findall(re.sub(r"\s+", " ", text.lower()))
+    return tuple(
+        AffectedRange(SCHEME, first[1], fixed=fixed)
+        for fixed, affected in fixes
+        if (first := re.match(_PLAIN, affected.strip())) is not None
+    )
+
+
+def _sentence_ranges(sentence: str) -> Iterator[AffectedRange]:
+    for match in _FROM_THROUGH.finditer(sentence):
+        start, last = (g for g in match.groups() if g is not None)
+        yield AffectedRange(SCHEME, start, last_affected=last)
+    sentence = _FROM_THROUGH.sub("|", sentence)
+    fixes: list[tuple[str | None, str]] = []
+    for match in _BEFORE.finditer(sentence):
+        start, fixed = match[1] or match[3], match[2] or match[4]
+        fixes += [(start, fixed), *((None, f) for f in _listed(sentence, match.end()))]
+    yield from _by_line(fixes)
+    sentence = _BEFORE.sub("|", sentence)
+    for match in _THROUGH.finditer(sentence):
+        if _NEXT.match(sentence, match.end()) is None:  # "<= 7.73.0 and 7.78.0" may mean anything
+            yield AffectedRange(SCHEME, last_affected=match[1] or match[2])
+
+
+def _listed(sentence: str, at: int) -> Iterator[str]:
+    """The versions that follow with nothing but commas and "and" between them."""
+    while (following := _NEXT.match(sentence, at)) is not None:
+        yield following[1]
+        at = following.end(1)
+
+
+def _by_line(fixes: list[tuple[str | None, str]]) -> Iterator[AffectedRange]:
+    """ "before 1.8.6 and 1.9.5": the lowest begins where the text says, others where their own line does (1.9)."""
+    keyed = sorted((key, fixed, start) for start, fixed in fixes if (key := version_key(SCHEME, fixed)) is not None)
+    starts = [start for _, _, start in keyed if start is not None]
+    only = starts[0] if len(starts) == 1 else None  # "from 3.2.0 before 3.4.9 and 3.2.7": whichever is written first
+    for place, (key, fixed, start) in enumerate(keyed):
+        if place and (start is None or (start == only and not fixed.startswith(start))):
+            start = _line_start(keyed[place - 1][1], fixed)
+        elif start is None and only is not None and (version_key(SCHEME, only) or b"") < key:
+            start = only
+        yield AffectedRange(SCHEME, start, fixed=fixed)
+
+
+def _line_start(lower: str, version: str) -> str:
+    """Where the line of a version begins that a lower version is not of: 1.9 for 1.9.5 after 1.8.6."""
+    ours, theirs = re.findall(r"[0-9]+", version), re.findall(r"[0-9]+", lower)
+    same = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), len(ours) - 1)
+    return ".".join(ours[: same + 1])
+
+
+def _is_sound(bounds: AffectedRange) -> bool:
+    start, end = (version_key(SCHEME, t or "0") for t in (bounds.introduced, bounds.fixed or bounds.last_affected))
+    return start is not None and end is not None and start <= end

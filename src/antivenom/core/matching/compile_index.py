@@ -1,0 +1,423 @@
+"""Advisories of all feeds to one compact match index.
+
+Advisories that name each other as aliases are one vulnerability, however many feeds tell of it. Its score is that of
+the newest CVSS version that any of them gives; its ids are all of theirs.
+
+Source: OSV schema 1.7, "aliases" ("related" and "upstream" do not merge).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import TypeVar
+
+import msgspec
+import zstandard
+
+from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange, Severity
+from antivenom.core.matching.identity import NameMaps
+from antivenom.core.matching.releases import curated_releases
+from antivenom.core.matching.risk import best_score, rate, risk_score, score_vector
+from antivenom.core.matching.version_keys import key_after, version_key
+
+SUMMARY_MAX_CHARACTERS = 300
+# Where software is named by product, not by package: what databases say of C libraries.
+PRODUCT_ECOSYSTEMS = {"cpe", "bitnami", "julia-builds", "oss-fuzz"}
+
+
+class Interval(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Keys from `low` (inclusive) to `high` (exclusive; None is open), and what people read."""
+
+    low: bytes
+    high: bytes | None
+    text: str
+
+
+class CompiledPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one advisory says of one package. A withdrawn one has no intervals but still speaks for its package."""
+
+    vulnerability: int
+    advisory: str
+    source: str
+    scheme: str
+    intervals: tuple[Interval, ...]
+    fixed: tuple[str, ...] = ()
+    is_unbounded: bool = False
+    is_open: bool = False
+    is_withdrawn: bool = False
+
+
+class CompiledVulnerability(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What all its advisories together say of one vulnerability."""
+
+    ids: tuple[str, ...]
+    severity: int
+    cvss: float | None
+    kev: bool
+    ransomware: bool
+    epss: float | None
+    risk: float
+    disputed: bool
+    published: str
+    modified: str
+    summary: str
+
+
+class CompiledIndex(msgspec.Struct, frozen=True, array_like=True):
+    """`packages`: "ecosystem/name" → msgpack list of CompiledPackage; `vulnerabilities`: msgpack of one each."""
+
+    format: int
+    ecosystems: tuple[str, ...]
+    packages: dict[str, msgspec.Raw]
+    vulnerabilities: list[msgspec.Raw]
+    maps: NameMaps
+
+
+class Exploited(msgspec.Struct, frozen=True):
+    """What KEV and EPSS say of one CVE. `epss` is 0-1."""
+
+    epss: float | None = None
+    kev: bool = False
+    ransomware: bool = False
+
+
+T = TypeVar("T")
+
+_COPY = re.compile(r"\b(?:bundled|included in|vendored|via|wheels?)\b", re.IGNORECASE)
+
+_encode = msgspec.msgpack.Encoder().encode
+_ARRAY_OF_5, _ARRAY, _MAP = b"\x95", b"\xdd", b"\xdf"  # of MessagePack: fixarray, array 32, map 32
+_HEADER = _encode(CompiledPackage(0, "", "", "", ()))[:2]  # how many fields follow, and a number of one byte
+
+
+@dataclass(slots=True)
+class _Group:
+    """The facts of one vulnerability while its advisories arrive."""
+
+    ids: set[str]
+    scored: tuple[int, float, int] = (0, -1.0, 0)  # CVSS version, score, severity
+    severity: int = 0
+    scores: tuple[float, ...] = ()
+    disputed: bool = False
+    published: str = ""
+    modified: str = ""
+    summary: str = ""
+
+
+def build_index(
+    advisories: Iterable[Advisory], exploitation: Mapping[str, Exploited] | None = None, maps: NameMaps | None = None
+) -> bytes:
+    """The compiled index of everything that feeds brought.
+
+    Advisories are compiled one by one as they come and none is kept, so memory grows with the index alone. They may
+    repeat (the same entry from two feeds); what they say is kept once.
+
+    Args:
+        exploitation: By CVE id.
+
+    Returns:
+        One zstd frame; open it with `MatchIndex.load`. Equal input in any order gives equal bytes.
+    """
+    merger = _Merger()
+    said = _Said()
+    for advisory in advisories:
+        merger.add(advisory)
+        for affected in advisory.affected:
+            said.add(advisory, affected)
+    _correct(merger, said)
+    numbers = {root: number for number, root in enumerate(sorted(merger.groups))}
+    packages = list(said.drain(lambda advisory_id: numbers[merger.root(advisory_id)]))
+    exploited = exploitation or {}
+    vulnerabilities = [_encode(_vulnerability(merger.groups.pop(root), exploited)) for root in numbers]
+    # What `encode(CompiledIndex(…))` would give, without a second copy of everything.
+    pieces = [
+        _ARRAY_OF_5 + _encode(1) + _encode(tuple(sorted(said.ecosystems))),
+        _MAP + len(packages).to_bytes(4, "big"),
+        *packages,
+        _ARRAY + len(vulnerabilities).to_bytes(4, "big"),
+        *vulnerabilities,
+        _encode(maps or NameMaps()),
+    ]
+    compressor = zstandard.ZstdCompressor(level=3).compressobj(size=sum(map(len, pieces)))
+    return b"".join([*map(compressor.compress, pieces), compressor.flush()])
+
+
+class _Said:
+    """What every advisory says of every package, encoded at once but for the vulnerability's number.
+
+    Numbers are given when all aliases are known. The number is the first field of the array that a `CompiledPackage`
+    is encoded as, so it is put before the rest then.
+    """
+
+    def __init__(self) -> None:
+        self.ecosystems: set[str] = set()  # those of which a feed tells everything that it knows
+        self.speaks_of_products = False
+        self._keys: dict[str, str] = {}  # each text once in memory
+        # key, source, advisory, when it was modified, how many bytes, fields behind the number
+        self._entries: list[tuple[str, str, str, str, int, bytes]] = []
+
+    def add(self, advisory: Advisory, affected: AffectedPackage) -> None:
+        if affected.ecosystem in PRODUCT_ECOSYSTEMS:
+            self.speaks_of_products = True
+        if _covers(advisory.source, affected.ecosystem):
+            self.ecosystems.add(affected.ecosystem)
+        key = package_key(affected)
+        key = self._keys.setdefault(key, key)
+        package = _compile(advisory, affected)
+        is_silent = not package.intervals and not package.is_withdrawn  # it must not silence other sources
+        fields = b"" if is_silent else _encode(package)[len(_HEADER) :]
+        self._entries.append((key, sys.intern(advisory.source), advisory.id, advisory.modified, len(fields), fields))
+
+    def drain(self, number_of: Callable[[str], int]) -> Iterator[bytes]:
+        """The encoded key and list of every package, by key; nothing is kept of what was given.
+
+        A package of which nothing is said is known all the same. When two feeds of one kind differ about an entry,
+        the newer version counts, and of equally new ones the longer.
+        """
+        self._entries.sort(reverse=True)
+        for key, entries in groupby(_pop_all(self._entries), itemgetter(0)):
+            unique = {(source, advisory): fields for _, source, advisory, _, _, fields in entries}
+            listed = [
+                msgspec.Raw(_HEADER[:1] + _encode(number_of(advisory)) + fields)
+                for (_, advisory), fields in unique.items()
+                if fields
+            ]
+            yield _encode(key) + _encode(listed)
+
+
+def _covers(source: str, ecosystem: str) -> bool:
+    """Whether an advisory shows that its feed is one of the whole ecosystem, so that silence means "none is known".
+
+    NVD and the CVE list are of all products and name packages now and then; Bitnami and Julia are of what they build.
+    """
+    return ecosystem not in PRODUCT_ECOSYSTEMS if source == "osv" else ecosystem == "cpe" and source != "curated"
+
+
+def _pop_all(items: list[T]) -> Iterator[T]:
+    """The items from the last to the first, each forgotten when it is given."""
+    while items:
+        yield items.pop()
+
+
+def _correct(merger: _Merger, said: _Said) -> None:
+    """Add what projects themselves say of vulnerabilities that feeds know, where any feed speaks of products."""
+    if not said.speaks_of_products:
+        return
+    for advisory in curated_releases():
+        if merger.knows(advisory.id):
+            for affected in advisory.affected:
+                said.add(advisory, affected)
+
+
+def package_key(affected: AffectedPackage) -> str:
+    """Where matching looks a package up: "ecosystem/name" (CRAN's names without case: conda lowers them)."""
+    name = affected.name.lower() if affected.ecosystem in ("cran", "npm") else affected.name
+    return f"{affected.ecosystem}/{name}"
+
+
+class _Merger:
+    """Union-find over advisory ids; every root has the facts of its vulnerability."""
+
+    def __init__(self) -> None:
+        self._parent: dict[str, str] = {}
+        self.groups: dict[str, _Group] = {}
+
+    def root(self, advisory_id: str) -> str:
+        parent = self._parent
+        root = advisory_id
+        while (above := parent.setdefault(root, root)) != root:
+            root = above
+        while (above := parent[advisory_id]) != root:
+            parent[advisory_id], advisory_id = root, above
+        return root
+
+    def knows(self, advisory_id: str) -> bool:
+        """Whether any advisory has this id or names it as an alias."""
+        return advisory_id in self._parent
+
+    def add(self, advisory: Advisory) -> None:
+        """Join an advisory with its aliases. One that covers several CVEs does not make them one vulnerability."""
+        names = advisory.aliases
+        own = self.root(advisory.id)
+        if sum(is_cve(n) for n in {advisory.id, *names}) <= 1:
+            for name in names:
+                own = self._join(own, self.root(name))
+        self._put(own, _facts(advisory))
+
+    def _join(self, one: str, other: str) -> str:
+        if one == other:
+            return one
+        low, high = sorted((one, other))  # the lower id stays root, so the result does not depend on order
+        self._parent[high] = low
+        if (moved := self.groups.pop(high, None)) is not None:
+            self._put(low, moved)
+        return low
+
+    def _put(self, root: str, facts: _Group) -> None:
+        known = self.groups.get(root)
+        if known is None:
+            self.groups[root] = facts
+        else:
+            _absorb(known, facts)
+
+
+def is_cve(advisory_id: str) -> bool:
+    """Whether an id is a CVE's, which every source shares."""
+    return advisory_id.startswith("CVE-")
+
+
+def _facts(advisory: Advisory) -> _Group:
+    """What one advisory says. Withdrawn ones give their ids only."""
+    ids = {advisory.id, *advisory.aliases}
+    if advisory.withdrawn:
+        return _Group(ids)
+    scores = tuple(s[1] for v in advisory.cvss_vectors if (s := score_vector(v)))
+    best = best_score(advisory.cvss_vectors)
+    scored = (0, -1.0, 0)
+    if best is not None:
+        scored = (*best, int(rate(*best)))
+    elif advisory.cvss is not None and not advisory.cvss_vectors:
+        scores = (advisory.cvss,)
+        scored = (1, advisory.cvss, int(advisory.severity))
+    return _Group(
+        ids,
+        scored,
+        int(advisory.severity),
+        scores,
+        advisory.disputed,
+        advisory.published,
+        advisory.modified,
+        advisory.summary[:SUMMARY_MAX_CHARACTERS],
+    )
+
+
+def _absorb(group: _Group, other: _Group) -> None:
+    """Add the facts of another group. The order of advisories does not matter: the best summary is kept."""
+    group.ids |= other.ids
+    group.scored = max(group.scored, other.scored)
+    group.severity = max(group.severity, other.severity)
+    group.scores += other.scores
+    group.disputed = group.disputed or other.disputed
+    group.published = min((t for t in (group.published, other.published) if t), default="")
+    group.modified = max(group.modified, other.modified)
+    group.summary = min((t for t in (group.summary, other.summary) if t), key=_summary_rank, default="")
+
+
+def _summary_rank(summary: str) -> tuple[bool, int, str]:
+    """Best first: about the vulnerability itself and not somebody's copy of the software, short."""
+    return _COPY.search(summary) is not None, len(summary), summary
+
+
+def _vulnerability(group: _Group, exploited: Mapping[str, Exploited]) -> CompiledVulnerability:
+    ids = tuple(sorted(group.ids, key=lambda i: (not is_cve(i), i)))
+    facts = [e for i in ids if (e := exploited.get(i)) is not None]
+    kev, ransomware = any(e.kev for e in facts), any(e.ransomware for e in facts)
+    epss = max((e.epss for e in facts if e.epss is not None), default=None)
+    version, score, rated = group.scored
+    severity = Severity(rated or group.severity) if version else Severity(group.severity)
+    cvss = score if version else None
+    scores = sorted(set(group.scores))
+    risk = risk_score(severity, scores, epss=epss, kev=kev, ransomware=ransomware)
+    return CompiledVulnerability(
+        ids,
+        int(severity),
+        cvss,
+        kev,
+        ransomware,
+        epss,
+        risk,
+        group.disputed,
+        group.published,
+        group.modified,
+        group.summary,
+    )
+
+
+def _compile(advisory: Advisory, affected: AffectedPackage) -> CompiledPackage:
+    """What an advisory says of a package; its vulnerability's number is not known yet and 0."""
+    scheme = _scheme(affected)
+    if affected.ecosystem == "pypi" and affected.name.startswith("opencv-"):
+        affected = _without_wheel_number(affected)
+    if advisory.withdrawn:
+        return CompiledPackage(0, advisory.id, advisory.source, scheme, (), is_withdrawn=True)
+    ranges = [i for r in affected.ranges if (i := _interval(scheme, r)) is not None]
+    listed = _points(scheme, affected.versions, ranges)
+    fixed = dict.fromkeys((*affected.fixed_versions, *(r.fixed for r in affected.ranges if r.fixed)))
+    is_unbounded = any(i.low == b"" and i.high is None for i in ranges)
+    is_open = any(i.high is None for i in ranges)
+    intervals = (*ranges, *listed)
+    return CompiledPackage(
+        0, advisory.id, advisory.source, scheme, intervals, tuple(fixed), is_unbounded, is_open=is_open
+    )
+
+
+def _without_wheel_number(affected: AffectedPackage) -> AffectedPackage:
+    """OpenCV's wheels count themselves in a fourth number (4.8.1.78) that conda's builds of 4.8.1 do not have."""
+
+    def release(version: str | None) -> str | None:
+        return None if version is None else re.sub(r"\A([0-9]+\.[0-9]+\.[0-9]+)\.[0-9]{2,}\Z", r"\1", version)
+
+    ranges = tuple(
+        AffectedRange(r.scheme, release(r.introduced), r.introduced_excluded, release(r.fixed), r.last_affected)
+        for r in affected.ranges
+    )
+    return AffectedPackage(affected.ecosystem, affected.name, ranges, affected.versions, affected.fixed_versions)
+
+
+def _scheme(affected: AffectedPackage) -> str:
+    if affected.ecosystem == "pypi":
+        return "pep440"
+    if affected.ranges:
+        return "generic" if affected.ranges[0].scheme == "cpe" else affected.ranges[0].scheme
+    return "generic"
+
+
+def _interval(scheme: str, bounds: AffectedRange) -> Interval | None:
+    """One range on the scheme's keys; None when it is empty or its end has no place in any order."""
+    low: bytes | None = b""
+    if bounds.introduced not in (None, "", "0", "0.0.0-0"):
+        key = key_after if bounds.introduced_excluded else version_key
+        low = key(scheme, bounds.introduced or "")
+    if low is None:  # a start without a number is before everything
+        low = b""
+    high: bytes | None = None
+    end = bounds.fixed if bounds.fixed is not None else bounds.last_affected
+    if end is not None:
+        high = version_key(scheme, end) if bounds.fixed is not None else key_after(scheme, end)
+        if high is None or high <= low:
+            return None
+    return Interval(low, high, range_text(bounds))
+
+
+def range_text(bounds: AffectedRange) -> str:
+    """A range as people write it: ">=2.0,<2.31.0"; "all versions" when it is open at both ends."""
+    parts: list[str] = []
+    if bounds.introduced not in (None, "", "0", "0.0.0-0"):
+        parts.append(f"{'>' if bounds.introduced_excluded else '>='}{bounds.introduced}")
+    if bounds.fixed is not None:
+        parts.append(f"<{bounds.fixed}")
+    elif bounds.last_affected is not None:
+        parts.append(f"<={bounds.last_affected}")
+    return ",".join(parts) or "all versions"
+
+
+def _points(scheme: str, versions: Iterable[str], ranges: list[Interval]) -> list[Interval]:
+    """Listed versions that no range covers, one interval each. One that cannot be read drops nothing but itself."""
+    found: dict[bytes, Interval] = {}
+    for text in versions:
+        key = version_key(scheme, text)
+        if key is not None and not _is_covered(key, ranges):
+            found.setdefault(key, Interval(key, key_after(scheme, text), f"=={text}"))
+    return [found[key] for key in sorted(found)]
+
+
+def _is_covered(key: bytes, ranges: list[Interval]) -> bool:
+    for interval in ranges:  # noqa: SIM110  # asked for 800,000 versions; a generator would double its cost
+        if interval.low <= key and (interval.high is None or key < interval.high):
+            return True
+    return False

@@ -1,0 +1,325 @@
+"""What a component is called where advisories are written: its identities, each with a reason and a confidence.
+
+A conda record is tied to an advisory's package by, best first: the purl on the record, a name map made from artifact
+contents, the curated table (core/matching/aliases.py), rules of naming (`r-…` is CRAN), and at the very end an equal
+name. A map that says "not on PyPI" is believed: conda's `redis` is the server, PyPI's `redis` its client.
+
+Source: package-url specification (types, normalization); PEP 503; docs/concepts/finding.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+from packageurl import PackageURL
+
+from antivenom.core.matching.advisories import Confidence
+from antivenom.core.matching.aliases import ALIASES, PYTHON_NAMES, Alias
+
+PURL_MAX_CHARACTERS = 1_000
+ECOSYSTEM_OF_PURL = {
+    "pypi": "pypi",
+    "cran": "cran",
+    "npm": "npm",
+    "golang": "go",
+    "cargo": "crates.io",
+    "julia": "julia",
+    "bitnami": "bitnami",
+    "gem": "rubygems",
+    "maven": "maven",
+    "nuget": "nuget",
+    "hex": "hex",
+    "composer": "packagist",
+}
+DISTRIBUTION_PURLS = {"deb", "rpm", "apk", "alpm", "ebuild", "bitbucket", "docker", "oci"}
+_SEPARATORS = re.compile(r"[-_.]+")
+# google:protobuf-java is not what PyPI's protobuf is made of.
+_OTHER_LANGUAGE = re.compile(r"[-_](?:cpp|c\+\+|java|javascript|js|node|ruby|php|go|rust|csharp|kotlin|swift)\Z")
+# Parts of a conda name that say how a project was packaged, not which project it is.
+_PACKAGING_WORDS = {
+    "py",
+    "python",
+    "lib",
+    "core",
+    "base",
+    "all",
+    "cpu",
+    "gpu",
+    "cuda",
+    "default",
+    "headless",
+    "dev",
+    "static",
+}
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """One name of a component in one ecosystem.
+
+    `ecosystem`/`name` as in AffectedPackage. `version` is set when the purl on a record gives its own. `is_guess`:
+    only an equal name; it counts when an advisory knows the name and says nothing otherwise.
+    """
+
+    ecosystem: str
+    name: str
+    confidence: Confidence
+    reason: str
+    version: str = ""
+    is_guess: bool = False
+    is_part: bool = False  # the component is but a part of what is named: libpq of PostgreSQL
+    is_native: bool = False  # the component is the C or C++ one of implementations in several languages
+    is_fallback: bool = False  # only for vulnerabilities that no advisory of the component's own ecosystem covers
+
+    @property
+    def is_vague(self) -> bool:
+        """Whether what is told of the name need not be of the component."""
+        return self.is_part or self.is_native or self.is_fallback
+
+    @property
+    def key(self) -> str:
+        return f"{self.ecosystem}/{self.name}"
+
+
+class NameMaps(msgspec.Struct, frozen=True):
+    """The maps that feeds brought.
+
+    `conda`: conda name → channel ("" for any) → ecosystem → names; an empty list says: in no package of that ecosystem.
+    `products`: "type/name" of a purl → CPE products ("vendor:product").
+    """
+
+    conda: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
+    products: dict[str, tuple[str, ...]] = {}
+
+
+class Identities(msgspec.Struct, frozen=True):
+    """The names found, best first and each once; `missing` says in words why there may be no more."""
+
+    names: tuple[Identity, ...]
+    missing: str = ""
+
+
+def normalize_python(name: str) -> str:
+    """A PyPI project name as PEP 503 compares it."""
+    return _SEPARATORS.sub("-", name).lower()
+
+
+def identify_conda(name: str, purls: Sequence[str], channel: str, maps: NameMaps) -> Identities:
+    """The identities of a conda record.
+
+    Args:
+        channel: The upstream's name ("conda-forge"), or "" when unknown; maps are kept by channel.
+    """
+    found: dict[str, Identity] = {}
+
+    def add(identity: Identity) -> None:
+        found.setdefault(identity.key, identity)
+
+    for purl in purls:
+        for identity in identify_purl(purl, maps).names:
+            if identity.ecosystem != "conda":
+                add(msgspec.structs.replace(identity, reason=f"purl on the record: {purl}"))
+    mapped = _mapped_names(name, channel, maps)
+    is_python = any(i.ecosystem == "pypi" for i in found.values())
+    if not is_python and mapped is not None:
+        for identity in _from_map(name, *mapped):
+            add(identity)
+            is_python = True
+    alias = ALIASES.get(name)
+    if alias is not None:
+        for identity in _from_alias(name, alias):
+            add(identity)
+    if not is_python and mapped is None and (python := PYTHON_NAMES.get(name)) is not None:
+        reason = f"curated: conda {name} is PyPI {python}"
+        add(Identity("pypi", python, Confidence.medium, reason))
+        is_python = True
+    if name.startswith("r-") and len(name) > 2 and alias is None:  # r-base is R itself
+        add(Identity("cran", name[2:], Confidence.high, f"conda-forge names CRAN's {name[2:]} {name}"))
+    elif name.startswith("bioconductor-"):
+        add(Identity("bioconductor", name[13:], Confidence.high, f"conda names Bioconductor's {name[13:]} {name}"))
+    for identity in _guesses(name, list(found.values()), is_python, mapped is not None or alias is not None, maps):
+        add(identity)
+    return Identities(tuple(found.values()), _missing(name, mapped, maps))
+
+
+def _mapped_names(name: str, channel: str, maps: NameMaps) -> tuple[str, tuple[str, ...]] | None:
+    """(channel of the map, PyPI names) of a conda name; None when no map has it. The own channel's map goes first."""
+    rows = maps.conda.get(name)
+    if rows is None:
+        return None
+    for candidate in (channel, "", "conda-forge", "main", *rows):
+        names = rows.get(candidate, {}).get("pypi")
+        if names is not None:
+            return candidate, names
+    return None
+
+
+def _from_map(name: str, channel: str, names: tuple[str, ...]) -> list[Identity]:
+    """The mapped projects whose version the record's version can be.
+
+    A record that bundles several projects (ray-core vendors aiohttp) has the version of the one it is named after.
+    """
+    own = names if len(names) == 1 else [n for n in names if _is_named_after(name, n)]
+    exact = [n for n in own if normalize_python(name) == n]
+    if len(own) > 1 and exact:
+        own = [n for n in own if n in exact or f"-{exact[0]}" in f"-{n}"]
+    return [Identity("pypi", n, Confidence.high, _map_reason(name, channel, n)) for n in own]
+
+
+def _map_reason(name: str, channel: str, python: str) -> str:
+    return (
+        f"name map of {channel}: conda {name} is PyPI {python}"
+        if channel
+        else f"name map: conda {name} is PyPI {python}"
+    )
+
+
+class PlainIdentity(NamedTuple):
+    """A conda name that the name map alone speaks of: keys "ecosystem/name" to look up, `own` "" for none."""
+
+    own: str
+    guessed: tuple[str, ...]
+    reason: str
+
+
+def identify_plainly(name: str, channel: str, maps: NameMaps) -> PlainIdentity | None:
+    """What `identify_conda` says of a record without purls, at a tenth of the price; None when it has more to say."""
+    if name in ALIASES or name.startswith(("r-", "bioconductor-")):
+        return None
+    mapped = _mapped_names(name, channel, maps)
+    if mapped is None or len(mapped[1]) > 1:
+        return None
+    if not mapped[1]:
+        return PlainIdentity("", tuple(f"cpe/{p}" for p in _products_of_equal_name(name)), _missing(name, mapped, maps))
+    python = mapped[1][0]
+    guessed = tuple(f"cpe/{p}" for p in maps.products.get(f"pypi/{python}", ()))
+    return PlainIdentity(f"pypi/{python}", guessed, _map_reason(name, mapped[0], python))
+
+
+def _is_named_after(conda_name: str, python_name: str) -> bool:
+    """Whether a conda name is made from a project's name (py-opencv from opencv-python; ray-core from ray alone)."""
+    conda_words = [w for w in _SEPARATORS.split(conda_name.lower()) if w not in _PACKAGING_WORDS]
+    python_words = [w for w in _SEPARATORS.split(python_name) if w not in _PACKAGING_WORDS]
+    if not conda_words or not python_words:
+        return normalize_python(conda_name) == python_name
+    stems = {conda_words[0], conda_words[0].removeprefix("lib"), conda_words[0].removeprefix("py")}
+    return any(w == s or (len(s) > 3 and w.startswith(s)) for w in python_words for s in stems)
+
+
+def _from_alias(name: str, alias: Alias) -> list[Identity]:
+    reason = f"curated: conda {name} is "
+    named = [("cpe", p, f"CPE product {p}") for p in alias.products] + [(e, n, f"{e} {n}") for e, n in alias.packages]
+    found = [Identity(e, n, Confidence.medium, reason + title, is_native=alias.is_native) for e, n, title in named]
+    found += [
+        Identity("cpe", p, Confidence.low, f"{reason}a part of CPE product {p}", is_part=True) for p in alias.wholes
+    ]
+    return found
+
+
+def _guesses(name: str, found: list[Identity], is_python: bool, is_known: bool, maps: NameMaps) -> list[Identity]:
+    """What only a CPE map or an equal name suggests; low confidence."""
+    guesses: list[Identity] = []
+    python_names = [i.name for i in found if i.ecosystem == "pypi"]
+    for python in python_names:
+        for product in maps.products.get(f"pypi/{python}", ()):
+            if _OTHER_LANGUAGE.search(product):
+                continue
+            reason = f"CPE map: PyPI {python} is {product}"
+            guesses.append(Identity("cpe", product, Confidence.low, reason, is_fallback=True))
+    if any(i.ecosystem in ("cpe", "cran", "bioconductor") for i in found):
+        return guesses
+    if not is_python and not is_known:
+        python = normalize_python(name)
+        guesses.append(Identity("pypi", python, Confidence.low, f"equal name: PyPI {python}", is_guess=True))
+    if not is_python:
+        for product in _products_of_equal_name(name):
+            reason = f"equal name: CPE product {product}"
+            guesses.append(Identity("cpe", product, Confidence.low, reason, is_guess=True))
+    return guesses
+
+
+def _products_of_equal_name(name: str) -> list[str]:
+    texts = [name]
+    if name.startswith("lib") and len(name) > 6:
+        texts.append(name.removeprefix("lib"))
+    return [f"{vendor}:{text}" for text in texts for vendor in (text, f"{text}_project")]
+
+
+def _missing(name: str, mapped: tuple[str, tuple[str, ...]] | None, maps: NameMaps) -> str:
+    if mapped is not None and not mapped[1]:
+        told = "the name map says it is not on PyPI"
+        return f"no advisory source knows conda package {name}: {told} and it has no CPE product"
+    if mapped is not None:
+        return (
+            f"no advisory source knows conda package {name}: it bundles PyPI projects under other names and versions "
+            f"({', '.join(mapped[1][:5])}) and has no CPE product"
+        )
+    told = "it is not in the name map" if maps.conda else "no name map is loaded"
+    return f"no advisory source knows conda package {name}: {told} and it has no CPE product"
+
+
+def parse_purl(text: str) -> PackageURL | None:
+    """A package URL, its scheme in any case; None when it is not one."""
+    if len(text) > PURL_MAX_CHARACTERS:
+        return None
+    if text[:4].lower() == "pkg:":
+        text = f"pkg:{text[4:]}"
+    try:
+        return PackageURL.from_string(text)
+    except ValueError:
+        return None
+
+
+def identify_purl(text: str, maps: NameMaps) -> Identities:
+    """The identities of a package URL; its version, when it has one, is each identity's own."""
+    purl = parse_purl(text)
+    if purl is None:
+        return Identities((), f"{text[:200]!r} is not a package URL")
+    kind, version = purl.type, purl.version or ""
+    name = f"{purl.namespace}/{purl.name}" if purl.namespace else purl.name
+    if kind == "conda":
+        return Identities((Identity("conda", purl.name.lower(), Confidence.exact, "conda purl", version),))
+    found: list[Identity] = []
+    if (ecosystem := ECOSYSTEM_OF_PURL.get(kind)) is not None:
+        own = normalize_python(name) if kind == "pypi" else name
+        if kind == "maven" and purl.namespace:
+            own = f"{purl.namespace}:{purl.name}"
+        if ecosystem == "npm":
+            own = own.lower()
+        found.append(Identity(ecosystem, own, Confidence.exact, f"purl: {text}", version))
+        name = own
+    elif kind in DISTRIBUTION_PURLS:
+        reason = f"packages of type {kind} carry their distributor's own patches; no source for them is read"
+        return Identities((), reason)
+    found += _purl_products(kind, name, version, text, maps)
+    return Identities(tuple(found), f"no advisory source knows {text.split('@')[0].split('?')[0]}")
+
+
+def _purl_products(kind: str, name: str, version: str, text: str, maps: NameMaps) -> list[Identity]:
+    """CPE products of a purl: by the curated table for what has no ecosystem of its own, else by the map."""
+    found: list[Identity] = []
+    alias = ALIASES.get(name.rsplit("/", 1)[-1].lower()) if kind in ("generic", "github", "conan", "brew") else None
+    if alias is not None:
+        found += [
+            msgspec.structs.replace(i, version=version, reason=i.reason.replace("conda ", "", 1))
+            for i in _from_alias(name, alias)
+        ]
+    has_own = kind in ECOSYSTEM_OF_PURL
+    for product in maps.products.get(f"{kind}/{name}", ()):
+        reason = f"CPE map: {text.split('@')[0]} is {product}"
+        if not any(i.name == product for i in found):
+            found.append(Identity("cpe", product, Confidence.low, reason, version, is_fallback=has_own))
+    return found
+
+
+def channel_name(channel: str) -> str:
+    """The name by which maps know a channel: `conda-forge` of `https://conda.anaconda.org/conda-forge/linux-64`."""
+    path = channel.split("://", 1)[-1].split("?")[0].rstrip("/")
+    parts = [p for p in path.split("/") if p]
+    while len(parts) > 1 and (
+        parts[-1] == "noarch" or re.fullmatch(r"(linux|osx|win|emscripten|wasi|freebsd|zos)-\w+", parts[-1])
+    ):
+        parts.pop()
+    return parts[-1].lower() if parts else ""

@@ -1,0 +1,196 @@
+"""Order-preserving byte keys of versions: comparing two keys as bytes compares the versions.
+
+Every version that a feed or a channel writes is given a place, however odd; only text without any digit has none.
+Keys of different schemes must not be compared with each other.
+
+* `pep440`: PEP 440 exactly. What is not PEP 440 (`2.6.0-NA`, `1.1.1k`, `2020-10-01`) is cut at its longest valid
+  start and the rest counts as a local label: it stands directly behind the version it extends, so a bound is never
+  lost for its spelling.
+* `semver`: SemVer 2.0; what follows `+` does not order. More or fewer than three numbers are welcome.
+* `cpe`, `generic`: numbers by value; a word that announces a release (`rc`, `beta`) stands before it, any other word
+  behind it (OpenSSL's `1.1.1k`, OpenSSH's `9.3p2`); every separator is the same; trailing zeros do not count; a conda
+  epoch (`1!164`) is dropped, since no CPE knows it.
+
+Source: PEP 440 "Summary of permitted suffixes and relative ordering"; semver.org 2.0.0 §11; NISTIR 7695 says nothing
+of order, the generic rules are those of the version strings that NVD publishes.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from urllib.parse import unquote
+
+VERSION_MAX_CHARACTERS = 128  # the longest real one has 48; more is somebody's experiment
+SCHEMES = ("pep440", "semver", "cpe", "generic")
+
+_PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)*\Z")
+_PEP440 = re.compile(
+    r"""v?
+    (?:(?P<epoch>[0-9]+)!)?
+    (?P<release>[0-9]+(?:\.[0-9]+)*)
+    (?:[-_.]?(?P<pre>alpha|a|beta|b|preview|pre|c|rc)[-_.]?(?P<pre_number>[0-9]+)?)?
+    (?P<post>-(?P<post_implicit>[0-9]+)|[-_.]?(?:post|rev|r)[-_.]?(?P<post_number>[0-9]+)?)?
+    (?P<dev>[-_.]?dev[-_.]?(?P<dev_number>[0-9]+)?)?
+    (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?""",
+    re.VERBOSE | re.ASCII,
+)
+_PRE_PHASE = {"a": b"\x02", "alpha": b"\x02", "b": b"\x03", "beta": b"\x03"}  # c, rc, pre and preview are one phase
+_DEV_ONLY, _CANDIDATE, _RELEASED = b"\x01", b"\x04", b"\x05"
+_TOKEN = re.compile(r"[0-9]+|[a-z]+", re.ASCII)
+_ANNOUNCING = {
+    "dev": 1, "snapshot": 1, "nightly": 1, "git": 1, "alpha": 2, "a": 2, "beta": 3, "b": 3, "milestone": 4, "m": 4,
+    "pre": 5, "preview": 5, "prerelease": 5, "c": 6, "rc": 6, "cr": 6, "candidate": 6,
+}  # fmt: skip
+_SAID_BY_NUMBER_ONLY = {"a", "b", "c", "m"}  # 1.0b2 announces 1.0; OpenSSL's 1.0.2b follows 1.0.2
+_NOTHING_WORDS = {"final", "ga", "na", "release", "stable", "version"}
+_DASHED = re.compile(r"v?([0-9]+(?:\.[0-9]+)*)(?:-([0-9a-z].*))?\Z", re.ASCII)
+_ANNOUNCED = re.compile(  # conda cannot write 1.0.0-rc.1 and says 1.0.0rc1 or 1.0.0_rc1
+    r"v?([0-9]+(?:\.[0-9]+)*)[._]?"
+    r"((?:(?:dev|snapshot|nightly|alpha|beta|milestone|preview|pre|rc|cr)(?![a-z])|[abcm][0-9]).*)\Z",
+    re.ASCII,
+)
+_IDLE_SUFFIX = re.compile(r"[-_.]?(?:na|final|ga)\Z")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
+_END = b"\x02"
+
+
+def _number(digits: str) -> bytes:
+    """A number as its byte length, counted from 1, and its big-endian bytes."""
+    value = int(digits)
+    length = (value.bit_length() + 7) // 8
+    return bytes((length + 1,)) + value.to_bytes(length, "big")
+
+
+_SMALL = {str(n): _number(str(n)) for n in range(3000)}
+
+
+def clean(text: str) -> str:
+    """The version as one lower-case text: blanks off, `%21` of URL-quoted records as `!`; "" when it cannot be one."""
+    if "%" in text:
+        text = unquote(text)
+    text = text.strip().lower()
+    return text if len(text) <= VERSION_MAX_CHARACTERS else ""
+
+
+def _release(numbers: list[str]) -> bytes:
+    end = len(numbers)
+    while end > 1 and not numbers[end - 1].strip("0"):
+        end -= 1
+    small = _SMALL
+    return b"".join([small.get(n) or _number(n) for n in numbers[:end]]) + b"\0"
+
+
+_FINAL = _RELEASED + b"\x01" + b"\x02"  # no pre-release, no post-release, no development release
+_EPOCH_0 = _number("0")
+
+
+def _pep440(text: str) -> bytes | None:
+    """The key without its local label's end, or None when nothing at the start is a version."""
+    if _PLAIN.match(text):
+        return _EPOCH_0 + _release(text.split(".")) + _FINAL
+    found = _PEP440.match(text)
+    if found is None:
+        return None
+    key = _number(found["epoch"] or "0") + _release(found["release"].split("."))
+    has_post = found["post"] is not None
+    if found["pre"]:
+        key += _PRE_PHASE.get(found["pre"], _CANDIDATE) + _number(found["pre_number"] or "0")
+    else:
+        key += _DEV_ONLY if found["dev"] is not None and not has_post else _RELEASED
+    key += b"\x02" + _number(found["post_number"] or found["post_implicit"] or "0") if has_post else b"\x01"
+    key += b"\x01" + _number(found["dev_number"] or "0") if found["dev"] is not None else b"\x02"
+    if found["local"]:
+        key += b"".join(_label(part) for part in re.split(r"[-_.]", found["local"]))
+    return key + b"".join(_label(part) for part in _TOKEN.findall(text[found.end() :]))
+
+
+def _label(part: str) -> bytes:
+    return b"\x02" + _number(part) if part.isdigit() else b"\x01" + part.encode() + b"\0"
+
+
+def _python_spelling(text: str) -> str:
+    """What PyPI would have called the version.
+
+    conda allows no `-`, so `1.0-1` became `1.0_1`; NVD's update `NA` (`2.6.0-NA`) and `final` say nothing; dates are
+    releases.
+    """
+    text = _IDLE_SUFFIX.sub("", text)
+    if _DATE.match(text):
+        return text.replace("-", ".")
+    return re.sub(r"(?<=[0-9])_(?=[0-9]+\Z)", "-", text) if "_" in text else text
+
+
+def _tokens(text: str) -> list[bytes]:
+    """Tokens of a generic version, trailing zeros of each run of numbers gone."""
+    words = _TOKEN.findall(text)
+    found: list[bytes] = []
+    zeros = 0
+    for position, word in enumerate(words):
+        if word.isdigit():
+            if not word.strip("0"):
+                zeros += 1
+                continue
+            found += [b"\x04" + _number("0")] * zeros
+            found.append(b"\x04" + _number(word))
+        elif word in _NOTHING_WORDS:
+            continue
+        elif word in _ANNOUNCING and not (
+            word in _SAID_BY_NUMBER_ONLY and (position + 1 == len(words) or not words[position + 1].isdigit())
+        ):
+            found.append(b"\x01" + bytes((_ANNOUNCING[word],)))
+        else:
+            found.append(b"\x03" + word.encode() + b"\0")
+        zeros = 0
+    return found
+
+
+def _generic(text: str) -> bytes | None:
+    if "!" in text:
+        text = text.split("!", 1)[1]
+    start = re.search(r"[0-9]", text)
+    if start is None:
+        return None
+    return b"".join(_tokens(text[start.start() :])) + _END
+
+
+def _semver(text: str) -> bytes | None:
+    text = text.split("+", 1)[0]
+    found = _DASHED.match(text) or _ANNOUNCED.match(text)
+    if found is None:
+        return _generic(text)  # Julia's and Bitnami's ranges meet conda's 1.1.1k and 9e
+    core, announced = found.groups()
+    if announced is None:
+        return b"".join(_tokens(core)) + _END
+    return b"".join(_tokens(core)) + b"\x01" + b"".join(map(_identifier, _TOKEN.findall(announced))) + b"\0"
+
+
+def _identifier(part: str) -> bytes:
+    """One pre-release identifier: numbers before words, words of the usual phases in their order."""
+    if part.isdigit():
+        return b"\x01" + _number(part)
+    rank = _ANNOUNCING.get(part)
+    return b"\x02" + (bytes((rank,)) if rank else b"\x08" + part.encode() + b"\0")
+
+
+@lru_cache(maxsize=65_536)
+def version_key(scheme: str, text: str) -> bytes | None:
+    """The place of a version in its scheme's order; None when the text holds no number or is longer than any version.
+
+    Source: measured, no order violation against `packaging` (tests/core/matching/test_version_keys.py).
+    """
+    text = clean(text)
+    if scheme == "pep440":
+        key = _pep440(text if _PLAIN.match(text) else _python_spelling(text))
+        if key is None and (start := re.search(r"[0-9]", text)):
+            key = _pep440(text[start.start() :])  # "Release 1.2", "release-1.2": the number is what counts
+        return None if key is None else key + b"\0"
+    return _semver(text) if scheme == "semver" else _generic(text)
+
+
+def key_after(scheme: str, text: str) -> bytes | None:
+    """The smallest place above a version, for inclusive ends; for PEP 440 above its local builds too (1.0+cu118)."""
+    key = version_key(scheme, text)
+    if key is None:
+        return None
+    return key[:-1] + b"\x03" if scheme == "pep440" else key + b"\0"

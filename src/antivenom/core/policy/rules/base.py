@@ -1,0 +1,180 @@
+"""What a rule is: its words, the check it compiles to, and what a check tells about a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+from antivenom.core.conda.records import ChannelFacts, RecordFacts
+from antivenom.core.matching.advisories import Assessment
+from antivenom.core.policy.rules.parameters import Parameter
+
+MS_PER_DAY = 86_400_000
+
+
+class Action(IntEnum):
+    """Worst wins."""
+
+    go = 0
+    warn = 1
+    stop = 2
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why a verdict is not a plain go. `trigger_id` is stable: allowlist items name it.
+
+    trigger_id by gate: vulnerabilities "CVE-2024-0001+name" · licenses "GPL-3.0-only+name" · packages "spec+name"
+    · metadata "age+fn", "size+fn", ... · expression "ruleid+fn" · closure "closure+fn".
+    """
+
+    rule_id: str
+    gate: str
+    trigger: str
+    trigger_id: str
+    action: Action
+    message: str
+    recommendation: str = ""
+
+
+class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One rule of a policy. `params` are as written; they were checked against the trigger's parameters."""
+
+    id: str
+    gate: str
+    trigger: str
+    action: Action
+    params: dict[str, Any] = {}
+    recommendation: str = ""
+    description: str = ""
+
+
+class Facts(msgspec.Struct, frozen=True, gc=False):
+    """All that a check may look at. `assessment` None: the component was not matched (yet)."""
+
+    record: RecordFacts
+    assessment: Assessment | None
+    channel: ChannelFacts
+    now_ms: int
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """One reason, every trigger_id an allowlist item may name it by, and how much it weighs among equals (0-100)."""
+
+    reason: Reason
+    trigger_ids: tuple[str, ...]
+    weight: float = 0.0
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What a check says of a record, and the instant at which time alone may change that (ms; 0 is never)."""
+
+    hits: tuple[Hit, ...] = ()
+    until_ms: int = 0
+
+
+NOTHING = Told()
+
+
+def earliest(*instants_ms: int) -> int:
+    """The first of some instants, where 0 is never."""
+    return min((i for i in instants_ms if i), default=0)
+
+
+class NameColumns(Protocol):
+    """The facts of all records of one name, column by column; `signed` has the positions of the signed ones.
+
+    `component_of` counts the name's components, `license_of` points into `licenses` (text, family); see `NameFacts`.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fns(self) -> Sequence[str]: ...
+    @property
+    def component_of(self) -> Sequence[int]: ...
+    @property
+    def licenses(self) -> Sequence[tuple[str, str]]: ...
+    @property
+    def license_of(self) -> Sequence[int]: ...
+    @property
+    def sizes(self) -> Sequence[int]: ...
+    @property
+    def indexed(self) -> Sequence[int]: ...
+    @property
+    def signed(self) -> Sequence[int]: ...
+
+
+class Check:
+    """A compiled rule, or one independent part of it.
+
+    Equal `reads` give equal answers of `concerns`; equal `tells` (and the same assessment) give equal `tell`. Both name
+    fields of RecordFacts, or "assessment"; the channel and the instant are the same for a whole sweep. `direct` says
+    that asking is cheaper than remembering.
+    """
+
+    reads: tuple[str, ...] = ()
+    tells: tuple[str, ...] = ()
+    names: frozenset[str] | None = None  # the only names it can concern; None is any
+    direct: ClassVar[bool] = False
+    uses_time: bool = False
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def concerns(self, facts: Facts) -> bool:
+        """Whether `tell` would say anything but NOTHING."""
+        return self.tell(facts) is not NOTHING
+
+    def positions(self, names: NameColumns, now_ms: int) -> Iterable[int]:  # noqa: ARG002
+        """Which of these records a `direct` check concerns, or more of them."""
+        return range(len(names.fns))
+
+    def tell(self, facts: Facts) -> Told:
+        """The reasons of this rule for the record, or NOTHING."""
+        raise NotImplementedError
+
+    def hit(
+        self, trigger_ids: tuple[str, ...], message: str, *, weight: float = 0.0, action: Action | None = None
+    ) -> Hit:
+        """A reason of this rule; the first of `trigger_ids` is the one that is shown."""
+        rule = self.rule
+        reason = Reason(
+            rule_id=rule.id,
+            gate=rule.gate,
+            trigger=rule.trigger,
+            trigger_id=trigger_ids[0],
+            action=rule.action if action is None else action,
+            message=message,
+            recommendation=rule.recommendation,
+        )
+        return Hit(reason, trigger_ids, weight)
+
+    def undecided(self, record: RecordFacts, why: str) -> Told:
+        """A warning in place of an answer: a rule that cannot be evaluated is never silently a go."""
+        message = f"rule {self.rule.id} could not be evaluated for {record.name} {record.version}: {why}"
+        return Told((self.hit((f"{self.rule.id}+{record.fn}",), message, action=Action.warn),))
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """One thing a rule can look for: its words, its parameters, and how a rule of it becomes checks.
+
+    `trigger_id` says in words of the documentation how its reasons are named.
+    """
+
+    gate: str
+    name: str
+    summary: str
+    trigger_id: str
+    parameters: Mapping[str, Parameter]
+    compile: Callable[[Rule, Mapping[str, Any]], Iterator[Check]]
+    needs_parameter: bool = True
+
+    def checks(self, rule: Rule) -> Iterator[Check]:
+        """The checks of a rule whose params were read from a valid policy."""
+        read = {name: self.parameters[name].read(value) for name, value in rule.params.items()}
+        return self.compile(rule, read)

@@ -1,0 +1,100 @@
+"""What the previous publication decided in one subdir, read bucket by bucket when asked."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from antivenom.core.policy.compile import Action, Reason
+from antivenom.core.publication.publication_map import Decision, PublicationMap, PublishedBucket, decode_decisions
+from antivenom.core.source.packs import IndexBlobs, read_many
+from antivenom.core.source.source_map import SourceMap
+
+_NOTHING: Mapping[str, Sequence[Decision]] = {}
+
+
+def policy_stop(decision: Decision) -> Reason | None:
+    """The reason for which the policy itself withholds a record; None when it does not."""
+    return next((r for r in decision.reasons if r.action == Action.stop and r.gate != "closure"), None)
+
+
+def is_fallen(decision: Decision) -> bool:
+    """Whether the closure withholds a record (an allowlist item may have spared it)."""
+    return bool(decision.culprits) and any(reason.gate == "closure" for reason in decision.reasons)
+
+
+class PreviousSubdir:
+    """The decisions of a published subdir. Rows are the buckets of the publication by number."""
+
+    def __init__(self, blobs: IndexBlobs, published: PublicationMap | None) -> None:
+        self.map = published
+        self.rows: Sequence[PublishedBucket] = published.buckets if published else []
+        self.names: Sequence[str] = published.names if published else []
+        self.positions = {name: i for i, name in enumerate(self.names)}
+        self._blobs = blobs
+        self._numbers = {row.facts: i for i, row in enumerate(self.rows)}
+        self._firsts = [row.first for row in self.rows]
+        self._told: dict[int, Mapping[str, Sequence[Decision]]] = {}
+
+    def rows_of(self, source: SourceMap) -> list[int]:
+        """For each bucket of a source map the row of the very same records; -1 where there is none.
+
+        Equal facts are not enough: what facts do not tell (dependencies, unknown fields) may be another.
+        """
+        if self.map is None:
+            return [-1] * len(source.buckets)
+        old, new = self.map.source_shards.to_rows(), source.shards.to_rows()
+        found = []
+        for bucket in source.buckets:
+            number = self._numbers.get(bucket.facts, -1)
+            row = self.rows[number] if number >= 0 else None
+            same = row is not None and old[row.first : row.end] == new[bucket.first : bucket.end]
+            found.append(number if same else -1)
+        return found
+
+    def row_of(self, name: str) -> int:
+        """The row that holds a name; -1 when the name is not listed."""
+        position = self.positions.get(name)
+        return -1 if position is None else bisect_right(self._firsts, position) - 1
+
+    def has_closure(self, number: int) -> bool:
+        """Whether the closure may have said something of a row."""
+        counts = self.rows[number].counts
+        return "closure" in counts.by_gate or counts.excepted > 0
+
+    def has_closure_of(self, name: str) -> bool:
+        """Whether the closure may have said something of a name."""
+        number = self.row_of(name)
+        return number >= 0 and self.has_closure(number)
+
+    def read(self, numbers: Iterable[int]) -> None:
+        """Read the decisions of some rows, neighbours together."""
+        wanted = [n for n in numbers if n >= 0 and n not in self._told and self.rows[n].digest]
+        frames = read_many(self._blobs, [self.rows[number].decisions for number in wanted])
+        for number, frame in zip(wanted, frames, strict=True):
+            told: dict[str, list[Decision]] = {}
+            for decision in decode_decisions(frame):
+                told.setdefault(decision.name, []).append(decision)
+            self._told[number] = told
+
+    def told_in(self, number: int) -> Mapping[str, Sequence[Decision]]:
+        """The decisions of a row by name."""
+        if number < 0 or not self.rows[number].digest:
+            return _NOTHING
+        if number not in self._told:
+            self.read([number])
+        return self._told[number]
+
+    def told_of(self, row: PublishedBucket) -> Mapping[str, Sequence[Decision]]:
+        """The decisions of a row by name."""
+        return self.told_in(self._numbers[row.facts])
+
+    def told(self, name: str) -> Sequence[Decision]:
+        """The decisions of a name."""
+        return self.told_in(self.row_of(name)).get(name, ())
+
+    def stops(self, numbers: Collection[int]) -> dict[str, Decision]:
+        """What some rows withhold, by file name."""
+        self.read(numbers)
+        decisions = (d for number in numbers for told in self.told_in(number).values() for d in told)
+        return {d.fn: d for d in decisions if d.action == Action.stop}

@@ -1,0 +1,295 @@
+"""The publication map of one subdir: what is served, where it lies, and why the rest is withheld.
+
+A map is one blob of a few MB at 1 M records. Reasons, facts, shards and pieces lie in packs and are read when asked
+for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+import zstandard
+
+from antivenom.core.errors import InvalidInputError
+from antivenom.core.matching.advisories import Assessment, FindingStatus, Severity
+from antivenom.core.policy.compile import Action, Reason, Verdict
+from antivenom.core.source.packs import NOWHERE, IndexBlobs, Location, LocationTable
+from antivenom.core.source.source_map import Piece, SourceDocument
+
+FORMAT = 3
+ANY_FILE = "\0"  # in a trigger id: the record's file name stands here; no name or file name has this character
+
+
+class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One record about which there is something to say: withheld (stop), warned, or excepted (go with `excepted`).
+
+    `severity` is the worst of its active findings. `culprits`: the dependencies that the closure found broken.
+    `sha256` and `md5` (hex) are filled by readers that need them.
+    """
+
+    fn: str
+    name: str
+    version: str
+    build: str
+    size_bytes: int
+    action: Action
+    reasons: tuple[Reason, ...] = ()
+    excepted: tuple[tuple[str, Reason], ...] = ()
+    holds_until_ms: int = 0
+    severity: Severity = Severity.unknown
+    subdir: str = ""
+    sha256: str = ""
+    md5: str = ""
+    culprits: tuple[str, ...] = ()
+
+    def policy_verdict(self) -> Verdict | None:
+        """What the policy alone said (without the closure); None for a plain go."""
+        reasons = tuple(reason for reason in self.reasons if reason.gate != "closure")
+        excepted = tuple(item for item in self.excepted if item[1].gate != "closure")
+        if not reasons and not excepted:
+            return None
+        action = max((reason.action for reason in reasons), default=Action.go)
+        return Verdict(action, reasons, self.holds_until_ms, excepted)
+
+
+class Said(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What is said of several records alike; see `Decision` and ANY_FILE."""
+
+    action: Action
+    reasons: tuple[Reason, ...] = ()
+    excepted: tuple[tuple[str, Reason], ...] = ()
+    holds_until_ms: int = 0
+    severity: Severity = Severity.unknown
+    culprits: tuple[str, ...] = ()
+
+
+class ToldName(msgspec.Struct, array_like=True, gc=False):
+    """The decisions on one name as they are stored: column by column, by file name. `said_of` points into `said`."""
+
+    name: str
+    said: list[Said] = []
+    said_of: list[int] = []
+    fns: Sequence[str] = ()
+    versions: Sequence[str] = ()
+    builds: Sequence[str] = ()
+    sizes: Sequence[int] = ()
+
+    def numbers(self) -> Iterator[tuple[Said, int]]:
+        """What is said, and of how many records."""
+        numbers = Counter(self.said_of)
+        return ((said, numbers[at]) for at, said in enumerate(self.said))
+
+    def actions(self) -> dict[str, Action]:
+        """What is decided, by file name."""
+        actions = [said.action for said in self.said]
+        return dict(zip(self.fns, map(actions.__getitem__, self.said_of), strict=True))
+
+    def decisions(self) -> Iterator[Decision]:
+        """One decision for each record."""
+        for fn, version, build, size, at in zip(
+            self.fns, self.versions, self.builds, self.sizes, self.said_of, strict=True
+        ):
+            said = self.said[at]
+            yield Decision(
+                fn, self.name, version, build, size, said.action,
+                tuple([_of_file(fn, reason) for reason in said.reasons]),
+                tuple([(item, _of_file(fn, reason)) for item, reason in said.excepted]),
+                said.holds_until_ms, said.severity, culprits=said.culprits,
+            )  # fmt: skip
+
+
+def _of_file(fn: str, reason: Reason) -> Reason:
+    """The reason as it reads for one record."""
+    if not reason.trigger_id.endswith(ANY_FILE):
+        return reason
+    return msgspec.structs.replace(reason, trigger_id=reason.trigger_id.removesuffix(ANY_FILE) + fn)
+
+
+def of_any_file(
+    fn: str, reasons: tuple[Reason, ...], excepted: tuple[tuple[str, Reason], ...]
+) -> tuple[tuple[Reason, ...], tuple[tuple[str, Reason], ...]]:
+    """The reasons of a record as `Said` has them."""
+    ending = f"+{fn}"
+    if any(r.trigger_id.endswith(ending) for r in reasons):
+        reasons = tuple([_without(fn, r) if r.trigger_id.endswith(ending) else r for r in reasons])
+    if excepted:
+        excepted = tuple([(i, _without(fn, r) if r.trigger_id.endswith(ending) else r) for i, r in excepted])
+    return reasons, excepted
+
+
+def _without(fn: str, reason: Reason) -> Reason:
+    return msgspec.structs.replace(reason, trigger_id=reason.trigger_id.removesuffix(fn) + ANY_FILE)
+
+
+class Counts(msgspec.Struct):
+    """Records by what became of them. `by_rule` and `by_gate` count withheld and warned records; `by_severity` all
+    records by their worst active finding, `withheld_by_severity` those withheld."""
+
+    records: int = 0
+    kept: int = 0
+    withheld: int = 0
+    warned: int = 0
+    excepted: int = 0
+    by_rule: dict[str, int] = {}
+    by_gate: dict[str, int] = {}
+    by_severity: dict[str, int] = {}
+    withheld_by_severity: dict[str, int] = {}
+
+    def add(self, other: Counts) -> None:
+        """Add another subdir's or bucket's counts."""
+        for field in ("records", "kept", "withheld", "warned", "excepted"):
+            setattr(self, field, getattr(self, field) + getattr(other, field))
+        for field in ("by_rule", "by_gate", "by_severity", "withheld_by_severity"):
+            setattr(self, field, dict(Counter(getattr(self, field)) + Counter(getattr(other, field))))
+
+    @classmethod
+    def sum(cls, parts: Iterable[Counts]) -> Counts:
+        """The sum of many; counters are merged once."""
+        total = cls()
+        counters: dict[str, Counter[str]] = {
+            field: Counter() for field in ("by_rule", "by_gate", "by_severity", "withheld_by_severity")
+        }
+        for part in parts:
+            total.records += part.records
+            total.kept += part.kept
+            total.withheld += part.withheld
+            total.warned += part.warned
+            total.excepted += part.excepted
+            for field, counter in counters.items():
+                for key, number in getattr(part, field).items():
+                    counter[key] += number
+        for field, counter in counters.items():
+            setattr(total, field, dict(counter))
+        return total
+
+
+class PackageSummary(msgspec.Struct, array_like=True, gc=False):
+    """One name of one subdir, for lists. `versions` counts distinct ones; `latest` is the highest that is not withheld
+    ("" when all are), `latest_upstream` the highest of all. Severities are the worst of any record, and of the kept."""
+
+    name: str
+    subdir: str
+    versions: int
+    records: int
+    withheld: int
+    warned: int
+    latest: str
+    latest_upstream: str
+    licenses: tuple[str, ...]
+    severity: Severity = Severity.unknown
+    kept_severity: Severity = Severity.unknown
+
+
+class PublishedBucket(msgspec.Struct, array_like=True, gc=False):
+    """A bucket as published. `decisions` is NOWHERE when there is nothing to say. `digest` tells equal decisions,
+    `judged` equal verdicts of the policy (before the closure)."""
+
+    first: int
+    end: int
+    pieces: tuple[Piece, Piece]
+    facts: Location
+    depends: Location
+    decisions: Location
+    digest: bytes
+    holds_until_ms: int
+    counts: Counts
+    judged: bytes = b""
+
+
+class PublicationMap(msgspec.Struct, array_like=True):
+    """See the module. Columns run parallel to `names`; a shard key of zeros means that every record of it is
+    withheld. `closure` tells under what terms the closure was worked out; empty: it was not."""
+
+    format: int
+    subdir: str
+    created_ms: int
+    source: str
+    document: SourceDocument
+    counts: Counts
+    holds_until_ms: int
+    names: list[str]
+    shard_keys: bytes
+    shards: LocationTable
+    source_shards: LocationTable
+    buckets: list[PublishedBucket]
+    shards_index: Location
+    summaries: Location
+    monolith: str = ""
+    monolith_bytes: int = 0
+    monolith_text_bytes: int = 0
+    closure: bytes = b""
+
+    def shard_key(self, position: int) -> bytes:
+        """The sha256 of a name's shard as published; zeros when nothing of it is left."""
+        return self.shard_keys[32 * position : 32 * position + 32]
+
+
+NO_SHARD = bytes(32)
+_map_decoder = msgspec.msgpack.Decoder(PublicationMap)
+_told_decoder = msgspec.msgpack.Decoder(list[ToldName])
+_summaries_decoder = msgspec.msgpack.Decoder(list[PackageSummary])
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class UnreadablePublicationError(InvalidInputError):
+    """A blob that is no publication map, or one that another release of Antivenom wrote."""
+
+
+def load_publication(blobs: IndexBlobs, key: str) -> PublicationMap:
+    """The publication map under `key`.
+
+    Raises:
+        UnreadablePublicationError: The blob is no publication map of this format.
+    """
+    try:
+        found = _map_decoder.decode(zstandard.ZstdDecompressor().decompress(blobs.get(key)))
+    except (msgspec.DecodeError, zstandard.ZstdError) as error:
+        raise UnreadablePublicationError(
+            f"{key} is not a publication map: {error}", hint="publish the channel again"
+        ) from None
+    if found.format != FORMAT:
+        raise UnreadablePublicationError(
+            f"{key} is of format {found.format}, not {FORMAT}", hint="publish the channel again"
+        )
+    return found
+
+
+def encode_told(told: Sequence[ToldName]) -> bytes:
+    """The msgpack of what is told in a bucket; equal decisions are equal bytes."""
+    return _encode(told)
+
+
+def decode_decisions(frame: bytes) -> list[Decision]:
+    """The decisions of one bucket."""
+    if not frame:
+        return []
+    told = _told_decoder.decode(zstandard.ZstdDecompressor().decompress(frame))
+    return [decision for name in told for decision in name.decisions()]
+
+
+def encode_summaries(summaries: list[PackageSummary]) -> bytes:
+    """The frame of all summaries of a subdir."""
+    return zstandard.ZstdCompressor(level=3).compress(_encode(summaries))
+
+
+def decode_summaries(frame: bytes) -> list[PackageSummary]:
+    """All summaries of a subdir, by name."""
+    return _summaries_decoder.decode(zstandard.ZstdDecompressor().decompress(frame)) if frame else []
+
+
+_OPEN = (FindingStatus.active, FindingStatus.reported, FindingStatus.disputed)
+
+
+def worst_severity(assessment: Assessment | None) -> Severity:
+    """The worst severity of the findings that nobody cleared or mitigated."""
+    worst = Severity.unknown
+    if assessment is not None:
+        for finding in assessment.findings:
+            if finding.status in _OPEN and finding.severity in Severity.__members__:
+                worst = max(worst, Severity[finding.severity])
+    return worst
+
+
+__all__ = ["NOWHERE", "NO_SHARD", "Counts", "Decision", "PackageSummary", "PublicationMap", "PublishedBucket"]

@@ -1,0 +1,244 @@
+"""What is known about a publication's components, as one blob; and from what it was found, so that it can be carried.
+
+Thousands of components share findings, and versions between the same bounds share whole assessments: each is written
+once. Components that are assessed and have no findings are not listed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+import msgspec
+import zstandard
+
+from antivenom.core.conda.records import ChannelFacts
+from antivenom.core.errors import InvalidInputError
+from antivenom.core.matching.advisories import NO_KNOWLEDGE, Assessment, Finding, Severity
+from antivenom.core.matching.match import ComponentKey, MatchIndex
+from antivenom.core.source.source_map import Component
+
+FORMAT = 2
+CLEAN = Assessment(True, "")  # of a component of which nothing was found, when carried on
+
+
+class Basis(msgspec.Struct, frozen=True, array_like=True):
+    """What decides a publication besides its records and the time. `curations`: a digest of what artifacts say."""
+
+    knowledge: str
+    mapping_channel: str
+    channel: ChannelFacts
+    policy: str
+    curations: bytes
+
+
+class ComponentFindings(msgspec.Struct, frozen=True, array_like=True):
+    """One component of a channel that has findings."""
+
+    name: str
+    version: str
+    purls: tuple[str, ...]
+    assessment: Assessment
+
+    @property
+    def component(self) -> Component:
+        return self.name, self.version, self.purls
+
+
+class ChannelFindings(msgspec.Struct, frozen=True):
+    """What is known about a publication's components, by component.
+
+    `unassessed`: {reason: names} where no source covers any component of the name without findings. `partly`: the
+    components that none covers of names of which others are covered, or not for the same reason.
+    """
+
+    components: list[ComponentFindings]
+    unassessed: dict[str, list[str]]
+    partly: list[tuple[Component, str]] = []
+    basis: Basis | None = None
+
+    def reasons(self) -> dict[str, str]:
+        """Name → why something of it is not assessed."""
+        found = {component[0]: reason for component, reason in self.partly}
+        found.update((name, reason) for reason, names in self.unassessed.items() for name in names)
+        return found
+
+    def counts(self) -> dict[str, Any]:
+        """Numbers for dashboards: vulnerable components, distinct vulnerabilities by severity, exploited ones."""
+        findings = {id(finding): finding for c in self.components for finding in c.assessment.findings}.values()
+        by_severity = Counter({finding.ids[0]: finding.severity for finding in findings}.values())
+        return {
+            "vulnerable_components": len(self.components),
+            "vulnerabilities": {s.name: by_severity.get(s.name, 0) for s in Severity},
+            "exploited": len({finding.ids[0] for finding in findings if finding.kev}),
+            "unassessed_names": len(self.reasons()),
+        }
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    format: int
+    basis: Basis | None
+    findings: list[Finding]
+    assessments: list[tuple[str, list[int]]]  # reason, and positions in `findings`
+    components: list[tuple[str, str, tuple[str, ...], int]]  # the last is a position in `assessments`
+    unassessed: dict[str, list[str]]
+    partly: list[tuple[Component, str]]
+
+
+_decoder = msgspec.msgpack.Decoder(_Stored)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode_findings(found: ChannelFindings) -> bytes:
+    """The blob of a channel's findings."""
+    findings: dict[int, tuple[int, Finding]] = {}  # by identity: equal ones are shared, comparing them would cost more
+    assessments: dict[int, int] = {}
+    told: list[tuple[str, list[int]]] = []
+    components = []
+    for item in found.components:
+        number = assessments.get(id(item.assessment))
+        if number is None:
+            number = assessments[id(item.assessment)] = len(told)
+            positions = [findings.setdefault(id(f), (len(findings), f))[0] for f in item.assessment.findings]
+            told.append((item.assessment.reason, positions))
+        components.append((*item.component, number))
+    distinct = [finding for _, finding in findings.values()]
+    stored = _Stored(FORMAT, found.basis, distinct, told, components, found.unassessed, found.partly)
+    return zstandard.ZstdCompressor(level=1).compress(_encode(stored))
+
+
+def decode_findings(data: bytes) -> ChannelFindings:
+    """A channel's findings; what was shared is shared again.
+
+    Raises:
+        InvalidInputError: Not such a blob, or of another format.
+    """
+    try:
+        stored = _decoder.decode(zstandard.ZstdDecompressor().decompress(data))
+    except (msgspec.DecodeError, zstandard.ZstdError) as error:
+        raise InvalidInputError(f"these are not a channel's findings: {error}") from None
+    if stored.format != FORMAT:
+        raise InvalidInputError(f"findings of format {stored.format}, not {FORMAT}", hint="publish the channel again")
+    assessments = [
+        Assessment(True, reason, tuple([stored.findings[i] for i in positions]))
+        for reason, positions in stored.assessments
+    ]
+    components = [
+        ComponentFindings(name, version, purls, assessments[number])
+        for name, version, purls, number in stored.components
+    ]
+    return ChannelFindings(components, stored.unassessed, stored.partly, stored.basis)
+
+
+class ChannelAssessor:
+    """Assesses components for the engine and remembers what was found."""
+
+    def __init__(self, index: MatchIndex | None, mapping_channel: str) -> None:
+        self._index = index
+        self._mapping_channel = mapping_channel
+        self._hits: dict[Component, Assessment] = {}
+        self._unassessed: dict[Component, str] = {}
+        self._assessed: set[str] = set()  # names with a component that is assessed and has no findings
+
+    def __call__(self, components: Sequence[Component]) -> Sequence[Assessment]:
+        if self._index is None:
+            self._unassessed.update(dict.fromkeys(components, NO_KNOWLEDGE.reason))
+            return [NO_KNOWLEDGE] * len(components)
+        keys = [ComponentKey("conda", name, version, purls=purls) for name, version, purls in components]
+        answers = self._index.assess(keys, channel=self._mapping_channel)
+        for component, assessment in zip(components, answers, strict=True):
+            if assessment.findings:
+                self._hits[component] = assessment
+            elif not assessment.assessed:
+                self._unassessed[component] = assessment.reason
+            else:
+                self._assessed.add(component[0])
+        return answers
+
+    def findings(self, basis: Basis | None = None) -> ChannelFindings:
+        """All that was found."""
+        components = [ComponentFindings(*component, assessment) for component, assessment in sorted_items(self._hits)]
+        reasons: dict[str, set[str]] = {}
+        for component, reason in self._unassessed.items():
+            reasons.setdefault(component[0], set()).add(reason)
+        whole: dict[str, list[str]] = {}
+        for name in sorted(reasons):
+            if len(reasons[name]) == 1 and name not in self._assessed:
+                whole.setdefault(next(iter(reasons[name])), []).append(name)
+        covered = {name for names in whole.values() for name in names}
+        partly = [
+            (component, why) for component, why in sorted(self._unassessed.items()) if component[0] not in covered
+        ]
+        return ChannelFindings(components, dict(sorted(whole.items())), partly, basis)
+
+
+def sorted_items(hits: dict[Component, Assessment]) -> list[tuple[Component, Assessment]]:
+    """By component; assessments have no order."""
+    return sorted(hits.items(), key=lambda item: item[0])
+
+
+class CarriedAssessor:
+    """Answers from earlier findings; only components of `fresh` names are matched, by an index that is then opened."""
+
+    def __init__(
+        self, earlier: ChannelFindings, fresh: Collection[str], open_assessor: Callable[[], ChannelAssessor]
+    ) -> None:
+        self._fresh = frozenset(fresh)
+        self._earlier = earlier
+        self._open = open_assessor
+        self._matching: ChannelAssessor | None = None
+        self._known: dict[Component, Assessment] = {c.component: c.assessment for c in earlier.components}
+        self._names = {
+            name: Assessment(False, reason) for reason, names in earlier.unassessed.items() for name in names
+        }
+        self._known.update((component, Assessment(False, reason)) for component, reason in earlier.partly)
+
+    def __call__(self, components: Sequence[Component]) -> Sequence[Assessment]:
+        known, names, fresh = self._known, self._names, self._fresh
+        answers = [known.get(component) or names.get(component[0], CLEAN) for component in components]
+        new = [at for at, component in enumerate(components) if component[0] in fresh] if fresh else []
+        if new:
+            if self._matching is None:
+                self._matching = self._open()
+            for at, assessment in zip(new, self._matching([components[at] for at in new]), strict=True):
+                answers[at] = assessment
+        return answers
+
+    def findings(self, basis: Basis | None, names: Collection[str]) -> ChannelFindings:
+        """Everything known of `names`: what was carried on, and what was found of the fresh ones."""
+        kept = frozenset(names) - self._fresh
+        earlier = self._earlier
+        later = self._matching.findings() if self._matching else ChannelFindings([], {})
+        unassessed = {why: [n for n in listed if n in kept] for why, listed in earlier.unassessed.items()}
+        for why, listed in later.unassessed.items():
+            unassessed[why] = sorted((*unassessed.get(why, ()), *listed))
+        partly = [item for item in earlier.partly if item[0][0] in kept]
+        components = [c for c in earlier.components if c.name in kept]
+        return ChannelFindings(
+            sorted([*components, *later.components], key=lambda c: c.component),
+            {why: listed for why, listed in sorted(unassessed.items()) if listed},
+            sorted([*partly, *later.partly]),
+            basis,
+        )
+
+    def found(self) -> list[ComponentFindings]:
+        """What was found of the fresh names."""
+        return self._matching.findings().components if self._matching else []
+
+
+def differing_names(
+    earlier: ChannelFindings, components: Iterable[Component], answers: Iterable[Assessment]
+) -> set[str]:
+    """The names of which some component is assessed differently now."""
+    known = CarriedAssessor(earlier, (), _no_index)
+    listed = list(components)
+    return {
+        component[0]
+        for component, then, now in zip(listed, known(listed), answers, strict=True)
+        if then.findings != now.findings or then.assessed != now.assessed or (not now.assessed and then != now)
+    }
+
+
+def _no_index() -> ChannelAssessor:
+    raise AssertionError("no name is fresh")  # pragma: no cover

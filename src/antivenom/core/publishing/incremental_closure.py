@@ -1,0 +1,327 @@
+"""The closure of a whole publication: from nothing, or from what the previous publication's closure said.
+
+From the previous one it goes by *delete and re-derive*. A record is *touched* when it appeared, is gone, is another, or
+when the policy says something else of it. What fell because of a touched record is taken back; a record that is taken
+back is itself touched. What is left of the falls still holds: no reason of it changed. Then the closure goes forward
+from what was touched and what was taken back. The work is what changed and what hangs on it; buckets that neither
+reaches are not even read.
+
+Source: Gupta, Mumick and Subrahmanian 1993, Maintaining views incrementally.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from antivenom.core.closure.propagate import BucketFalls, Closed, Closure, Except, Lost, NameFalls, because
+from antivenom.core.closure.requirements import NOARCH, decode_texts
+from antivenom.core.conda.specs import Dependency, parse_dependency
+from antivenom.core.publication.previous_publication import is_fallen, policy_stop
+from antivenom.core.publication.publication_map import Decision, of_any_file
+from antivenom.core.publishing.verdicts import SubdirVerdicts
+from antivenom.core.source.packs import IndexBlobs
+from antivenom.core.source.source_map import Framed, dependency_name, iterate_builds, iterate_depends
+
+_Record = tuple[str, str, int, tuple[str, ...]]  # version, build, build number, dependencies
+
+
+class _Touched(NamedTuple):
+    """A record that changed. `number` None: not known, any dependency's is taken to be met."""
+
+    subdir: str
+    fn: str
+    name: str
+    version: str
+    build: str
+    number: int | None
+
+    def meets(self, dependency: Dependency) -> bool:
+        """Whether it is (or was) what a dependency asks for."""
+        return (
+            dependency.admits_build(self.build)
+            and (self.number is None or dependency.admits_number(self.number))
+            and dependency.admits_version(self.version)
+        )
+
+
+class _Standing:
+    """One subdir's withheld records while the closure is worked out: the policy's now, and the closure's from before.
+
+    `suspects`: position of a name → records that may fall though nothing they need is lost just now.
+    """
+
+    def __init__(self, verdicts: SubdirVerdicts, *, keeps: bool) -> None:
+        self.verdicts, self.source, self.previous = verdicts, verdicts.source, verdicts.previous
+        self.suspects: dict[int, set[str]] = {}
+        self.reached: set[int] = set()
+        self.positions = {name: i for i, name in enumerate(self.source.names)}
+        self._keeps = keeps
+        self._taken_back: set[str] = set()
+        self._by_culprit: dict[str, dict[str, list[Decision]]] = {}  # name asked for → dependency → who fell by it
+        self._indexed: set[int] = set()
+
+    def withheld(self, position: int) -> Mapping[str, Decision]:
+        """What is withheld of the name at a position, by file name."""
+        stops = self.verdicts.stops(position)
+        earlier = self.earlier(self.source.names[position]) if self._keeps else {}
+        return {**{fn: d for fn, d in earlier.items() if is_fallen(d)}, **stops} if earlier else stops
+
+    def earlier(self, name: str) -> dict[str, Decision]:
+        """What the closure said of a name before and was not taken back."""
+        if not self.previous.has_closure_of(name):
+            return {}
+        return {d.fn: d for d in self.previous.told(name) if d.culprits and d.fn not in self._taken_back}
+
+    def suspect(self, name: str, fn: str) -> None:
+        """A record has to be looked at again, whatever the closure said of it before."""
+        self._taken_back.add(fn)
+        position = self.positions.get(name)
+        if position is not None:
+            self.suspects.setdefault(position, set()).add(fn)
+
+    def take_back(self, decisions: Iterable[Decision]) -> Iterator[_Touched]:
+        """What the closure said of these records holds no more."""
+        for d in decisions:
+            if d.fn not in self._taken_back:
+                self.suspect(d.name, d.fn)
+                yield _Touched(self.source.subdir, d.fn, d.name, d.version, d.build, None)
+
+    def fallen_by(self, name: str) -> dict[str, list[Decision]]:
+        """Who fell by a dependency on a name, by its text; of names whose users were indexed."""
+        return self._by_culprit.get(name, {})
+
+    def index(self, buckets: Collection[int]) -> None:
+        """Index who fell, and by what, in some buckets and in those that are listed no more."""
+        rows = {self.verdicts.rows[at] for at in buckets} - {-1}
+        if not self._indexed:
+            rows |= set(range(len(self.previous.rows))).difference(self.verdicts.rows)
+        rows = {row for row in rows - self._indexed if self.previous.has_closure(row)}
+        self._indexed |= rows
+        self.previous.read(sorted(rows))
+        for row in rows:
+            for told in self.previous.told_in(row).values():
+                for decision in told:
+                    for text in decision.culprits:
+                        texts = self._by_culprit.setdefault(dependency_name(text), {})
+                        texts.setdefault(text, []).append(decision)
+
+
+class Closing:
+    """Closes one publication; see the module.
+
+    `anew`: from nothing, for nothing of the previous closure holds (other terms, or there is none).
+    """
+
+    def __init__(
+        self, blobs: IndexBlobs, verdicts: Mapping[str, SubdirVerdicts], excepts: Except | None, *, anew: bool
+    ) -> None:
+        self._blobs = blobs
+        self._standings = {subdir: _Standing(found, keeps=not anew) for subdir, found in verdicts.items()}
+        self._closure = Closure(
+            blobs,
+            {subdir: found.source for subdir, found in verdicts.items()},
+            {subdir: standing.withheld for subdir, standing in self._standings.items()},
+            excepts,
+        )
+        self._anew, self._has_exceptions = anew, excepts is not None
+        self._dependencies: dict[str, Dependency | None] = {}
+
+    def close(self) -> dict[str, dict[int, BucketFalls]]:
+        """What falls, by subdir and bucket; and every bucket that has to be written again is judged."""
+        if self._anew:
+            causes = {subdir: standing.verdicts.stopped_names() for subdir, standing in self._standings.items()}
+            falls = self._closure.withheld(causes)
+        else:
+            falls = self._rederive()
+        for subdir, standing in self._standings.items():
+            standing.verdicts.settle(self._reached(standing, falls[subdir]))
+            if not self._anew:
+                self._add_earlier(standing, falls[subdir])
+        return falls
+
+    def _reached(self, standing: _Standing, falls: Mapping[int, BucketFalls]) -> set[int]:
+        reached = set(falls)
+        if self._anew:
+            return reached | standing.verdicts.rows_with_closure()
+        bucket_of = self._closure.subdir(standing.source.subdir).bucket_of
+        return reached | {bucket_of(position) for position in standing.suspects}
+
+    def _add_earlier(self, standing: _Standing, falls: dict[int, BucketFalls]) -> None:
+        """What holds from before, in the buckets that are written again."""
+        for at, (bucket, judged) in enumerate(zip(standing.source.buckets, standing.verdicts.buckets, strict=True)):
+            if judged is None:
+                continue
+            for position in range(bucket.first, bucket.end):
+                earlier = standing.earlier(standing.source.names[position])
+                if earlier:
+                    names = falls.setdefault(at, {})
+                    new = names.get(position - bucket.first, NameFalls())
+                    names[position - bucket.first] = new._replace(earlier={fn: _closed(d) for fn, d in earlier.items()})
+
+    def _rederive(self) -> dict[str, dict[int, BucketFalls]]:
+        touched: list[_Touched] = []
+        lost: dict[str, list[Lost]] = {}
+        born: list[tuple[_Touched, bool]] = []
+        for standing in self._standings.values():
+            for record, is_new in self._changed_upstream(standing):
+                touched.append(record)
+                born.append((record, is_new))
+                if is_new:
+                    standing.suspect(record.name, record.fn)
+                else:
+                    lost.setdefault(record.name, []).append(record)
+            touched += self._changed_by_policy(standing)
+            self._ask_again(standing)
+        for record in touched:
+            standing = self._standings[record.subdir]
+            position = standing.positions.get(record.name)
+            if position is not None and record.fn in standing.verdicts.stops(position):
+                lost.setdefault(record.name, []).append(record)
+        touched += self._look_where_noarch_worked(born)
+        self._take_back(touched)
+        return self._closure.rederive(lost, {subdir: standing.suspects for subdir, standing in self._standings.items()})
+
+    def _changed_upstream(self, standing: _Standing) -> Iterator[tuple[_Touched, bool]]:
+        """Records that appeared (True) or are gone (False); one that changed is both."""
+        source, previous = standing.source, standing.previous
+        if previous.map is None or (previous.map.source_shards == source.shards and previous.names == source.names):
+            return
+        old = dict(zip(previous.names, previous.map.source_shards.to_rows(), strict=True))
+        new = dict(zip(source.names, source.shards.to_rows(), strict=True))
+        names = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+        if self._has_exceptions:  # an item may look at any fact of a record
+            for name in sorted(names):
+                for spoken_of in standing.take_back(list(standing.earlier(name).values())):
+                    yield spoken_of, False
+        bucket_of = self._closure.subdir(source.subdir).bucket_of
+        buckets = sorted({bucket_of(standing.positions[name]) for name in names if name in new})
+        rows = sorted({previous.row_of(name) for name in names if name in old})
+        now = self._records([source.buckets[at] for at in buckets], names)
+        before = self._records([previous.rows[row] for row in rows], names)
+        for name in sorted(names):
+            was, is_ = before.get(name, {}), now.get(name, {})
+            for fn in was.keys() | is_.keys():
+                if was.get(fn) != is_.get(fn):
+                    for record, is_new in ((was.get(fn), False), (is_.get(fn), True)):
+                        if record is not None:
+                            yield _Touched(source.subdir, fn, name, *record[:3]), is_new
+
+    def _records(self, frames: Collection[Framed], names: Collection[str]) -> dict[str, dict[str, _Record]]:
+        """What the closure looks at in the records of some names, by name and file name."""
+        found: dict[str, dict[str, _Record]] = {}
+        builds, depends = iterate_builds(self._blobs, frames), iterate_depends(self._blobs, frames)
+        for facts_of_bucket, depends_of_bucket in zip(builds, depends, strict=True):
+            for facts, needs in zip(facts_of_bucket, depends_of_bucket, strict=True):
+                if facts.name in names:
+                    lists = needs.lists()
+                    versions = [facts.components[component][0] for component in facts.component_of]
+                    found[facts.name] = {
+                        fn: (version, build, number, lists[at])
+                        for fn, version, build, number, at in zip(
+                            decode_texts(facts.fns), versions, decode_texts(facts.builds), facts.build_numbers,
+                            needs.depends_of, strict=True,
+                        )
+                    }  # fmt: skip
+        return found
+
+    def _changed_by_policy(self, standing: _Standing) -> Iterator[_Touched]:
+        """Records that the policy withholds for another reason than before, now or no more."""
+        verdicts = standing.verdicts
+        for at, judged in enumerate(verdicts.buckets):
+            if judged is None or verdicts.is_same(at):
+                continue
+            bucket = standing.source.buckets[at]
+            for position in range(bucket.first, bucket.end):
+                name = standing.source.names[position]
+                before = {d.fn: d for d in standing.previous.told(name) if policy_stop(d) is not None}
+                now = verdicts.stops(position)
+                for fn, told in sorted({**before, **now}.items()):
+                    if fn not in now:
+                        standing.suspect(name, fn)
+                    elif fn in before and because(before[fn]) == because(told):
+                        continue
+                    yield _Touched(standing.source.subdir, fn, name, told.version, told.build, None)
+
+    def _ask_again(self, standing: _Standing) -> None:
+        """What an allowlist item spared is asked for again where time may have ended it."""
+        for at, judged in enumerate(standing.verdicts.buckets):
+            row = standing.verdicts.row(at)
+            if judged is not None and row is not None and row.counts.excepted:
+                for told in standing.previous.told_in(standing.verdicts.rows[at]).values():
+                    for decision in told:
+                        if decision.culprits and not is_fallen(decision):
+                            standing.suspect(decision.name, decision.fn)
+
+    def _look_where_noarch_worked(self, born: Collection[tuple[_Touched, bool]]) -> Iterator[_Touched]:
+        """Noarch records that need something which an architecture begins or ceases to have are looked at again."""
+        standing = self._standings.get(NOARCH)
+        if standing is None or not born or len(self._standings) <= 2:  # with one architecture there is one place
+            return
+        there = self._closure.unfiltered()
+        dependents, texts = self._closure.dependents(NOARCH), self._closure.texts
+        by_name: dict[str, list[tuple[_Touched, bool]]] = {}
+        for record, is_new in born:
+            by_name.setdefault(record.name, []).append((record, is_new))
+        dependents.load(by_name.keys())
+        for name, records in by_name.items():
+            for text in texts.by_name.get(name, ()):
+                dependency = self._dependency(texts.texts[text])
+                if dependency is None or not any(record.meets(dependency) for record, _ in records):
+                    continue
+                new = {(record.subdir, record.fn) for record, is_new in records if is_new}
+                now = there.found(dependency)
+                before = {subdir for subdir, fns in now.items() if any((subdir, fn) not in new for fn in fns)}
+                before |= {record.subdir for record, is_new in records if not is_new and record.meets(dependency)}
+                if before != now.keys():
+                    yield from self._suspect_users(standing, text)
+
+    def _suspect_users(self, standing: _Standing, text: int) -> Iterator[_Touched]:
+        dependents = self._closure.dependents(NOARCH)
+        positions = [position for position, _ in dependents.users(text)]
+        bucket_of = self._closure.subdir(NOARCH).bucket_of
+        rows = [standing.source.buckets[at] for at in sorted({bucket_of(position) for position in positions})]
+        names = {standing.source.names[position] for position in positions}
+        for name, records in self._records(rows, names).items():
+            for fn, (version, build, number, needs) in records.items():
+                if self._closure.texts.texts[text] in needs:
+                    standing.suspect(name, fn)
+                    yield _Touched(NOARCH, fn, name, version, build, number)
+
+    def _take_back(self, touched: Collection[_Touched]) -> None:
+        """Take back what fell because of touched records, and what fell because of that."""
+        while touched:
+            by_name: dict[str, list[_Touched]] = {}
+            for record in touched:
+                by_name.setdefault(record.name, []).append(record)
+            found: list[_Touched] = []
+            for subdir, standing in self._standings.items():
+                standing.index(self._closure.dependents(subdir).buckets_using(by_name.keys()))
+                for name, records in by_name.items():
+                    near = [r for r in records if NOARCH in (subdir, r.subdir) or r.subdir == subdir]
+                    fallen = standing.fallen_by(name)
+                    for text in [text for text in fallen if self._meets_any(near, text)]:
+                        found += standing.take_back(fallen.pop(text))
+            touched = found
+
+    def _meets_any(self, records: Iterable[_Touched], text: str) -> bool:
+        dependency = self._dependency(text)
+        return dependency is not None and any(record.meets(dependency) for record in records)
+
+    def _dependency(self, text: str) -> Dependency | None:
+        if text not in self._dependencies:
+            self._dependencies[text] = parse_dependency(text)
+        return self._dependencies[text]
+
+
+def _closed(decision: Decision) -> Closed:
+    """What the closure said in a decision of the previous publication."""
+    reasons, excepted = of_any_file(decision.fn, decision.reasons, decision.excepted)
+    for reason in reasons:
+        if reason.gate == "closure":
+            return Closed(reason, decision.culprits)
+    item, reason = next(pair for pair in excepted if pair[1].gate == "closure")
+    return Closed(reason, decision.culprits, item, decision.holds_until_ms)
+
+
+__all__ = ["Closing"]

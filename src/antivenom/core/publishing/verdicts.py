@@ -1,0 +1,256 @@
+"""The verdicts of one subdir, bucket by bucket: judged now, or taken over from the previous publication."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import msgspec
+
+from antivenom.core.conda.records import ChannelFacts, RecordFacts
+from antivenom.core.matching.advisories import Assessment, Severity
+from antivenom.core.policy.compile import GO, Action, Verdict
+from antivenom.core.publication.previous_publication import PreviousSubdir, policy_stop
+from antivenom.core.publication.publication_map import (
+    Decision,
+    PackageSummary,
+    PublicationMap,
+    PublishedBucket,
+    worst_severity,
+)
+from antivenom.core.publishing.decisions import summarize
+from antivenom.core.source.packs import IndexBlobs
+from antivenom.core.source.source_map import Bucket, NameDepends, NameFacts, SourceMap, iterate_depends, iterate_facts
+
+Component = tuple[str, str, tuple[str, ...]]
+_BUCKETS_AT_ONCE = 64  # components of so many buckets are assessed by one call
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Judging(NamedTuple):
+    """Everything a verdict depends on besides the record. `curation`: "subdir/fn" → the build's own assessment.
+
+    `touched`: see `CompiledPolicy`; None when the policy cannot say. `reads_depends`: whether it ever looks at
+    dependencies.
+    """
+
+    judge: Callable[[RecordFacts, Assessment | None, ChannelFacts, int], Verdict]
+    assess: Callable[[Sequence[Component]], Sequence[Assessment | None]]
+    channel: ChannelFacts
+    now_ms: int
+    curation: Mapping[str, Assessment]
+    touched: Callable[..., Iterable[int]] | None = None
+    reads_depends: bool = True
+
+
+class BucketVerdicts(NamedTuple):
+    """What the policy said of one bucket.
+
+    `severities` has the file names whose component has an active finding. `digest` tells whether any of this differs.
+    """
+
+    decisions: list[Decision]
+    holds_until_ms: int
+    severities: dict[str, Severity]
+    summaries: list[PackageSummary]
+    digest: bytes
+
+
+class SubdirVerdicts:
+    """The verdicts of all buckets of a subdir, before closure.
+
+    `buckets`: None where nothing was judged, and what the previous publication decided holds. `rows`: for each bucket
+    the previous publication's row of the same records (-1: there is none).
+    """
+
+    def __init__(self, blobs: IndexBlobs, source: SourceMap, previous: PublicationMap | None, judging: Judging) -> None:
+        self.source = source
+        self.previous = PreviousSubdir(blobs, previous)
+        self.rows = self.previous.rows_of(source)
+        self.buckets: list[BucketVerdicts | None] = []
+        self._blobs, self._judging = blobs, judging
+        self._severities: dict[int, Severity] = {}
+        self._alive: list[Sequence[Assessment | None]] = []  # ids above stay true while these live
+        self._firsts = [bucket.first for bucket in source.buckets]
+        self._stops: dict[int, dict[str, dict[str, Decision]]] = {}  # by bucket, name and file name
+
+    @classmethod
+    def of(
+        cls,
+        blobs: IndexBlobs,
+        source: SourceMap,
+        previous: PublicationMap | None,
+        judging: Judging,
+        rejudge: Collection[str] | None,
+    ) -> SubdirVerdicts:
+        """Judge what must be judged; see `publishing.publish`."""
+        found = cls(blobs, source, previous, judging)
+        names = None if rejudge is None else frozenset(rejudge)
+        must = [found._must_judge(at, names) for at in range(len(source.buckets))]
+        fresh = found.judge([bucket for bucket, is_due in zip(source.buckets, must, strict=True) if is_due])
+        found.buckets = [next(fresh) if is_due else None for is_due in must]
+        return found
+
+    def _must_judge(self, at: int, rejudge: frozenset[str] | None) -> bool:
+        if self.rows[at] < 0 or rejudge is None:
+            return True
+        bucket, row = self.source.buckets[at], self.previous.rows[self.rows[at]]
+        if 0 < row.holds_until_ms <= self._judging.now_ms:
+            return True
+        return bool(rejudge) and not rejudge.isdisjoint(self.source.names[bucket.first : bucket.end])
+
+    def row(self, at: int) -> PublishedBucket | None:
+        """The previous publication's row of the same records."""
+        return self.previous.rows[self.rows[at]] if self.rows[at] >= 0 else None
+
+    def rows_with_closure(self) -> set[int]:
+        """The buckets of which the closure may have said something before."""
+        return {at for at, row in enumerate(self.rows) if row >= 0 and self.previous.has_closure(row)}
+
+    def is_same(self, at: int) -> bool:
+        """Whether the policy says of a bucket what it said before."""
+        judged, row = self.buckets[at], self.row(at)
+        return row is not None and (judged is None or judged.digest == row.judged)
+
+    def settle(self, reached: Collection[int]) -> None:
+        """Judge what the closure reached; the other buckets keep what they had where the policy says the same."""
+        again = [at for at in sorted(reached) if self.buckets[at] is None]
+        for at, judged in zip(again, self.judge([self.source.buckets[at] for at in again]), strict=True):
+            self.buckets[at] = judged
+        for at in range(len(self.buckets)):
+            if at not in reached and self.is_same(at):
+                self.buckets[at] = None
+
+    def judge(self, buckets: Sequence[Bucket]) -> Iterator[BucketVerdicts]:
+        """Judge every record of these buckets, in order."""
+        for start in range(0, len(buckets), _BUCKETS_AT_ONCE):
+            run = buckets[start : start + _BUCKETS_AT_ONCE]
+            facts = list(iterate_facts(self._blobs, run))
+            depends: Sequence[Sequence[NameDepends | None]]
+            if self._judging.reads_depends:
+                depends = list(iterate_depends(self._blobs, run))
+            else:
+                depends = [[None] * len(names) for names in facts]
+            components = [
+                (f.name, version, purls) for bucket in facts for f in bucket for version, purls in f.components
+            ]
+            assessments = self._judging.assess(components)
+            self._alive.append(assessments)
+            at = 0
+            for names, lists in zip(facts, depends, strict=True):
+                end = at + sum(len(f.components) for f in names)
+                yield self._judge_bucket(names, lists, assessments[at:end])
+                at = end
+
+    def _judge_bucket(
+        self,
+        names: Sequence[NameFacts],
+        lists: Sequence[NameDepends | None],
+        assessments: Sequence[Assessment | None],
+    ) -> BucketVerdicts:
+        curation = self._judging.curation
+        subdir = self.source.subdir
+        decisions: list[Decision] = []
+        severities: dict[str, Severity] = {}
+        summaries: list[PackageSummary] = []
+        holds = 0
+        at = 0
+        for facts, depends in zip(names, lists, strict=True):
+            mine = assessments[at : at + len(facts.components)]
+            at += len(mine)
+            if any(mine) or curation:
+                self._rate(facts, mine, severities)
+            told = len(decisions)
+            for record, verdict in self._judge_name(facts, depends, mine):
+                if verdict.holds_until_ms and (not holds or verdict.holds_until_ms < holds):
+                    holds = verdict.holds_until_ms
+                if verdict.action or verdict.reasons or verdict.excepted:
+                    decisions.append(_decision(record, verdict, severities.get(record.fn, Severity.unknown)))
+            actions = {decision.fn: decision.action for decision in decisions[told:]}
+            summaries.append(summarize(facts, subdir, actions, severities))
+        said = _encode(decisions) + repr((holds, sorted(severities.items()))).encode()
+        return BucketVerdicts(decisions, holds, severities, summaries, hashlib.blake2b(said, digest_size=16).digest())
+
+    def _judge_name(
+        self, facts: NameFacts, depends: NameDepends | None, assessments: Sequence[Assessment | None]
+    ) -> Iterator[tuple[RecordFacts, Verdict]]:
+        """Every record of a name about which there is something to say, and what."""
+        judge, _, channel, now_ms, curation, _, _ = self._judging
+        subdir = self.source.subdir
+        for position in self._suspects(facts, depends, assessments):
+            record = facts.record_at(position, subdir, depends)
+            assessment = assessments[facts.component_of[position]]
+            if curation:
+                assessment = curation.get(f"{subdir}/{record.fn}", assessment)
+            verdict = judge(record, assessment, channel, now_ms)
+            if verdict is not GO:
+                yield record, verdict
+
+    def _suspects(
+        self, facts: NameFacts, depends: NameDepends | None, assessments: Sequence[Assessment | None]
+    ) -> Iterable[int]:
+        """The positions of the records that the policy has to look at."""
+        judging, subdir = self._judging, self.source.subdir
+        if judging.touched is None or (
+            judging.curation and any(f"{subdir}/{fn}" in judging.curation for fn in facts.fns)
+        ):
+            return range(len(facts.fns))
+        return judging.touched(
+            facts, lambda at: facts.record_at(at, subdir, depends), assessments, judging.channel, judging.now_ms
+        )
+
+    def _rate(
+        self, facts: NameFacts, assessments: Sequence[Assessment | None], severities: dict[str, Severity]
+    ) -> None:
+        rated = [self._severity(assessment) for assessment in assessments]
+        if any(rated):
+            severities.update((fn, rated[c]) for fn, c in zip(facts.fns, facts.component_of, strict=True) if rated[c])
+        for fn in facts.fns if self._judging.curation else ():
+            own = self._judging.curation.get(f"{self.source.subdir}/{fn}")
+            if own is not None:
+                severities.pop(fn, None)
+                if severity := worst_severity(own):
+                    severities[fn] = severity
+
+    def _severity(self, assessment: Assessment | None) -> Severity:
+        if assessment is None or not assessment.findings:
+            return Severity.unknown
+        known = self._severities.get(id(assessment))
+        if known is None:
+            known = self._severities[id(assessment)] = worst_severity(assessment)
+        return known
+
+    def stopped_names(self) -> list[str]:
+        """The names of which the policy withholds something."""
+        unread = [row for row, judged in zip(self.rows, self.buckets, strict=True) if judged is None]
+        self.previous.read(unread)
+        return [name for at in range(len(self.buckets)) for name in self._stops_of(at)]
+
+    def stops(self, position: int) -> Mapping[str, Decision]:
+        """What the policy withholds of the name at a position, by file name."""
+        at = bisect_right(self._firsts, position) - 1
+        return self._stops_of(at).get(self.source.names[position], {})
+
+    def _stops_of(self, at: int) -> dict[str, dict[str, Decision]]:
+        found = self._stops.get(at)
+        if found is None:
+            found = self._stops[at] = {}
+            judged = self.buckets[at]
+            told = judged.decisions if judged else chain.from_iterable(self.previous.told_in(self.rows[at]).values())
+            for decision in told:
+                if decision.action == Action.stop and policy_stop(decision) is not None:
+                    found.setdefault(decision.name, {})[decision.fn] = decision
+        return found
+
+
+def _decision(record: RecordFacts, verdict: Verdict, severity: Severity) -> Decision:
+    return Decision(
+        record.fn, record.name, record.version, record.build, record.size_bytes, verdict.action, verdict.reasons,
+        verdict.excepted, verdict.holds_until_ms, severity,
+    )  # fmt: skip
+
+
+__all__ = ["BucketVerdicts", "Judging", "SubdirVerdicts"]

@@ -1,0 +1,122 @@
+"""Who depends on what in one subdir: read bucket by bucket, each bucket at most once.
+
+Dependency texts are numbered once for the whole channel: 300k records write 19k distinct ones.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
+
+from antivenom.core.source.packs import IndexBlobs
+from antivenom.core.source.source_map import MARK_BYTES, SourceMap, dependency_name, iterate_depends, mark_of
+
+_SEARCHED_MAX = 32  # beyond it, sorting all marks once is cheaper than searching for each (measured)
+_SHIFT = 20  # a user is a name's position and, below it, the place of a text among the name's texts
+_PLACE = (1 << _SHIFT) - 1
+
+
+class Texts:
+    """The distinct dependency texts of a channel by number, and by the name that they ask for."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.by_name: dict[str, list[int]] = {}
+        self._numbers: dict[str, int] = {}
+
+    def numbers(self, texts: Sequence[str]) -> list[int]:
+        """The numbers of some texts."""
+        known = self._numbers
+        try:
+            return [known[text] for text in texts]
+        except KeyError:
+            for text in texts:
+                if text not in known:
+                    self.by_name.setdefault(dependency_name(text), []).append(len(self.texts))
+                    known[text] = len(self.texts)
+                    self.texts.append(text)
+            return [known[text] for text in texts]
+
+
+class Needs:
+    """What the records of one name need: `texts` (numbers), lists of places in `texts`, and the list of each record."""
+
+    __slots__ = ("_lists_with", "list_of", "lists", "texts")
+
+    def __init__(self, texts: list[int], lists: list[tuple[int, ...]], list_of: list[int]) -> None:
+        self.texts, self.lists, self.list_of = texts, lists, list_of
+        self._lists_with: list[list[int]] | None = None
+
+    def lists_with(self, places: Collection[int]) -> Sequence[int]:
+        """The lists that hold any of these places, ascending."""
+        if self._lists_with is None:
+            self._lists_with = [[] for _ in self.texts]
+            for at, members in enumerate(self.lists):
+                for place in members:
+                    self._lists_with[place].append(at)
+        if not places:
+            return ()
+        if len(places) == 1:
+            return self._lists_with[next(iter(places))]
+        return sorted({at for place in places for at in self._lists_with[place]})
+
+    def texts_of(self, at: int) -> list[int]:
+        """The text numbers of one list, in order."""
+        return [self.texts[place] for place in self.lists[at]]
+
+
+class Dependents:
+    """The dependencies of one subdir's records, and for each text who uses it."""
+
+    def __init__(self, blobs: IndexBlobs, source: SourceMap, texts: Texts) -> None:
+        self._blobs, self._source, self._texts = blobs, source, texts
+        self._firsts = [bucket.first for bucket in source.buckets]
+        self._needs: dict[int, Needs] = {}  # by position of the name
+        self._unread = set(range(len(source.buckets)))
+        self._users: list[list[int]] = []  # by text
+        self._buckets_of: dict[bytes, list[int]] | None = None
+        self._unmarked = {at for at, bucket in enumerate(source.buckets) if not bucket.uses}
+
+    def load(self, names: Collection[str]) -> None:
+        """Make the users of all texts that ask for `names` known."""
+        if names and self._unread:
+            self._read(sorted(self._unread.intersection(self.buckets_using(names))))
+
+    def buckets_using(self, names: Collection[str]) -> set[int]:
+        """The buckets that may hold users of any of these names."""
+        marks = {mark_of(name) for name in names}
+        if self._buckets_of is None and len(marks) > _SEARCHED_MAX:
+            self._buckets_of = {}
+            for at, bucket in enumerate(self._source.buckets):
+                uses = bucket.uses
+                for start in range(0, len(uses), MARK_BYTES):
+                    self._buckets_of.setdefault(uses[start : start + MARK_BYTES], []).append(at)
+        if self._buckets_of is not None:
+            return self._unmarked.union(at for mark in marks for at in self._buckets_of.get(mark, ()))
+        rows = enumerate(self._source.buckets)
+        return self._unmarked.union(at for at, bucket in rows if any(mark in bucket.uses for mark in marks))
+
+    def needs(self, position: int) -> Needs:
+        """What the records of the name at `position` need."""
+        if position not in self._needs:
+            self._read([bisect_right(self._firsts, position) - 1])
+        return self._needs[position]
+
+    def users(self, text: int) -> list[tuple[int, int]]:
+        """Positions of the names that use a text, and its place among their texts; of `load`ed names all."""
+        if text >= len(self._users):
+            return []
+        return [(user >> _SHIFT, user & _PLACE) for user in self._users[text]]
+
+    def _read(self, buckets: Sequence[int]) -> None:
+        self._unread.difference_update(buckets)
+        rows = [self._source.buckets[at] for at in buckets]
+        users, numbers = self._users, self._texts.numbers
+        for bucket, names in zip(rows, iterate_depends(self._blobs, rows), strict=True):
+            for position, depends in enumerate(names, bucket.first):
+                texts = numbers(depends.dependencies)
+                self._needs[position] = Needs(texts, depends.depends, depends.depends_of)
+                while len(users) < len(self._texts.texts):
+                    users.append([])
+                for user, text in enumerate(texts, position << _SHIFT):
+                    users[text].append(user)

@@ -1,0 +1,377 @@
+"""Builds a source map bucket by bucket: reads what changed (core/source/name_reader.py), keeps what did not."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from antivenom.core.conda import repodata_zst as monolith
+from antivenom.core.conda import shards
+from antivenom.core.conda.repodata_zst import block_run, read_block_run
+from antivenom.core.conda.specs import RecordSpec
+from antivenom.core.errors import AntivenomError
+from antivenom.core.source.name_reader import NO_ROWS, NameReader, Rows
+from antivenom.core.source.packs import NOWHERE, IndexBlobs, Location, LocationTable, PackWriter, read
+from antivenom.core.source.source_map import (
+    FORMAT,
+    NO_PIECE,
+    Bucket,
+    NameDepends,
+    NameFacts,
+    Piece,
+    SourceDocument,
+    SourceMap,
+    cut_buckets,
+    dependency_name,
+    encode_frame,
+    mark_of,
+    read_depends,
+    read_facts,
+    store,
+)
+
+SET_ASIDE_MAX = 1000
+_NO_CONTENT = bytes(16)
+_decode_raws = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+class NameInput(NamedTuple):
+    """What the upstream says of one name now. `packages`/`conda` None: unchanged by its key, not fetched.
+
+    `is_packed`: the records are msgpack, from an upstream's shard.
+    """
+
+    name: str
+    packages: Rows | None
+    conda: Rows | None
+    removed: tuple[str, ...]
+    upstream_key: bytes
+    is_packed: bool = False
+
+
+class _Entry(NamedTuple):
+    """One name, ready to be written; `shard` is None when the old one stays."""
+
+    facts: NameFacts
+    depends: NameDepends
+    members: tuple[bytes, bytes]  # of the monolith, by section
+    shard: bytes | None
+
+
+def content_digest(packages: Rows, conda: Rows, removed: Sequence[str]) -> bytes:
+    """16 bytes that tell whether a name's raw records changed.
+
+    Two checksums and the length: not meant against forgery. An upstream that forges them only hides its own change.
+    """
+    text = b"\n".join((*packages.raws, b"", *conda.raws))
+    fns = "\n".join((*packages.fns, "", *conda.fns, "", *removed)).encode()
+    return struct.pack("<IIQ", zlib.crc32(text, zlib.crc32(fns)), zlib.adler32(text), len(text) + 1)
+
+
+class _PreviousReader:
+    """Names of the previous source map: what it knows of them, read bucket by bucket when asked."""
+
+    def __init__(self, blobs: IndexBlobs, source: SourceMap) -> None:
+        self.source = source
+        self.positions = {name: i for i, name in enumerate(source.names)}
+        self.shards = source.shards.to_list()
+        self._blobs = blobs
+        self._firsts = [bucket.first for bucket in source.buckets]
+        self._facts: tuple[int, dict[str, NameFacts]] = (-1, {})
+        self._depends: dict[str, NameDepends] = {}
+        self._texts: tuple[int, tuple[dict[str, Raw], dict[str, Raw]]] = (-1, ({}, {}))
+        self.by_names = {(source.names[b.first], source.names[b.end - 1], b.end - b.first): b for b in source.buckets}
+
+    def facts(self, name: str) -> NameFacts | None:
+        position = self.positions.get(name)
+        if position is None:
+            return None
+        at = bisect_right(self._firsts, position) - 1
+        if self._facts[0] != at:
+            self._facts = (at, {facts.name: facts for facts in read_facts(self._blobs, self.source.buckets[at])})
+        return self._facts[1][name]
+
+    def entry(self, name: str) -> _Entry:
+        """The name as it was."""
+        facts = self.facts(name)
+        assert facts is not None  # noqa: S101 - callers ask for known names only
+        at = bisect_right(self._firsts, self.positions[name]) - 1
+        if self._texts[0] != at:
+            first, second = (read_piece(self._blobs, piece) for piece in self.source.buckets[at].pieces)
+            self._texts = (at, (first, second))
+            depends = read_depends(self._blobs, self.source.buckets[at])
+            self._depends = dict(zip(self._facts[1], depends, strict=True))
+        texts = self._texts[1]
+        legacy, conda = facts.fns[: facts.legacy], facts.fns[facts.legacy :]
+        return _Entry(
+            facts,
+            self._depends[name],
+            (_members(texts[0], legacy), _members(texts[1], conda)),
+            None,
+        )  # fmt: skip
+
+
+def _members(raws: Mapping[str, Raw], fns: Sequence[str]) -> bytes:
+    return b",".join([b'"%b":%b' % (fn.encode(), raws[fn]) for fn in fns])
+
+
+def read_piece(blobs: IndexBlobs, piece: Piece) -> dict[str, Raw]:
+    """The records of a piece as raw JSON by file name."""
+    return piece_records(read(blobs, piece.location), piece) if piece.records else {}
+
+
+def piece_records(blocks: bytes, piece: Piece) -> dict[str, Raw]:
+    """The records of a piece whose blocks were read."""
+    return _decode_raws(b"{%b}" % read_block_run(blocks, piece.content_size))
+
+
+class SourceBuilder:
+    """Writes one source map; see `build`."""
+
+    def __init__(
+        self,
+        blobs: IndexBlobs,
+        subdir: str,
+        now_ms: int,
+        old: SourceMap | None,
+        specs: list[str],
+        parsed_specs: Sequence[RecordSpec],
+        signed: frozenset[str],
+    ) -> None:
+        self.blobs, self.subdir, self.now_ms = blobs, subdir, now_ms
+        self.specs, self.parsed_specs, self.signed = specs, parsed_specs, signed
+        self.previous = _PreviousReader(blobs, old) if old else None
+        self.same_specs = old is not None and old.specs == specs
+        self.key = ""
+        self._compress_piece, self._compressor = monolith.compressor().compress, shards.compressor()
+        self._shards, self._facts, self._depends = PackWriter(blobs), PackWriter(blobs), PackWriter(blobs)
+        self._pieces = (PackWriter(blobs), PackWriter(blobs))
+        self._marks: dict[str, bytes] = {}  # by dependency text
+        self._aside: list[tuple[str, str]] = []
+
+    def build(
+        self,
+        names: Sequence[str],
+        inputs: Callable[[str], NameInput],
+        removed: Mapping[str, Sequence[str]],
+        document: SourceDocument,
+        digest: bytes,
+        aside: list[tuple[str, str]],
+    ) -> tuple[SourceMap, list[str], list[str]]:
+        """Write the map of `names` (sorted); answers it, the names that are new or changed, and those that are gone."""
+        rows: list[_Row] = []
+        buckets: list[_BucketRow] = []
+        changed: list[str] = []
+        for first, end in cut_buckets(names):
+            bucket_inputs = [self._with_digest(inputs(name), removed.get(name, ())) for name in names[first:end]]
+            self._bucket(bucket_inputs, rows, buckets, changed)
+        kept = {row.name for row in rows}
+        old_names = self.previous.source.names if self.previous else []
+        gone = [name for name in old_names if name not in kept]
+        aside += self._aside + self._old_aside(set(changed), kept)
+        source = self._finish(rows, buckets, document, digest, aside)
+        self.key = store(self.blobs, source)
+        return source, changed, gone
+
+    def _with_digest(self, given: NameInput, removed: Sequence[str]) -> tuple[NameInput, bytes, bool]:
+        """The input, its content digest, and whether the previous map has exactly this."""
+        previous = self.previous
+        position = previous.positions.get(given.name) if previous and self.same_specs else None
+        if given.packages is None or given.conda is None:
+            old_content = previous.source.content_key(position) if previous and position is not None else _NO_CONTENT
+            return given, old_content, True
+        if given.removed == () and removed:
+            given = given._replace(removed=tuple(removed))
+        packages, conda = given.packages or NO_ROWS, given.conda or NO_ROWS
+        if given.is_packed:
+            return given, _NO_CONTENT, False
+        digest = content_digest(packages, conda, given.removed)
+        same = previous is not None and position is not None and previous.source.content_key(position) == digest
+        return given, digest, same
+
+    def _bucket(
+        self,
+        given: Sequence[tuple[NameInput, bytes, bool]],
+        rows: list[_Row],
+        buckets: list[_BucketRow],
+        changed: list[str],
+    ) -> None:
+        first = len(rows)
+        names = [item.name for item, _, _ in given]
+        old = self.previous.by_names.get((names[0], names[-1], len(names))) if self.previous else None
+        if old and self.previous and all(same for _, _, same in given):
+            for item, digest, _ in given:
+                rows.append(self._old_row(item, digest))
+            buckets.append(_BucketRow(first, len(rows), old, None))
+            return
+        entries: list[_Entry] = []
+        for item, digest, same in given:
+            if same and self.previous:
+                entry = self.previous.entry(item.name)
+                row = self._old_row(item, digest)
+            else:
+                entry = self._read(item)
+                if not entry.facts.fns:
+                    continue
+                shard = entry.shard or b""
+                row = _Row(
+                    item.name,
+                    item.upstream_key,
+                    digest,
+                    hashlib.sha256(shard).digest(),
+                    self._shards.add(shard),
+                    NOWHERE,
+                )
+                changed.append(item.name)
+            rows.append(row)
+            entries.append(entry)
+        if entries:
+            buckets.append(_BucketRow(first, len(rows), None, self._write_bucket(entries)))
+
+    def _old_row(self, item: NameInput, digest: bytes) -> _Row:
+        previous = self.previous
+        assert previous is not None  # noqa: S101 - only called when there is one
+        position = previous.positions[item.name]
+        key = item.upstream_key if any(item.upstream_key) else previous.source.upstream_key(position)
+        return _Row(item.name, key, digest, previous.source.shard_key(position), -1, previous.shards[position])
+
+    def _read(self, given: NameInput) -> _Entry:
+        known = self.previous.facts(given.name) if self.previous else None
+        packages, conda = given.packages or NO_ROWS, given.conda or NO_ROWS
+        entry, aside = self._read_rows(given, known, packages, conda)
+        if self.parsed_specs:
+            kept = {f.fn for f in entry.facts.record_facts(self.subdir, entry.depends) if self._is_wanted(f)}
+            if len(kept) < len(entry.facts.fns):
+                wanted = kept.__contains__
+                entry, aside = self._read_rows(given, known, packages.split(wanted)[0], conda.split(wanted)[0])
+        self._aside += aside
+        return entry
+
+    def _is_wanted(self, facts: Any) -> bool:
+        for spec in self.parsed_specs:
+            try:
+                if spec.matches(facts):
+                    return True
+            except AntivenomError:  # a version that conda cannot order matches no version range
+                continue
+        return False
+
+    def _read_rows(
+        self, given: NameInput, known: NameFacts | None, packages: Rows, conda: Rows
+    ) -> tuple[_Entry, list[tuple[str, str]]]:
+        is_first = self.previous is None
+        reader = NameReader(given.name, self.subdir, self.now_ms, known, first=is_first, is_packed=given.is_packed)
+        first = reader.read(packages)
+        legacy = len(reader.fns)
+        second = reader.read(conda)
+        shard = self._compressor.compress(shards.encode_shard(first.packed, second.packed, given.removed))
+        facts = reader.facts(legacy, given.removed, self.signed)
+        return _Entry(facts, reader.depends(), (first.members, second.members), shard), reader.aside
+
+    def _write_bucket(self, entries: Sequence[_Entry]) -> _Tickets:
+        records = sum(len(entry.facts.fns) for entry in entries)
+        legacy = sum(entry.facts.legacy for entry in entries)
+        pieces = []
+        for section, count in enumerate((legacy, records - legacy)):
+            if not count:
+                pieces.append((-1, 0, 0))
+                continue
+            text = b",".join([entry.members[section] for entry in entries if entry.members[section]])
+            run = block_run(self._compress_piece(text), len(text))
+            pieces.append((self._pieces[section].add(run.blocks), len(text), count))
+        facts = self._facts.add(encode_frame([entry.facts for entry in entries], self._compressor))
+        depends = self._depends.add(encode_frame([entry.depends for entry in entries], self._compressor))
+        uses = self._uses({text for entry in entries for text in entry.depends.dependencies})
+        return _Tickets((pieces[0], pieces[1]), facts, depends, records, uses)
+
+    def _uses(self, dependencies: set[str]) -> bytes:
+        """The marks of the names that some dependencies ask for."""
+        known = self._marks
+        for text in dependencies.difference(known):
+            known[text] = mark_of(dependency_name(text))
+        return b"".join(sorted({known[text] for text in dependencies}))
+
+    def _old_aside(self, changed: set[str], kept: set[str]) -> list[tuple[str, str]]:
+        if not self.previous or not self.same_specs:
+            return []
+        said = {fn for fn, _ in self._aside}
+        names = kept - changed
+        return [
+            (fn, why)
+            for fn, why in self.previous.source.set_aside
+            if fn not in said and fn.rsplit("-", 2)[0].lower() in names
+        ]
+
+    def _finish(
+        self,
+        rows: Sequence[_Row],
+        bucket_rows: Sequence[_BucketRow],
+        document: SourceDocument,
+        digest: bytes,
+        aside: list[tuple[str, str]],
+    ) -> SourceMap:
+        shards, facts, depends = self._shards.locations(), self._facts.locations(), self._depends.locations()
+        pieces = [writer.locations() for writer in self._pieces]
+        buckets = []
+        for first, end, old, tickets in bucket_rows:
+            if tickets is None:
+                assert old is not None  # noqa: S101 - a bucket is old or new
+                buckets.append(Bucket(first, end, old.records, old.pieces, old.facts, old.depends, old.uses))
+                continue
+            made = [
+                Piece(pieces[section][ticket], size, records) if records else NO_PIECE
+                for section, (ticket, size, records) in enumerate(tickets.pieces)
+            ]
+            buckets.append(
+                Bucket(
+                    first, end, tickets.records, (made[0], made[1]), facts[tickets.facts], depends[tickets.depends],
+                    tickets.uses,
+                )
+            )  # fmt: skip
+        return SourceMap(
+            format=FORMAT,
+            subdir=self.subdir,
+            document=document,
+            document_digest=digest,
+            specs=self.specs,
+            records=sum(bucket.records for bucket in buckets),
+            names=[row.name for row in rows],
+            upstream_keys=b"".join(row.upstream_key for row in rows),
+            content_keys=b"".join(row.content_key for row in rows),
+            shard_keys=b"".join(row.shard_key for row in rows),
+            shards=LocationTable.of(shards[row.ticket] if row.ticket >= 0 else row.location for row in rows),
+            buckets=buckets,
+            set_aside=aside[:SET_ASIDE_MAX],
+            set_aside_count=len(aside),
+        )
+
+
+class _Row(NamedTuple):
+    name: str
+    upstream_key: bytes
+    content_key: bytes
+    shard_key: bytes
+    ticket: int  # -1: `location` is known already
+    location: Location
+
+
+class _Tickets(NamedTuple):
+    pieces: tuple[tuple[int, int, int], tuple[int, int, int]]  # ticket, content size, records
+    facts: int
+    depends: int
+    records: int
+    uses: bytes
+
+
+class _BucketRow(NamedTuple):
+    first: int
+    end: int
+    old: Bucket | None
+    tickets: _Tickets | None

@@ -1,0 +1,41 @@
+"""The files that a feed was fetched into: one file or a folder, opened for the pure readers of `core/feeds`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from antivenom.core.feeds import unpack
+from antivenom.core.feeds.unpack import DATA_SUFFIXES, Member, UnreadableFileError
+
+
+def members(path: Path, name: str = "") -> Generator[Member, None, None]:
+    """The unpacked files of a feed: the file itself, a zip's members, a folder's data files; sorted by name.
+
+    Raises:
+        UnreadableFileError: Damaged, truncated, encrypted, unreadable or a decompression bomb.
+    """
+    if path.is_dir():
+        yield from _folder_members(path)
+        return
+    try:
+        packed_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            yield from unpack.members(file, name or path.name, packed_bytes, _open_scratch)
+    except OSError as error:
+        raise UnreadableFileError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from None
+
+
+def _open_scratch() -> BinaryIO:
+    return cast(BinaryIO, tempfile.TemporaryFile(prefix="antivenom-inner-"))
+
+
+def _folder_members(folder: Path) -> Iterator[Member]:
+    for path in sorted(folder.rglob("*")):
+        if not path.name.lower().endswith(DATA_SUFFIXES) or path.is_symlink() or not path.is_file():
+            continue
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        yield from members(path, str(path.relative_to(folder)))

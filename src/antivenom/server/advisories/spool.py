@@ -1,0 +1,147 @@
+"""Turn a fetched feed into one file of COPY rows, in a child process, one entry at a time.
+
+Nothing is stored before the whole feed could be read: what is truncated, a bomb or of another kind changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from antivenom.core.errors import InvalidInputError, StorageError
+from antivenom.core.feeds import unpack
+from antivenom.core.feeds.entry import Reading, Row, SetAside
+from antivenom.core.feeds.registry import Source, find_source, wrong_kind
+from antivenom.core.matching.advisories import Advisory
+from antivenom.server.adapters.cpu import without_cycles
+from antivenom.server.advisories import feed_files
+from antivenom.server.advisories.copy_rows import row_line
+
+SET_ASIDE_KEPT = 1_000  # entries shown with their reasons; more are only counted
+WRONG_KIND_AFTER = 20  # a file whose first entries are all refused is of another kind
+PROGRESS_EVERY = 2_000  # entries
+HEAD_BYTES = 4 * 2**20
+
+
+@dataclass(slots=True)
+class SpoolReport:
+    """What came of reading: how many rows, how many entries were set aside, and the first of those."""
+
+    rows: int = 0
+    set_aside_count: int = 0
+    set_aside: list[SetAside] = field(default_factory=list)
+    flagged: dict[str, int] = field(default_factory=dict)  # flag -> advisories
+
+    ids_set_aside: list[str] = field(default_factory=list)  # of wrecks: these did not disappear from the feed
+
+    def count(self, row: Row) -> None:
+        self.rows += 1
+        for flag in row.flags if isinstance(row, Advisory) else ():
+            self.flagged[flag] = self.flagged.get(flag, 0) + 1
+
+    def put_aside(self, entry: SetAside) -> None:
+        self.set_aside_count += 1
+        if entry.id:
+            self.ids_set_aside.append(entry.id)
+        if len(self.set_aside) < SET_ASIDE_KEPT:
+            self.set_aside.append(SetAside(entry.entry[:300], entry.reason[:500], entry.id))
+
+
+def spool_feed(
+    kind: str,
+    path: str,
+    target: str,
+    location: str,
+    now: str,
+    *,
+    may_be_empty: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> SpoolReport:
+    """Read every entry below `path` and write its row to the file `target`.
+
+    Args:
+        now: ISO 8601 with offset; dates beyond it are flagged.
+        may_be_empty: An increment may bring nothing; a whole feed that does is refused.
+        on_progress: Called with (rows so far, entries set aside so far).
+
+    Raises:
+        InvalidInputError: Damaged, a bomb, of another kind, or without a single usable entry.
+        StorageError: The disk is full.
+    """
+    source = find_source(kind)
+    reading = Reading(datetime.fromisoformat(now), location)
+    report = SpoolReport()
+    is_alone = Path(path).is_file()
+    try:
+        with Path(target).open("wb") as out, without_cycles():
+            for member in feed_files.members(Path(path)):
+                try:
+                    _spool_member(source, member, reading, report, out.write, on_progress)
+                except unpack.UnreadableFileError:
+                    raise
+                except InvalidInputError as error:  # among others, a file of another kind is only set aside
+                    if is_alone and not report.rows:
+                        raise
+                    report.put_aside(SetAside(member.name, error.message, Path(member.name).stem))
+    except OSError as error:
+        raise StorageError(
+            f"cannot write a temporary file: {error.strerror or error}", hint="is the disk full?"
+        ) from None
+    if not report.rows and not may_be_empty:
+        raise _nothing_usable(kind, path, report)
+    return report
+
+
+def _spool_member(
+    source: Source,
+    member: unpack.Member,
+    reading: Reading,
+    report: SpoolReport,
+    write: Callable[[bytes], object],
+    on_progress: Callable[[int, int], None] | None,
+) -> None:
+    """Write one file's rows.
+
+    Raises:
+        InvalidInputError: It is of another kind: its first entries are all refused.
+    """
+    head = member.head()
+    rows = 0
+    refused: list[SetAside] = []  # while no row came: perhaps the file is of another kind
+    try:
+        for row in source.read(member, reading):
+            if isinstance(row, SetAside):
+                if rows:
+                    report.put_aside(row)
+                elif len(refused) < WRONG_KIND_AFTER:
+                    refused.append(row)
+                else:
+                    raise InvalidInputError(row.reason)
+                continue
+            write(row_line(row))
+            rows += 1
+            report.count(row)
+            if on_progress is not None and report.rows % PROGRESS_EVERY == 0:
+                on_progress(report.rows, report.set_aside_count)
+        if refused and not rows:
+            raise InvalidInputError(refused[0].reason)
+    except unpack.UnreadableFileError:
+        raise
+    except InvalidInputError as error:
+        raise error if rows else wrong_kind(source.KIND, member.name, head, error.message) from None
+    for entry in refused:
+        report.put_aside(entry)
+
+
+def _nothing_usable(kind: str, path: str, report: SpoolReport) -> InvalidInputError:
+    if report.set_aside:
+        first = report.set_aside[0]
+        return InvalidInputError(
+            f"nothing of it could be read as {kind}: {first.entry}: {first.reason}", hint="is it the right file?"
+        )
+    return InvalidInputError(
+        f"there is no entry of kind {kind} in {Path(path).name}",
+        hint="an empty feed is refused: it would remove everything",
+    )

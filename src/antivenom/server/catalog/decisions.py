@@ -1,0 +1,246 @@
+"""What a publication has to say of its records: the withheld and the warned, narrowed, counted and in any order.
+
+Reasons are long and there may be half a million of them: only where each record lies and what decides about filters and
+orders is kept, a few bytes a record; a row is read from its bucket when it is shown.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import groupby
+from typing import Any
+
+from antivenom.core.conda.records import ARTIFACT_SUFFIXES, RecordFacts
+from antivenom.core.conda.specs import RecordSpec, parse_record_spec
+from antivenom.core.errors import AntivenomError, InvalidInputError
+from antivenom.core.policy.compile import Action
+from antivenom.core.publication.publication_index import PublicationIndex
+from antivenom.core.publication.publication_map import Decision
+from antivenom.server.db.paging import check_sort
+
+DECISIONS = {"withheld": Action.stop, "warned": Action.warn}
+TEXTS_CACHED = 8
+COUNTS_CACHED = 64
+SORTS = ("subdir", "name", "severity", "rule")
+
+Why = tuple[tuple[str, str, int], ...]  # (rule, gate, action) of each reason, the worst first
+
+
+@dataclass(frozen=True, slots=True)
+class ToldFilter:
+    """Which records: every given part must hold.
+
+    `decision` is withheld or warned; `spec` a match spec or a file name; `name` is found in the package's name and
+    `q` in the file's; `gate` and `rule_id` are those of any of its reasons.
+    """
+
+    decision: str = "withheld"
+    spec: str = ""
+    name: str = ""
+    q: str = ""
+    subdir: str = ""
+    gate: str = ""
+    rule_id: str = ""
+
+    def check(self) -> None:
+        """Raises InvalidInputError where a part is wrong."""
+        if self.decision not in DECISIONS:
+            raise InvalidInputError(
+                f"decision {self.decision!r} is not known", hint=f"one of {', '.join(DECISIONS)}", field="decision"
+            )
+        if self.spec and not self.spec.endswith(ARTIFACT_SUFFIXES):
+            parse_record_spec(self.spec)
+
+
+@dataclass(frozen=True, slots=True)
+class ToldCounts:
+    """How many records each choice would leave under the other filters, by its value.
+
+    Rules belong to gates, so a list and its rules are counted without either: choosing one sets the other free.
+    """
+
+    decisions: dict[str, int]
+    withheld_by: dict[str, int]
+    warned_by: dict[str, int]
+    gates: dict[str, int]
+    subdirs: dict[str, int]
+
+
+class Told:
+    """The withheld and warned records of one publication; immutable, safe to share between threads."""
+
+    def __init__(self, maps: Mapping[str, PublicationIndex]) -> None:
+        self._maps = dict(sorted(maps.items()))
+        self._subdirs = list(self._maps)
+        self._names: list[str] = []
+        self._subdir, self._action, self._severity = array("B"), array("B"), array("B")
+        self._bucket, self._position, self._why = array("I"), array("I"), array("I")
+        self._whys: list[Why] = []
+        self._by_text = lru_cache(maxsize=TEXTS_CACHED)(self._find_text)
+        self.count = lru_cache(maxsize=COUNTS_CACHED)(self._count)
+        known: dict[Why, int] = {}
+        for number, index in enumerate(self._maps.values()):
+            for bucket, decisions in index.told_by_bucket():
+                for position, decision in enumerate(decisions):
+                    if decision.action != Action.go:
+                        self._add(number, bucket, position, decision, known)
+
+    def _add(self, subdir: int, bucket: int, position: int, decision: Decision, known: dict[Why, int]) -> None:
+        why = tuple((reason.rule_id, reason.gate, int(reason.action)) for reason in decision.reasons)
+        number = known.setdefault(why, len(known))
+        if number == len(self._whys):  # a new one
+            self._whys.append(why)
+        self._names.append(decision.name)
+        self._subdir.append(subdir)
+        self._action.append(decision.action)
+        self._severity.append(decision.severity)
+        self._bucket.append(bucket)
+        self._position.append(position)
+        self._why.append(number)
+
+    def select(self, wanted: ToldFilter, *, sort: str = "subdir") -> Sequence[int]:
+        """The numbers of the rows that the filter leaves, in order; equal ones by name, subdir and file name.
+
+        Raises:
+            InvalidInputError: An unknown sort.
+        """
+        key = check_sort(sort, SORTS)
+        wanted.check()
+        left = set(self._narrow(wanted))
+        return [row for row in self._order(key, turned=sort.startswith("-")) if row in left]
+
+    def row(self, number: int) -> tuple[str, Decision]:
+        """The subdir of a row, and what was decided with all its reasons."""
+        subdir = self._subdirs[self._subdir[number]]
+        return subdir, self._maps[subdir].told_in(self._bucket[number])[self._position[number]]
+
+    def _count(self, wanted: ToldFilter) -> ToldCounts:
+        """What each choice would leave (`count`; remembered, for every page of a list shows it)."""
+        by_rule = {
+            name: self._count_reasons(replace(wanted, decision=name, rule_id="", gate=""), field=0, action=action)
+            for name, action in DECISIONS.items()
+        }
+        return ToldCounts(
+            decisions={name: self._total(replace(wanted, decision=name, rule_id="", gate="")) for name in DECISIONS},
+            withheld_by=by_rule["withheld"],
+            warned_by=by_rule["warned"],
+            gates=self._count_reasons(
+                replace(wanted, gate=""), field=1, action=DECISIONS.get(wanted.decision, Action.stop)
+            ),
+            subdirs=self._count_subdirs(replace(wanted, subdir="")),
+        )
+
+    def _total(self, wanted: ToldFilter) -> int:
+        return sum(1 for _ in self._narrow(wanted))
+
+    def _count_reasons(self, wanted: ToldFilter, *, field: int, action: Action) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for why, number in Counter(self._why[row] for row in self._narrow(wanted)).items():
+            for value in {reason[field] for reason in self._whys[why] if reason[2] == action}:
+                found[str(value)] += number
+        return dict(found.most_common())
+
+    def _count_subdirs(self, wanted: ToldFilter) -> dict[str, int]:
+        found = Counter(self._subdir[row] for row in self._narrow(wanted))
+        return {self._subdirs[number]: found[number] for number in sorted(found)}
+
+    def _narrow(self, wanted: ToldFilter) -> Iterable[int]:
+        """The rows that the filter leaves."""
+        rows: Iterable[int] = self._by_text(wanted.decision, wanted.spec, wanted.name, wanted.q)
+        if wanted.subdir:
+            number = self._subdirs.index(wanted.subdir) if wanted.subdir in self._subdirs else -1
+            rows = (row for row in rows if self._subdir[row] == number)
+        if wanted.rule_id or wanted.gate:
+            whys = {number for number, why in enumerate(self._whys) if _has(why, wanted)}
+            rows = (row for row in rows if self._why[row] in whys)
+        return rows
+
+    def _find_text(self, decision: str, spec: str, name: str, q: str) -> Sequence[int]:
+        """The rows of a decision that the texts mean; counting every choice asks for them again and again."""
+        action = DECISIONS[decision]
+        rows: Iterable[int] = (row for row, found in enumerate(self._action) if found == action)
+        if name:
+            rows = (row for row in rows if name.lower() in self._names[row])
+        if spec:
+            rows = self._matching(rows, spec)
+        if q:
+            rows = (row for row in rows if q.lower() in self.row(row)[1].fn.lower())
+        return array("I", rows)
+
+    def _matching(self, rows: Iterable[int], text: str) -> Iterable[int]:
+        """The rows that a match spec or a file name means; only a spec that asks for more than the name reads them."""
+        if text.endswith(ARTIFACT_SUFFIXES):
+            name = text.rsplit("-", 2)[0].lower()
+            return (row for row in rows if self._names[row] == name and self.row(row)[1].fn == text)
+        spec = parse_record_spec(text)
+        names = {name for name in self._distinct_names if spec.matches_name(name)}
+        rows = (row for row in rows if self._names[row] in names)
+        if not spec.fields:
+            return rows
+        return self._matching_facts(rows, spec)
+
+    def _matching_facts(self, rows: Iterable[int], spec: RecordSpec) -> Iterator[int]:
+        """The rows whose facts match too: those of one name in one subdir lie together and are read once."""
+        for (subdir, name), group in groupby(rows, key=lambda row: (self._subdir[row], self._names[row])):
+            facts = {found.fn: found for found in self._maps[self._subdirs[subdir]].facts(name)}
+            for row in group:
+                found = facts.get(self.row(row)[1].fn)
+                if found is not None and _is_match(spec, found):
+                    yield row
+
+    @cached_property
+    def _distinct_names(self) -> set[str]:
+        return set(self._names)
+
+    def _order(self, key: str, *, turned: bool) -> Sequence[int]:
+        if key == "subdir":
+            return self._by_subdir[::-1] if turned else self._by_subdir
+        order = {"name": self._by_name, "severity": self._by_severity, "rule": self._by_rule}[key]
+        if not turned:
+            return order
+        columns: dict[str, Sequence[Any]] = {
+            "name": self._names,
+            "severity": self._severity,
+            "rule": self._first_rules,
+        }
+        return sorted(
+            self._by_name, key=columns[key].__getitem__, reverse=True
+        )  # equal ones stay in the order of names
+
+    @cached_property
+    def _first_rules(self) -> list[str]:
+        first = [why[0][0] if why else "" for why in self._whys]
+        return [first[number] for number in self._why]
+
+    @cached_property
+    def _by_subdir(self) -> Sequence[int]:
+        return range(len(self._names))
+
+    @cached_property
+    def _by_name(self) -> Sequence[int]:
+        return array("I", sorted(range(len(self._names)), key=self._names.__getitem__))
+
+    @cached_property
+    def _by_severity(self) -> Sequence[int]:
+        return array("I", sorted(self._by_name, key=self._severity.__getitem__))
+
+    @cached_property
+    def _by_rule(self) -> Sequence[int]:
+        return array("I", sorted(self._by_name, key=self._first_rules.__getitem__))
+
+
+def _has(why: Why, wanted: ToldFilter) -> bool:
+    return (not wanted.rule_id or any(rule == wanted.rule_id for rule, _, _ in why)) and (
+        not wanted.gate or any(gate == wanted.gate for _, gate, _ in why)
+    )
+
+
+def _is_match(spec: RecordSpec, facts: RecordFacts) -> bool:
+    try:
+        return spec.matches(facts)
+    except AntivenomError:  # a version that conda cannot order matches no version range
+        return False

@@ -1,0 +1,188 @@
+"""Pages of what is published: the tabs of a channel, one package, one advisory with what it affects here."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from antivenom.core.errors import InvalidInputError, NotFoundError
+from antivenom.core.matching.advisories import Severity
+from antivenom.server.advisories import service as advisories
+from antivenom.server.catalog import service
+from antivenom.server.catalog.affected import list_affected
+from antivenom.server.catalog.decisions import ToldFilter
+from antivenom.server.catalog.grouping import merge_versions, newest_first
+from antivenom.server.context import Context
+from antivenom.server.db.paging import Page
+from antivenom.server.publications import service as publications
+from antivenom.server.publications.schemas import ChannelSummary
+from antivenom.server.web.rendering import ListState, page, render
+
+EMPTY: Page[Any] = Page([], 0)
+YES = {"yes": True, "no": False}
+VERSIONS_SHOWN = 25
+FINDINGS_SHOWN = 10
+PART_OF_NAME = re.compile(r"[A-Za-z0-9_.-]*(?<!\.conda)(?<!\.bz2)")
+
+
+async def show_packages(request: Request, ctx: Context) -> Response:
+    head = await publications.get_channel_summary(ctx, request.path_params["channel"])
+    state = ListState.read(request, filters=("severity", "withheld"), sort="name")
+    found = EMPTY
+    if head.publication is not None:
+        found = await service.list_packages(
+            ctx,
+            head.name,
+            q=state.q,
+            severity=state.filter("severity"),
+            withheld=YES.get(state.filter("withheld")),
+            sort=state.sort,
+            page=state.page,
+            page_size=state.page_size,
+        )
+    return _render_tab(request, ctx, "packages", head, state=state, found=found)
+
+
+async def show_withheld(request: Request, ctx: Context) -> Response:
+    head = await publications.get_channel_summary(ctx, request.path_params["channel"])
+    state = ListState.read(request, filters=("show", "rule", "gate", "subdir"), sort="name")
+    found, counts, problem = EMPTY, None, None
+    if head.publication is not None:
+        wanted = _told_filter(state)
+        try:
+            counts = await service.count_withheld(ctx, head.name, wanted)
+            found = await service.list_withheld(
+                ctx, head.name, wanted, sort=state.sort, page=state.page, page_size=state.page_size
+            )
+        except InvalidInputError as error:  # half a match spec is what one has while typing
+            problem = error
+    return _render_tab(request, ctx, "withheld", head, state=state, found=found, counts=counts, problem=problem)
+
+
+def _told_filter(state: ListState) -> ToldFilter:
+    """What the address asks for. One word is looked for in names: typing "opens" finds openssl already."""
+    is_word = PART_OF_NAME.fullmatch(state.q) is not None
+    return ToldFilter(
+        decision="warned" if state.filter("show") == "warned" else "withheld",
+        spec="" if is_word else state.q,
+        name=state.q if is_word else "",
+        subdir=state.filter("subdir"),
+        gate=state.filter("gate"),
+        rule_id=state.filter("rule"),
+    )
+
+
+async def show_findings(request: Request, ctx: Context) -> Response:
+    head = await publications.get_channel_summary(ctx, request.path_params["channel"])
+    state = ListState.read(request, filters=("severity", "kev", "served", "status"), sort="-risk")
+    found = EMPTY
+    if head.publication is not None:
+        wanted = service.FindingFilter(
+            state.q,
+            state.filter("severity"),
+            YES.get(state.filter("kev")),
+            status=state.filter("status"),
+            served=YES.get(state.filter("served")),
+        )
+        found = await service.list_channel_vulnerabilities(
+            ctx, head.name, wanted, sort=state.sort, page=state.page, page_size=state.page_size
+        )
+    return _render_tab(request, ctx, "findings", head, state=state, found=found)
+
+
+async def show_package(request: Request, ctx: Context) -> Response:
+    head = await publications.get_channel_summary(ctx, request.path_params["channel"])
+    if head.publication is None:
+        raise NotFoundError(f"channel {head.name!r} has published nothing yet")
+    found = await service.get_package(ctx, head.name, request.path_params["name"])
+    state = ListState.read(request, filters=("versions", "findings"))
+    versions = _version_rows(found["package"].subdirs, found["records"], found["findings"])
+    findings = sorted(merge_versions(found["findings"]), key=lambda row: (-row["risk"], row["ids"][0]))
+    return render(
+        request,
+        ctx,
+        "catalog/package.html",
+        head=head,
+        package=found["package"],
+        allowed_version=found["allowed_version"],
+        state=state,
+        versions=versions if state.filter("versions") == "all" else versions[:VERSIONS_SHOWN],
+        versions_total=len(versions),
+        findings=findings if state.filter("findings") == "all" else findings[:FINDINGS_SHOWN],
+        findings_total=len(findings),
+        severities=Counter(finding["severity"] for finding in findings),
+        stopped_by=_count_rules(found["records"]),
+    )
+
+
+def _count_rules(records: list[dict[str, Any]]) -> dict[str, int]:
+    """How many withheld records each rule stops, the most frequent first."""
+    rules: Counter[str] = Counter()
+    for record in records:
+        if record["decision"] == "withheld":
+            rules.update({reason["rule_id"] for reason in record["reasons"] if reason["action"] == "stop"})
+    return dict(rules.most_common())
+
+
+async def show_advisory(request: Request, ctx: Context) -> Response:
+    advisory = await advisories.get_advisory(ctx, request.path_params["advisory"])
+    state = ListState.read(request, sort="-risk")
+    affected = await list_affected(
+        ctx, advisory.ids, q=state.q, sort=state.sort, page=state.page, page_size=state.page_size
+    )
+    return render(
+        request,
+        ctx,
+        "catalog/advisory.html",
+        partial="results",
+        advisory=advisory,
+        state=state,
+        found=affected,
+    )
+
+
+def _render_tab(request: Request, ctx: Context, tab: str, head: ChannelSummary, **values: Any) -> Response:
+    return render(request, ctx, f"catalog/{tab}.html", partial="results", tab=tab, head=head, **values)
+
+
+def _version_rows(
+    subdirs: list[str], records: list[dict[str, Any]], findings: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """One row a version, the newest first: its records, and how many of them each subdir serves or not."""
+    by_version: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in records:
+        by_version[record["version"]].append(record)
+    worst: dict[str, Severity] = {}
+    for finding in findings:
+        severity = Severity[finding["severity"]]
+        worst[finding["version"]] = max(worst.get(finding["version"], severity), severity)
+    return [
+        {
+            "version": version,
+            "anchor": f"v-{version}",
+            "cells": [_count_decisions(r for r in by_version[version] if r["subdir"] == subdir) for subdir in subdirs],
+            "records": sorted(by_version[version], key=lambda r: (r["subdir"], r["fn"])),
+            "withheld": sum(r["decision"] == "withheld" for r in by_version[version]),
+            "severity": worst[version].name if version in worst else "",
+        }
+        for version in newest_first(by_version.keys())
+    ]
+
+
+def _count_decisions(records: Iterable[dict[str, Any]]) -> Counter[str]:
+    return Counter(record["decision"] for record in records)
+
+
+routes: list[Route] = [
+    page("/channels/{channel}", show_packages),
+    page("/channels/{channel}/withheld", show_withheld),
+    page("/channels/{channel}/findings", show_findings),
+    page("/channels/{channel}/packages/{name}", show_package),
+    page("/advisories/{advisory}", show_advisory),
+]

@@ -1,0 +1,118 @@
+"""The policy tab of a channel: see it in words, edit it, plan what an edit would do, apply it, here or everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from antivenom.core.errors import AntivenomError
+from antivenom.server.channel_policies import service
+from antivenom.server.context import Context
+from antivenom.server.policies.service import check_policy
+from antivenom.server.policies.wording import colour_source, describe_exceptions, describe_rule
+from antivenom.server.publications import service as publications
+from antivenom.server.web.form_progress import progress_of
+from antivenom.server.web.rendering import action, page, redirect, render
+
+STARTER = """\
+name: baseline
+rules:
+  - {id: exploited, gate: vulnerabilities, trigger: package, action: stop, params: {kev: true},
+     recommendation: "Being exploited now: upgrade."}
+  - {id: critical-fixable, gate: vulnerabilities, trigger: package, action: stop,
+     params: {severity: ">= critical", fix_available: true}}
+  - {id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}
+"""
+
+
+async def show_channel_policy(request: Request, ctx: Context) -> Response:
+    head = await publications.get_channel_summary(ctx, request.path_params["channel"])
+    attached = await service.get_channel_policy(ctx, head.name)
+    values: dict[str, Any] = {"attached": None}
+    if attached:
+        policy, revision = attached
+        parsed = check_policy(revision.text)
+        values = {
+            "attached": policy,
+            "revision": revision,
+            "rules": [describe_rule(rule) for rule in parsed.rules],
+            "exceptions": describe_exceptions(parsed),
+            "lines": colour_source(revision.text),
+        }
+    return render(request, ctx, "channel_policies/channel_policy.html", tab="policy", head=head, **values)
+
+
+async def edit_policy(request: Request, ctx: Context) -> Response:
+    attached = await service.get_channel_policy(ctx, request.path_params["channel"])
+    text = attached[1].text if attached else STARTER
+    return await _render_editor(request, ctx, text=text, rules=[describe_rule(r) for r in check_policy(text).rules])
+
+
+async def plan_policy(request: Request, ctx: Context, form: FormData) -> Response:
+    text = text_of(form)
+    plan = await service.plan_policy(ctx, request.path_params["channel"], text, on_progress=progress_of(request))
+    rules = [describe_rule(rule) for rule in check_policy(text).rules]
+    return await _render_editor(request, ctx, text=text, plan=plan, rules=rules)
+
+
+async def apply_policy(request: Request, ctx: Context, form: FormData) -> Response:
+    name = request.path_params["channel"]
+    revision = await service.set_policy(ctx, name, text_of(form))
+    flash = f"Revision {revision.number} is attached; {name} is being published anew."
+    return redirect(f"/channels/{name}/policy", flash=flash)
+
+
+async def apply_policy_everywhere(request: Request, ctx: Context, form: FormData) -> Response:
+    name = request.path_params["channel"]
+    revision, names = await service.set_policy_everywhere(ctx, text_of(form))
+    flash = f"Revision {revision.number} is attached to {', '.join(names)}; they are being published anew."
+    return redirect(f"/channels/{name}/policy", flash=flash)
+
+
+async def show_refused_policy(
+    request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
+) -> Response:
+    return await _render_editor(request, ctx, text=text_of(values), error=error)
+
+
+def text_of(values: Mapping[str, Any]) -> str:
+    """What a browser sends for a text field, with the line ends that were typed."""
+    return str(values.get("text", "")).replace("\r\n", "\n")
+
+
+async def _render_editor(
+    request: Request, ctx: Context, *, text: str, error: AntivenomError | None = None, **values: Any
+) -> Response:
+    head = await publications.get_channel_summary(ctx, request.path_params["channel"])
+    problems = error.data.get("problems", []) if error else []
+    under = [c.name for c in await service.list_channels_under(ctx, head.policy)] if head.policy else []
+    return render(
+        request,
+        ctx,
+        "channel_policies/channel_policy_edit.html",
+        status=error.status if error else 200,
+        tab="policy",
+        head=head,
+        under=under,
+        text=text,
+        error=error,
+        problems=problems,
+        lines=colour_source(text, problems) if problems else [],
+        **{"plan": None, "rules": None, **values},
+    )
+
+
+routes: list[Route] = [
+    page("/channels/{channel}/policy", show_channel_policy),
+    page("/channels/{channel}/policy/edit", edit_policy),
+    page("/channels/{channel}/policy/plan", edit_policy),  # who comes back to where a refused form was shown
+    page("/channels/{channel}/policy/everywhere", edit_policy),
+    action("/channels/{channel}/policy/plan", plan_policy, form=show_refused_policy),
+    action("/channels/{channel}/policy", apply_policy, form=show_refused_policy),
+    action("/channels/{channel}/policy/everywhere", apply_policy_everywhere, form=show_refused_policy),
+]

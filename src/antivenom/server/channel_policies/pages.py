@@ -1,0 +1,162 @@
+"""Policies and the channels under them: the list, one policy, writing a new one, editing one for all its channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from antivenom.core.errors import AntivenomError, InvalidInputError
+from antivenom.server.channel_policies import channel_pages, service
+from antivenom.server.channel_policies.channel_pages import STARTER, text_of
+from antivenom.server.context import Context
+from antivenom.server.policies import service as policies
+from antivenom.server.policies.schemas import PolicySummary
+from antivenom.server.policies.wording import colour_source, describe_exceptions, describe_rule
+from antivenom.server.publications import service as publications
+from antivenom.server.web.form_progress import OnProgress, progress_of
+from antivenom.server.web.rendering import ListState, action, page, redirect, render
+
+CHANNELS_OFFERED = 200
+
+
+async def show_policies(request: Request, ctx: Context) -> Response:
+    state = ListState.read(request, sort="name")
+    found = await policies.list_policies(ctx, q=state.q, sort=state.sort, page=state.page, page_size=state.page_size)
+    channels = await service.count_channels_by_policy(ctx)
+    rows = [(PolicySummary.of(policy, latest), channels.get(policy.id, 0)) for policy, latest in found.items]
+    return render(
+        request, ctx, "channel_policies/policies.html", partial="results", state=state, found=found, rows=rows
+    )
+
+
+async def show_policy(request: Request, ctx: Context) -> Response:
+    name = request.path_params["name"]
+    wanted = request.query_params.get("revision", "")
+    policy, latest = await policies.get_policy(ctx, name)
+    shown = (await policies.get_revision(ctx, name, _number(wanted)))[1] if wanted else latest
+    state = ListState.read(request, filters=("revision", "compare"), page_size=20)
+    compare = state.filter("compare")
+    parsed = policies.check_policy(shown.text)
+    return render(
+        request,
+        ctx,
+        "channel_policies/policy.html",
+        policy=policy,
+        latest=latest,
+        shown=shown,
+        description=parsed.description,
+        rules=[describe_rule(rule) for rule in parsed.rules],
+        exceptions=describe_exceptions(parsed),
+        lines=colour_source(shown.text),
+        state=state,
+        channels=await service.list_channels_under(ctx, name),
+        revisions=await policies.list_revisions(ctx, name, page=state.page, page_size=state.page_size),
+        diff=await policies.diff_revisions(ctx, name, _number(compare), shown.number) if compare else None,
+    )
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidInputError(f"{text!r} is not the number of a revision", field="revision")
+    return int(text)
+
+
+# -- a new one, and an edit for all its channels -----------------------------------------------------------------------
+
+
+async def new_policy(request: Request, ctx: Context) -> Response:
+    return await _render_form(request, ctx, text=STARTER, chosen=[])
+
+
+async def edit_policy(request: Request, ctx: Context) -> Response:
+    name = request.path_params["name"]
+    _, latest = await policies.get_policy(ctx, name)
+    under = [channel.name for channel in await service.list_channels_under(ctx, name)]
+    return await _render_form(request, ctx, text=latest.text, chosen=under)
+
+
+async def plan_for_channels(request: Request, ctx: Context, form: FormData) -> Response:
+    text, chosen = text_of(form), _chosen(form)
+    parsed = policies.check_policy(text)
+    heads = [await publications.get_channel_summary(ctx, channel) for channel in chosen]
+    tell = progress_of(request)
+    plans = [
+        (head.name, await service.plan_policy(ctx, head.name, text, on_progress=_of(head.name, tell)))
+        for head in heads
+        if head.publication
+    ]
+    rules = [describe_rule(rule) for rule in parsed.rules]
+    return await _render_form(request, ctx, text=text, chosen=chosen, rules=rules, plans=plans)
+
+
+async def save_policy(request: Request, ctx: Context, form: FormData) -> Response:
+    """A new revision, attached to the channels that were chosen; the others keep what they have."""
+    text, chosen = text_of(form), _chosen(form)
+    revision = await policies.save_policy(ctx, text)
+    for channel in chosen:
+        await service.set_policy(ctx, channel, text)
+    name = str(revision.document.get("name"))
+    where = f"; {', '.join(chosen)} {'is' if len(chosen) == 1 else 'are'} being published anew" if chosen else ""
+    return redirect(f"/policies/{name}", flash=f"Revision {revision.number} of {name} is kept{where}.")
+
+
+async def show_refused_text(
+    request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
+) -> Response:
+    return await _render_form(request, ctx, text=text_of(values), chosen=_chosen(values), error=error)
+
+
+def _of(channel: str, tell: OnProgress) -> OnProgress:
+    """Progress that says of which channel it is."""
+    return lambda phase, done, total: tell(f"{channel}: {phase}", done, total)
+
+
+def _chosen(values: Any) -> list[str]:
+    return [str(name) for name in dict.fromkeys(values.getlist("channel"))]
+
+
+async def _render_form(
+    request: Request,
+    ctx: Context,
+    *,
+    text: str,
+    chosen: list[str],
+    error: AntivenomError | None = None,
+    **values: Any,
+) -> Response:
+    problems = error.data.get("problems", []) if error else []
+    name = request.path_params.get("name", "")
+    return render(
+        request,
+        ctx,
+        "channel_policies/edit.html",
+        status=error.status if error else 200,
+        name=name,
+        text=text,
+        chosen=chosen,
+        channels=(await publications.list_channel_summaries(ctx, page_size=CHANNELS_OFFERED)).items,
+        error=error,
+        problems=problems,
+        lines=colour_source(text, problems) if problems else [],
+        **{"plans": None, "rules": None, **values},
+    )
+
+
+routes: list[Route] = [
+    page("/policies", show_policies),
+    page("/new-policy", new_policy),
+    page("/new-policy/plan", new_policy),
+    action("/new-policy/plan", plan_for_channels, form=show_refused_text),
+    action("/new-policy", save_policy, form=show_refused_text),
+    page("/policies/{name}", show_policy),
+    page("/policies/{name}/edit", edit_policy),
+    page("/policies/{name}/plan", edit_policy),
+    action("/policies/{name}/plan", plan_for_channels, form=show_refused_text),
+    action("/policies/{name}", save_policy, form=show_refused_text),
+    *channel_pages.routes,
+]

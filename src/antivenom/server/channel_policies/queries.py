@@ -1,0 +1,28 @@
+"""Reading which channels are under which policy."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from antivenom.server.channels.models import Channel
+from antivenom.server.policies.models import PolicyRevision
+
+
+async def channels_under_policy(session: AsyncSession, policy_id: int, *, lock: bool = False) -> list[Channel]:
+    """Channels to which any revision of the policy is attached, by name."""
+    query = (
+        select(Channel)
+        .join(PolicyRevision, PolicyRevision.id == Channel.policy_revision_id)
+        .where(PolicyRevision.policy_id == policy_id)
+        .order_by(Channel.name)
+    )
+    return list(await session.scalars(query.with_for_update(of=Channel) if lock else query))
+
+
+async def count_channels_by_policy(session: AsyncSession) -> dict[int, int]:
+    """How many channels are under each policy, by its id; policies without any are absent."""
+    query = select(PolicyRevision.policy_id, func.count()).join(
+        Channel, Channel.policy_revision_id == PolicyRevision.id
+    )
+    return {row[0]: row[1] for row in await session.execute(query.group_by(PolicyRevision.policy_id))}

@@ -1,0 +1,152 @@
+"""A policy attached to a channel: set, planned, and who is under it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from antivenom.core.policy.compile import parse_policy
+from antivenom.core.publishing.publish import PlanItem
+from antivenom.server.channel_policies import queries
+from antivenom.server.channels import service as channels
+from antivenom.server.channels.models import Channel
+from antivenom.server.context import Context
+from antivenom.server.events.service import record
+from antivenom.server.findings import service as findings_service
+from antivenom.server.members.authorization import require
+from antivenom.server.policies import service as policies
+from antivenom.server.policies.models import Policy, PolicyRevision
+from antivenom.server.publications import queries as publications_queries
+from antivenom.server.publications import service as publications
+from antivenom.server.publications.build import BuildRequest, plan_publication
+from antivenom.server.publications.publishing import channel_facts, defer_republish, stored_curations
+from antivenom.server.publications.schemas import ChannelSummary, reason_row
+
+Row = dict[str, Any]
+
+
+async def set_policy(ctx: Context, channel: str, text: str) -> PolicyRevision:
+    """Attach a policy (as a new revision, if its text is new) to one channel and have it published anew at once.
+
+    Other channels under a policy of the same name keep their revision; see `set_policy_everywhere`.
+
+    Raises:
+        InvalidInputError: The policy is wrong; `data["problems"]` says where.
+    """
+    require(ctx, "policies:write", subject=f"channel:{channel}")
+    row = await channels.get_channel(ctx, channel, permission="channels:write", lock=True)
+    revision = await policies.save_policy(ctx, text)
+    await _attach(ctx, row, revision)
+    return revision
+
+
+async def set_policy_everywhere(ctx: Context, text: str) -> tuple[PolicyRevision, list[str]]:
+    """A new revision of a policy for every channel that is under it; the revision and the channels' names."""
+    require(ctx, "policies:write", subject="policy:*")
+    revision = await policies.save_policy(ctx, text)
+    rows = await queries.channels_under_policy(ctx.session, revision.policy_id, lock=True)
+    for row in rows:
+        await _attach(ctx, row, revision)
+    return revision, [row.name for row in rows]
+
+
+async def list_channels_under(ctx: Context, policy: str) -> list[ChannelSummary]:
+    """The channels to which any revision of a policy is attached, by name.
+
+    Raises:
+        NotFoundError: There is no such policy.
+    """
+    found, _ = await policies.get_policy(ctx, policy)
+    rows = await queries.channels_under_policy(ctx.session, found.id)
+    overview = await publications_queries.channel_overview(ctx.session, [row.id for row in rows])
+    return [publications.summarize_channel(*overview[row.id]) for row in rows]
+
+
+async def count_channels_by_policy(ctx: Context) -> dict[int, int]:
+    """How many channels are under each policy, by the policy's id."""
+    require(ctx, "policies:read", subject="policy:*")
+    return await queries.count_channels_by_policy(ctx.session)
+
+
+async def _attach(ctx: Context, channel: Channel, revision: PolicyRevision) -> None:
+    if channel.policy_revision_id != revision.id:
+        channel.policy_revision_id = revision.id
+        await record(ctx, "policy.attached", subject=f"channel:{channel.name}", revision=revision.number)
+    else:
+        serving = await publications_queries.find_publication(ctx.session, channel.publication_id)
+        if serving is None or serving.policy_revision_id == revision.id:
+            return  # else a rollback serves what another policy decided: setting this one again ends that
+    await defer_republish(ctx, channel.id, cause="policy")
+
+
+async def get_channel_policy(ctx: Context, channel: str) -> tuple[Policy, PolicyRevision] | None:
+    """The policy and revision attached to a channel; None when it has none."""
+    row = await channels.get_channel(ctx, channel)
+    if row.policy_revision_id is None:
+        return None
+    revision = await ctx.session.get_one(PolicyRevision, row.policy_revision_id)
+    return await ctx.session.get_one(Policy, revision.policy_id), revision
+
+
+async def plan_policy(
+    ctx: Context, channel: str, text: str, *, on_progress: Callable[[str, int, int], None] | None = None
+) -> Row:
+    """What a policy would withhold or release on a channel, by rule; nothing is changed.
+
+    Args:
+        on_progress: Told (phase, records done, records in all) meanwhile.
+
+    Raises:
+        InvalidInputError: The policy is wrong.
+        NotFoundError: The channel has published nothing yet.
+    """
+    require(ctx, "policies:read", subject=f"channel:{channel}")
+    parse_policy(text)
+    row, publication = await publications.get_served_publication(ctx, channel)
+    newest = await publications_queries.newest_publication(ctx.session, row.id)
+    knowledge = await findings_service.current_knowledge(ctx)
+    request = BuildRequest(
+        sources={s: entry["source"] for s, entry in (newest or publication).subdirs.items()},
+        channel=await channel_facts(ctx, row),
+        policy_text=text,
+        knowledge_key=knowledge.index_key,
+        now_ms=round(ctx.now.timestamp() * 1000),
+        closure=row.closure,
+        previous={s: entry["index"] for s, entry in publication.subdirs.items()},
+        mapping_channel=row.mapping_channel,
+        curations=await stored_curations(ctx),
+    )
+    planned = await ctx.resources.cpu.run(
+        plan_publication,
+        ctx.resources.blobs.url,
+        request,
+        previous_findings=publication.findings_key,
+        on_progress=on_progress,
+    )
+    rules = sorted(planned.withheld_by_rule.keys() | planned.released_by_rule.keys())
+    return {
+        "withheld": [_planned_row(item) for item in planned.withheld],
+        "released": [_planned_row(item) for item in planned.released],
+        "by_rule": {
+            rule: {"withheld": planned.withheld_by_rule.get(rule, 0), "released": planned.released_by_rule.get(rule, 0)}
+            for rule in rules
+        },
+        "counts": {
+            "withheld": planned.withheld_count,
+            "released": planned.released_count,
+            "after": msgspec.to_builtins(planned.counts),
+        },
+    }
+
+
+def _planned_row(item: PlanItem) -> Row:
+    return {
+        "subdir": item.subdir,
+        "fn": item.fn,
+        "name": item.name,
+        "version": item.version,
+        "build": item.build,
+        "reasons": [reason_row(reason) for reason in item.reasons],
+    }

@@ -1,0 +1,405 @@
+"""Channel files over HTTP: what conda, mamba and pixi ask below `/conda/<channel>/` and `/t/<token>/conda/<channel>/`.
+
+A request takes one `PublishedChannel` and never looks at another, so it sees one publication whole.
+
+Source: CEP 6 (notices), 12 (run_exports), 16 (shards), 36 (repodata), 38 (channeldata).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from antivenom.core.conda.records import ARTIFACT_SUFFIXES, is_plain_filename
+from antivenom.core.conda.specs import latest_version, version_order
+from antivenom.core.errors import AntivenomError, BlockedByPolicyError, NotFoundError, OutboundRefusedError
+from antivenom.core.policy.compile import Action
+from antivenom.core.publication.client_documents import CHANNEL_FILES, SUBDIR_FILES
+from antivenom.core.publication.publication_index import PublicationIndex
+from antivenom.core.publication.publication_map import Decision
+from antivenom.core.source.packs import Location
+from antivenom.server.context import Resources
+from antivenom.server.distribution import documents
+from antivenom.server.distribution.actors import Credentials, KnownActors, may_read
+from antivenom.server.distribution.directory import ChannelDirectory, PublishedChannel, PublishedSubdir
+from antivenom.server.distribution.hot_cache import HotAnswer, HotAnswers
+from antivenom.server.distribution.refusal import explain_refusal
+from antivenom.server.distribution.stored_content import open_blob
+from antivenom.server.distribution.superseded import TodaysJudge
+from antivenom.server.web.answers import (
+    JSON,
+    ZSTD,
+    Answer,
+    Content,
+    Headers,
+    Receive,
+    RequestHeaders,
+    Scope,
+    Send,
+    answer_content,
+    content_headers,
+    etag_matches,
+    problem,
+    send_answer,
+)
+
+logger = logging.getLogger(__name__)
+
+IMMUTABLE = "max-age=31536000, immutable"
+INDEX = "max-age=60, must-revalidate"
+ARTIFACT = b"private, max-age=31536000, immutable"  # never in a shared cache: a policy may withhold it tomorrow
+
+DECISIONS_KEPT = 10_000  # of files that exist: asking for others pushes none of them out
+
+OK = b"HTTP/1.1 200 OK\r\n"
+NOT_MODIFIED = b"HTTP/1.1 304 Not Modified\r\n"
+
+KINDS = {
+    "repodata.json": "repodata",
+    "repodata.json.zst": "repodata",
+    "current_repodata.json": "current_repodata",
+    "run_exports.json": "run_exports",
+    "run_exports.json.zst": "run_exports",
+    "channeldata.json": "channeldata",
+    "notices.json": "notices",
+}
+
+_SHARD = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
+_CHALLENGES: Headers = [
+    (b"www-authenticate", b'Basic realm="antivenom", charset="UTF-8"'),
+    (b"www-authenticate", b'Bearer realm="antivenom"'),
+]
+
+
+class Holds(Enum):
+    """How long an answer may be repeated without asking again."""
+
+    now = "now"  # a file that only a superseded publication lists: policy or knowledge may withhold it next
+    while_published = "while published"
+    for_ever = "for ever"  # named by its digest
+
+
+@dataclass(frozen=True, slots=True)
+class WantedArtifact:
+    """An artifact that a client may have, as the index describes it. `is_listed`: it is in the served publication."""
+
+    channel: str
+    subdir: str
+    decision: Decision
+    is_listed: bool = True
+
+
+OpenArtifact = Callable[[WantedArtifact], Awaitable[Content | None]]
+"""The artifact's bytes: stored, or on their way from upstream; None when they cannot be had. Raises UpstreamError."""
+
+Explain = Callable[[Exception], AntivenomError]
+"""Any error as one that can be explained (problems.explain)."""
+
+
+class ChannelFiles:
+    """The ASGI callable for channel files; `start` before the first request and `stop` after the last."""
+
+    def __init__(self, resources: Resources, *, open_artifact: OpenArtifact, explain: Explain) -> None:
+        self._resources = resources
+        self._open_artifact = open_artifact
+        self._explain = explain
+        self._actors = KnownActors(resources)
+        self._directory = ChannelDirectory(resources, self._take_event)
+        self._hot = HotAnswers()
+        self._documents = documents.DerivedDocuments(resources)
+        self._judge = TodaysJudge(resources)
+        self._decisions: OrderedDict[tuple[str, str], Decision] = OrderedDict()
+        self.counts: Counter[tuple[str, int]] = Counter()
+        """Answers by (kind of file, status); read when metrics are rendered."""
+
+    async def start(self) -> None:
+        await self._directory.start()
+
+    async def stop(self) -> None:
+        await self._directory.stop()
+
+    def _take_event(self, kind: str, subject: str) -> None:
+        room = kind.partition(".")[0]
+        if room in ("token", "member", "listening"):
+            self._actors.forget_all()
+        if kind in ("channel.deleted", "channel.privacy_changed"):
+            self._hot.forget_channel(subject.removeprefix("channel:").encode())
+
+    # -- the short way ---------------------------------------------------------------------------------------------
+
+    def answer_at_once(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
+        """Status line and rest of an answer that is in memory, for an actor that is known; None: ask the long way."""
+        token, path = take_token(path)
+        name, _, below = path[7:].partition(b"/")
+        channel = self._directory.served(name)
+        if channel is None or (hot := self._hot.recall(name, below)) is None:
+            return None
+        if hot.publication_id is not None and hot.publication_id != channel.publication_id:
+            return None
+        if not channel.is_public and not may_read(self._actors.recall((token, request.authorization))):
+            return None
+        if request.if_none_match and etag_matches(hot.etag, request.if_none_match):
+            self.counts[hot.kind, 304] += 1
+            return NOT_MODIFIED, hot.not_modified
+        self.counts[hot.kind, 200] += 1
+        return OK, hot.wire
+
+    def _remember(self, channel: PublishedChannel, path: str, content: Content, answer: Answer, holds: Holds) -> None:
+        """Keep a whole 200 for the short way. `path` must be as clients write it, or it is never found again."""
+        if holds is Holds.now or answer.status != 200 or content.body is None or len(answer.body) != len(content.body):
+            return
+        wire = render_headers(answer.headers) + b"\r\n" + content.body
+        not_modified = render_headers(content_headers(content)) + b"\r\n"
+        publication_id = None if holds is Holds.for_ever else channel.publication_id
+        hot = HotAnswer(wire, not_modified, content.etag, publication_id, kind_of(path))
+        self._hot.remember(channel.name.encode(), path.encode(), hot)
+
+    # -- the long way ----------------------------------------------------------------------------------------------
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. A failure after the first byte breaks the connection off: nothing half looks whole."""
+        headers = RequestHeaders.of(scope["headers"])
+        raw_path = scope.get("raw_path") or scope["path"].encode()
+        started = False
+
+        async def send_noting(message: MutableMapping[str, Any]) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                self.counts[kind_of(raw_path.decode("latin-1")), message["status"]] += 1
+            await send(message)
+
+        try:
+            answer = await self.respond(scope["method"], raw_path, headers)
+            await send_answer(answer, scope, receive, send_noting)
+        except Exception as error:
+            explained = self._explain(error)
+            if started:
+                logger.warning("%s was broken off: %s", scope["path"].rpartition("/")[2], explained.message)
+            else:
+                await send_answer(problem_of(explained), scope, receive, send_noting)
+
+    async def respond(self, method: str, raw_path: bytes, request: RequestHeaders) -> Answer:
+        """The answer to one request; AntivenomError says why there is none."""
+        if method not in ("GET", "HEAD"):
+            return problem(405, "channel files can only be read", headers=[(b"allow", b"GET, HEAD")])
+        token, parts = split_path(raw_path)
+        if len(parts) < 2:
+            return problem(404, "there is no such file: channels are at /conda/CHANNEL/SUBDIR/FILE")
+        channel = await self._directory.find(parts[0])
+        if channel is None:
+            return problem(404, f"there is no channel {parts[0]!r} on this server")
+        if not channel.is_public and not await self._is_reader((token, request.authorization)):
+            detail = f"channel {channel.name!r} needs a valid token: put it in the URL as /t/TOKEN/conda/{channel.name}"
+            return problem(401, detail, code="unauthenticated", headers=list(_CHALLENGES))
+        content, holds = await self._find_content(channel, parts[1:])
+        if content is None:
+            return problem(404, f"channel {channel.name!r} has no file {'/'.join(parts[1:])!r}")
+        answer = answer_content(content, method, request)
+        if method == "GET":
+            self._remember(channel, "/".join(parts[1:]), content, answer, holds)
+        return answer
+
+    async def _is_reader(self, credentials: Credentials) -> bool:
+        return credentials != (b"", b"") and may_read(await self._actors.identify(credentials))
+
+    async def _find_content(self, channel: PublishedChannel, parts: list[str]) -> tuple[Content | None, Holds]:
+        """What a path below the channel stands for, and how long."""
+        if len(parts) == 3 and parts[1] == "shards" and (match := _SHARD.fullmatch(parts[2])):
+            return await self._find_shard(channel, parts[0], match[1]), Holds.for_ever
+        if len(parts) == 1:
+            return await self._find_channel_file(channel, parts[0]), Holds.while_published
+        if len(parts) != 2:
+            return None, Holds.now
+        subdir, fn = parts
+        if fn.endswith(ARTIFACT_SUFFIXES):
+            return await self._find_artifact(channel, subdir, fn)
+        published = channel.subdirs.get(subdir)
+        if published is None:
+            empty = documents.EMPTY_SUBDIR.get(fn) if subdir == "noarch" else None
+            return (self._in_memory(channel, fn, empty) if empty is not None else None), Holds.while_published
+        return await self._find_index_file(channel, published, fn), Holds.while_published
+
+    async def _find_channel_file(self, channel: PublishedChannel, fn: str) -> Content | None:
+        if fn == "notices.json":
+            return self._in_memory(channel, fn, b'{"notices": []}')
+        if fn in CHANNEL_FILES:
+            maps = [subdir.index for subdir in channel.subdirs.values()]
+            return await self._derived(channel, fn, maps)
+        return None
+
+    async def _find_index_file(self, channel: PublishedChannel, subdir: PublishedSubdir, fn: str) -> Content | None:
+        if fn == "repodata_shards.msgpack.zst":
+            body = await self._read_location(subdir.index.shards_index)
+            return self._in_memory(channel, fn, body)
+        if fn in ("repodata.json", "repodata.json.zst") and subdir.index.monolith:
+            compressed = await self._stored(channel, "repodata.json.zst", subdir.index.monolith)
+            if fn.endswith(".zst"):
+                return compressed
+            etag = compressed.etag[:-1] + b'-json"'  # old clients only: it is decompressed on the way
+            return await documents.decompressed(compressed, etag=etag, content_type=JSON)
+        if fn in SUBDIR_FILES:
+            return await self._derived(channel, fn, [subdir.index])
+        return None
+
+    async def _find_shard(self, channel: PublishedChannel, subdir: str, sha256: str) -> Content | None:
+        location = await self._directory.find_shard(channel, subdir, bytes.fromhex(sha256))
+        if location is None:
+            return None
+        body = await self._read_location(location)
+        return Content(f'"{sha256}"'.encode(), ZSTD, cache_control(channel, IMMUTABLE), len(body), body=body)
+
+    async def _read_location(self, location: Location) -> bytes:
+        return await self._resources.blobs.get_range(location.pack, location.offset, location.length)
+
+    def _in_memory(self, channel: PublishedChannel, fn: str, body: bytes) -> Content:
+        return Content(
+            f'"{hashlib.sha256(body).hexdigest()}"'.encode(),
+            content_type(fn),
+            cache_control(channel, INDEX),
+            len(body),
+            body=body,
+            last_modified=channel.last_modified,
+        )
+
+    async def _stored(self, channel: PublishedChannel, fn: str, key: str) -> Content:
+        """A blob as a file of the channel. Keys end in a digest of the content, and so make a strong tag."""
+        etag = f'"{key.rpartition("/")[2].partition(".")[0]}"'.encode()
+        content = await open_blob(
+            self._resources.blobs,
+            key,
+            etag=etag,
+            content_type=content_type(fn),
+            cache_control=cache_control(channel, INDEX),
+        )
+        return replace(content, last_modified=channel.last_modified)
+
+    async def _derived(self, channel: PublishedChannel, fn: str, maps: Sequence[PublicationIndex]) -> Content:
+        key = await self._documents.find(fn, maps)
+        try:
+            return await self._stored(channel, fn, key)
+        except NotFoundError:  # thrown away since it was made: by retention, or by an administrator
+            self._documents.forget(key)
+            return await self._stored(channel, fn, await self._documents.find(fn, maps))
+
+    async def _find_artifact(self, channel: PublishedChannel, subdir: str, fn: str) -> tuple[Content | None, Holds]:
+        """An artifact that the policy admits, listed or superseded.
+
+        Raises:
+            BlockedByPolicyError: It is withheld.
+        """
+        published = channel.subdirs.get(subdir)
+        decision = await self._decide(published.index, fn) if published else None
+        is_listed, policy = decision is not None, channel.policy
+        if decision is None:
+            superseded = await self._directory.find_superseded(channel, subdir, fn)
+            judged = await self._judge.judge(channel.channel_id, superseded) if superseded is not None else None
+            if judged is None:
+                return None, Holds.now
+            decision, policy = judged
+        if decision.action is Action.stop:
+            raise self._refusal(channel, decision, policy)
+        content = await self._open_artifact(WantedArtifact(channel.name, subdir, decision, is_listed))
+        if content is None:
+            return None, Holds.now
+        return replace(content, cache_control=ARTIFACT), Holds.while_published if is_listed else Holds.now
+
+    async def _decide(self, index: PublicationIndex, fn: str) -> Decision | None:
+        """What the publication decided about a file. Maps are immutable; a look-up reads the shard of the name."""
+        decision = self._decisions.get((index.key, fn))
+        if decision is None:
+            decision = await asyncio.to_thread(index.decision, fn)
+            if decision is not None:
+                self._decisions[index.key, fn] = decision
+                if len(self._decisions) > DECISIONS_KEPT:
+                    self._decisions.popitem(last=False)
+        return decision
+
+    def _refusal(self, channel: PublishedChannel, decision: Decision, policy: str) -> BlockedByPolicyError:
+        install = allowed_spec(channel, decision)
+        detail, extension = explain_refusal(decision, channel=channel.name, policy=policy, install=install)
+        return BlockedByPolicyError(detail, **extension)
+
+
+def allowed_spec(channel: PublishedChannel, decision: Decision) -> str:
+    """A match spec for the newest version of the package that any subdir serves; "" when every version is withheld."""
+    allowed = (subdir.index.allowed_version(decision.name) for subdir in channel.subdirs.values())
+    newest = latest_version([version for version in allowed if version])
+    if not newest:
+        return ""
+    mine, other = version_order(decision.version), version_order(newest)
+    is_newer = mine is not None and other is not None and other > mine
+    return f"{decision.name}{'>=' if is_newer else '='}{newest}"
+
+
+def take_token(path: bytes) -> tuple[bytes, bytes]:
+    """The token that a path carries (b"" when none) as it was sent, and the path without it.
+
+    `/t/TOKEN/conda/CHANNEL/…` is what people write; conda itself asks for `/conda/t/TOKEN/CHANNEL/…`, because it
+    counts a leading `conda` to the host (conda/models/channel.py, step 7). No channel is called `t`.
+    """
+    if path.startswith(b"/t/"):
+        token, _, rest = path[3:].partition(b"/")
+        return token, b"/" + rest
+    if path.startswith(b"/conda/t/"):
+        token, _, rest = path[9:].partition(b"/")
+        return token, b"/conda/" + rest
+    return b"", path
+
+
+def split_path(raw_path: bytes) -> tuple[bytes, list[str]]:
+    """The token of a path (or b"") and the decoded parts behind `/conda/`; no parts for what cannot be a file.
+
+    Decoded once and part by part: an escaped slash stays inside its part, where no file name may have one.
+    """
+    token, path = take_token(raw_path.partition(b"?")[0])
+    if not path.startswith(b"/conda/"):
+        return token, []
+    try:
+        parts = [unquote_to_bytes(part).decode("utf-8") for part in path[7:].split(b"/")]
+    except UnicodeDecodeError:
+        return token, []
+    return unquote_to_bytes(token), parts if all(is_plain_filename(part) for part in parts) else []
+
+
+def problem_of(error: AntivenomError) -> Answer:
+    """An error as a client of channel files gets it; only a refusal carries its data along."""
+    detail = f"{error.message} ({error.hint})" if error.hint else error.message
+    extension = error.data if isinstance(error, BlockedByPolicyError) else {}
+    status = 504 if error.data.get("timed_out") else error.status
+    if isinstance(error, OutboundRefusedError):
+        status = 502  # it is the upstream's index that points there, not the client
+    title = "Withheld by policy" if isinstance(error, BlockedByPolicyError) else ""
+    return problem(status, detail, code=error.code, title=title, extension=extension)
+
+
+def kind_of(path: str) -> str:
+    """What kind of file a path asks for, for counting; a fixed few, whatever clients ask."""
+    fn = path.partition("?")[0].rpartition("/")[2]
+    if fn.endswith(ARTIFACT_SUFFIXES):
+        return "artifact"
+    if fn.endswith(".msgpack.zst"):
+        return "shards_index" if fn.startswith("repodata_shards") else "shard"
+    return KINDS.get(fn, "other")
+
+
+def content_type(fn: str) -> bytes:
+    """By what the bytes are, so that no client undoes a compression that the file name promises."""
+    return ZSTD if fn.endswith(".zst") else JSON
+
+
+def cache_control(channel: PublishedChannel, directives: str) -> bytes:
+    """Shared caches may keep the files of public channels only."""
+    return f"{'public' if channel.is_public else 'private'}, {directives}".encode()
+
+
+def render_headers(headers: Headers) -> bytes:
+    return b"".join(b"%b: %b\r\n" % header for header in headers)

@@ -1,0 +1,117 @@
+"""Documents that follow from publication maps (current_repodata, run_exports, channeldata) and repodata.json itself.
+
+They are derived when first asked for, in a child process, and stored as blobs: equal maps give equal documents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+
+import zstandard
+
+from antivenom.core.publication.client_documents import derive_document, document_key
+from antivenom.core.publication.publication_index import PublicationIndex
+from antivenom.server.adapters.blobs import BlobStore
+from antivenom.server.context import Resources
+from antivenom.server.distribution.stored_content import read_chunks
+from antivenom.server.publications.build import StoreBlobs
+from antivenom.server.web.answers import Content
+
+SMALL_RECORDS = 5000
+WINDOW_BYTES = 1 << 20
+
+_EMPTY_REPODATA = json.dumps(
+    {"info": {"subdir": "noarch"}, "packages": {}, "packages.conda": {}, "removed": [], "repodata_version": 1}
+).encode()
+_EMPTY_RUN_EXPORTS = json.dumps(
+    {"info": {"subdir": "noarch", "version": 1}, "packages": {}, "packages.conda": {}}
+).encode()
+EMPTY_SUBDIR = {
+    "repodata.json": _EMPTY_REPODATA,
+    "repodata.json.zst": zstandard.compress(_EMPTY_REPODATA),
+    "current_repodata.json": _EMPTY_REPODATA,
+    "run_exports.json": _EMPTY_RUN_EXPORTS,
+    "run_exports.json.zst": zstandard.compress(_EMPTY_RUN_EXPORTS),
+}
+"""What `noarch` serves where it was never published: clients insist on it."""
+
+
+class DerivedDocuments:
+    """Finds the blob of a derived document, and has it made once when it is not there."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._known: dict[str, None] = {}
+        self._making: dict[str, asyncio.Task[None]] = {}
+
+    def forget(self, key: str) -> None:
+        """Look again whether the blob is there."""
+        self._known.pop(key, None)
+
+    async def find(self, fn: str, maps: Sequence[PublicationIndex]) -> str:
+        """The blob key of a document over these maps."""
+        index_keys = [published.key for published in maps]
+        key = document_key(fn, index_keys)
+        if key in self._known:
+            return key
+        if await self._resources.blobs.size(key) is None:
+            task = self._making.get(key)
+            if task is None:
+                task = asyncio.create_task(self._make(fn, key, index_keys, sum(m.counts.records for m in maps)))
+                self._making[key] = task
+                task.add_done_callback(lambda _: self._making.pop(key, None))
+            await asyncio.shield(task)
+        self._known[key] = None
+        return key
+
+    async def _make(self, fn: str, key: str, index_keys: list[str], records: int) -> None:
+        """A small channel's is made here and now: a child process may be busy, or take longer to start."""
+        arguments = (self._resources.blobs.url, fn, key, index_keys)
+        if records <= SMALL_RECORDS:
+            await asyncio.to_thread(make_document, *arguments)
+        else:
+            await self._resources.cpu.run(make_document, *arguments)
+
+
+def make_document(store_url: str, fn: str, key: str, index_keys: list[str]) -> None:
+    """Derive one document and store it; runs in a child process."""
+    store = BlobStore.open(store_url)
+    blobs = StoreBlobs(store)
+    maps = [PublicationIndex.open(blobs, index_key) for index_key in sorted(index_keys)]
+    store.put_sync(key, derive_document(blobs, fn, maps))
+
+
+async def decompressed(content: Content, *, etag: bytes, content_type: bytes) -> Content:
+    """What a one-frame `.zst` content holds, decompressed while it is sent; its size is in the frame's header."""
+    head = await anext(read_chunks(content, 64), b"")
+    size = zstandard.frame_content_size(head)
+
+    async def read(start: int, length: int) -> AsyncIterator[bytes]:
+        end = None if length < 0 else start + length
+        async for chunk in _slice(_decompress(content), start, end):
+            yield chunk
+
+    known = size if size >= 0 else None
+    return Content(etag, content_type, content.cache_control, known, read=read, last_modified=content.last_modified)
+
+
+async def _decompress(content: Content) -> AsyncIterator[bytes]:
+    decompressor = zstandard.ZstdDecompressor().decompressobj()
+    async for chunk in read_chunks(content, WINDOW_BYTES // 4):
+        if out := await asyncio.to_thread(decompressor.decompress, chunk):
+            yield out
+
+
+async def _slice(chunks: AsyncIterator[bytes], start: int, end: int | None) -> AsyncIterator[bytes]:
+    """The bytes from `start` to `end` of a stream of chunks."""
+    position = 0
+    async for chunk in chunks:
+        first = max(start - position, 0)
+        last = len(chunk) if end is None else min(end - position, len(chunk))
+        if first < last:
+            yield chunk[first:last]
+        position += len(chunk)
+        if end is not None and position >= end:
+            return

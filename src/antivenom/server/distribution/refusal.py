@@ -1,0 +1,72 @@
+"""The text of a refusal: which policy, which rule, which vulnerabilities, what to install instead, whom to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from antivenom.core.policy.compile import Action, Reason
+from antivenom.core.publication.publication_map import Decision
+
+IDS_SHOWN = 4
+
+
+def explain_refusal(decision: Decision, *, channel: str, policy: str, install: str) -> tuple[str, dict[str, Any]]:
+    """What a client prints (problem `detail`: why, what the rule recommends, what to do) and the problem's extensions.
+
+    Args:
+        install: A match spec that the channel can still fulfil; "" when every version of the package is withheld.
+    """
+    stops = [reason for reason in decision.reasons if reason.action is Action.stop] or list(decision.reasons)
+    rule = stops[0].rule_id if stops else ""
+    why = f"{decision.fn} is withheld by policy {policy!r}, {_name_rules(stops)}: {_tell_why(stops)}"
+    recommended = next((reason.recommendation for reason in stops if reason.recommendation), "")
+    exception = f"for an exception to rule {rule!r}"
+    if install:
+        advice = f'Install "{install}" instead, or ask the administrators of this channel {exception}'
+    else:
+        advice = f"Every {decision.name} of this channel is withheld: ask its administrators {exception}"
+    detail = " ".join(f"{part.strip().rstrip('.')}." for part in (why, recommended, advice) if part.strip())
+    return detail, {
+        "channel": channel,
+        "fn": decision.fn,
+        "policy": policy,
+        "rule_id": rule,
+        "reasons": [_reason_document(reason) for reason in decision.reasons],
+        "allowed_version": install,
+    }
+
+
+def _name_rules(reasons: Sequence[Reason]) -> str:
+    rules = list(dict.fromkeys(reason.rule_id for reason in reasons))
+    return f"rule {rules[0]}" if len(rules) == 1 else f"rules {', '.join(rules)}"
+
+
+def _tell_why(reasons: Sequence[Reason]) -> str:
+    """The first reason's message, and the ids of vulnerabilities that it does not name itself."""
+    if not reasons:
+        return "no reason was kept"
+    message = reasons[0].message.rstrip(". ")
+    ids = [i for i in vulnerability_ids(reasons) if i not in message]
+    if not ids:
+        return message
+    more = f" and {len(ids) - IDS_SHOWN} more" if len(ids) > IDS_SHOWN else ""
+    return f"{message} (also {', '.join(ids[:IDS_SHOWN])}{more})"
+
+
+def vulnerability_ids(reasons: Sequence[Reason]) -> list[str]:
+    """The ids that vulnerability reasons stand on, in order, each once."""
+    found = (reason.trigger_id.partition("+")[0] for reason in reasons if reason.gate == "vulnerabilities")
+    return list(dict.fromkeys(found))
+
+
+def _reason_document(reason: Reason) -> dict[str, str]:
+    return {
+        "rule_id": reason.rule_id,
+        "gate": reason.gate,
+        "trigger": reason.trigger,
+        "trigger_id": reason.trigger_id,
+        "action": reason.action.name,
+        "message": reason.message,
+        "recommendation": reason.recommendation,
+    }

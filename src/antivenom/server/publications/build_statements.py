@@ -1,0 +1,70 @@
+"""What stored artifacts say of their own vulnerabilities, tied to the records of a channel by digest."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from antivenom.core.conda.records import split_filename
+from antivenom.core.conda.shards import decode_record, read_shard
+from antivenom.core.errors import InvalidInputError
+from antivenom.core.matching.advisories import Assessment
+from antivenom.core.matching.build_statements import Curated, apply_curation
+from antivenom.core.source.packs import IndexBlobs, read
+from antivenom.core.source.source_map import Component, SourceMap, load_source
+
+SHARD_MAX_BYTES = 256 << 20
+Assess = Callable[[Sequence[Component]], Sequence[Assessment | None]]
+
+
+class StoredCuration(msgspec.Struct, frozen=True):
+    """One artifact's statements. `statuses`: msgpack of {vulnerability id: Curated}."""
+
+    fn: str
+    sha256: bytes
+    statuses: bytes
+
+
+def curated_assessments(
+    blobs: IndexBlobs, sources: Mapping[str, str], curations: Iterable[StoredCuration], assess: Assess
+) -> dict[str, Assessment]:
+    """ "subdir/fn" → the assessment of that very build, for records whose digest is a curated artifact's."""
+    wanted = list(curations)
+    if not wanted:
+        return {}
+    found: dict[str, Assessment] = {}
+    for subdir, key in sources.items():
+        source = load_source(blobs, key)
+        locations = source.shards.to_list()
+        for curation in wanted:
+            record = _find_record(blobs, source, locations, curation.fn)
+            if record is None or record.get("sha256") != curation.sha256:
+                continue
+            component = (str(record.get("name", "")), str(record.get("version", "")), _purls(record))
+            (assessment,) = assess([component])
+            if assessment is not None:
+                statuses = msgspec.msgpack.decode(curation.statuses, type=dict[str, Curated])
+                found[f"{subdir}/{curation.fn}"] = apply_curation(assessment, statuses)
+    return found
+
+
+def _find_record(blobs: IndexBlobs, source: SourceMap, locations: list[Any], fn: str) -> dict[str, Any] | None:
+    try:
+        name = split_filename(fn)[0]
+    except InvalidInputError:
+        return None
+    position = bisect_left(source.names, name)
+    if position == len(source.names) or source.names[position] != name:
+        return None
+    data = read(blobs, locations[position])
+    shard = read_shard(data, source.shard_key(position), name, SHARD_MAX_BYTES)
+    raw = shard.packages_conda.get(fn) or shard.packages.get(fn)
+    return None if raw is None else decode_record(raw)
+
+
+def _purls(record: Mapping[str, Any]) -> tuple[str, ...]:
+    purls = record.get("purls")
+    return tuple(p for p in purls if isinstance(p, str)) if isinstance(purls, list) else ()

@@ -1,0 +1,163 @@
+"""How an error becomes an answer: RFC 9457 for programs, a page for people. Never a stack trace, never a secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from psycopg.errors import DiskFull
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from antivenom.core.errors import (
+    AntivenomError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    StorageError,
+    UnavailableError,
+)
+from antivenom.server.context import utc_now
+from antivenom.server.web.rendering import render_error
+
+log = logging.getLogger("antivenom.web")
+PROBLEM_JSON = "application/problem+json"
+MACHINE_PATHS = ("/api", "/conda/", "/t/", "/healthz", "/readyz", "/metrics", "/static/")
+
+
+class InternalError(AntivenomError):
+    """A fault of ours. `data["reference"]` is in the log beside what happened."""
+
+    code = "internal"
+    status = 500
+
+
+class MethodNotAllowedError(AntivenomError):
+    """The address exists, but not for this method."""
+
+    code = "method-not-allowed"
+    status = 405
+    exit_code = 2
+
+
+def explain(error: Exception) -> AntivenomError:
+    """The error as one that we can explain; what nobody expected is logged under a reference."""
+    if isinstance(error, AntivenomError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return _explain_validation(error)
+    if isinstance(error, HTTPException):
+        return _explain_status(error)
+    if isinstance(error, DataError):
+        return InvalidInputError("the input has a number or a character that cannot be stored")
+    if isinstance(error, IntegrityError):
+        return ConflictError(
+            "somebody else changed the same thing a moment ago", hint="look at it again, then try again"
+        )
+    if isinstance(error, OperationalError) and isinstance(error.orig, DiskFull):
+        return StorageError("the disk of the database is full; nothing was changed", hint="free some space on it")
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError) or _is_lost_connection(error):
+        log.warning("the database does not answer: %s", str(error).partition("\n")[0])
+        return UnavailableError("the database does not answer at the moment", hint="try again in some seconds")
+    reference = secrets.token_hex(4)
+    log.error("unexpected error, reference %s", reference, exc_info=error)
+    return InternalError(
+        "something went wrong on the server",
+        hint=f"the server's log says more under the reference {reference}",
+        reference=reference,
+    )
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def _explain_validation(error: RequestValidationError) -> InvalidInputError:
+    problems = [_explain_field(item) for item in error.errors()]
+    first = problems[0] if problems else {"field": "", "message": "the request is not understood"}
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return InvalidInputError(f"{first['field']}: {first['message']}{more}", field=first["field"], problems=problems)
+
+
+def _explain_field(item: Mapping[str, Any]) -> dict[str, str]:
+    where = item["loc"]
+    if item["type"] == "json_invalid":
+        return {"field": str(where[0]), "message": f"not JSON at character {where[-1]}: {item['ctx']['error']}"}
+    return {"field": ".".join(str(part) for part in where[1:]) or str(where[0]), "message": item["msg"]}
+
+
+def _explain_status(error: HTTPException) -> AntivenomError:
+    if error.status_code == 404:
+        return NotFoundError("there is nothing at this address")
+    if error.status_code == 405:
+        return MethodNotAllowedError("this address does not take that method")
+    if error.status_code == 413:
+        return InvalidInputError(
+            str(error.detail), hint="send less at once, or raise ANTIVENOM_REQUEST_MAX_BYTES on the server"
+        )
+    if error.status_code < 500:
+        return InvalidInputError(str(error.detail))
+    return UnavailableError(str(error.detail))
+
+
+def problem_document(error: AntivenomError, instance: str) -> dict[str, Any]:
+    """RFC 9457 members first, then ours: `code`, `hint` and what the error carries."""
+    document: dict[str, Any] = {
+        "type": f"urn:antivenom:error:{error.code}",
+        "title": error.code.replace("-", " ").capitalize(),
+        "status": error.status,
+        "detail": error.message,
+        "instance": instance,
+        "code": error.code,
+    }
+    if error.hint:
+        document["hint"] = error.hint
+    document.update({name: _plain(value) for name, value in error.data.items() if name not in document})
+    return document
+
+
+def _plain(value: Any) -> Any:
+    """JSON of what an error carries; objects become text."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+def problem_headers(error: AntivenomError) -> dict[str, str]:
+    headers = {"cache-control": "no-store"}
+    if error.status == 401:
+        headers["www-authenticate"] = 'Bearer realm="antivenom"'
+    if error.status == 503:
+        headers["retry-after"] = "5"
+    return headers
+
+
+def problem_response(error: AntivenomError, instance: str) -> Response:
+    body = json.dumps(problem_document(error, instance), ensure_ascii=False).encode()
+    return Response(body, status_code=error.status, media_type=PROBLEM_JSON, headers=problem_headers(error))
+
+
+def answer_error(request: Request, error: Exception) -> Response:
+    """The answer to a request that failed: a page if a person asked for one, else a problem document."""
+    explained = explain(error)
+    path = request.url.path
+    if path.startswith(MACHINE_PATHS) or "text/html" not in request.headers.get("accept", ""):
+        return problem_response(explained, path)
+    try:
+        response = render_error(request, explained, utc_now())
+        response.headers.update(problem_headers(explained))
+        return response
+    except Exception:
+        log.exception("the error page itself failed")
+        return PlainTextResponse(f"{explained.message}\n", status_code=explained.status)

@@ -1,0 +1,192 @@
+"""uvicorn's HTTP protocol with two shortcuts for channel files; docs/dev/serving.md has the measurements.
+
+1. A request whose head came in one piece, has no body and asks for a hot channel file is answered where it arrives: no
+   task, no header list, one write. Everything else goes through uvicorn's own parser, byte for byte.
+2. The ASGI extension `http.response.zerocopysend`: the kernel sends the file (serving_transfer.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import re
+from collections.abc import MutableMapping
+from typing import Any, Protocol, cast
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from antivenom.server.web.answers import NO_HEADERS, ZERO_COPY, RequestHeaders
+from antivenom.server.web.sendfile import FileSender
+
+NOT_PLAIN = None
+_HEADER_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff\t]*?)[ \t]*")
+_UNUSUAL = frozenset(
+    (
+        b"content-length",
+        b"transfer-encoding",
+        b"expect",
+        b"upgrade",
+        b"te",
+        b"trailer",
+        b"range",
+        b"if-range",
+        b"if-modified-since",
+    )
+)
+
+
+class AnswersAtOnce(Protocol):
+    """What the protocol needs of ChannelFiles."""
+
+    def answer_at_once(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
+        """Status line, and what follows the server's own headers on the wire; None: ask the long way."""
+
+
+def serve_with(files: AnswersAtOnce) -> type[asyncio.Protocol]:
+    """What to give to `uvicorn.Config(http=...)`: a protocol that knows the channel files."""
+    return cast("type[asyncio.Protocol]", functools.partial(ChannelProtocol, files, FileSender()))
+
+
+class ChannelProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(
+        self,
+        files: AnswersAtOnce,
+        sender: FileSender,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._answer_at_once = files.answer_at_once
+        self._sender = sender
+        self._in_message = False
+        self._head_tail = b""  # the last request's head after its first line; a client repeats it
+        self._head_fields: RequestHeaders | None = NOT_PLAIN
+        self._own_headers: list[tuple[bytes, bytes]] = []
+        self._own_wire = b""
+        self._answered_at = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        if not self._answer_hot(data):
+            super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self._in_message = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        super().on_message_complete()
+
+    def _answer_hot(self, data: bytes) -> bool:
+        """Answer a plain GET of a hot file; False when it is anything else, and nothing was done."""
+        if not data.startswith((b"GET /conda/", b"GET /t/")) or self._in_message:
+            return False
+        if (self.cycle is not None and not self.cycle.response_complete) or self.flow.write_paused:
+            return False
+        end = data.find(b"\r\n")
+        if data[end - 9 : end] != b" HTTP/1.1" or self.transport.is_closing():
+            return False
+        tail = data[end:]
+        if tail != self._head_tail:
+            self._head_tail, self._head_fields = tail, parse_plain_head(tail)
+        if self._head_fields is NOT_PLAIN:
+            return False
+        answer = self._answer_at_once(data[4 : end - 9], self._head_fields)
+        if answer is None:
+            return False
+        self._answered_at = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._arm_keep_alive(self.timeout_keep_alive)
+        self.server_state.total_requests += 1
+        self.transport.write(b"".join((answer[0], self._render_own_headers(), answer[1])))
+        return True
+
+    def _render_own_headers(self) -> bytes:
+        """The server's own headers (Date), rendered once a second: uvicorn replaces its list then."""
+        if self.server_state.default_headers is not self._own_headers:
+            self._own_headers = self.server_state.default_headers
+            self._own_wire = b"".join(b"%b: %b\r\n" % header for header in self._own_headers)
+        return self._own_wire
+
+    def _arm_keep_alive(self, delay_s: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(delay_s, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection. A hot answer does not touch the timer; it is put off here instead."""
+        left_s = self._answered_at + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._arm_keep_alive(left_s)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self.scheme == "https" or not hasattr(os, "sendfile"):
+            super()._start_asgi_task(cycle, app)
+            return
+        cast("MutableMapping[str, Any]", cycle.scope).setdefault("extensions", {})[ZERO_COPY] = {}
+
+        async def app_with_files(scope: Any, receive: Any, send: Any) -> None:
+            async def send_with_files(message: Any) -> None:
+                if message["type"] == ZERO_COPY:
+                    await self._send_file(cycle, message)
+                else:
+                    await send(message)
+
+            await app(scope, receive, send_with_files)
+
+        super()._start_asgi_task(cycle, cast("Any", app_with_files))
+
+    async def _send_file(self, cycle: RequestResponseCycle, message: Any) -> None:
+        """Send `count` bytes of `file` from `offset` on as the whole of the body, and end the response."""
+        count = message["count"]
+        await self._drain()
+        self.flow.pause_reading()  # nothing that arrives now may be answered into the body
+        try:
+            if not cycle.disconnected:
+                await self._sender.send(self.transport, message["file"].fileno(), message["offset"], count)
+        except ConnectionError:
+            cycle.disconnected = True
+            self.transport.abort()
+        except asyncio.CancelledError:
+            self.transport.abort()  # the length was promised: only a broken connection tells the client
+            raise
+        cycle.expected_content_length -= count
+        await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _drain(self) -> None:
+        """Wait until what was written (the head) has left, since the file passes the transport by."""
+        self.transport.set_write_buffer_limits(high=0)
+        await self.flow.drain()
+        self.transport.set_write_buffer_limits()
+
+
+def parse_plain_head(tail: bytes) -> RequestHeaders | None:
+    """The fields of a request head (from the end of its first line on); NOT_PLAIN for all that the long way must see.
+
+    Plain is: complete, nothing behind it, well-formed lines, one Host, no body, no range, connection kept alive.
+    """
+    if tail.find(b"\r\n\r\n") != len(tail) - 4:
+        return NOT_PLAIN
+    found: dict[bytes, bytes] = {}
+    for line in tail[2:-4].split(b"\r\n"):
+        match = _HEADER_LINE.fullmatch(line)
+        if match is None:
+            return NOT_PLAIN
+        name = match[1].lower()
+        if name in _UNUSUAL or name in found:
+            return NOT_PLAIN
+        found[name] = match[2]
+    if b"host" not in found or found.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+        return NOT_PLAIN
+    if b"authorization" not in found and b"if-none-match" not in found:
+        return NO_HEADERS
+    return RequestHeaders(
+        authorization=found.get(b"authorization", b""), if_none_match=found.get(b"if-none-match", b"")
+    )

@@ -1,0 +1,49 @@
+"""Findings of a channel, narrowed: every part of a filter must hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from antivenom.core.errors import InvalidInputError
+from antivenom.server.catalog.service import FindingFilter
+
+
+def finding(name: str, ids: list[str], severity: str, **facts: Any) -> dict[str, Any]:
+    return {"name": name, "ids": ids, "severity": severity, "kev": False, "epss": None, "status": "active", **facts}
+
+
+ROWS = [
+    finding("openssl", ["CVE-2022-0778"], "high", epss=0.1),
+    finding("openssl", ["CVE-2014-0160"], "high", epss=0.97, kev=True),
+    finding("pillow", ["CVE-2023-4863", "GHSA-j7hp-h8jx-5ppr"], "critical", kev=True, status="mitigated"),
+    finding("tqdm", ["GHSA-g7vv-2v7x-gj9p"], "unknown"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        (FindingFilter(), [0, 1, 2, 3]),
+        (FindingFilter(q="OpenSSL"), [0, 1]),
+        (FindingFilter(q="ghsa-"), [2, 3]),
+        (FindingFilter(severity="high"), [0, 1, 2]),
+        (FindingFilter(severity="critical"), [2]),
+        (FindingFilter(kev=True), [1, 2]),
+        (FindingFilter(kev=False), [0, 3]),
+        (FindingFilter(epss_min=0.5), [1]),
+        (FindingFilter(epss_min=0.0), [0, 1, 2, 3]),
+        (FindingFilter(status="mitigated"), [2]),
+        (FindingFilter(q="openssl", kev=True, severity="low"), [1]),
+        (FindingFilter(q="openssl", status="mitigated"), []),
+    ],
+)
+def test_every_part_of_a_filter_must_hold(wanted: FindingFilter, places: list[int]) -> None:
+    assert wanted.select(ROWS) == [ROWS[place] for place in places]
+
+
+def test_an_unknown_severity_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InvalidInputError, match="dreadful") as refused:
+        FindingFilter(severity="dreadful").select(ROWS)
+    assert "critical" in (refused.value.hint or "")
