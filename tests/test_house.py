@@ -182,6 +182,34 @@ def test_public_functions_of_services_are_documented() -> None:
                 assert ast.get_docstring(node), f"{path.parent.name}.service.{node.name}"
 
 
+# -- what code cites is in this repository ---------------------------------------------------------------------------
+
+PRIVATE_PAPERS = re.compile(r"\b(?:FACTS|TASTE|DESIGN)(?:\.md|,? (?:§ ?)?\d)|\bissue \d")
+CITED_PAGE = re.compile(r"\b(docs/[\w/.-]+\.md)(?: \(([^)]+)\))?")
+
+
+def test_no_code_cites_a_paper_that_is_not_in_this_repository() -> None:
+    found = [
+        f"{name}: {hit[0]}"
+        for name, text in texts()
+        if name.startswith("src/")
+        for hit in [PRIVATE_PAPERS.search(text)]
+        if hit
+    ]
+    assert found == [], "cite a CEP, a specification, a page of docs/ or a decision in docs/adr/"
+
+
+def test_every_page_that_code_cites_exists_and_has_the_section() -> None:
+    wrong = []
+    for path in modules():
+        for page, section in CITED_PAGE.findall(" ".join(path.read_text(encoding="utf-8").split())):
+            if not (REPO / page).is_file():
+                wrong.append(f"{path.name} cites {page}")
+            elif page == "docs/dev/measurements.md" and f"\n## {section}\n" not in (REPO / page).read_text("utf-8"):
+                wrong.append(f"{path.name} cites {page} ({section})")
+    assert wrong == []
+
+
 # -- the documentation says what the code does -------------------------------------------------------------------------
 
 

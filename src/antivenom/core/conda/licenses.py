@@ -5,8 +5,8 @@ Fedora's ("LGPLv2+ and MIT") and prose. What cannot be tied to an SPDX id become
 R's "file LICENSE", which only says where the text of a licence is kept.
 
 Source: SPDX ids and categories from the data of the license-expression library (ScanCode LicenseDB); "GPL" without a
-version is any version (GPL-2.0 section 9); families of FACTS 5, with mpl, cc, copyleft, weak_copyleft, permissive and
-source_available beside them.
+version is any version (GPL-2.0 section 9); families:
+docs/dev/measurements.md (Licence families).
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def _bracket_keys(spec: MatchSpec) -> set[str]:
 def _package_record(record: RecordFacts, fields: tuple[str, ...]) -> PackageRecord:
     """rattler's record; version and build are left out where nothing asks for them, so that an odd one harms nothing.
 
-    A version may be URL-quoted: FACTS 9 names a real record with "1%21164.3095".
+    A version may be URL-quoted: conda-forge's x264 has "1%21164.3095": docs/dev/measurements.md (Odd records).
     """
     try:
         return PackageRecord(

@@ -2,7 +2,7 @@
 
 Advisories are stored by the hundred thousand: as arrays, without the names of their fields.
 
-Sources: OSV schema 1.7, CVE Record Format 5, NVD API 2.0, FACTS 6 (risk).
+Sources: OSV schema 1.7, CVE Record Format 5, NVD API 2.0; docs/dev/measurements.md (Risk).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
 class Finding(msgspec.Struct, frozen=True, gc=False):
     """Advisory x component, aliases merged: one vulnerability, all its ids, its evidence.
 
-    `ids`: non-empty, CVE first, then sorted. `epss` and `cvss` are None when unknown. `risk` 0-100 (FACTS 6).
+    `ids`: non-empty, CVE first, then sorted. `epss` and `cvss` are None when unknown. `risk` is 0-100.
     `published`/`fixed_published`: RFC 3339 UTC or "". `fix_in_channel`: None when no channel was given.
     """
 

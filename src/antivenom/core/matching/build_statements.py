@@ -4,7 +4,7 @@ The builder of a conda artifact may state which vulnerabilities are active in th
 not in it), disputed, or mitigated by a patch. The file is somebody else's text: anything of a wrong type counts as
 absent.
 
-Source: FACTS 4 (`vulns_active`, `vulns_cleared`, `vulns_disputed`, `vulns_mitigated`, with the patch file).
+Source: docs/dev/measurements.md (What builders write about their own builds); no CEP describes the file.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ ecosystem (OSV for PyPI), then the curated releases (core/matching/releases.py),
 of other databases, then those of CNAs (CVE 5), then re-packagers' (Bitnami, Julia), then OSS-Fuzz. A withdrawn advisory
 finds nothing, but one of the own ecosystem still silences what is less precise: people looked and took it back.
 
-Source: OSV schema 1.7 (evaluation); NVD API 2.0 (CPE match bounds); FACTS 6 and 9.
+Source: OSV schema 1.7 (evaluation); NVD API 2.0 (CPE match bounds); docs/dev/measurements.md (Matching).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """CVSS vectors to scores and severities, and the one number that orders findings: risk.
 
-Source: CVSS 2.0 §3.2.1, 3.1 §7.1, 4.0 §8 (scores, by the `cvss` library); 3.1 §5 and 4.0 §6 (rating scale); FACTS 6
-(risk, after grype).
+Source: CVSS 2.0 §3.2.1, 3.1 §7.1, 4.0 §8 (scores, by the `cvss` library); 3.1 §5 and 4.0 §6 (rating scale);
+docs/dev/measurements.md (Risk).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def risk_score(
         scores: CVSS base scores (0-10) of every vector; their mean is averaged with the severity's points.
         epss: Probability 0-1; unknown counts as 0, as in grype. A known exploited vulnerability has threat 1.
 
-    Source: FACTS 6.
+    Source: docs/dev/measurements.md (Risk), after grype.
     """
     listed = list(scores)
     points = SEVERITY_POINTS[severity]

@@ -3,7 +3,8 @@
 Law: the action of a verdict is the worst of its reasons; an unexpired allowlist item puts a reason aside, whatever its
 rule says; neither the order of rules nor that of records matters.
 
-Source: FACTS 6 (gates, triggers, allowlists); docs/reference/policy.md is checked against the registry of rules.
+Source: docs/dev/measurements.md (Gates, triggers and allowlist); docs/reference/policy.md is checked against the
+registry of rules.
 """
 
 from __future__ import annotations

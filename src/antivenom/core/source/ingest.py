@@ -227,7 +227,10 @@ def _no_input(name: str) -> NameInput:
 
 @contextmanager
 def without_gc() -> Iterator[None]:
-    """Millions of young objects without a cycle among them: collecting would cost more than the work (FACTS 9)."""
+    """Switch the cyclic collector off: it costs more than the work itself.
+
+    Source: docs/dev/measurements.md (Garbage collection).
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:

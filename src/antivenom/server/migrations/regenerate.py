@@ -1,6 +1,6 @@
 """Write versions/0001_initial.py from the models: `python -m antivenom.server.migrations.regenerate`.
 
-Only until the first release. From then on a change of the models is a new file (docs/dev/how-to-add.md).
+Only until the first release. From then on a change of the models is a new file in `versions`.
 """
 
 from __future__ import annotations

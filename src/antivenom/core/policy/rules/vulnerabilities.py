@@ -1,6 +1,8 @@
 """Gate `vulnerabilities`: what is known against a record's component, and what nobody has looked at.
 
-Source: gate, trigger and parameter names of FACTS 6; severities order unknown < low < medium < high < critical.
+Severities order unknown < low < medium < high < critical.
+
+Source: docs/dev/measurements.md (Gates, triggers and allowlist), for the names of gate, triggers and parameters.
 """
 
 from __future__ import annotations
