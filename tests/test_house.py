@@ -7,6 +7,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ from types import ModuleType
 import pytest
 
 from antivenom.core.policy.rules import GATES
+from antivenom.server.rooms import ROOMS
 
 REPO = Path(__file__).parent.parent
 SOURCE = REPO / "src" / "antivenom"
@@ -173,6 +175,31 @@ def test_public_functions_of_the_core_are_documented(path: Path) -> None:
         and not ast.get_docstring(node)
     ]
     assert bare == []
+
+
+# -- the rooms ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_room_is_declared() -> None:
+    """A folder with tables, jobs or surfaces that `rooms.py` does not name would silently be left out of the server."""
+    parts = ("models", "jobs", "api", "pages")
+    folders = {path.parent.name for part in parts for path in SOURCE.glob(f"server/*/{part}.py")}
+    assert sorted(folders - set(ROOMS)) == [], "add the room to ROOMS in server/rooms.py"
+    assert [room for room in ROOMS if not (SOURCE / "server" / room / "__init__.py").exists()] == []
+
+
+def test_rooms_stand_in_the_order_of_their_imports() -> None:
+    """`rooms.py` goes from low to high; the layers of pyproject.toml, which import-linter holds, from high to low."""
+    contracts = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract.get("containers") == ["antivenom.server"])
+    floors = {name: floor for floor, layer in enumerate(layers) for name in re.findall(r"\w+", layer)}
+    assert [room for room in ROOMS if room not in floors] == []
+    assert list(ROOMS) == sorted(ROOMS, key=lambda room: -floors[room])
+
+
+def test_every_room_is_on_the_map() -> None:
+    text = (REPO / "docs" / "dev" / "map.md").read_text(encoding="utf-8")
+    assert [room for room in ROOMS if not re.search(rf"\b{room}\b", text)] == []
 
 
 def test_public_functions_of_services_are_documented() -> None:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine, text
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import Connection, create_engine, text
 
 from antivenom.core.errors import UnavailableError
 from antivenom.server.db.engine import database_url as parse_url
 from antivenom.server.migrations import HEAD, migrate, read_revision
 from antivenom.server.migrations.comparison import list_differences
+from antivenom.server.migrations.new import VERSIONS, list_edited, render_migration, write_migration
 from tests.conftest import _execute, _url_of
+
+NEW = 'write the next migration with: python -m antivenom.server.migrations.new "what it does"'
 
 
 @pytest.fixture
@@ -23,22 +31,74 @@ def empty_database(postgres) -> Iterator[str]:
     _execute(postgres, "DROP DATABASE empty_one WITH (FORCE)")
 
 
-def test_migrated_database_is_what_the_models_say(database_url: str):
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    """A connection to a migrated database."""
     engine = create_engine(parse_url(database_url))
-    with engine.connect() as connection:
-        assert read_revision(connection) == HEAD
-        assert list_differences(connection) == [], "run: python -m antivenom.server.migrations.regenerate"
+    with engine.connect() as opened:
+        yield opened
     engine.dispose()
 
 
-def test_a_difference_would_be_seen(database_url: str):
-    engine = create_engine(parse_url(database_url))
-    with engine.connect() as connection:
-        connection.execute(text("ALTER TABLE token DROP COLUMN expires_at"))
-        connection.execute(text("ALTER TABLE token ALTER COLUMN role TYPE varchar(3)"))
-        assert len(list_differences(connection)) == 2
-        connection.rollback()
-    engine.dispose()
+def test_migrated_database_is_what_the_models_say(connection: Connection):
+    assert read_revision(connection) == HEAD
+    assert list_differences(connection) == [], NEW
+
+
+def test_a_difference_would_be_seen(connection: Connection):
+    connection.execute(text("ALTER TABLE token DROP COLUMN expires_at"))
+    connection.execute(text("ALTER TABLE token ALTER COLUMN role TYPE varchar(3)"))
+    assert len(list_differences(connection)) == 2
+    connection.rollback()
+
+
+# -- migrations that landed stay as they are, new ones are written from the models -------------------------------------
+
+
+def test_migration_that_landed_is_never_edited():
+    assert list_edited() == [], (
+        f"restore what landed with: git checkout main -- {VERSIONS.name}/FILE; {NEW}; "
+        "one that is new and was edited by hand needs: python -m antivenom.server.migrations.new --digest"
+    )
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Path:
+    """A copy of the folder of migrations."""
+    return shutil.copytree(VERSIONS, tmp_path / "versions", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def test_edited_lost_and_unlisted_migrations_are_seen(versions: Path):
+    with (versions / "0001_initial.py").open("a") as file:
+        file.write("# a new thought\n")
+    (versions / "0999_extra.py").write_text("")
+    assert list_edited(versions) == ["0001_initial.py", "0999_extra.py"]
+    (versions / "0001_initial.py").unlink()
+    assert list_edited(versions) == ["0001_initial.py", "0999_extra.py"]
+
+
+def test_new_migration_is_empty_when_nothing_differs(connection: Connection):
+    text = render_migration(connection, "fill in what is missing")
+    assert text.startswith('"""Fill in what is missing."""\n')
+    assert text.partition("def upgrade() -> None:\n")[2].strip() == "pass"
+
+
+def test_new_migration_makes_the_database_what_the_models_say(connection: Connection, versions: Path):
+    connection.execute(text("ALTER TABLE token DROP COLUMN expires_at"))
+    connection.execute(text("DROP TABLE mirror"))
+    path = write_migration(connection, "Add the mirrors, again!", versions)
+    assert path.name == f"{int(HEAD) + 1:04}_add_the_mirrors_again.py"
+    assert list_edited(versions) == []
+    spec = importlib.util.spec_from_file_location("new_migration", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.down_revision == HEAD
+    with Operations.context(MigrationContext.configure(connection)):
+        module.upgrade()
+    assert list_differences(connection) == []
+    connection.rollback()
 
 
 async def test_processes_that_start_together_migrate_once(empty_database: str):

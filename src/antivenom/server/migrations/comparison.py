@@ -1,4 +1,4 @@
-"""Whether the models and a migrated database say the same; the test and the regenerating script share it."""
+"""Whether the models and a migrated database say the same; the test and `new.py` share it."""
 
 from __future__ import annotations
 
