@@ -20,7 +20,7 @@ from antivenom.core.publishing.channel_findings import ChannelFindings, decode_f
 from antivenom.core.source.ingest import ingest_monolith
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.publications.build import BuildRequest, Built, StoreBlobs, build_publication, plan_publication
-from antivenom.server.publications.build_statements import StoredCuration
+from antivenom.server.publications.build_statements import StoredBuildStatements
 from tests.core.index_samples import NOW_MS, document, record
 
 DAY_MS = 86_400_000
@@ -103,21 +103,21 @@ def request(blobs: StoreBlobs, step: Step, before: dict[str, str], day: int) -> 
     index = knowledge(step)
     blobs.put(f"knowledge/{hash(index)}", index)
     policy = f"name: p\nrules: [{', '.join(step.rules)}]\nallowlist: [{', '.join(step.items)}]\n"
-    said = msgspec.msgpack.encode({"CVE-2024-0001": Curated("cleared")})
+    statuses = msgspec.msgpack.encode({"CVE-2024-0001": Curated("cleared")})
     name, version = step.records[0][:2]
     sha256 = bytes.fromhex(record(name, version)["sha256"])
-    curations = (StoredCuration(f"{name}-{version}-0.conda", sha256, said),) if step.curated else ()
+    statements = (StoredBuildStatements(f"{name}-{version}-0.conda", sha256, statuses),) if step.curated else ()
     return BuildRequest(
         sources=sources,
         channel=ChannelFacts("main", is_mirror=True),
         policy_text=policy,
         knowledge_key=f"knowledge/{hash(index)}",
         now_ms=NOW_MS + day * DAY_MS,
-        curations=curations,
+        build_statements=statements,
     ), sources
 
 
-def told(blobs: StoreBlobs, built: Built) -> tuple[Any, ...]:
+def content(blobs: StoreBlobs, built: Built) -> tuple[Any, ...]:
     """Everything that a publication says."""
     maps = [PublicationIndex.open(blobs, s.publication) for _, s in sorted(built.published.subdirs.items())]
     decisions = [index.records(name) for index in maps for name in index.map.names]
@@ -151,8 +151,8 @@ def test_a_publication_from_the_previous_one_says_what_one_from_nothing_says(
             going_on = msgspec.structs.replace(asked, previous=previous)
             planned = plan_publication(folder, going_on, previous_findings=findings)
             assert planned == plan_publication(folder, going_on)
-            carried = build_publication(folder, going_on, previous_findings=findings)
-            assert planned.counts == carried.published.counts
-            assert told(blobs, carried) == told(blobs, build_publication(folder, asked))
-            previous = {subdir: made.publication for subdir, made in carried.published.subdirs.items()}
-            findings = carried.findings_key
+            incremental = build_publication(folder, going_on, previous_findings=findings)
+            assert planned.counts == incremental.published.counts
+            assert content(blobs, incremental) == content(blobs, build_publication(folder, asked))
+            previous = {subdir: made.publication for subdir, made in incremental.published.subdirs.items()}
+            findings = incremental.findings_key

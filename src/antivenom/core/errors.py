@@ -1,6 +1,6 @@
 """Every reason for which Antivenom refuses or fails, one class per reason.
 
-A class carries data; `server/web/problems.py` alone maps it to HTTP, to pages and to exit codes. `code` is stable and
+A class holds data; `server/web/problems.py` alone maps it to HTTP, to pages and to exit codes. `code` is stable and
 listed in docs/reference/errors.md (a test compares them).
 """
 
@@ -34,7 +34,7 @@ def _rebuild(kind: type[AntivenomError], args: tuple[Any, ...], state: dict[str,
 
 
 class InvalidInputError(AntivenomError):
-    """The input is wrong; nothing was changed. `data` may carry `line`, `column` (1-based) and `field`."""
+    """The input is wrong; nothing was changed. `data` may have `line`, `column` (1-based) and `field`."""
 
     code = "invalid-input"
     status = 422
@@ -58,7 +58,7 @@ class ConflictError(AntivenomError):
 
 
 class UnauthenticatedError(AntivenomError):
-    """No actor could be told from the request."""
+    """The request does not prove who sent it."""
 
     code = "unauthenticated"
     status = 401

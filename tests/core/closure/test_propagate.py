@@ -30,11 +30,11 @@ def test_what_needs_a_withheld_package_is_withheld_with_the_chain() -> None:
     ]
     published = publish_all(blobs, channel(blobs, noarch=records), stop("openssl"))
     assert list(served(blobs, published)) == ["zlib-1.0-0.conda"]
-    told = {d.name: d.reasons[0] for d in opened(blobs, published).withheld()}
-    assert told["curl"].gate == "closure"
-    assert "openssl-3.0.1-0.conda (rule banned" in told["curl"].message
-    assert "curl-1.0-0.conda" in told["git"].message
-    assert "openssl" in told["git"].message
+    found = {d.name: d.reasons[0] for d in opened(blobs, published).withheld()}
+    assert found["curl"].gate == "closure"
+    assert "openssl-3.0.1-0.conda (rule banned" in found["curl"].message
+    assert "curl-1.0-0.conda" in found["git"].message
+    assert "openssl" in found["git"].message
     open_end = publish_all(blobs, channel(blobs, noarch=records), stop("openssl"), closure=False)
     assert len(served(blobs, open_end)) == 3
 
@@ -56,8 +56,8 @@ def test_an_exception_spares_a_record_from_the_closure_until_it_ends(gate: str) 
     )
     first = publish_all(blobs, sources, policy)
     assert sorted(served(blobs, first)) == ["curl-1.0-0.conda", "git-1.0-0.conda"]
-    [told] = opened(blobs, first).excepted()
-    assert (told.fn, told.action, told.excepted[0][0]) == ("curl-1.0-0.conda", Action.go, "a1")
+    [found] = opened(blobs, first).excepted()
+    assert (found.fn, found.action, found.excepted[0][0]) == ("curl-1.0-0.conda", Action.go, "a1")
     assert 0 < first.holds_until_ms <= ends_ms
     previous = {"noarch": first.subdirs["noarch"].publication}
     assert publish_all(blobs, sources, policy, previous=previous, rejudge=()).unchanged
@@ -135,19 +135,19 @@ def test_a_noarch_record_broken_differently_in_each_architecture_falls_and_says_
         noarch=[record("tool", depends=["a", "b"])],
     )
     published = publish_all(blobs, sources, stop("a-1.0-l.conda", "b-1.0-o.conda"))
-    [told] = opened(blobs, published).withheld()
-    assert told.culprits == ("a", "b")
-    assert "needs a on linux-64, and every build of it is withheld: a-1.0-l.conda" in told.reasons[0].message
-    assert "b on osx-64, and every build of it is withheld: b-1.0-o.conda" in told.reasons[0].message
+    [found] = opened(blobs, published).withheld()
+    assert found.culprits == ("a", "b")
+    assert "needs a on linux-64, and every build of it is withheld: a-1.0-l.conda" in found.reasons[0].message
+    assert "b on osx-64, and every build of it is withheld: b-1.0-o.conda" in found.reasons[0].message
 
 
 def test_a_chain_never_goes_through_itself() -> None:
     blobs = MemoryBlobs()
     records = [record("a", depends=["b", "c"]), record("b", depends=["a"]), record("c")]
     index = opened(blobs, publish_all(blobs, channel(blobs, noarch=records), stop("c")))
-    told = {d.name: d for d in index.withheld()}
-    assert (told["a"].culprits, told["b"].culprits, told["c"].culprits) == (("c",), ("a",), ())
-    assert "b-1.0-0.conda" not in told["a"].reasons[0].message
+    found = {d.name: d for d in index.withheld()}
+    assert (found["a"].culprits, found["b"].culprits, found["c"].culprits) == (("c",), ("a",), ())
+    assert "b-1.0-0.conda" not in found["a"].reasons[0].message
 
 
 def test_a_long_chain_tells_its_two_ends() -> None:
@@ -198,7 +198,7 @@ def test_builds_that_the_closure_spares_for_different_reasons_tell_their_own() -
         )
     )
     made = publish_all(blobs, channel(blobs, noarch=libraries + builds), policy)
-    told = list(opened(blobs, made).excepted())
-    assert {d.build: d.culprits for d in told} == {f"b{i:02}": (f"lib{i}",) for i in range(30)}
-    assert all(f"needs lib{int(d.build[1:])}, " in d.excepted[0][1].message for d in told)
-    assert {d.excepted[0][1].trigger_id for d in told} == {f"closure+{d.fn}" for d in told}
+    found = list(opened(blobs, made).excepted())
+    assert {d.build: d.culprits for d in found} == {f"b{i:02}": (f"lib{i}",) for i in range(30)}
+    assert all(f"needs lib{int(d.build[1:])}, " in d.excepted[0][1].message for d in found)
+    assert {d.excepted[0][1].trigger_id for d in found} == {f"closure+{d.fn}" for d in found}

@@ -66,8 +66,8 @@ def test_withheld_record_is_absent_from_repodata_and_shards() -> None:
     assert sorted(served(blobs, published)) == ["a-1.0-0.conda", "b-1.0-0.conda"]
     assert served(blobs, published) == shards_of(blobs, published)
     assert (published.counts.records, published.counts.kept, published.counts.withheld) == (3, 2, 1)
-    [told] = opened(blobs, published).withheld()
-    assert (told.fn, told.version, told.reasons[0].rule_id) == ("a-2.0-0.conda", "2.0", "banned")
+    [decision] = opened(blobs, published).withheld()
+    assert (decision.fn, decision.version, decision.reasons[0].rule_id) == ("a-2.0-0.conda", "2.0", "banned")
 
 
 def test_a_name_that_is_wholly_withheld_leaves_the_shard_index() -> None:
@@ -92,7 +92,7 @@ def test_a_warning_is_served_and_told() -> None:
     published = publish_all(blobs, channel(blobs, noarch=[record("a")]), FakePolicy(warns=lambda facts: True))
     index = opened(blobs, published)
     assert list(served(blobs, published)) == ["a-1.0-0.conda"]
-    assert [told.action for told in index.warned()] == [Action.warn]
+    assert [decision.action for decision in index.warned()] == [Action.warn]
     assert (index.counts.kept, index.counts.warned) == (1, 1)
 
 
@@ -171,8 +171,8 @@ def test_a_name_that_ends_in_a_plus_keeps_its_trigger_ids() -> None:
         )
     )
     made = publish_all(blobs, channel(blobs, noarch=[record("g++")]), policy)
-    [told] = opened(blobs, made).withheld()
-    assert told.reasons[0].trigger_id == "g*+g++"
+    [decision] = opened(blobs, made).withheld()
+    assert decision.reasons[0].trigger_id == "g*+g++"
 
 
 def test_time_alone_judges_again_when_a_verdict_ends() -> None:
@@ -320,7 +320,7 @@ def test_severities_are_counted_and_shown_by_name() -> None:
     assert (summary.severity.name, summary.kept_severity.name) == ("critical", "unknown")
     assert (summary.versions, summary.records, summary.withheld, summary.latest) == (2, 2, 1, "2.0")
     cleared = {"noarch/a-1.0-0.conda": Assessment(True, "patched")}
-    curated = publish_all(blobs, sources, stop(), assess=assess, curation=cleared)
+    curated = publish_all(blobs, sources, stop(), assess=assess, build_assessments=cleared)
     assert curated.counts.by_severity == {}
 
 
@@ -328,9 +328,9 @@ def test_the_reader_explains_files_and_specs() -> None:
     blobs = MemoryBlobs()
     sources = channel(blobs, noarch=[record("a"), record("a", "2.0", license="MIT"), record("b")])
     index = opened(blobs, publish_all(blobs, sources, stop("a-2.0-0.conda")))
-    told = index.decision("a-2.0-0.conda")
-    assert told is not None
-    assert (told.action, told.sha256) == (Action.stop, record("a", "2.0")["sha256"])
+    decision = index.decision("a-2.0-0.conda")
+    assert decision is not None
+    assert (decision.action, decision.sha256) == (Action.stop, record("a", "2.0")["sha256"])
     kept = index.decision("b-1.0-0.conda")
     assert kept is not None
     assert (kept.action, kept.reasons, kept.size_bytes) == (Action.go, (), 10)

@@ -37,10 +37,11 @@ Except = Callable[[Reason, RecordFacts], AllowlistItem | None]
 Withheld = Callable[[int], Mapping[str, Decision]]  # position of a name → what of it is withheld before the closure
 
 
-class Closed(NamedTuple):
-    """What the closure says of a record: it falls, or (`item`) an allowlist item spares it, until then (0: for good).
+class ClosureDecision(NamedTuple):
+    """The closure's decision for a record: it falls, or an allowlist item spares it.
 
-    `culprits`: the dependencies that broke it.
+    `culprits`: the dependencies that broke it. `item`: the id of the allowlist item, "" when the record falls;
+    `until_ms`: when that expires (0: never).
     """
 
     reason: Reason
@@ -64,26 +65,31 @@ class _Fall(NamedTuple):
 
 
 class NameFalls(NamedTuple):
-    """What the closure says of one name: `told` by dependency list, `spared` by record; `earlier`, by file name, what
-    it said before and still holds."""
+    """What the closure decides for one name: `broken` dependency lists, `spared` records; `earlier`, by file name, are
+    its earlier decisions that still hold.
+
+    `list_of` is the dependency list of each record.
+    """
 
     list_of: Sequence[int] = ()
-    told: Mapping[int, tuple[str, tuple[str, ...]]] = {}  # message, culprits
+    broken: Mapping[int, tuple[str, tuple[str, ...]]] = {}  # message, culprits
     spared: Mapping[int, AllowlistItem] = {}
-    earlier: Mapping[str, Closed] = {}
+    earlier: Mapping[str, ClosureDecision] = {}
 
-    def closed(self, fns: Sequence[str]) -> Iterator[tuple[int, Closed]]:
-        """The records that fall or are spared, by place; some of them may be withheld already. Records that share a
-        dependency list share what is said of them."""
+    def decisions(self, fns: Sequence[str]) -> Iterator[tuple[int, ClosureDecision]]:
+        """The decision for each record that falls or is spared, by place; some of them may be withheld already.
+
+        Records that share a dependency list share one decision.
+        """
         fallen: set[int] = set()
         if self.earlier:
             for record, fn in enumerate(fns):
                 held = self.earlier.get(fn)
-                if held is not None and (not held.item or not self.told or self.list_of[record] not in self.told):
+                if held is not None and (not held.item or not self.broken or self.list_of[record] not in self.broken):
                     fallen.add(record)
                     yield record, held
-        of_list = {at: Closed(_reason(message), culprits) for at, (message, culprits) in self.told.items()}
-        spared: dict[tuple[int, str], Closed] = {}
+        of_list = {at: ClosureDecision(_reason(message), culprits) for at, (message, culprits) in self.broken.items()}
+        spared: dict[tuple[int, str], ClosureDecision] = {}
         for record, at in enumerate(self.list_of):
             if at in of_list and record not in fallen:
                 item = self.spared.get(record)
@@ -130,7 +136,7 @@ class Closure:
     def withheld(self, causes: Mapping[str, Iterable[str]]) -> dict[str, dict[int, BucketFalls]]:
         """Subdir → bucket → what falls, given the names of what is withheld (`causes`, by subdir)."""
         self._open({name for names in causes.values() for name in names})
-        return self._told(self._waves({}))
+        return self._by_bucket(self._waves({}))
 
     def rederive(
         self, lost: Mapping[str, Sequence[Lost]], suspects: Mapping[str, Mapping[int, Collection[str]]]
@@ -162,7 +168,7 @@ class Closure:
             requirements.of_text(text)
         requirements.events.clear()  # what was broken before breaks nothing anew
         requirements.events.update(news)
-        return self._told(self._waves(doubtful))
+        return self._by_bucket(self._waves(doubtful))
 
     def unfiltered(self) -> Requirements:
         """What the channel has when nothing is withheld."""
@@ -313,19 +319,20 @@ class Closure:
                         if item is not None:
                             self._spared[index].setdefault(position, {})[record] = item
 
-    def _told(self, waves: Iterable[Wave]) -> dict[str, dict[int, BucketFalls]]:
-        """The falls by bucket, with their messages: by waves, so that what a message cites is told before."""
-        told: list[dict[int, dict[int, tuple[str, tuple[str, ...]]]]] = [{} for _ in self._subdirs]
+    def _by_bucket(self, waves: Iterable[Wave]) -> dict[str, dict[int, BucketFalls]]:
+        """The falls by bucket, with their messages: wave by wave, so that a cited message is made before the one that
+        cites it."""
+        broken: list[dict[int, dict[int, tuple[str, tuple[str, ...]]]]] = [{} for _ in self._subdirs]
         texts = self.texts.texts
         for wave in waves:
             for index, position, lists in wave:
                 falls = self._falls[index][position]
-                mine = told[index].setdefault(position, {})
+                mine = broken[index].setdefault(position, {})
                 for at in lists:
                     culprits = falls[at].culprits
                     mine[at] = self._message(index, culprits), tuple([texts[text] for text, _ in culprits])
         found: dict[str, dict[int, BucketFalls]] = {}
-        for subdir, names in zip(self._subdirs, told, strict=True):
+        for subdir, names in zip(self._subdirs, broken, strict=True):
             buckets = found[subdir.source.subdir] = {}
             for position, mine in names.items():
                 at = subdir.bucket_of(position)
@@ -414,4 +421,4 @@ def because(decision: Decision) -> str:
     return next((reason.message for reason in decision.reasons if reason.gate == "closure"), "withheld")
 
 
-__all__ = ["BucketFalls", "Closed", "Closure", "Except", "Lost", "NameFalls", "because"]
+__all__ = ["BucketFalls", "Closure", "ClosureDecision", "Except", "Lost", "NameFalls", "because"]

@@ -351,7 +351,7 @@ _GNU_NAME = (
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
-        # where a licence's text is kept, said by R; by others, an address
+        # where R keeps a licence's text; from others, an address
         (r"\s*[|+,&]\s*file\s+LICEN[SC]E(?:\.\w+)?", " "),
         (r"^file\s+LICEN[SC]E\s*\(FOSS\)$", "LicenseRef-FOSS"),
         (r"^file\s+LICEN[SC]E(?:\.\w+)?$", "LicenseRef-file-LICENSE"),

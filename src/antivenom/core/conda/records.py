@@ -1,4 +1,4 @@
-"""Package records: the facts of one that rules may look at, and the file names that carry them.
+"""Package records: the facts that rules may look at, and the file names of artifacts.
 
 Source: CEP 26 (names and file names), CEP 34/36 (fields), CEP 47 (indexed_timestamp).
 """

@@ -72,7 +72,7 @@ def parse_record_spec(text: str) -> RecordSpec:
     """The match spec that `text` writes, over the facts a record has.
 
     Raises:
-        InvalidInputError: Not a match spec, or it asks for what records do not tell here (channel, digests, …).
+        InvalidInputError: Not a match spec, or it asks for what is not known of records here (channel, digests, …).
     """
     if len(text) > SPEC_CHARACTERS_MAX:
         raise InvalidInputError(f"a match spec has {SPEC_CHARACTERS_MAX} characters at most", hint=_HINT)
@@ -103,7 +103,7 @@ def _fields_of(spec: MatchSpec) -> tuple[str, ...]:
 
 
 def _bracket_keys(spec: MatchSpec) -> set[str]:
-    """The keys inside the brackets of a spec; rattler tells some of them only in its canonical text."""
+    """The keys inside the brackets of a spec; rattler gives some of them only in its canonical text."""
     return set(_BRACKET_KEY.findall(_QUOTED.sub('""', spec.to_canonical_string())))
 
 

@@ -119,7 +119,7 @@ def read_careful(
 
     Args:
         raw: Its JSON text, or its msgpack when `is_packed` (from an upstream shard; digests may be bytes).
-        indexed_ms: What this channel has said before of this file; None when it is new.
+        indexed_ms: What this channel listed for this file before; None when it is new.
         first: Whether this is the channel's first sync (then the build time seeds `indexed_timestamp`).
 
     Raises:

@@ -29,7 +29,7 @@ from antivenom.core.policy.rules.base import (
     NameColumns,
     Reason,
     Rule,
-    Told,
+    RuleResult,
     earliest,
 )
 
@@ -121,8 +121,8 @@ class CompiledPolicy:
         self.names_concerned = None if None in named else frozenset(name for names in named for name in names or ())
         self._exceptions = policy.allowlist
         self.closure_exceptions = tuple(item for item in policy.allowlist if item.gate in ("closure", "*"))
-        self.reads_depends = any("depends" in (*check.reads, *check.tells) for check in checks)
-        self._concluded: dict[tuple[int, ...], tuple[Verdict, list[Told]]] = {}  # by the ids of the tellings
+        self.reads_depends = any("depends" in (*check.reads, *check.result_reads) for check in checks)
+        self._concluded: dict[tuple[int, ...], tuple[Verdict, list[RuleResult]]] = {}  # by the ids of the results
         self._channel: ChannelFacts | None = None
         self._now_ms = -1
 
@@ -141,24 +141,24 @@ class CompiledPolicy:
         if now_ms != self._now_ms or channel is not self._channel:
             self._begin(channel, now_ms)
         facts = Facts(record, assessment, channel, now_ms)
-        told: list[Told] = []
+        results: list[RuleResult] = []
         for read, decided, group in self._record_groups:
             key = read(record)
             checks = decided.get(key, _UNDECIDED)
             if checks:
-                _add(told, group.tell(facts, key, checks))
+                _add(results, group.evaluate(facts, key, checks))
         for reads, decided, group in self._finding_groups:
             key = (id(assessment), reads(record)) if reads else id(assessment)
             checks = decided.get(key, _UNDECIDED)
             if checks:
-                _add(told, group.tell(facts, key, checks))
-        shared = len(told)
+                _add(results, group.evaluate(facts, key, checks))
+        shared = len(results)
         for check in self._named.get(record.name, ()):
-            _add(told, check.tell(facts))
+            _add(results, check.evaluate(facts))
         for check in self._direct:
             if check.concerns(facts):
-                _add(told, check.tell(facts))
-        return self._conclude(told, record, now_ms, remember=shared == len(told)) if told else GO
+                _add(results, check.evaluate(facts))
+        return self._conclude(results, record, now_ms, remember=shared == len(results)) if results else GO
 
     def touched(
         self,
@@ -201,13 +201,13 @@ class CompiledPolicy:
         for _, _, group in (*self._record_groups, *self._finding_groups):
             group.forget()
 
-    def _conclude(self, told: list[Told], record: RecordFacts, now_ms: int, *, remember: bool) -> Verdict:
-        """The verdict of some tellings. Records of one component share their tellings, and so their verdict."""
-        key = tuple(map(id, told))
+    def _conclude(self, results: list[RuleResult], record: RecordFacts, now_ms: int, *, remember: bool) -> Verdict:
+        """The verdict that results add up to. Records of one component share their results, and so their verdict."""
+        key = tuple(map(id, results))
         if remember and key in self._concluded:
             return self._concluded[key][0]
-        hits = [hit for part in told for hit in part.hits]
-        until_ms = earliest(*(part.until_ms for part in told))
+        hits = [hit for result in results for hit in result.hits]
+        until_ms = earliest(*(result.until_ms for result in results))
         counted, excepted = [], []
         for hit in sorted(hits, key=_rank):
             exception = self._exception_for(hit, record, now_ms) if self._exceptions else None
@@ -219,7 +219,7 @@ class CompiledPolicy:
         action = counted[0].action if counted else Action.go
         verdict = Verdict(action, tuple(counted), until_ms, tuple(excepted)) if hits or until_ms else GO
         if remember and not self._exceptions:
-            self._concluded[key] = verdict, told  # `told` is kept, so that no other telling can take its id
+            self._concluded[key] = verdict, results  # kept, so that no other result can take the id of one of these
         return verdict
 
     def _exception_for(self, hit: Hit, record: RecordFacts, now_ms: int) -> AllowlistItem | None:
@@ -270,23 +270,23 @@ _TABLES: dict[tuple[str, ...], Callable[..., tuple[list[Any], Sequence[int]]]] =
 
 
 class _Group:
-    """Checks that read the same facts: decided once for each distinct value of these, and told once."""
+    """Checks that read the same facts: decided once for each distinct value of these, and evaluated once."""
 
     def __init__(self, reads: tuple[str, ...], checks: list[Check]) -> None:
-        tells = dict.fromkeys(fact for check in checks for fact in check.tells)
+        result_reads = dict.fromkeys(fact for check in checks for fact in check.result_reads)
         self.on_findings = "assessment" in reads
         self.reads = reads
         self.read = None if reads == ("assessment",) else _getter(reads)  # of the record; None: nothing
         self.decided: dict[Hashable, tuple[Check, ...]] = {}
         self._checks = tuple(checks)
-        # One record has one file name: remembering what is told of it would only fill memory.
-        self._read_told = None if "fn" in tells else _getter(tells)
-        self._told: dict[Hashable, Told] = {}
+        # One record has one file name: remembering its result would only fill memory.
+        self._read_result_facts = None if "fn" in result_reads else _getter(result_reads)
+        self._results: dict[Hashable, RuleResult] = {}
         self._alive: list[Assessment | None] = []  # what was decided on, so that no other object can take its id
 
     def forget(self) -> None:
         self.decided.clear()
-        self._told.clear()
+        self._results.clear()
         self._alive.clear()
 
     def concerned(self, facts: Facts) -> bool:
@@ -313,19 +313,19 @@ class _Group:
                 touched.add(key)
         return [at for at, row in enumerate(row_of) if keys[row] in touched] if touched else ()
 
-    def tell(self, facts: Facts, key: Hashable, checks: tuple[Check, ...]) -> Told:
-        """What the concerned checks say; `checks` _UNDECIDED: find out first which these are."""
+    def evaluate(self, facts: Facts, key: Hashable, checks: tuple[Check, ...]) -> RuleResult:
+        """The result of the concerned checks; `checks` _UNDECIDED: find out first which these are."""
         if checks is _UNDECIDED:
             checks = self._decide(facts, key)
             if not checks:
                 return NOTHING
-        if self._read_told is None:
-            return _merge(check.tell(facts) for check in checks)
-        told_key = (key, self._read_told(facts.record))
-        told = self._told.get(told_key)
-        if told is None:
-            told = self._told[told_key] = _merge(check.tell(facts) for check in checks)
-        return told
+        if self._read_result_facts is None:
+            return _merge(check.evaluate(facts) for check in checks)
+        result_key = (key, self._read_result_facts(facts.record))
+        result = self._results.get(result_key)
+        if result is None:
+            result = self._results[result_key] = _merge(check.evaluate(facts) for check in checks)
+        return result
 
     def _decide(self, facts: Facts, key: Hashable) -> tuple[Check, ...]:
         if self.on_findings:
@@ -334,9 +334,9 @@ class _Group:
         return checks
 
 
-def _add(told: list[Told], part: Told) -> None:
-    if part is not NOTHING:
-        told.append(part)
+def _add(results: list[RuleResult], result: RuleResult) -> None:
+    if result is not NOTHING:
+        results.append(result)
 
 
 def _getter(facts: Iterable[str]) -> Callable[[RecordFacts], Hashable]:
@@ -344,11 +344,12 @@ def _getter(facts: Iterable[str]) -> Callable[[RecordFacts], Hashable]:
     return attrgetter(*fields) if fields else lambda _record: None
 
 
-def _merge(parts: Iterable[Told]) -> Told:
-    told = [part for part in parts if part is not NOTHING]
-    if len(told) < 2:
-        return told[0] if told else NOTHING
-    return Told(tuple(hit for part in told for hit in part.hits), earliest(*(part.until_ms for part in told)))
+def _merge(parts: Iterable[RuleResult]) -> RuleResult:
+    results = [result for result in parts if result is not NOTHING]
+    if len(results) < 2:
+        return results[0] if results else NOTHING
+    hits = tuple(hit for result in results for hit in result.hits)
+    return RuleResult(hits, earliest(*(result.until_ms for result in results)))
 
 
 def _by_reads(checks: list[Check]) -> dict[tuple[str, ...], list[Check]]:

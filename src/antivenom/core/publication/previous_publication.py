@@ -34,12 +34,12 @@ class PreviousSubdir:
         self._blobs = blobs
         self._numbers = {row.facts: i for i, row in enumerate(self.rows)}
         self._firsts = [row.first for row in self.rows]
-        self._told: dict[int, Mapping[str, Sequence[Decision]]] = {}
+        self._decisions: dict[int, Mapping[str, Sequence[Decision]]] = {}
 
     def rows_of(self, source: SourceMap) -> list[int]:
         """For each bucket of a source map the row of the very same records; -1 where there is none.
 
-        Equal facts are not enough: what facts do not tell (dependencies, unknown fields) may be another.
+        Equal facts are not enough: what facts leave out (dependencies, unknown fields) may differ.
         """
         if self.map is None:
             return [-1] * len(source.buckets)
@@ -58,43 +58,43 @@ class PreviousSubdir:
         return -1 if position is None else bisect_right(self._firsts, position) - 1
 
     def has_closure(self, number: int) -> bool:
-        """Whether the closure may have said something of a row."""
+        """Whether the closure may have decided something in a row."""
         counts = self.rows[number].counts
         return "closure" in counts.by_gate or counts.excepted > 0
 
     def has_closure_of(self, name: str) -> bool:
-        """Whether the closure may have said something of a name."""
+        """Whether the closure may have decided something for a name."""
         number = self.row_of(name)
         return number >= 0 and self.has_closure(number)
 
     def read(self, numbers: Iterable[int]) -> None:
         """Read the decisions of some rows, neighbours together."""
-        wanted = [n for n in numbers if n >= 0 and n not in self._told and self.rows[n].digest]
+        wanted = [n for n in numbers if n >= 0 and n not in self._decisions and self.rows[n].digest]
         frames = read_many(self._blobs, [self.rows[number].decisions for number in wanted])
         for number, frame in zip(wanted, frames, strict=True):
-            told: dict[str, list[Decision]] = {}
+            by_name: dict[str, list[Decision]] = {}
             for decision in decode_decisions(frame):
-                told.setdefault(decision.name, []).append(decision)
-            self._told[number] = told
+                by_name.setdefault(decision.name, []).append(decision)
+            self._decisions[number] = by_name
 
-    def told_in(self, number: int) -> Mapping[str, Sequence[Decision]]:
+    def decisions_in(self, number: int) -> Mapping[str, Sequence[Decision]]:
         """The decisions of a row by name."""
         if number < 0 or not self.rows[number].digest:
             return _NOTHING
-        if number not in self._told:
+        if number not in self._decisions:
             self.read([number])
-        return self._told[number]
+        return self._decisions[number]
 
-    def told_of(self, row: PublishedBucket) -> Mapping[str, Sequence[Decision]]:
+    def decisions_of(self, row: PublishedBucket) -> Mapping[str, Sequence[Decision]]:
         """The decisions of a row by name."""
-        return self.told_in(self._numbers[row.facts])
+        return self.decisions_in(self._numbers[row.facts])
 
-    def told(self, name: str) -> Sequence[Decision]:
+    def decisions_of_name(self, name: str) -> Sequence[Decision]:
         """The decisions of a name."""
-        return self.told_in(self.row_of(name)).get(name, ())
+        return self.decisions_in(self.row_of(name)).get(name, ())
 
     def stops(self, numbers: Collection[int]) -> dict[str, Decision]:
         """What some rows withhold, by file name."""
         self.read(numbers)
-        decisions = (d for number in numbers for told in self.told_in(number).values() for d in told)
+        decisions = (d for number in numbers for of_name in self.decisions_in(number).values() for d in of_name)
         return {d.fn: d for d in decisions if d.action == Action.stop}

@@ -115,9 +115,9 @@ class PublicationIndex:
         record = self._record(name, fn)
         if record is None:
             return None
-        told = next((d for d in self._told(name) if d.fn == fn), None)
-        if told is None:
-            told = Decision(
+        decision = next((d for d in self._decisions_of_name(name) if d.fn == fn), None)
+        if decision is None:
+            decision = Decision(
                 fn,
                 name,
                 str(record.get("version", "")),
@@ -126,17 +126,18 @@ class PublicationIndex:
                 Action.go,
             )
         return msgspec.structs.replace(
-            told, subdir=self.subdir, sha256=_hex(record.get("sha256")), md5=_hex(record.get("md5"))
+            decision, subdir=self.subdir, sha256=_hex(record.get("sha256")), md5=_hex(record.get("md5"))
         )
 
     def records(self, name: str) -> list[Decision]:
         """Every record of a name, kept and withheld, in the order of the index, with digests."""
         name = name.lower()
         records = self._records(name)
-        told = {d.fn: d for d in self._told(name)}
+        decisions = {d.fn: d for d in self._decisions_of_name(name)}
         return [
             msgspec.structs.replace(
-                told.get(facts.fn) or Decision(facts.fn, name, facts.version, facts.build, facts.size_bytes, Action.go),
+                decisions.get(facts.fn)
+                or Decision(facts.fn, name, facts.version, facts.build, facts.size_bytes, Action.go),
                 subdir=self.subdir,
                 sha256=_hex(records.get(facts.fn, {}).get("sha256")),
                 md5=_hex(records.get(facts.fn, {}).get("md5")),
@@ -173,25 +174,25 @@ class PublicationIndex:
         Raises:
             InvalidInputError: A wrong spec.
         """
-        return self._told_of(Action.stop, spec)
+        return self._decisions_with(Action.stop, spec)
 
     def warned(self, spec: str | None = None) -> Iterator[Decision]:
         """What is served with a warning; see `withheld`."""
-        return self._told_of(Action.warn, spec)
+        return self._decisions_with(Action.warn, spec)
 
-    def told_by_bucket(self) -> Iterator[tuple[int, list[Decision]]]:
-        """(bucket, what `told_in` answers for it) of every bucket that has something to say, by name."""
+    def decisions_by_bucket(self) -> Iterator[tuple[int, list[Decision]]]:
+        """(bucket, what `decisions_in` gives for it) of every bucket with decisions, by name."""
         at = [i for i, row in enumerate(self.map.buckets) if row.digest]
         frames = read_many(self._blobs, [self.map.buckets[i].decisions for i in at])
         return ((i, decode_decisions(frame)) for i, frame in zip(at, frames, strict=True))
 
-    def told_in(self, bucket: int) -> list[Decision]:
-        """What there is to say of one bucket: withheld, warned and excepted records, without their subdir."""
+    def decisions_in(self, bucket: int) -> list[Decision]:
+        """The decisions of one bucket: withheld, warned and excepted records, without their subdir."""
         return self._decisions(bucket)
 
     def excepted(self) -> Iterator[Decision]:
         """Records for which an allowlist item put a reason aside."""
-        return (d for d in self._all_told(None) if d.excepted)
+        return (d for d in self._all_decisions(None) if d.excepted)
 
     def explain(self, what: str) -> list[Decision]:
         """What became of a file, or of every record that a match spec matches.
@@ -212,21 +213,21 @@ class PublicationIndex:
 
     def allowed_version(self, name: str) -> str | None:
         """The highest version of a name of which something is served."""
-        stopped = {d.fn for d in self._told(name.lower()) if d.action == Action.stop}
+        stopped = {d.fn for d in self._decisions_of_name(name.lower()) if d.action == Action.stop}
         return latest_version({f.version for f in self.facts(name) if f.fn not in stopped}) or None
 
-    def _told_of(self, action: Action, text: str | None) -> Iterator[Decision]:
+    def _decisions_with(self, action: Action, text: str | None) -> Iterator[Decision]:
         if text and text.endswith(ARTIFACT_SUFFIXES):
             return (d for d in self.explain(text) if d.action == action)
         spec = parse_record_spec(text) if text else None
-        return (d for d in self._all_told(spec) if d.action == action)
+        return (d for d in self._all_decisions(spec) if d.action == action)
 
-    def _all_told(self, spec: RecordSpec | None) -> Iterator[Decision]:
+    def _all_decisions(self, spec: RecordSpec | None) -> Iterator[Decision]:
         rows = [row for row in self.map.buckets if row.digest and (spec is None or self._may_match(row, spec))]
         for row, frame in zip(rows, read_many(self._blobs, [row.decisions for row in rows]), strict=True):
-            for told in decode_decisions(frame):
-                if spec is None or self._spec_matches(spec, told, row):
-                    yield msgspec.structs.replace(told, subdir=self.subdir)
+            for decision in decode_decisions(frame):
+                if spec is None or self._spec_matches(spec, decision, row):
+                    yield msgspec.structs.replace(decision, subdir=self.subdir)
 
     def _may_match(self, row: PublishedBucket, spec: RecordSpec) -> bool:
         if not spec.exact_name:
@@ -234,16 +235,16 @@ class PublicationIndex:
         position = self._positions.get(spec.exact_name)
         return position is not None and row.first <= position < row.end
 
-    def _spec_matches(self, spec: RecordSpec, told: Decision, row: PublishedBucket) -> bool:
-        if not spec.matches_name(told.name):
+    def _spec_matches(self, spec: RecordSpec, decision: Decision, row: PublishedBucket) -> bool:
+        if not spec.matches_name(decision.name):
             return False
         if not spec.fields:
             return True
         del row
-        facts = next((f for f in self.facts(told.name) if f.fn == told.fn), None)
+        facts = next((f for f in self.facts(decision.name) if f.fn == decision.fn), None)
         return facts is not None and _matches(spec, facts)
 
-    def _told(self, name: str) -> list[Decision]:
+    def _decisions_of_name(self, name: str) -> list[Decision]:
         position = self._positions.get(name)
         if position is None:
             return []

@@ -23,7 +23,7 @@ ANY_FILE = "\0"  # in a trigger id: the record's file name stands here; no name 
 
 
 class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One record about which there is something to say: withheld (stop), warned, or excepted (go with `excepted`).
+    """The decision for a record that is not plainly served: withheld (stop), warned, or excepted (go with `excepted`).
 
     `severity` is the worst of its active findings. `culprits`: the dependencies that the closure found broken.
     `sha256` and `md5` (hex) are filled by readers that need them.
@@ -45,7 +45,7 @@ class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
     culprits: tuple[str, ...] = ()
 
     def policy_verdict(self) -> Verdict | None:
-        """What the policy alone said (without the closure); None for a plain go."""
+        """What the policy alone decided (without the closure); None for a plain go."""
         reasons = tuple(reason for reason in self.reasons if reason.gate != "closure")
         excepted = tuple(item for item in self.excepted if item[1].gate != "closure")
         if not reasons and not excepted:
@@ -54,8 +54,8 @@ class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return Verdict(action, reasons, self.holds_until_ms, excepted)
 
 
-class Said(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What is said of several records alike; see `Decision` and ANY_FILE."""
+class SharedDecision(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A decision that several records share; see `Decision` and ANY_FILE."""
 
     action: Action
     reasons: tuple[Reason, ...] = ()
@@ -65,38 +65,38 @@ class Said(msgspec.Struct, array_like=True, frozen=True, gc=False):
     culprits: tuple[str, ...] = ()
 
 
-class ToldName(msgspec.Struct, array_like=True, gc=False):
-    """The decisions on one name as they are stored: column by column, by file name. `said_of` points into `said`."""
+class NameDecisions(msgspec.Struct, array_like=True, gc=False):
+    """The decisions for one name as they are stored, in columns by file name. `shared_of` points into `shared`."""
 
     name: str
-    said: list[Said] = []
-    said_of: list[int] = []
+    shared: list[SharedDecision] = []
+    shared_of: list[int] = []
     fns: Sequence[str] = ()
     versions: Sequence[str] = ()
     builds: Sequence[str] = ()
     sizes: Sequence[int] = ()
 
-    def numbers(self) -> Iterator[tuple[Said, int]]:
-        """What is said, and of how many records."""
-        numbers = Counter(self.said_of)
-        return ((said, numbers[at]) for at, said in enumerate(self.said))
+    def record_counts(self) -> Iterator[tuple[SharedDecision, int]]:
+        """Each shared decision, and of how many records it is."""
+        numbers = Counter(self.shared_of)
+        return ((shared, numbers[at]) for at, shared in enumerate(self.shared))
 
     def actions(self) -> dict[str, Action]:
-        """What is decided, by file name."""
-        actions = [said.action for said in self.said]
-        return dict(zip(self.fns, map(actions.__getitem__, self.said_of), strict=True))
+        """The action of each record, by file name."""
+        actions = [shared.action for shared in self.shared]
+        return dict(zip(self.fns, map(actions.__getitem__, self.shared_of), strict=True))
 
     def decisions(self) -> Iterator[Decision]:
         """One decision for each record."""
         for fn, version, build, size, at in zip(
-            self.fns, self.versions, self.builds, self.sizes, self.said_of, strict=True
+            self.fns, self.versions, self.builds, self.sizes, self.shared_of, strict=True
         ):
-            said = self.said[at]
+            shared = self.shared[at]
             yield Decision(
-                fn, self.name, version, build, size, said.action,
-                tuple([_of_file(fn, reason) for reason in said.reasons]),
-                tuple([(item, _of_file(fn, reason)) for item, reason in said.excepted]),
-                said.holds_until_ms, said.severity, culprits=said.culprits,
+                fn, self.name, version, build, size, shared.action,
+                tuple([_of_file(fn, reason) for reason in shared.reasons]),
+                tuple([(item, _of_file(fn, reason)) for item, reason in shared.excepted]),
+                shared.holds_until_ms, shared.severity, culprits=shared.culprits,
             )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def _of_file(fn: str, reason: Reason) -> Reason:
 def of_any_file(
     fn: str, reasons: tuple[Reason, ...], excepted: tuple[tuple[str, Reason], ...]
 ) -> tuple[tuple[Reason, ...], tuple[tuple[str, Reason], ...]]:
-    """The reasons of a record as `Said` has them."""
+    """The reasons of a record as a `SharedDecision` has them."""
     ending = f"+{fn}"
     if any(r.trigger_id.endswith(ending) for r in reasons):
         reasons = tuple([_without(fn, r) if r.trigger_id.endswith(ending) else r for r in reasons])
@@ -183,8 +183,8 @@ class PackageSummary(msgspec.Struct, array_like=True, gc=False):
 
 
 class PublishedBucket(msgspec.Struct, array_like=True, gc=False):
-    """A bucket as published. `decisions` is NOWHERE when there is nothing to say. `digest` tells equal decisions,
-    `judged` equal verdicts of the policy (before the closure)."""
+    """A bucket as published. `decisions` is NOWHERE when there are none. Equal `digest`s are equal decisions,
+    equal `judged` are equal verdicts of the policy (before the closure)."""
 
     first: int
     end: int
@@ -200,7 +200,7 @@ class PublishedBucket(msgspec.Struct, array_like=True, gc=False):
 
 class PublicationMap(msgspec.Struct, array_like=True):
     """See the module. Columns run parallel to `names`; a shard key of zeros means that every record of it is
-    withheld. `closure` tells under what terms the closure was worked out; empty: it was not."""
+    withheld. `closure` is a digest of the terms under which the closure was worked out; empty: it was not."""
 
     format: int
     subdir: str
@@ -228,7 +228,7 @@ class PublicationMap(msgspec.Struct, array_like=True):
 
 NO_SHARD = bytes(32)
 _map_decoder = msgspec.msgpack.Decoder(PublicationMap)
-_told_decoder = msgspec.msgpack.Decoder(list[ToldName])
+_decisions_decoder = msgspec.msgpack.Decoder(list[NameDecisions])
 _summaries_decoder = msgspec.msgpack.Decoder(list[PackageSummary])
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -256,17 +256,17 @@ def load_publication(blobs: IndexBlobs, key: str) -> PublicationMap:
     return found
 
 
-def encode_told(told: Sequence[ToldName]) -> bytes:
-    """The msgpack of what is told in a bucket; equal decisions are equal bytes."""
-    return _encode(told)
+def encode_decisions(decisions: Sequence[NameDecisions]) -> bytes:
+    """The msgpack of a bucket's decisions; equal decisions are equal bytes."""
+    return _encode(decisions)
 
 
 def decode_decisions(frame: bytes) -> list[Decision]:
     """The decisions of one bucket."""
     if not frame:
         return []
-    told = _told_decoder.decode(zstandard.ZstdDecompressor().decompress(frame))
-    return [decision for name in told for decision in name.decisions()]
+    names = _decisions_decoder.decode(zstandard.ZstdDecompressor().decompress(frame))
+    return [decision for name in names for decision in name.decisions()]
 
 
 def encode_summaries(summaries: list[PackageSummary]) -> bytes:

@@ -2,8 +2,8 @@
 concerns. All others need not be judged again.
 
 A verdict is made of what the rules say of a record, less what the allowlist puts aside. So an edit can only change the
-verdicts of records which a rule touches that was added, removed or altered, and of those about which something was said
-before when the allowlist differs. What time alone changes is told by `holds_until_ms`.
+verdicts of records which a rule touches that was added, removed or altered, and of those that had a decision before
+when the allowlist differs. What time alone changes is known from `holds_until_ms`.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def edited_names(
         for key in previous.values():
             frames = [row.decisions for row in load_publication(blobs, key).buckets if row.digest]
             for decision in (d for frame in read_many(blobs, frames) for d in decode_decisions(frame)):
-                told = {reason.gate for reason in decision.reasons} | {reason.gate for _, reason in decision.excepted}
-                if "*" in gates or not gates.isdisjoint(told):
+                named = {reason.gate for reason in decision.reasons} | {reason.gate for _, reason in decision.excepted}
+                if "*" in gates or not gates.isdisjoint(named):
                     found.add(decision.name)
     return found
 

@@ -1,4 +1,4 @@
-"""What is known about a publication's components, as one blob; and from what it was found, so that it can be carried.
+"""What is known about a publication's components, as one blob; and what it was found from, so that it can be reused.
 
 Thousands of components share findings, and versions between the same bounds share whole assessments: each is written
 once. Components that are assessed and have no findings are not listed.
@@ -20,17 +20,18 @@ from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.core.source.source_map import Component
 
 FORMAT = 2
-CLEAN = Assessment(True, "")  # of a component of which nothing was found, when carried on
+CLEAN = Assessment(True, "")  # of a component that an earlier publication found nothing of
 
 
 class Basis(msgspec.Struct, frozen=True, array_like=True):
-    """What decides a publication besides its records and the time. `curations`: a digest of what artifacts say."""
+    """What decides a publication besides its records and the time. `build_statements`: a digest of
+    what artifacts state about themselves."""
 
     knowledge: str
     mapping_channel: str
     channel: ChannelFacts
     policy: str
-    curations: bytes
+    build_statements: bytes
 
 
 class ComponentFindings(msgspec.Struct, frozen=True, array_like=True):
@@ -94,17 +95,17 @@ def encode_findings(found: ChannelFindings) -> bytes:
     """The blob of a channel's findings."""
     findings: dict[int, tuple[int, Finding]] = {}  # by identity: equal ones are shared, comparing them would cost more
     assessments: dict[int, int] = {}
-    told: list[tuple[str, list[int]]] = []
+    rows: list[tuple[str, list[int]]] = []
     components = []
     for item in found.components:
         number = assessments.get(id(item.assessment))
         if number is None:
-            number = assessments[id(item.assessment)] = len(told)
+            number = assessments[id(item.assessment)] = len(rows)
             positions = [findings.setdefault(id(f), (len(findings), f))[0] for f in item.assessment.findings]
-            told.append((item.assessment.reason, positions))
+            rows.append((item.assessment.reason, positions))
         components.append((*item.component, number))
     distinct = [finding for _, finding in findings.values()]
-    stored = _Stored(FORMAT, found.basis, distinct, told, components, found.unassessed, found.partly)
+    stored = _Stored(FORMAT, found.basis, distinct, rows, components, found.unassessed, found.partly)
     return zstandard.ZstdCompressor(level=1).compress(_encode(stored))
 
 
@@ -178,8 +179,8 @@ def sorted_items(hits: dict[Component, Assessment]) -> list[tuple[Component, Ass
     return sorted(hits.items(), key=lambda item: item[0])
 
 
-class CarriedAssessor:
-    """Answers from earlier findings; only components of `fresh` names are matched, by an index that is then opened."""
+class IncrementalAssessor:
+    """Answers from earlier findings; only components of `fresh` names are matched, by an index opened for them."""
 
     def __init__(
         self, earlier: ChannelFindings, fresh: Collection[str], open_assessor: Callable[[], ChannelAssessor]
@@ -206,7 +207,7 @@ class CarriedAssessor:
         return answers
 
     def findings(self, basis: Basis | None, names: Collection[str]) -> ChannelFindings:
-        """Everything known of `names`: what was carried on, and what was found of the fresh ones."""
+        """Everything known of `names`: the earlier findings, and those of the fresh ones."""
         kept = frozenset(names) - self._fresh
         earlier = self._earlier
         later = self._matching.findings() if self._matching else ChannelFindings([], {})
@@ -231,7 +232,7 @@ def differing_names(
     earlier: ChannelFindings, components: Iterable[Component], answers: Iterable[Assessment]
 ) -> set[str]:
     """The names of which some component is assessed differently now."""
-    known = CarriedAssessor(earlier, (), _no_index)
+    known = IncrementalAssessor(earlier, (), _no_index)
     listed = list(components)
     return {
         component[0]

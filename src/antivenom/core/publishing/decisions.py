@@ -1,7 +1,7 @@
-"""What is told of the records of a name, from what the policy decides and the closure adds; and its sums.
+"""The decisions for the records of a name, from what the policy decides and the closure adds; and their counts.
 
-Records of which the same is said share it, so that a closure that fells half of a channel costs what it says, not what
-it fells.
+Records with the same decision share it, so that a closure that fells half of a channel costs what differs, not what it
+fells.
 """
 
 from __future__ import annotations
@@ -12,68 +12,75 @@ from operator import itemgetter
 
 import msgspec
 
-from antivenom.core.closure.propagate import BucketFalls, Closed, NameFalls
+from antivenom.core.closure.propagate import BucketFalls, ClosureDecision, NameFalls
 from antivenom.core.conda.specs import latest_version
 from antivenom.core.matching.advisories import Severity
 from antivenom.core.policy.compile import Action
 from antivenom.core.policy.rules.base import earliest
-from antivenom.core.publication.publication_map import Counts, Decision, PackageSummary, Said, ToldName, of_any_file
+from antivenom.core.publication.publication_map import (
+    Counts,
+    Decision,
+    NameDecisions,
+    PackageSummary,
+    SharedDecision,
+    of_any_file,
+)
 from antivenom.core.source.source_map import NameFacts
 
 _LICENSES_MAX = 8
-_Row = tuple[str, str, str, int, Said]  # file name, version, build, size, what is said
+_Row = tuple[str, str, str, int, SharedDecision]  # file name, version, build, size, decision
 
 
-def tell(decisions: Iterable[Decision]) -> list[ToldName]:
-    """What the policy alone decides of the records of some names, by name."""
+def group_decisions(decisions: Iterable[Decision]) -> list[NameDecisions]:
+    """What the policy alone decides for the records of some names, by name."""
     by_name: dict[str, list[_Row]] = {}
     for decision in decisions:
         by_name.setdefault(decision.name, []).append(_row(decision))
-    return [_columns(name, rows) for name, rows in by_name.items()]
+    return [_to_columns(name, rows) for name, rows in by_name.items()]
 
 
-def tell_bucket(
+def bucket_decisions(
     decisions: Sequence[Decision], falls: BucketFalls, names: Sequence[NameFacts], severities: Mapping[str, Severity]
-) -> list[ToldName]:
-    """What is told in one bucket, by name, names of which there is nothing to say left out."""
+) -> list[NameDecisions]:
+    """All decisions of one bucket, by name; names without any are left out."""
     if not falls:
-        return tell(decisions)
+        return group_decisions(decisions)
     by_name: dict[str, list[Decision]] = {}
     for decision in decisions:
         by_name.setdefault(decision.name, []).append(decision)
-    told = []
+    found = []
     for place, facts in enumerate(names):
         mine = by_name.get(facts.name, [])
         if place in falls:
-            told.append(_tell_name(mine, falls[place], facts, severities))
+            found.append(_name_decisions(mine, falls[place], facts, severities))
         elif mine:
-            told += tell(mine)
-    return [name for name in told if name.fns]
+            found += group_decisions(mine)
+    return [name for name in found if name.fns]
 
 
-def _tell_name(
+def _name_decisions(
     decisions: Sequence[Decision], falls: NameFalls, facts: NameFacts, severities: Mapping[str, Severity]
-) -> ToldName:
-    """What the policy decides of the records of one name, and what the closure says of them."""
+) -> NameDecisions:
+    """What the policy and the closure decide for the records of one name."""
     versions = [version for version, _ in facts.components]
     fns, builds, sizes, component_of = facts.fns, facts.builds, facts.sizes, facts.component_of
     decided = {decision.fn: decision for decision in decisions}
-    shared: dict[tuple[int, int], Said] = {}  # by identity of what falls alike and of the severity
+    known: dict[tuple[int, int], SharedDecision] = {}  # by identity of what falls alike and of the severity
     rows: list[_Row] = []
-    fallen = list(falls.closed(fns))  # a list: what has gone could give its identity to another
-    for record, closed in fallen:
+    fallen = list(falls.decisions(fns))  # a list: what has gone could give its identity to another
+    for record, by_closure in fallen:
         fn = fns[record]
         severity = severities.get(fn, _UNKNOWN)
-        said = shared.get((id(closed), id(severity)))
-        if said is None:
-            said = shared[id(closed), id(severity)] = _said(closed, severity)
+        shared = known.get((id(by_closure), id(severity)))
+        if shared is None:
+            shared = known[id(by_closure), id(severity)] = _closure_alone(by_closure, severity)
         if fn in decided:
             if decided[fn].action == Action.stop:
                 continue
-            said = _both(said, decided.pop(fn))
-        rows.append((fn, versions[component_of[record]], builds[record], sizes[record], said))
+            shared = _merge(shared, decided.pop(fn))
+        rows.append((fn, versions[component_of[record]], builds[record], sizes[record], shared))
     rows += map(_row, decided.values())
-    return _columns(facts.name, rows)
+    return _to_columns(facts.name, rows)
 
 
 _UNKNOWN = Severity.unknown
@@ -81,49 +88,51 @@ _UNKNOWN = Severity.unknown
 
 def _row(decision: Decision) -> _Row:
     reasons, excepted = of_any_file(decision.fn, decision.reasons, decision.excepted)
-    said = Said(
+    shared = SharedDecision(
         decision.action, reasons, excepted, decision.holds_until_ms, decision.severity, decision.culprits
     )  # fmt: skip
-    return decision.fn, decision.version, decision.build, decision.size_bytes, said
+    return decision.fn, decision.version, decision.build, decision.size_bytes, shared
 
 
-def _said(closed: Closed, severity: Severity) -> Said:
-    if closed.item:
-        return Said(Action.go, (), ((closed.item, closed.reason),), closed.until_ms, severity, closed.culprits)
-    return Said(Action.stop, (closed.reason,), (), closed.until_ms, severity, closed.culprits)
+def _closure_alone(by_closure: ClosureDecision, severity: Severity) -> SharedDecision:
+    """The decision for records of which the policy decides nothing."""
+    reason, culprits, item, until_ms = by_closure
+    if item:
+        return SharedDecision(Action.go, (), ((item, reason),), until_ms, severity, culprits)
+    return SharedDecision(Action.stop, (reason,), (), until_ms, severity, culprits)
 
 
-def _both(closed: Said, decision: Decision) -> Said:
-    """What the closure says of a record that the policy warns about or excepts."""
-    reasons, excepted = of_any_file(decision.fn, decision.reasons, decision.excepted)
+def _merge(by_closure: SharedDecision, by_policy: Decision) -> SharedDecision:
+    """The decision for a record that the closure decides about, and that the policy warns about or excepts."""
+    reasons, excepted = of_any_file(by_policy.fn, by_policy.reasons, by_policy.excepted)
     return msgspec.structs.replace(
-        closed,
-        action=max(closed.action, decision.action),
-        reasons=(*closed.reasons, *reasons),
-        excepted=(*excepted, *closed.excepted),
-        holds_until_ms=earliest(decision.holds_until_ms, closed.holds_until_ms),
+        by_closure,
+        action=max(by_closure.action, by_policy.action),
+        reasons=(*by_closure.reasons, *reasons),
+        excepted=(*excepted, *by_closure.excepted),
+        holds_until_ms=earliest(by_policy.holds_until_ms, by_closure.holds_until_ms),
     )
 
 
-def _columns(name: str, rows: list[_Row]) -> ToldName:
-    """Rows in columns, by file name; what is said alike is written once."""
+def _to_columns(name: str, rows: list[_Row]) -> NameDecisions:
+    """Rows in columns, by file name; equal decisions are written once."""
     if not rows:  # the policy withholds all that falls
-        return ToldName(name)
+        return NameDecisions(name)
     rows.sort(key=itemgetter(0))
-    fns, versions, builds, sizes, said = zip(*rows, strict=True)
-    numbers: dict[Said, int] = {}
+    fns, versions, builds, sizes, decisions = zip(*rows, strict=True)
+    numbers: dict[SharedDecision, int] = {}
     by_identity: dict[int, int] = {}
-    for one in said:
-        if id(one) not in by_identity:
-            by_identity[id(one)] = numbers.setdefault(one, len(numbers))
-    said_of = [by_identity[id(one)] for one in said]
-    return ToldName(name, list(numbers), said_of, fns, versions, builds, sizes)
+    for decision in decisions:
+        if id(decision) not in by_identity:
+            by_identity[id(decision)] = numbers.setdefault(decision, len(numbers))
+    shared_of = [by_identity[id(decision)] for decision in decisions]
+    return NameDecisions(name, list(numbers), shared_of, fns, versions, builds, sizes)
 
 
 def summarize(
     facts: NameFacts, subdir: str, actions: Mapping[str, Action], severities: Mapping[str, Severity]
 ) -> PackageSummary:
-    """One name's summary, given what is decided by file name."""
+    """One name's summary, given the actions by file name."""
     stop, warn = Action.stop, Action.warn  # an enumeration's members are looked up slowly
     withheld = {fn for fn, action in actions.items() if action == stop}
     warned = len([fn for fn, action in actions.items() if action == warn])
@@ -142,21 +151,21 @@ def summarize(
     )  # fmt: skip
 
 
-def count(records: int, told: Iterable[ToldName], severities: Mapping[str, Severity]) -> Counts:
+def count_records(records: int, decided: Iterable[NameDecisions], severities: Mapping[str, Severity]) -> Counts:
     """The counts of one bucket."""
     counts = Counts(records=records)
     stop, warn = Action.stop, Action.warn  # an enumeration's members are looked up slowly
     withheld = dict.fromkeys(Severity, 0)
-    for name in told:
-        for said, number in name.numbers():
-            if said.action == stop:
-                withheld[said.severity] += number
-            elif said.action == warn:
+    for name in decided:
+        for decision, number in name.record_counts():
+            if decision.action == stop:
+                withheld[decision.severity] += number
+            elif decision.action == warn:
                 counts.warned += number
-            if said.excepted:
+            if decision.excepted:
                 counts.excepted += number
-            _add(counts.by_rule, {reason.rule_id for reason in said.reasons}, number)
-            _add(counts.by_gate, {reason.gate for reason in said.reasons}, number)
+            _add(counts.by_rule, {reason.rule_id for reason in decision.reasons}, number)
+            _add(counts.by_gate, {reason.gate for reason in decision.reasons}, number)
     counts.withheld = sum(withheld.values())
     counts.kept = records - counts.withheld
     counts.by_severity = {severity.name: number for severity, number in Counter(severities.values()).items()}
@@ -171,4 +180,4 @@ def _add(sums: dict[str, int], keys: Iterable[str], number: int) -> None:
         sums[key] = sums.get(key, 0) + number
 
 
-__all__ = ["count", "summarize", "tell_bucket"]
+__all__ = ["bucket_decisions", "count_records", "summarize"]

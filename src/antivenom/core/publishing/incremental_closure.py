@@ -1,7 +1,7 @@
-"""The closure of a whole publication: from nothing, or from what the previous publication's closure said.
+"""The closure of a whole publication: from nothing, or from what the previous publication's closure decided.
 
 From the previous one it goes by *delete and re-derive*. A record is *touched* when it appeared, is gone, is another, or
-when the policy says something else of it. What fell because of a touched record is taken back; a record that is taken
+when the policy decides otherwise about it. What fell because of a touched record is taken back; a record that is taken
 back is itself touched. What is left of the falls still holds: no reason of it changed. Then the closure goes forward
 from what was touched and what was taken back. The work is what changed and what hangs on it; buckets that neither
 reaches are not even read.
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from antivenom.core.closure.propagate import BucketFalls, Closed, Closure, Except, Lost, NameFalls, because
+from antivenom.core.closure.propagate import BucketFalls, Closure, ClosureDecision, Except, Lost, NameFalls, because
 from antivenom.core.closure.requirements import NOARCH, decode_texts
 from antivenom.core.conda.specs import Dependency, parse_dependency
 from antivenom.core.publication.previous_publication import is_fallen, policy_stop
@@ -45,7 +45,7 @@ class _Touched(NamedTuple):
         )
 
 
-class _Standing:
+class _SubdirState:
     """One subdir's withheld records while the closure is worked out: the policy's now, and the closure's from before.
 
     `suspects`: position of a name → records that may fall though nothing they need is lost just now.
@@ -68,20 +68,20 @@ class _Standing:
         return {**{fn: d for fn, d in earlier.items() if is_fallen(d)}, **stops} if earlier else stops
 
     def earlier(self, name: str) -> dict[str, Decision]:
-        """What the closure said of a name before and was not taken back."""
+        """The closure's earlier decisions for a name that were not taken back."""
         if not self.previous.has_closure_of(name):
             return {}
-        return {d.fn: d for d in self.previous.told(name) if d.culprits and d.fn not in self._taken_back}
+        return {d.fn: d for d in self.previous.decisions_of_name(name) if d.culprits and d.fn not in self._taken_back}
 
     def suspect(self, name: str, fn: str) -> None:
-        """A record has to be looked at again, whatever the closure said of it before."""
+        """Look at a record again, whatever the closure decided for it before."""
         self._taken_back.add(fn)
         position = self.positions.get(name)
         if position is not None:
             self.suspects.setdefault(position, set()).add(fn)
 
     def take_back(self, decisions: Iterable[Decision]) -> Iterator[_Touched]:
-        """What the closure said of these records holds no more."""
+        """Take back the closure's earlier decisions for these records."""
         for d in decisions:
             if d.fn not in self._taken_back:
                 self.suspect(d.name, d.fn)
@@ -100,15 +100,15 @@ class _Standing:
         self._indexed |= rows
         self.previous.read(sorted(rows))
         for row in rows:
-            for told in self.previous.told_in(row).values():
-                for decision in told:
+            for of_name in self.previous.decisions_in(row).values():
+                for decision in of_name:
                     for text in decision.culprits:
                         texts = self._by_culprit.setdefault(dependency_name(text), {})
                         texts.setdefault(text, []).append(decision)
 
 
-class Closing:
-    """Closes one publication; see the module.
+class IncrementalClosure:
+    """The closure of one publication; see the module.
 
     `anew`: from nothing, for nothing of the previous closure holds (other terms, or there is none).
     """
@@ -117,74 +117,76 @@ class Closing:
         self, blobs: IndexBlobs, verdicts: Mapping[str, SubdirVerdicts], excepts: Except | None, *, anew: bool
     ) -> None:
         self._blobs = blobs
-        self._standings = {subdir: _Standing(found, keeps=not anew) for subdir, found in verdicts.items()}
+        self._states = {subdir: _SubdirState(found, keeps=not anew) for subdir, found in verdicts.items()}
         self._closure = Closure(
             blobs,
             {subdir: found.source for subdir, found in verdicts.items()},
-            {subdir: standing.withheld for subdir, standing in self._standings.items()},
+            {subdir: state.withheld for subdir, state in self._states.items()},
             excepts,
         )
         self._anew, self._has_exceptions = anew, excepts is not None
         self._dependencies: dict[str, Dependency | None] = {}
 
-    def close(self) -> dict[str, dict[int, BucketFalls]]:
-        """What falls, by subdir and bucket; and every bucket that has to be written again is judged."""
+    def work_out(self) -> dict[str, dict[int, BucketFalls]]:
+        """What falls, by subdir and bucket. Judges every bucket that has to be written again."""
         if self._anew:
-            causes = {subdir: standing.verdicts.stopped_names() for subdir, standing in self._standings.items()}
+            causes = {subdir: state.verdicts.stopped_names() for subdir, state in self._states.items()}
             falls = self._closure.withheld(causes)
         else:
             falls = self._rederive()
-        for subdir, standing in self._standings.items():
-            standing.verdicts.settle(self._reached(standing, falls[subdir]))
+        for subdir, state in self._states.items():
+            state.verdicts.settle(self._reached(state, falls[subdir]))
             if not self._anew:
-                self._add_earlier(standing, falls[subdir])
+                self._add_earlier(state, falls[subdir])
         return falls
 
-    def _reached(self, standing: _Standing, falls: Mapping[int, BucketFalls]) -> set[int]:
+    def _reached(self, state: _SubdirState, falls: Mapping[int, BucketFalls]) -> set[int]:
         reached = set(falls)
         if self._anew:
-            return reached | standing.verdicts.rows_with_closure()
-        bucket_of = self._closure.subdir(standing.source.subdir).bucket_of
-        return reached | {bucket_of(position) for position in standing.suspects}
+            return reached | state.verdicts.rows_with_closure()
+        bucket_of = self._closure.subdir(state.source.subdir).bucket_of
+        return reached | {bucket_of(position) for position in state.suspects}
 
-    def _add_earlier(self, standing: _Standing, falls: dict[int, BucketFalls]) -> None:
+    def _add_earlier(self, state: _SubdirState, falls: dict[int, BucketFalls]) -> None:
         """What holds from before, in the buckets that are written again."""
-        for at, (bucket, judged) in enumerate(zip(standing.source.buckets, standing.verdicts.buckets, strict=True)):
+        for at, (bucket, judged) in enumerate(zip(state.source.buckets, state.verdicts.buckets, strict=True)):
             if judged is None:
                 continue
             for position in range(bucket.first, bucket.end):
-                earlier = standing.earlier(standing.source.names[position])
+                earlier = state.earlier(state.source.names[position])
                 if earlier:
                     names = falls.setdefault(at, {})
                     new = names.get(position - bucket.first, NameFalls())
-                    names[position - bucket.first] = new._replace(earlier={fn: _closed(d) for fn, d in earlier.items()})
+                    names[position - bucket.first] = new._replace(
+                        earlier={fn: _closure_decision(d) for fn, d in earlier.items()}
+                    )
 
     def _rederive(self) -> dict[str, dict[int, BucketFalls]]:
         touched: list[_Touched] = []
         lost: dict[str, list[Lost]] = {}
         born: list[tuple[_Touched, bool]] = []
-        for standing in self._standings.values():
-            for record, is_new in self._changed_upstream(standing):
+        for state in self._states.values():
+            for record, is_new in self._changed_upstream(state):
                 touched.append(record)
                 born.append((record, is_new))
                 if is_new:
-                    standing.suspect(record.name, record.fn)
+                    state.suspect(record.name, record.fn)
                 else:
                     lost.setdefault(record.name, []).append(record)
-            touched += self._changed_by_policy(standing)
-            self._ask_again(standing)
+            touched += self._changed_by_policy(state)
+            self._ask_again(state)
         for record in touched:
-            standing = self._standings[record.subdir]
-            position = standing.positions.get(record.name)
-            if position is not None and record.fn in standing.verdicts.stops(position):
+            state = self._states[record.subdir]
+            position = state.positions.get(record.name)
+            if position is not None and record.fn in state.verdicts.stops(position):
                 lost.setdefault(record.name, []).append(record)
         touched += self._look_where_noarch_worked(born)
         self._take_back(touched)
-        return self._closure.rederive(lost, {subdir: standing.suspects for subdir, standing in self._standings.items()})
+        return self._closure.rederive(lost, {subdir: state.suspects for subdir, state in self._states.items()})
 
-    def _changed_upstream(self, standing: _Standing) -> Iterator[tuple[_Touched, bool]]:
+    def _changed_upstream(self, state: _SubdirState) -> Iterator[tuple[_Touched, bool]]:
         """Records that appeared (True) or are gone (False); one that changed is both."""
-        source, previous = standing.source, standing.previous
+        source, previous = state.source, state.previous
         if previous.map is None or (previous.map.source_shards == source.shards and previous.names == source.names):
             return
         old = dict(zip(previous.names, previous.map.source_shards.to_rows(), strict=True))
@@ -192,10 +194,10 @@ class Closing:
         names = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
         if self._has_exceptions:  # an item may look at any fact of a record
             for name in sorted(names):
-                for spoken_of in standing.take_back(list(standing.earlier(name).values())):
-                    yield spoken_of, False
+                for taken_back in state.take_back(list(state.earlier(name).values())):
+                    yield taken_back, False
         bucket_of = self._closure.subdir(source.subdir).bucket_of
-        buckets = sorted({bucket_of(standing.positions[name]) for name in names if name in new})
+        buckets = sorted({bucket_of(state.positions[name]) for name in names if name in new})
         rows = sorted({previous.row_of(name) for name in names if name in old})
         now = self._records([source.buckets[at] for at in buckets], names)
         before = self._records([previous.rows[row] for row in rows], names)
@@ -225,38 +227,38 @@ class Closing:
                     }  # fmt: skip
         return found
 
-    def _changed_by_policy(self, standing: _Standing) -> Iterator[_Touched]:
+    def _changed_by_policy(self, state: _SubdirState) -> Iterator[_Touched]:
         """Records that the policy withholds for another reason than before, now or no more."""
-        verdicts = standing.verdicts
+        verdicts = state.verdicts
         for at, judged in enumerate(verdicts.buckets):
             if judged is None or verdicts.is_same(at):
                 continue
-            bucket = standing.source.buckets[at]
+            bucket = state.source.buckets[at]
             for position in range(bucket.first, bucket.end):
-                name = standing.source.names[position]
-                before = {d.fn: d for d in standing.previous.told(name) if policy_stop(d) is not None}
+                name = state.source.names[position]
+                before = {d.fn: d for d in state.previous.decisions_of_name(name) if policy_stop(d) is not None}
                 now = verdicts.stops(position)
-                for fn, told in sorted({**before, **now}.items()):
+                for fn, decision in sorted({**before, **now}.items()):
                     if fn not in now:
-                        standing.suspect(name, fn)
-                    elif fn in before and because(before[fn]) == because(told):
+                        state.suspect(name, fn)
+                    elif fn in before and because(before[fn]) == because(decision):
                         continue
-                    yield _Touched(standing.source.subdir, fn, name, told.version, told.build, None)
+                    yield _Touched(state.source.subdir, fn, name, decision.version, decision.build, None)
 
-    def _ask_again(self, standing: _Standing) -> None:
+    def _ask_again(self, state: _SubdirState) -> None:
         """What an allowlist item spared is asked for again where time may have ended it."""
-        for at, judged in enumerate(standing.verdicts.buckets):
-            row = standing.verdicts.row(at)
+        for at, judged in enumerate(state.verdicts.buckets):
+            row = state.verdicts.row(at)
             if judged is not None and row is not None and row.counts.excepted:
-                for told in standing.previous.told_in(standing.verdicts.rows[at]).values():
-                    for decision in told:
+                for of_name in state.previous.decisions_in(state.verdicts.rows[at]).values():
+                    for decision in of_name:
                         if decision.culprits and not is_fallen(decision):
-                            standing.suspect(decision.name, decision.fn)
+                            state.suspect(decision.name, decision.fn)
 
     def _look_where_noarch_worked(self, born: Collection[tuple[_Touched, bool]]) -> Iterator[_Touched]:
         """Noarch records that need something which an architecture begins or ceases to have are looked at again."""
-        standing = self._standings.get(NOARCH)
-        if standing is None or not born or len(self._standings) <= 2:  # with one architecture there is one place
+        state = self._states.get(NOARCH)
+        if state is None or not born or len(self._states) <= 2:  # with one architecture there is one place
             return
         there = self._closure.unfiltered()
         dependents, texts = self._closure.dependents(NOARCH), self._closure.texts
@@ -274,18 +276,18 @@ class Closing:
                 before = {subdir for subdir, fns in now.items() if any((subdir, fn) not in new for fn in fns)}
                 before |= {record.subdir for record, is_new in records if not is_new and record.meets(dependency)}
                 if before != now.keys():
-                    yield from self._suspect_users(standing, text)
+                    yield from self._suspect_users(state, text)
 
-    def _suspect_users(self, standing: _Standing, text: int) -> Iterator[_Touched]:
+    def _suspect_users(self, state: _SubdirState, text: int) -> Iterator[_Touched]:
         dependents = self._closure.dependents(NOARCH)
         positions = [position for position, _ in dependents.users(text)]
         bucket_of = self._closure.subdir(NOARCH).bucket_of
-        rows = [standing.source.buckets[at] for at in sorted({bucket_of(position) for position in positions})]
-        names = {standing.source.names[position] for position in positions}
+        rows = [state.source.buckets[at] for at in sorted({bucket_of(position) for position in positions})]
+        names = {state.source.names[position] for position in positions}
         for name, records in self._records(rows, names).items():
             for fn, (version, build, number, needs) in records.items():
                 if self._closure.texts.texts[text] in needs:
-                    standing.suspect(name, fn)
+                    state.suspect(name, fn)
                     yield _Touched(NOARCH, fn, name, version, build, number)
 
     def _take_back(self, touched: Collection[_Touched]) -> None:
@@ -295,13 +297,13 @@ class Closing:
             for record in touched:
                 by_name.setdefault(record.name, []).append(record)
             found: list[_Touched] = []
-            for subdir, standing in self._standings.items():
-                standing.index(self._closure.dependents(subdir).buckets_using(by_name.keys()))
+            for subdir, state in self._states.items():
+                state.index(self._closure.dependents(subdir).buckets_using(by_name.keys()))
                 for name, records in by_name.items():
                     near = [r for r in records if NOARCH in (subdir, r.subdir) or r.subdir == subdir]
-                    fallen = standing.fallen_by(name)
+                    fallen = state.fallen_by(name)
                     for text in [text for text in fallen if self._meets_any(near, text)]:
-                        found += standing.take_back(fallen.pop(text))
+                        found += state.take_back(fallen.pop(text))
             touched = found
 
     def _meets_any(self, records: Iterable[_Touched], text: str) -> bool:
@@ -314,14 +316,14 @@ class Closing:
         return self._dependencies[text]
 
 
-def _closed(decision: Decision) -> Closed:
-    """What the closure said in a decision of the previous publication."""
+def _closure_decision(decision: Decision) -> ClosureDecision:
+    """The closure's part of a decision of the previous publication."""
     reasons, excepted = of_any_file(decision.fn, decision.reasons, decision.excepted)
     for reason in reasons:
         if reason.gate == "closure":
-            return Closed(reason, decision.culprits)
+            return ClosureDecision(reason, decision.culprits)
     item, reason = next(pair for pair in excepted if pair[1].gate == "closure")
-    return Closed(reason, decision.culprits, item, decision.holds_until_ms)
+    return ClosureDecision(reason, decision.culprits, item, decision.holds_until_ms)
 
 
-__all__ = ["Closing"]
+__all__ = ["IncrementalClosure"]

@@ -18,15 +18,15 @@ from antivenom.core.publication.publication_map import (
     FORMAT,
     NO_SHARD,
     Counts,
+    NameDecisions,
     PackageSummary,
     PublicationMap,
     PublishedBucket,
-    ToldName,
     decode_summaries,
+    encode_decisions,
     encode_summaries,
-    encode_told,
 )
-from antivenom.core.publishing.decisions import count, summarize, tell_bucket
+from antivenom.core.publishing.decisions import bucket_decisions, count_records, summarize
 from antivenom.core.publishing.verdicts import BucketVerdicts, SubdirVerdicts
 from antivenom.core.source.packs import NOWHERE, IndexBlobs, Location, LocationTable, PackWriter, read, read_many
 from antivenom.core.source.source_builder import piece_records
@@ -58,7 +58,7 @@ class _Fresh(NamedTuple):
     bucket: Bucket
     row: PublishedBucket
     encoded: bytes
-    told: Sequence[ToldName]
+    decided: Sequence[NameDecisions]
     withheld: dict[str, set[str]]
     gone: set[str]
     old: PublishedBucket | None
@@ -106,9 +106,9 @@ class SubdirWriter:
                 for falls in (fallen.get(at, {}),)
             ]
             fresh = self._filter([row for row, _ in decided if isinstance(row, _Fresh)])
-            for row, told in decided:
+            for row, of_bucket in decided:
                 rows.append(next(fresh) if isinstance(row, _Fresh) else row)
-                summaries.extend(told)
+                summaries.extend(of_bucket)
         previous = self._previous
         if previous:
             self._changed.update(set(previous.names).difference(self._source.names))
@@ -170,17 +170,17 @@ class SubdirWriter:
             self._take_shards(bucket, old)
             row = msgspec.structs.replace(old, first=bucket.first, end=bucket.end)
             return _Row(row, (-1, -1), -1), self._old_summaries[old.first : old.end]
-        told = tell_bucket(verdicts.decisions, falls, names, verdicts.severities)
-        actions = {name.name: name.actions() for name in told}
+        decided = bucket_decisions(verdicts.decisions, falls, names, verdicts.severities)
+        actions = {name.name: name.actions() for name in decided}
         summaries = list(verdicts.summaries)
         for place in falls:
             facts = names[place]
             summaries[place] = summarize(facts, self._source.subdir, actions.get(facts.name, {}), verdicts.severities)
-        encoded = encode_told(told) if told else b""
+        encoded = encode_decisions(decided) if decided else b""
         digest = _digest(encoded)
-        counts = count(bucket.records, told, verdicts.severities)
+        counts = count_records(bucket.records, decided, verdicts.severities)
         holds_until_ms = earliest(
-            verdicts.holds_until_ms, *(said.holds_until_ms for name in told for said in name.said)
+            verdicts.holds_until_ms, *(shared.holds_until_ms for name in decided for shared in name.shared)
         )
         if old is not None and old.digest == digest:
             self._take_shards(bucket, old)
@@ -194,10 +194,10 @@ class SubdirWriter:
             counts, verdicts.digest,
         )  # fmt: skip
         stop = Action.stop
-        withheld = {name: {fn for fn, said in of.items() if said == stop} for name, of in actions.items()}
+        withheld = {name: {fn for fn, action in of.items() if action == stop} for name, of in actions.items()}
         withheld = {name: fns for name, fns in withheld.items() if fns}
         gone = {summary.name for summary in summaries if summary.withheld == summary.records}
-        return _Fresh(bucket, row, encoded, told, withheld, gone, old), summaries
+        return _Fresh(bucket, row, encoded, decided, withheld, gone, old), summaries
 
     def _filter(self, fresh: Sequence[_Fresh]) -> Iterator[_Row]:
         """Write buckets anew, in order; what lies together is read together, and nothing of which nothing is left."""
@@ -216,7 +216,7 @@ class SubdirWriter:
                     filtered = filter_shard(next(shards), withheld, self._compressor)
                     self._keys[position] = hashlib.sha256(filtered).digest()
                     self._tickets[position] = self._pack.add(filtered)
-            self._note_changes(one.bucket, one.told, one.old)
+            self._note_changes(one.bucket, one.decided, one.old)
             withheld = set().union(*one.withheld.values())
             kept = [self._filter_piece(one, section, pieces[section], withheld) for section in range(2)]
             row = msgspec.structs.replace(one.row, pieces=(kept[0][0], kept[1][0]))
@@ -240,15 +240,15 @@ class SubdirWriter:
         run = block_run(self._compressor.compress(text), len(text))
         return Piece(NOWHERE, len(text), len(kept)), self._pack.add(run.blocks)
 
-    def _note_changes(self, bucket: Bucket, told: Sequence[ToldName], old: PublishedBucket | None) -> None:
+    def _note_changes(self, bucket: Bucket, decided: Sequence[NameDecisions], old: PublishedBucket | None) -> None:
         names = self._source.names[bucket.first : bucket.end]
         if self._previous is None or old is None:
             before = self._old_keys()
             self._changed.update(n for n in names if before.get(n) != self._keys[self._positions[n]])
-            self._changed.update(name.name for name in told)
+            self._changed.update(name.name for name in decided)
             return
-        before_by_name = self._verdicts.previous.told_of(old)
-        now_by_name = {name.name: list(name.decisions()) for name in told}
+        before_by_name = self._verdicts.previous.decisions_of(old)
+        now_by_name = {name.name: list(name.decisions()) for name in decided}
         self._changed.update(n for n in names if before_by_name.get(n) != now_by_name.get(n))
 
     def _old_keys(self) -> dict[str, bytes]:

@@ -22,8 +22,8 @@ from antivenom.core.conda.records import ChannelFacts, RecordFacts
 from antivenom.core.matching.advisories import Assessment
 from antivenom.core.policy.compile import Action, Reason, Verdict
 from antivenom.core.publication.publication_map import Counts, Decision, PublicationMap, load_publication
-from antivenom.core.publishing.decisions import count, tell_bucket
-from antivenom.core.publishing.incremental_closure import Closing
+from antivenom.core.publishing.decisions import bucket_decisions, count_records
+from antivenom.core.publishing.incremental_closure import IncrementalClosure
 from antivenom.core.publishing.publication_writer import SubdirWriter
 from antivenom.core.publishing.verdicts import Component, Judging, SubdirVerdicts
 from antivenom.core.source.packs import IndexBlobs
@@ -105,7 +105,7 @@ def publish(
     closure: bool = True,
     previous: Mapping[str, str] | None = None,
     rejudge: Collection[str] | None = None,
-    curation: Mapping[str, Assessment] | None = None,
+    build_assessments: Mapping[str, Assessment] | None = None,
     monolith: bool = True,
     on_progress: Progress | None = None,
 ) -> Published:
@@ -120,13 +120,14 @@ def publish(
         previous: subdir → key of the publication that is served now.
         rejudge: Names whose assessment may have changed; None judges everything (another policy or channel setting).
             Names whose source changed or whose `holds_until` passed are always judged.
-        curation: "subdir/fn" → the assessment of that build (from its info/security.json), instead of its component's.
+        build_assessments: "subdir/fn" → the assessment of that very build (its component's, and what its
+            info/security.json states).
     """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         run = _Run(blobs, sources, previous or {}, on_progress or _silent)
-        verdicts = run.judge(_judging(policy, assess, channel, now_ms, curation), rejudge)
+        verdicts = run.judge(_judging(policy, assess, channel, now_ms, build_assessments), rejudge)
         terms = _closure_terms(policy, sources) if closure else b""
         fallen = run.close(verdicts, terms, _excepting(policy, now_ms))
         return run.write(verdicts, fallen, now_ms, monolith=monolith, terms=terms)
@@ -146,12 +147,12 @@ def plan(
     closure: bool = True,
     previous: Mapping[str, str] | None = None,
     rejudge: Collection[str] | None = None,
-    curation: Mapping[str, Assessment] | None = None,
+    build_assessments: Mapping[str, Assessment] | None = None,
     on_progress: Progress | None = None,
 ) -> Plan:
     """What `publish` would withhold and release, compared with `previous`; writes nothing."""
     run = _Run(blobs, sources, previous or {}, on_progress or _silent)
-    verdicts = run.judge(_judging(policy, assess, channel, now_ms, curation), rejudge)
+    verdicts = run.judge(_judging(policy, assess, channel, now_ms, build_assessments), rejudge)
     fallen = run.close(verdicts, _closure_terms(policy, sources) if closure else b"", _excepting(policy, now_ms))
     return run.compare(verdicts, fallen)
 
@@ -161,14 +162,18 @@ def _silent(phase: str, subdir: str, done: int, total: int) -> None:
 
 
 def _judging(
-    policy: Judge, assess: Assess, channel: ChannelFacts, now_ms: int, curation: Mapping[str, Assessment] | None
+    policy: Judge,
+    assess: Assess,
+    channel: ChannelFacts,
+    now_ms: int,
+    build_assessments: Mapping[str, Assessment] | None,
 ) -> Judging:
     return Judging(
         policy.judge,
         assess,
         channel,
         now_ms,
-        curation or {},
+        build_assessments or {},
         getattr(policy, "touched", None),
         getattr(policy, "reads_depends", True),
     )
@@ -216,7 +221,7 @@ class _Run:
         self.on_progress("closure", "", 0, 1)
         before = [self.previous[subdir].closure if subdir in self.previous else b"" for subdir in verdicts]
         anew = any(closure != terms for closure in before)
-        return Closing(self.blobs, verdicts, excepts, anew=anew).close()
+        return IncrementalClosure(self.blobs, verdicts, excepts, anew=anew).work_out()
 
     def write(
         self,
@@ -270,9 +275,9 @@ class _Run:
                     rows.remove(found.rows[at])
                     continue
                 names = read_facts(self.blobs, bucket) if at in by_bucket else ()
-                told = tell_bucket(judged.decisions, by_bucket.get(at, {}), names, judged.severities)
-                counts.append(count(bucket.records, told, judged.severities))
-                after.update((d.fn, d) for name in told for d in name.decisions() if d.action == Action.stop)
+                decided = bucket_decisions(judged.decisions, by_bucket.get(at, {}), names, judged.severities)
+                counts.append(count_records(bucket.records, decided, judged.severities))
+                after.update((d.fn, d) for name in decided for d in name.decisions() if d.action == Action.stop)
             before = found.previous.stops(sorted(rows))
             withheld += [_item(subdir, decision) for fn, decision in after.items() if fn not in before]
             released += [_item(subdir, decision) for fn, decision in before.items() if fn not in after]

@@ -31,7 +31,8 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Judging(NamedTuple):
-    """Everything a verdict depends on besides the record. `curation`: "subdir/fn" → the build's own assessment.
+    """Everything a verdict depends on besides the record. `build_assessments`: "subdir/fn" → that build's
+    own assessment.
 
     `touched`: see `CompiledPolicy`; None when the policy cannot say. `reads_depends`: whether it ever looks at
     dependencies.
@@ -41,15 +42,15 @@ class Judging(NamedTuple):
     assess: Callable[[Sequence[Component]], Sequence[Assessment | None]]
     channel: ChannelFacts
     now_ms: int
-    curation: Mapping[str, Assessment]
+    build_assessments: Mapping[str, Assessment]
     touched: Callable[..., Iterable[int]] | None = None
     reads_depends: bool = True
 
 
 class BucketVerdicts(NamedTuple):
-    """What the policy said of one bucket.
+    """What the policy decides in one bucket.
 
-    `severities` has the file names whose component has an active finding. `digest` tells whether any of this differs.
+    `severities` has the file names whose component has an active finding. Where `digest` is equal, all of this is.
     """
 
     decisions: list[Decision]
@@ -107,11 +108,11 @@ class SubdirVerdicts:
         return self.previous.rows[self.rows[at]] if self.rows[at] >= 0 else None
 
     def rows_with_closure(self) -> set[int]:
-        """The buckets of which the closure may have said something before."""
+        """The buckets in which the closure may have decided something before."""
         return {at for at, row in enumerate(self.rows) if row >= 0 and self.previous.has_closure(row)}
 
     def is_same(self, at: int) -> bool:
-        """Whether the policy says of a bucket what it said before."""
+        """Whether the policy decides in a bucket what it decided before."""
         judged, row = self.buckets[at], self.row(at)
         return row is not None and (judged is None or judged.digest == row.judged)
 
@@ -151,7 +152,7 @@ class SubdirVerdicts:
         lists: Sequence[NameDepends | None],
         assessments: Sequence[Assessment | None],
     ) -> BucketVerdicts:
-        curation = self._judging.curation
+        build_assessments = self._judging.build_assessments
         subdir = self.source.subdir
         decisions: list[Decision] = []
         severities: dict[str, Severity] = {}
@@ -161,30 +162,32 @@ class SubdirVerdicts:
         for facts, depends in zip(names, lists, strict=True):
             mine = assessments[at : at + len(facts.components)]
             at += len(mine)
-            if any(mine) or curation:
+            if any(mine) or build_assessments:
                 self._rate(facts, mine, severities)
-            told = len(decisions)
+            before = len(decisions)
             for record, verdict in self._judge_name(facts, depends, mine):
                 if verdict.holds_until_ms and (not holds or verdict.holds_until_ms < holds):
                     holds = verdict.holds_until_ms
                 if verdict.action or verdict.reasons or verdict.excepted:
                     decisions.append(_decision(record, verdict, severities.get(record.fn, Severity.unknown)))
-            actions = {decision.fn: decision.action for decision in decisions[told:]}
+            actions = {decision.fn: decision.action for decision in decisions[before:]}
             summaries.append(summarize(facts, subdir, actions, severities))
-        said = _encode(decisions) + repr((holds, sorted(severities.items()))).encode()
-        return BucketVerdicts(decisions, holds, severities, summaries, hashlib.blake2b(said, digest_size=16).digest())
+        encoded = _encode(decisions) + repr((holds, sorted(severities.items()))).encode()
+        return BucketVerdicts(
+            decisions, holds, severities, summaries, hashlib.blake2b(encoded, digest_size=16).digest()
+        )
 
     def _judge_name(
         self, facts: NameFacts, depends: NameDepends | None, assessments: Sequence[Assessment | None]
     ) -> Iterator[tuple[RecordFacts, Verdict]]:
         """Every record of a name about which there is something to say, and what."""
-        judge, _, channel, now_ms, curation, _, _ = self._judging
+        judge, _, channel, now_ms, build_assessments, _, _ = self._judging
         subdir = self.source.subdir
         for position in self._suspects(facts, depends, assessments):
             record = facts.record_at(position, subdir, depends)
             assessment = assessments[facts.component_of[position]]
-            if curation:
-                assessment = curation.get(f"{subdir}/{record.fn}", assessment)
+            if build_assessments:
+                assessment = build_assessments.get(f"{subdir}/{record.fn}", assessment)
             verdict = judge(record, assessment, channel, now_ms)
             if verdict is not GO:
                 yield record, verdict
@@ -195,7 +198,7 @@ class SubdirVerdicts:
         """The positions of the records that the policy has to look at."""
         judging, subdir = self._judging, self.source.subdir
         if judging.touched is None or (
-            judging.curation and any(f"{subdir}/{fn}" in judging.curation for fn in facts.fns)
+            judging.build_assessments and any(f"{subdir}/{fn}" in judging.build_assessments for fn in facts.fns)
         ):
             return range(len(facts.fns))
         return judging.touched(
@@ -208,8 +211,8 @@ class SubdirVerdicts:
         rated = [self._severity(assessment) for assessment in assessments]
         if any(rated):
             severities.update((fn, rated[c]) for fn, c in zip(facts.fns, facts.component_of, strict=True) if rated[c])
-        for fn in facts.fns if self._judging.curation else ():
-            own = self._judging.curation.get(f"{self.source.subdir}/{fn}")
+        for fn in facts.fns if self._judging.build_assessments else ():
+            own = self._judging.build_assessments.get(f"{self.source.subdir}/{fn}")
             if own is not None:
                 severities.pop(fn, None)
                 if severity := worst_severity(own):
@@ -239,8 +242,10 @@ class SubdirVerdicts:
         if found is None:
             found = self._stops[at] = {}
             judged = self.buckets[at]
-            told = judged.decisions if judged else chain.from_iterable(self.previous.told_in(self.rows[at]).values())
-            for decision in told:
+            decisions = (
+                judged.decisions if judged else chain.from_iterable(self.previous.decisions_in(self.rows[at]).values())
+            )
+            for decision in decisions:
                 if decision.action == Action.stop and policy_stop(decision) is not None:
                     found.setdefault(decision.name, {})[decision.fn] = decision
         return found

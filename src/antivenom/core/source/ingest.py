@@ -103,7 +103,7 @@ def ingest_monolith(
     """Turn a whole index document into a source map.
 
     Args:
-        document: `repodata.json` plain, zstd or bzip2 (told apart by content).
+        document: `repodata.json` plain, zstd or bzip2 (recognized by content).
         now_ms: The server's clock; stamps records that this channel has not seen before.
         previous: Key of the last source map of this subdir.
         specs: Match specs; records that none of them matches are not in the mirror. Empty: all are.

@@ -151,7 +151,7 @@ class NameReader:
         return found, turned, odd
 
     def _stamp(self, fn: str, record: FastRecord) -> int:
-        """When the record counts as indexed: as said before, as the upstream says, or by our own reckoning."""
+        """When the record counts as indexed: as before, as the upstream says, or by our own reckoning."""
         if stamp := self.known.get(fn):
             return stamp
         if record.indexed_timestamp is not UNSET and record.indexed_timestamp:

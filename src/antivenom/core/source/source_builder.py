@@ -66,7 +66,7 @@ class _Entry(NamedTuple):
 
 
 def content_digest(packages: Rows, conda: Rows, removed: Sequence[str]) -> bytes:
-    """16 bytes that tell whether a name's raw records changed.
+    """16 bytes that differ when a name's raw records changed.
 
     Two checksums and the length: not meant against forgery. An upstream that forges them only hides its own change.
     """
@@ -301,12 +301,12 @@ class SourceBuilder:
     def _old_aside(self, changed: set[str], kept: set[str]) -> list[tuple[str, str]]:
         if not self.previous or not self.same_specs:
             return []
-        said = {fn for fn, _ in self._aside}
+        listed = {fn for fn, _ in self._aside}
         names = kept - changed
         return [
             (fn, why)
             for fn, why in self.previous.source.set_aside
-            if fn not in said and fn.rsplit("-", 2)[0].lower() in names
+            if fn not in listed and fn.rsplit("-", 2)[0].lower() in names
         ]
 
     def _finish(

@@ -197,14 +197,14 @@ class Bucket(msgspec.Struct, array_like=True, gc=False):
 
 
 class Framed(Protocol):
-    """What tells where the frames of a bucket lie: a bucket of either map."""
+    """Where the frames of a bucket lie: a bucket of either map."""
 
     facts: Location
     depends: Location
 
 
 def document_digest(document: bytes) -> bytes:
-    """Tells whether a document is the one fetched before; BLAKE2b, as for packs, since nobody else names it."""
+    """The digest by which a document is recognized as the one fetched before; BLAKE2b, as for packs."""
     return hashlib.blake2b(document, digest_size=32).digest()
 
 

@@ -84,7 +84,7 @@ class Told:
         self.count = lru_cache(maxsize=COUNTS_CACHED)(self._count)
         known: dict[Why, int] = {}
         for number, index in enumerate(self._maps.values()):
-            for bucket, decisions in index.told_by_bucket():
+            for bucket, decisions in index.decisions_by_bucket():
                 for position, decision in enumerate(decisions):
                     if decision.action != Action.go:
                         self._add(number, bucket, position, decision, known)
@@ -116,7 +116,7 @@ class Told:
     def row(self, number: int) -> tuple[str, Decision]:
         """The subdir of a row, and what was decided with all its reasons."""
         subdir = self._subdirs[self._subdir[number]]
-        return subdir, self._maps[subdir].told_in(self._bucket[number])[self._position[number]]
+        return subdir, self._maps[subdir].decisions_in(self._bucket[number])[self._position[number]]
 
     def _count(self, wanted: ToldFilter) -> ToldCounts:
         """What each choice would leave (`count`; remembered, for every page of a list shows it)."""

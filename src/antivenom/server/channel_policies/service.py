@@ -21,7 +21,7 @@ from antivenom.server.policies.models import Policy, PolicyRevision
 from antivenom.server.publications import queries as publications_queries
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.build import BuildRequest, plan_publication
-from antivenom.server.publications.publishing import channel_facts, defer_republish, stored_curations
+from antivenom.server.publications.publishing import channel_facts, defer_republish, stored_build_statements
 from antivenom.server.publications.schemas import ChannelSummary, reason_row
 
 Row = dict[str, Any]
@@ -116,7 +116,7 @@ async def plan_policy(
         closure=row.closure,
         previous={s: entry["index"] for s, entry in publication.subdirs.items()},
         mapping_channel=row.mapping_channel,
-        curations=await stored_curations(ctx),
+        build_statements=await stored_build_statements(ctx),
     )
     planned = await ctx.resources.cpu.run(
         plan_publication,

@@ -17,10 +17,10 @@ from antivenom.core.publication.publication_map import UnreadablePublicationErro
 from antivenom.core.publishing.changed_names import all_names, changed_names, edited_names
 from antivenom.core.publishing.channel_findings import (
     Basis,
-    CarriedAssessor,
     ChannelAssessor,
     ChannelFindings,
     ComponentFindings,
+    IncrementalAssessor,
     decode_findings,
     differing_names,
     encode_findings,
@@ -30,7 +30,7 @@ from antivenom.core.source.ingest import without_gc
 from antivenom.core.source.packs import IndexBlobs, content_key
 from antivenom.core.source.source_map import Component, iterate_components
 from antivenom.server.adapters.blobs import BlobStore
-from antivenom.server.publications.build_statements import StoredCuration, curated_assessments
+from antivenom.server.publications.build_statements import StoredBuildStatements, assess_builds
 
 EMPTY_POLICY = Policy(name="none")
 
@@ -46,7 +46,7 @@ class BuildRequest(msgspec.Struct, frozen=True):
     closure: bool = True
     previous: dict[str, str] = {}
     mapping_channel: str = ""
-    curations: tuple[StoredCuration, ...] = ()
+    build_statements: tuple[StoredBuildStatements, ...] = ()
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -104,29 +104,29 @@ def _build(
     on_progress: Callable[[str, int, int], None] | None,
 ) -> Built:
     policy = read_policy(request.policy_text)
-    given = _Given.read(blobs, request, policy, previous_findings)
+    inputs = _BuildInputs.read(blobs, request, policy, previous_findings)
     published = publish(
         blobs,
         request.sources,
         channel=request.channel,
         policy=compile_policy(policy),
-        assess=given.assess,
+        assess=inputs.assess,
         now_ms=request.now_ms,
         closure=request.closure,
         previous=request.previous or None,
-        rejudge=given.rejudge,
-        curation=curated_assessments(blobs, request.sources, request.curations, given.assess),
+        rejudge=inputs.rejudge,
+        build_assessments=assess_builds(blobs, request.sources, request.build_statements, inputs.assess),
         on_progress=_by_subdir(on_progress),
     )
-    findings, found = given.findings()
+    findings, found = inputs.findings()
     data = encode_findings(findings)
     key = content_key("index", data)
     blobs.put(key, data)
     return Built(published, key, found, {**msgspec.to_builtins(published.counts), **findings.counts()})
 
 
-class _Given:
-    """What a publication is judged by: assessments, carried on where they can be, and the names to judge.
+class _BuildInputs:
+    """What a publication is judged by: assessments, reused where they hold, and the names to judge.
 
     `rejudge` None: all of them.
     """
@@ -134,36 +134,38 @@ class _Given:
     def __init__(self, blobs: IndexBlobs, request: BuildRequest) -> None:
         self._blobs, self._request = blobs, request
         self._basis = _basis(request)
-        self._carried: CarriedAssessor | None = None
+        self._reusing: IncrementalAssessor | None = None
         self._matched: ChannelAssessor | None = None
         self._known: frozenset[Component] = frozenset()  # components with findings before
         self.rejudge: set[str] | None = None
 
     @classmethod
-    def read(cls, blobs: IndexBlobs, request: BuildRequest, policy: Policy, previous_findings: str | None) -> _Given:
+    def read(
+        cls, blobs: IndexBlobs, request: BuildRequest, policy: Policy, previous_findings: str | None
+    ) -> _BuildInputs:
         """Compare the request with what the previous publication was made from."""
-        given = cls(blobs, request)
+        inputs = cls(blobs, request)
         earlier = _earlier(blobs, previous_findings) if request.previous else None
         basis = earlier.basis if earlier else None
         if earlier is None or basis is None:
-            given._matched = _open_assessor(blobs, request)
-            return given
+            inputs._matched = _open_assessor(blobs, request)
+            return inputs
         changed = set(changed_names(blobs, request.sources, request.previous))
-        if (basis.knowledge, basis.mapping_channel) == (given._basis.knowledge, given._basis.mapping_channel):
-            given._carried = CarriedAssessor(earlier, changed, lambda: _open_assessor(blobs, request))
+        if (basis.knowledge, basis.mapping_channel) == (inputs._basis.knowledge, inputs._basis.mapping_channel):
+            inputs._reusing = IncrementalAssessor(earlier, changed, lambda: _open_assessor(blobs, request))
         else:
-            given._matched = _open_assessor(blobs, request)
-            given._known = frozenset(c.component for c in earlier.components)
-            changed |= given._compare(earlier)
-        if (basis.channel, basis.curations) != (given._basis.channel, given._basis.curations):
-            return given
-        given.rejudge = changed
-        if basis.policy != given._basis.policy:
-            given.rejudge |= edited_names(
-                blobs, request.sources, request.previous, read_policy(basis.policy or None), policy, given.assess,
+            inputs._matched = _open_assessor(blobs, request)
+            inputs._known = frozenset(c.component for c in earlier.components)
+            changed |= inputs._compare(earlier)
+        if (basis.channel, basis.build_statements) != (inputs._basis.channel, inputs._basis.build_statements):
+            return inputs
+        inputs.rejudge = changed
+        if basis.policy != inputs._basis.policy:
+            inputs.rejudge |= edited_names(
+                blobs, request.sources, request.previous, read_policy(basis.policy or None), policy, inputs.assess,
                 request.channel, request.now_ms,
             )  # fmt: skip
-        return given
+        return inputs
 
     def _compare(self, earlier: ChannelFindings) -> set[str]:
         """Match everything by the new knowledge; the names of which it says something else."""
@@ -173,15 +175,15 @@ class _Given:
 
     def assess(self, components: Sequence[Component]) -> Sequence[Assessment]:
         """What is known of these components, in order."""
-        assess = self._carried or self._matched
+        assess = self._reusing or self._matched
         assert assess is not None  # noqa: S101 - `read` chose one
         return assess(components)
 
     def findings(self) -> tuple[ChannelFindings, list[ComponentFindings]]:
         """The channel's findings, and those of components that had none before."""
-        if self._carried is not None:
+        if self._reusing is not None:
             names = all_names(self._blobs, self._request.sources)
-            return self._carried.findings(self._basis, names), self._carried.found()
+            return self._reusing.findings(self._basis, names), self._reusing.found()
         assert self._matched is not None  # noqa: S101 - `read` chose one
         findings = self._matched.findings(self._basis)
         return findings, [c for c in findings.components if c.component not in self._known]
@@ -208,18 +210,18 @@ def plan_publication(
     """
     blobs = StoreBlobs(BlobStore.open(store_url))
     policy = read_policy(request.policy_text)
-    given = _Given.read(blobs, request, policy, previous_findings)
+    inputs = _BuildInputs.read(blobs, request, policy, previous_findings)
     return plan(
         blobs,
         request.sources,
         channel=request.channel,
         policy=compile_policy(policy),
-        assess=given.assess,
+        assess=inputs.assess,
         now_ms=request.now_ms,
         closure=request.closure,
         previous=request.previous or None,
-        rejudge=given.rejudge,
-        curation=curated_assessments(blobs, request.sources, request.curations, given.assess),
+        rejudge=inputs.rejudge,
+        build_assessments=assess_builds(blobs, request.sources, request.build_statements, inputs.assess),
         on_progress=_by_subdir(on_progress),
     )
 
@@ -235,15 +237,15 @@ def read_policy(text: str | None) -> Policy:
 
 
 def _basis(request: BuildRequest) -> Basis:
-    curations = hashlib.blake2b(digest_size=16)
-    for curation in sorted(request.curations, key=lambda c: (c.sha256, c.fn)):
-        curations.update(msgspec.msgpack.encode(curation))
+    statements = hashlib.blake2b(digest_size=16)
+    for stated in sorted(request.build_statements, key=lambda s: (s.sha256, s.fn)):
+        statements.update(msgspec.msgpack.encode(stated))
     return Basis(
         request.knowledge_key or "",
         request.mapping_channel,
         request.channel,
         request.policy_text or "",
-        curations.digest(),
+        statements.digest(),
     )
 
 

@@ -20,7 +20,7 @@ SHARD_MAX_BYTES = 256 << 20
 Assess = Callable[[Sequence[Component]], Sequence[Assessment | None]]
 
 
-class StoredCuration(msgspec.Struct, frozen=True):
+class StoredBuildStatements(msgspec.Struct, frozen=True):
     """One artifact's statements. `statuses`: msgpack of {vulnerability id: Curated}."""
 
     fn: str
@@ -28,26 +28,26 @@ class StoredCuration(msgspec.Struct, frozen=True):
     statuses: bytes
 
 
-def curated_assessments(
-    blobs: IndexBlobs, sources: Mapping[str, str], curations: Iterable[StoredCuration], assess: Assess
+def assess_builds(
+    blobs: IndexBlobs, sources: Mapping[str, str], statements: Iterable[StoredBuildStatements], assess: Assess
 ) -> dict[str, Assessment]:
-    """ "subdir/fn" → the assessment of that very build, for records whose digest is a curated artifact's."""
-    wanted = list(curations)
+    """ "subdir/fn" → the assessment of that very build, for records whose artifact states something about itself."""
+    wanted = list(statements)
     if not wanted:
         return {}
     found: dict[str, Assessment] = {}
     for subdir, key in sources.items():
         source = load_source(blobs, key)
         locations = source.shards.to_list()
-        for curation in wanted:
-            record = _find_record(blobs, source, locations, curation.fn)
-            if record is None or record.get("sha256") != curation.sha256:
+        for stated in wanted:
+            record = _find_record(blobs, source, locations, stated.fn)
+            if record is None or record.get("sha256") != stated.sha256:
                 continue
             component = (str(record.get("name", "")), str(record.get("version", "")), _purls(record))
             (assessment,) = assess([component])
             if assessment is not None:
-                statuses = msgspec.msgpack.decode(curation.statuses, type=dict[str, Curated])
-                found[f"{subdir}/{curation.fn}"] = apply_curation(assessment, statuses)
+                statuses = msgspec.msgpack.decode(stated.statuses, type=dict[str, Curated])
+                found[f"{subdir}/{stated.fn}"] = apply_curation(assessment, statuses)
     return found
 
 

@@ -38,8 +38,8 @@ async def _republish_subject(resources: Resources, event: dict[str, Any], *, cau
 
 
 @job("publication.take_curation", on=("curation.found",))
-async def take_curation(resources: Resources, *, event: dict[str, Any]) -> None:
-    """An artifact says something about its own vulnerabilities: its channel is judged anew."""
+async def take_build_statements(resources: Resources, *, event: dict[str, Any]) -> None:
+    """Judge a channel anew when one of its artifacts states something about its own vulnerabilities."""
     await _republish_subject(resources, event, cause="curation")
 
 

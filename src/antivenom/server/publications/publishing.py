@@ -18,7 +18,7 @@ from antivenom.server.findings.compiling import compile_for_new_feeds
 from antivenom.server.policies.models import PolicyRevision
 from antivenom.server.publications import queries
 from antivenom.server.publications.build import BuildRequest, Built, build_publication
-from antivenom.server.publications.build_statements import StoredCuration
+from antivenom.server.publications.build_statements import StoredBuildStatements
 from antivenom.server.publications.models import Publication
 
 Progress = Callable[[str, int, int], None]
@@ -111,7 +111,7 @@ async def _gather(ctx: Context, channel_id: int, sources: NewSources | None) -> 
             closure=channel.closure,
             previous={s: entry["index"] for s, entry in current.subdirs.items() if s in keys} if current else {},
             mapping_channel=channel.mapping_channel,
-            curations=await stored_curations(ctx),
+            build_statements=await stored_build_statements(ctx),
         ),
         policy_revision_id=channel.policy_revision_id,
         knowledge_revision=knowledge.revision,
@@ -119,9 +119,9 @@ async def _gather(ctx: Context, channel_id: int, sources: NewSources | None) -> 
     )
 
 
-async def stored_curations(ctx: Context) -> tuple[StoredCuration, ...]:
+async def stored_build_statements(ctx: Context) -> tuple[StoredBuildStatements, ...]:
     """What stored artifacts say of their own vulnerabilities."""
-    return tuple(StoredCuration(*row) for row in await queries.list_curations(ctx.session))
+    return tuple(StoredBuildStatements(*row) for row in await queries.list_build_statements(ctx.session))
 
 
 async def channel_facts(ctx: Context, channel: Channel, sources: NewSources | None = None) -> ChannelFacts:

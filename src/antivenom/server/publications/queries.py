@@ -125,7 +125,7 @@ async def list_retained(session: AsyncSession, channel_id: int) -> list[Publicat
     )
 
 
-async def list_curations(session: AsyncSession) -> list[tuple[str, bytes, bytes]]:
+async def list_build_statements(session: AsyncSession) -> list[tuple[str, bytes, bytes]]:
     """(file name, sha256, statuses) of every artifact that says something about its own vulnerabilities."""
     rows = await session.execute(select(Curation.fn, Curation.sha256, Curation.statuses).order_by(Curation.sha256))
     return [(fn, digest, statuses) for fn, digest, statuses in rows]

@@ -1,4 +1,4 @@
-"""What a rule is: its words, the check it compiles to, and what a check tells about a record."""
+"""What a rule is: its words, the check it compiles to, and what it finds in a record."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ class Hit(msgspec.Struct, frozen=True):
     weight: float = 0.0
 
 
-class Told(msgspec.Struct, frozen=True):
-    """What a check says of a record, and the instant at which time alone may change that (ms; 0 is never)."""
+class RuleResult(msgspec.Struct, frozen=True):
+    """What a check finds in a record, and the instant at which time alone may change that (ms; 0 is never)."""
 
     hits: tuple[Hit, ...] = ()
     until_ms: int = 0
 
 
-NOTHING = Told()
+NOTHING = RuleResult()
 
 
 def earliest(*instants_ms: int) -> int:
@@ -111,13 +111,13 @@ class NameColumns(Protocol):
 class Check:
     """A compiled rule, or one independent part of it.
 
-    Equal `reads` give equal answers of `concerns`; equal `tells` (and the same assessment) give equal `tell`. Both name
-    fields of RecordFacts, or "assessment"; the channel and the instant are the same for a whole sweep. `direct` says
-    that asking is cheaper than remembering.
+    Equal `reads` give equal answers of `concerns`; equal `result_reads` (and the same assessment) give equal
+    results of `evaluate`. Both name fields of RecordFacts, or "assessment"; the channel and the instant are the same
+    for a whole sweep. `direct`: asking is cheaper than remembering.
     """
 
     reads: tuple[str, ...] = ()
-    tells: tuple[str, ...] = ()
+    result_reads: tuple[str, ...] = ()
     names: frozenset[str] | None = None  # the only names it can concern; None is any
     direct: ClassVar[bool] = False
     uses_time: bool = False
@@ -126,14 +126,14 @@ class Check:
         self.rule = rule
 
     def concerns(self, facts: Facts) -> bool:
-        """Whether `tell` would say anything but NOTHING."""
-        return self.tell(facts) is not NOTHING
+        """Whether `evaluate` gives anything but NOTHING."""
+        return self.evaluate(facts) is not NOTHING
 
     def positions(self, names: NameColumns, now_ms: int) -> Iterable[int]:  # noqa: ARG002
         """Which of these records a `direct` check concerns, or more of them."""
         return range(len(names.fns))
 
-    def tell(self, facts: Facts) -> Told:
+    def evaluate(self, facts: Facts) -> RuleResult:
         """The reasons of this rule for the record, or NOTHING."""
         raise NotImplementedError
 
@@ -153,10 +153,10 @@ class Check:
         )
         return Hit(reason, trigger_ids, weight)
 
-    def undecided(self, record: RecordFacts, why: str) -> Told:
+    def undecided(self, record: RecordFacts, why: str) -> RuleResult:
         """A warning in place of an answer: a rule that cannot be evaluated is never silently a go."""
         message = f"rule {self.rule.id} could not be evaluated for {record.name} {record.version}: {why}"
-        return Told((self.hit((f"{self.rule.id}+{record.fn}",), message, action=Action.warn),))
+        return RuleResult((self.hit((f"{self.rule.id}+{record.fn}",), message, action=Action.warn),))
 
 
 @dataclass(frozen=True)

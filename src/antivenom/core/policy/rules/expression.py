@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from antivenom.core.conda.licenses import read_license
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
 from antivenom.core.matching.advisories import Assessment, Finding
-from antivenom.core.policy.rules.base import NOTHING, Check, Facts, Rule, Told, Trigger
+from antivenom.core.policy.rules.base import NOTHING, Check, Facts, Rule, RuleResult, Trigger
 from antivenom.core.policy.rules.parameters import Parameter, ParameterError, kind_of, nearest
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Expression:
 class ExpressionCheck(Check):
     """Records for which the expression is true. What cannot be evaluated warns; it is never silently a go."""
 
-    tells = ("fn",)
+    result_reads = ("fn",)
 
     def __init__(self, rule: Rule, expression: Expression) -> None:
         super().__init__(rule)
@@ -145,7 +145,7 @@ class ExpressionCheck(Check):
         findings = ("assessment",) if expression.reads_findings else ()
         self.reads = (*findings, *dict.fromkeys(fields))
 
-    def tell(self, facts: Facts) -> Told:
+    def evaluate(self, facts: Facts) -> RuleResult:
         record = facts.record
         try:
             answer = self._expression.evaluate(facts)
@@ -157,7 +157,7 @@ class ExpressionCheck(Check):
             return self.undecided(record, f"it gives {kind_of(answer)}, not true or false")
         condition = _shorten(self._expression.text)
         message = f"{record.name} {record.version} meets the condition of rule {self.rule.id}: {condition}"
-        return Told((self.hit((f"{self.rule.id}+{record.fn}",), message),))
+        return RuleResult((self.hit((f"{self.rule.id}+{record.fn}",), message),))
 
 
 def channel_facts(channel: ChannelFacts) -> dict[str, Any]:

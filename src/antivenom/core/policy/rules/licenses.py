@@ -12,7 +12,7 @@ from typing import Any
 
 from antivenom.core.conda.licenses import FAMILIES, License, LicenseExpression, read_license, spdx_exceptions, spdx_ids
 from antivenom.core.conda.records import RecordFacts
-from antivenom.core.policy.rules.base import NOTHING, Check, Facts, Rule, Told, Trigger
+from antivenom.core.policy.rules.base import NOTHING, Check, Facts, Rule, RuleResult, Trigger
 from antivenom.core.policy.rules.parameters import Parameter, ParameterError, list_of, nearest, read_text, word_of
 
 GATE = "licenses"
@@ -22,7 +22,7 @@ class LicenseCheck(Check):
     """Records whose licence cannot be used under the rule. Beside refused licences, allowed ones are exceptions."""
 
     reads = ("license",)
-    tells = ("license", "name")
+    result_reads = ("license", "name")
 
     def __init__(self, rule: Rule, params: Mapping[str, Any]) -> None:
         super().__init__(rule)
@@ -35,13 +35,15 @@ class LicenseCheck(Check):
     def concerns(self, facts: Facts) -> bool:
         return bool(self._bad_licenses(read_license(facts.record.license)))
 
-    def tell(self, facts: Facts) -> Told:
+    def evaluate(self, facts: Facts) -> RuleResult:
         record = facts.record
         expression = read_license(record.license)
         bad = self._bad_licenses(expression)
         if not bad:
             return NOTHING
-        return Told(tuple(self.hit((f"{text}+{record.name}",), _describe(record, text, expression)) for text in bad))
+        return RuleResult(
+            tuple(self.hit((f"{text}+{record.name}",), _describe(record, text, expression)) for text in bad)
+        )
 
     def _bad_licenses(self, expression: LicenseExpression) -> tuple[str, ...]:
         """The licences that make the expression unusable, without repeats; empty when it can be used."""

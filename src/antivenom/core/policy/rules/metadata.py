@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from antivenom.core.conda.records import RecordFacts
-from antivenom.core.policy.rules.base import MS_PER_DAY, NOTHING, Check, Facts, NameColumns, Rule, Told, Trigger
+from antivenom.core.policy.rules.base import MS_PER_DAY, NOTHING, Check, Facts, NameColumns, Rule, RuleResult, Trigger
 from antivenom.core.policy.rules.parameters import (
     Parameter,
     ParameterError,
@@ -26,19 +26,19 @@ class SubdirCheck(Check):
     """Records of a platform that is denied, or not among the allowed ones."""
 
     reads = ("subdir",)
-    tells = ("fn",)
+    result_reads = ("fn",)
 
     def __init__(self, rule: Rule, params: Mapping[str, Any]) -> None:
         super().__init__(rule)
         self._denied = frozenset(params.get("deny", ()))
         self._allowed = frozenset(params["allow"]) if "allow" in params else None
 
-    def tell(self, facts: Facts) -> Told:
+    def evaluate(self, facts: Facts) -> RuleResult:
         record, subdir = facts.record, facts.record.subdir
         if subdir not in self._denied and (self._allowed is None or subdir in self._allowed):
             return NOTHING
         message = f"{record.fn} is for {subdir}, a platform that this policy does not accept"
-        return Told((self.hit((f"subdir+{record.fn}",), message),))
+        return RuleResult((self.hit((f"subdir+{record.fn}",), message),))
 
 
 class AgeCheck(Check):
@@ -70,29 +70,29 @@ class AgeCheck(Check):
             return ()
         return [at for at, since_ms in enumerate(names.indexed) if since_ms > young_ms or since_ms <= 0]
 
-    def tell(self, facts: Facts) -> Told:
+    def evaluate(self, facts: Facts) -> RuleResult:
         record, now_ms = facts.record, facts.now_ms
         since_ms = record.indexed_ms or record.timestamp_ms
         if not since_ms:
             if self._cooldown_days is None:
                 return NOTHING
-            return self._told(record, f"the age of {record.fn} is unknown, and this policy has a cooldown")
+            return self._result(record, f"the age of {record.fn} is unknown, and this policy has a cooldown")
         if self._cooldown_days is not None and now_ms < since_ms + self._cooldown_ms:
             end_ms = since_ms + self._cooldown_ms
             message = (
                 f"{record.fn} was first listed {_day(since_ms)}; the cooldown of {self._cooldown_days:g} days ends "
                 f"{_day(end_ms)}"
             )
-            return self._told(record, message, end_ms)
+            return self._result(record, message, end_ms)
         if self._limit_days is not None:
             if now_ms < since_ms + self._limit_ms:
-                return Told((), since_ms + self._limit_ms)
+                return RuleResult((), since_ms + self._limit_ms)
             message = f"{record.fn} was first listed {_day(since_ms)}, more than {self._limit_days:g} days ago"
-            return self._told(record, message)
+            return self._result(record, message)
         return NOTHING
 
-    def _told(self, record: RecordFacts, message: str, until_ms: int = 0) -> Told:
-        return Told((self.hit((f"age+{record.fn}",), message),), until_ms)
+    def _result(self, record: RecordFacts, message: str, until_ms: int = 0) -> RuleResult:
+        return RuleResult((self.hit((f"age+{record.fn}",), message),), until_ms)
 
 
 class SignedCheck(Check):
@@ -110,12 +110,12 @@ class SignedCheck(Check):
     def positions(self, names: NameColumns, now_ms: int) -> Iterable[int]:  # noqa: ARG002
         return names.signed if self._refused else set(range(len(names.fns))).difference(names.signed)
 
-    def tell(self, facts: Facts) -> Told:
+    def evaluate(self, facts: Facts) -> RuleResult:
         record = facts.record
         if record.signed is not self._refused:
             return NOTHING
         message = f"{record.fn} is {'signed' if self._refused else 'not signed'}"
-        return Told((self.hit((f"signed+{record.fn}",), message),))
+        return RuleResult((self.hit((f"signed+{record.fn}",), message),))
 
 
 class SizeCheck(Check):
@@ -140,14 +140,14 @@ class SizeCheck(Check):
             return ()
         return [at for at, size_bytes in enumerate(names.sizes) if self._is_odd(size_bytes)]
 
-    def tell(self, facts: Facts) -> Told:
+    def evaluate(self, facts: Facts) -> RuleResult:
         if not self.concerns(facts):
             return NOTHING
         record = facts.record
         size_mb = record.size_bytes / BYTES_PER_MB
         limit = f"more than {self._more:g}" if size_mb > self._more else f"less than {self._less:g}"
         message = f"{record.fn} has {size_mb:.1f} MB, {limit} MB"
-        return Told((self.hit((f"size+{record.fn}",), message),))
+        return RuleResult((self.hit((f"size+{record.fn}",), message),))
 
 
 def _days_ms(days: float | None) -> int:

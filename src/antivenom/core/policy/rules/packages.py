@@ -12,7 +12,7 @@ from typing import Any
 
 from antivenom.core.conda.specs import RecordSpec, parse_record_spec
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.policy.rules.base import NOTHING, Check, Facts, Rule, Told, Trigger
+from antivenom.core.policy.rules.base import NOTHING, Check, Facts, Rule, RuleResult, Trigger
 from antivenom.core.policy.rules.parameters import Parameter, ParameterError, list_of, read_text
 
 GATE = "packages"
@@ -21,7 +21,7 @@ GATE = "packages"
 class DeniedSpecCheck(Check):
     """Records that one denied spec matches and no allowed spec does."""
 
-    tells = ("fn",)
+    result_reads = ("fn",)
 
     def __init__(self, rule: Rule, denied: RecordSpec, allowed: tuple[RecordSpec, ...]) -> None:
         super().__init__(rule)
@@ -30,7 +30,7 @@ class DeniedSpecCheck(Check):
         self.names = frozenset({denied.exact_name}) if denied.exact_name else None
         self.reads = _reads((denied, *allowed))
 
-    def tell(self, facts: Facts) -> Told:
+    def evaluate(self, facts: Facts) -> RuleResult:
         record = facts.record
         try:
             if not self._denied.matches(record) or any(spec.matches(record) for spec in self._allowed):
@@ -38,20 +38,20 @@ class DeniedSpecCheck(Check):
         except InvalidInputError as error:
             return self.undecided(record, error.message)
         message = f"{record.name} {record.version} is denied by the spec {self._denied.text!r}"
-        return Told((self.hit((f"{self._denied.text}+{record.name}",), message),))
+        return RuleResult((self.hit((f"{self._denied.text}+{record.name}",), message),))
 
 
 class OnlyAllowedCheck(Check):
     """Records that none of the allowed specs matches."""
 
-    tells = ("fn",)
+    result_reads = ("fn",)
 
     def __init__(self, rule: Rule, allowed: tuple[RecordSpec, ...]) -> None:
         super().__init__(rule)
         self._allowed = allowed
         self.reads = _reads(allowed)
 
-    def tell(self, facts: Facts) -> Told:
+    def evaluate(self, facts: Facts) -> RuleResult:
         record = facts.record
         try:
             if any(spec.matches(record) for spec in self._allowed):
@@ -59,13 +59,13 @@ class OnlyAllowedCheck(Check):
         except InvalidInputError as error:
             return self.undecided(record, error.message)
         message = f"{record.name} {record.version} is not among the specs that this policy allows"
-        return Told((self.hit((f"allow+{record.name}",), message),))
+        return RuleResult((self.hit((f"allow+{record.name}",), message),))
 
 
 class RequiredSpecCheck(Check):
     """Records of a name that required specs speak of, and that none of these matches."""
 
-    tells = ("fn",)
+    result_reads = ("fn",)
 
     def __init__(self, rule: Rule, name: str, required: tuple[RecordSpec, ...]) -> None:
         super().__init__(rule)
@@ -73,7 +73,7 @@ class RequiredSpecCheck(Check):
         self.names = frozenset({name})
         self.reads = _reads(required)
 
-    def tell(self, facts: Facts) -> Told:
+    def evaluate(self, facts: Facts) -> RuleResult:
         record = facts.record
         try:
             if any(spec.matches(record) for spec in self._required):
@@ -82,14 +82,14 @@ class RequiredSpecCheck(Check):
             return self.undecided(record, error.message)
         wanted = " or ".join(repr(spec.text) for spec in self._required)
         message = f"{record.name} {record.version} is not what this policy requires: {wanted}"
-        return Told((self.hit((f"{self._required[0].text}+{record.name}",), message),))
+        return RuleResult((self.hit((f"{self._required[0].text}+{record.name}",), message),))
 
 
 class NameCheck(Check):
     """Records by name: denied and not allowed; with no denied names, whatever is not allowed."""
 
     reads = ("name",)
-    tells = ("name",)
+    result_reads = ("name",)
 
     def __init__(self, rule: Rule, params: Mapping[str, Any]) -> None:
         super().__init__(rule)
@@ -97,14 +97,14 @@ class NameCheck(Check):
         self._matches = [(text, re.compile(translate(text)).match) for text in self._denied]
         self._allows = [re.compile(translate(text)).match for text in params.get("allow", ())]
 
-    def tell(self, facts: Facts) -> Told:
+    def evaluate(self, facts: Facts) -> RuleResult:
         record = facts.record
         if any(allows(record.name) for allows in self._allows):
             return NOTHING
         for text, matches in self._matches:
             if matches(record.name):
                 message = f"the name {record.name} is not allowed by this policy"
-                return Told((self.hit((f"{text}+{record.name}",), message),))
+                return RuleResult((self.hit((f"{text}+{record.name}",), message),))
         return NOTHING
 
 

@@ -1,4 +1,4 @@
-"""Parameters of rules: how each kind is read, and what is said when it cannot be.
+"""Parameters of rules: how each kind is read, and the error when it cannot be.
 
 A kind is a function from the plain value in the document to the typed one; it raises ParameterError otherwise.
 """

@@ -14,7 +14,7 @@ from typing import Any
 
 from antivenom.core.conda.records import RecordFacts
 from antivenom.core.matching.advisories import Finding, FindingStatus, Severity
-from antivenom.core.policy.rules.base import MS_PER_DAY, NOTHING, Check, Facts, Rule, Told, Trigger, earliest
+from antivenom.core.policy.rules.base import MS_PER_DAY, NOTHING, Check, Facts, Rule, RuleResult, Trigger, earliest
 from antivenom.core.policy.rules.parameters import (
     Parameter,
     ParameterError,
@@ -39,7 +39,7 @@ class FindingCheck(Check):
     """Findings that meet every condition of the rule. Each condition looks at the same finding."""
 
     reads = ("assessment",)
-    tells = ("assessment", "name", "version")
+    result_reads = ("assessment", "name", "version")
 
     def __init__(self, rule: Rule, params: Mapping[str, Any]) -> None:
         super().__init__(rule)
@@ -51,7 +51,7 @@ class FindingCheck(Check):
     def concerns(self, facts: Facts) -> bool:
         return facts.assessment is not None and any(map(self._meets, facts.assessment.findings))
 
-    def tell(self, facts: Facts) -> Told:
+    def evaluate(self, facts: Facts) -> RuleResult:
         if facts.assessment is None:
             return NOTHING
         record, hits, until_ms = facts.record, [], 0
@@ -64,7 +64,7 @@ class FindingCheck(Check):
                 continue
             trigger_ids = tuple(f"{i}+{record.name}" for i in finding.ids)
             hits.append(self.hit(trigger_ids, describe_finding(finding, record), weight=finding.risk))
-        return Told(tuple(hits), until_ms) if hits or until_ms else NOTHING
+        return RuleResult(tuple(hits), until_ms) if hits or until_ms else NOTHING
 
     def _meets(self, finding: Finding) -> bool:
         known = self._met.get(id(finding))
@@ -87,16 +87,16 @@ class NotAssessedCheck(Check):
     """Components that no advisory source covers: unknown is not clean."""
 
     reads = ("assessment",)
-    tells = ("assessment", "name", "version")
+    result_reads = ("assessment", "name", "version")
 
     def concerns(self, facts: Facts) -> bool:
         return facts.assessment is None or not facts.assessment.assessed
 
-    def tell(self, facts: Facts) -> Told:
+    def evaluate(self, facts: Facts) -> RuleResult:
         record = facts.record
         why = facts.assessment.reason if facts.assessment is not None else "it was not matched yet"
         message = f"{record.name} {record.version} is not assessed: {why or 'no source covers it'}"
-        return Told((self.hit((f"not_assessed+{record.name}",), message),))
+        return RuleResult((self.hit((f"not_assessed+{record.name}",), message),))
 
 
 def describe_finding(finding: Finding, record: RecordFacts) -> str:
