@@ -16,12 +16,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from antivenom.server.adapters.cpu import CpuPool
-from antivenom.server.adapters.postgres import EmbeddedPostgres
+from antivenom.server.adapters.postgres import ROLE, EmbeddedPostgres
 from antivenom.server.adapters.processes import stop_child
 from antivenom.server.context import LOCAL, Context, Resources, open_resources
 from antivenom.server.settings import load_settings
@@ -242,6 +243,12 @@ class RunningServer:
     @property
     def token(self) -> str:
         return (self.home / "local-token").read_text().strip()
+
+    @property
+    def database_url(self) -> str:
+        """The server's own PostgreSQL."""
+        folder = (self.home / "socket-folder").read_text()
+        return f"postgresql://{ROLE}@/postgres?host={quote(folder, safe='')}"
 
     @property
     def environment(self) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -40,16 +39,8 @@ class Asker:
             "query_string": b"", "headers": fields, "scheme": "http", "http_version": "1.1", "root_path": "",
             "server": ("antivenom.test", 80), "client": ("127.0.0.1", 1),
         }  # fmt: skip
-        await asyncio.wait_for(self.application(scope, receive, send), 30)
+        await self.application(scope, receive, send)
         start, body = messages[0], b"".join(m.get("body", b"") for m in messages[1:])
         found = [(name.decode().lower(), value.decode()) for name, value in start["headers"]]
         challenges = [value for name, value in found if name == "www-authenticate"]
         return Answered(start["status"], dict(found), challenges, body)
-
-
-async def until(happened: Callable[[], Any], *, within_s: float = 10.0) -> None:
-    """Wait until an awaited question is answered with yes."""
-    deadline = asyncio.get_running_loop().time() + within_s
-    while not await happened():
-        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.02)

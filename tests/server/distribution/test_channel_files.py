@@ -19,10 +19,11 @@ from antivenom.server.logs import redact
 from antivenom.server.members.service import create_token, revoke_token
 from antivenom.server.web.answers import RequestHeaders
 from tests.e2e.upstream_channel import Package, write_upstream
-from tests.server.asking import Asker, until
+from tests.server.asking import Asker
 from tests.server.conftest import Opens
 from tests.server.mirrors.conftest import Person
 from tests.upstreams import UpstreamServer
+from tests.waiting import until
 
 BIG = Package("big", "1.0", payload=os.urandom(1_500_000))
 PACKAGES = [Package("alpha", "1.0"), Package("alpha", "2.0"), Package("beta", "1.0", depends=("alpha",)), BIG]

@@ -13,9 +13,10 @@ from antivenom.server.context import LOCAL
 from antivenom.server.publications import service as publications
 from antivenom.server.web.answers import RequestHeaders
 from tests.e2e.upstream_channel import Package, write_upstream
-from tests.server.asking import Asker, until
+from tests.server.asking import Asker
 from tests.server.mirrors.conftest import Person
 from tests.upstreams import UpstreamServer
+from tests.waiting import until
 
 OLD, NEW = Package("alpha", "1.0"), Package("alpha", "2.0")
 NEEDS_OLD = Package("needs-old", "1.0", depends=("alpha 1.0",))

@@ -17,9 +17,10 @@ from antivenom.core.errors import UpstreamError
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.mirrors.artifacts import fetch_artifacts
 from tests.e2e.upstream_channel import Package, write_upstream
-from tests.server.asking import Asker, until
+from tests.server.asking import Asker
 from tests.server.mirrors.conftest import Person
 from tests.upstreams import UpstreamServer
+from tests.waiting import until
 
 PACKAGES = [Package("alpha", "1.0"), Package("alpha", "2.0"), Package("beta", "1.0", subdir="linux-64")]
 BAN_ALPHA_1 = """
