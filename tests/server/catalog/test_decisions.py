@@ -8,7 +8,7 @@ import pytest
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.policy.compile import compile_policy, parse_policy
-from antivenom.server.catalog.decisions import Told, ToldFilter
+from antivenom.server.catalog.decisions import DecisionFilter, DecisionList
 from tests.core.index_samples import MemoryBlobs, document, ingest, opened, publish_all, record
 
 POLICY = """\
@@ -31,64 +31,64 @@ RECORDS: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def told() -> Told:
+def decisions() -> DecisionList:
     blobs = MemoryBlobs()
     sources = {
         subdir: ingest(blobs, document(*records, info={"subdir": subdir}), subdir=subdir)
         for subdir, records in RECORDS.items()
     }
     published = publish_all(blobs, sources, compile_policy(parse_policy(POLICY)))
-    return Told({subdir: opened(blobs, published, subdir) for subdir in RECORDS})
+    return DecisionList({subdir: opened(blobs, published, subdir) for subdir in RECORDS})
 
 
-def rows(told: Told, wanted: ToldFilter, sort: str = "subdir") -> list[str]:
-    found = [told.row(number) for number in told.select(wanted, sort=sort)]
+def rows(decisions: DecisionList, wanted: DecisionFilter, sort: str = "subdir") -> list[str]:
+    found = [decisions.row(number) for number in decisions.select(wanted, sort=sort)]
     return [f"{subdir} {decision.name} {decision.version}" for subdir, decision in found]
 
 
-def test_withheld_and_warned_are_two_lists(told: Told) -> None:
+def test_withheld_and_warned_are_two_lists(decisions: DecisionList) -> None:
     withheld = ["linux-64 bash 5.2", "linux-64 xz 5.6.1", "linux-64 zlib 1.3", "noarch xz 5.6.0"]
-    assert rows(told, ToldFilter()) == withheld
-    assert rows(told, ToldFilter(decision="warned")) == ["linux-64 numpy 2.1", "linux-64 xz 5.4.0"]
+    assert rows(decisions, DecisionFilter()) == withheld
+    assert rows(decisions, DecisionFilter(decision="warned")) == ["linux-64 numpy 2.1", "linux-64 xz 5.4.0"]
 
 
 @pytest.mark.parametrize(
     ("wanted", "left"),
     [
-        (ToldFilter(rule_id="copyleft"), ["linux-64 bash 5.2", "linux-64 zlib 1.3"]),
-        (ToldFilter(gate="licenses", subdir="noarch"), []),
-        (ToldFilter(subdir="noarch"), ["noarch xz 5.6.0"]),
-        (ToldFilter(subdir="win-64"), []),
-        (ToldFilter(name="Z"), ["linux-64 xz 5.6.1", "linux-64 zlib 1.3", "noarch xz 5.6.0"]),
-        (ToldFilter(q="xz-5.6.0"), ["noarch xz 5.6.0"]),
-        (ToldFilter(spec="xz >5.6.0"), ["linux-64 xz 5.6.1"]),
-        (ToldFilter(spec="*[license='GPL-3.0-only']"), ["linux-64 zlib 1.3"]),
-        (ToldFilter(spec="z*"), ["linux-64 zlib 1.3"]),
-        (ToldFilter(spec="zlib-1.3-0.conda"), ["linux-64 zlib 1.3"]),
-        (ToldFilter(spec="zlib-1.3-1.conda"), []),
-        (ToldFilter(spec="xz", decision="warned"), ["linux-64 xz 5.4.0"]),
+        (DecisionFilter(rule_id="copyleft"), ["linux-64 bash 5.2", "linux-64 zlib 1.3"]),
+        (DecisionFilter(gate="licenses", subdir="noarch"), []),
+        (DecisionFilter(subdir="noarch"), ["noarch xz 5.6.0"]),
+        (DecisionFilter(subdir="win-64"), []),
+        (DecisionFilter(name="Z"), ["linux-64 xz 5.6.1", "linux-64 zlib 1.3", "noarch xz 5.6.0"]),
+        (DecisionFilter(q="xz-5.6.0"), ["noarch xz 5.6.0"]),
+        (DecisionFilter(spec="xz >5.6.0"), ["linux-64 xz 5.6.1"]),
+        (DecisionFilter(spec="*[license='GPL-3.0-only']"), ["linux-64 zlib 1.3"]),
+        (DecisionFilter(spec="z*"), ["linux-64 zlib 1.3"]),
+        (DecisionFilter(spec="zlib-1.3-0.conda"), ["linux-64 zlib 1.3"]),
+        (DecisionFilter(spec="zlib-1.3-1.conda"), []),
+        (DecisionFilter(spec="xz", decision="warned"), ["linux-64 xz 5.4.0"]),
     ],
 )
-def test_each_part_of_a_filter_narrows(told: Told, wanted: ToldFilter, left: list[str]) -> None:
-    assert rows(told, wanted) == left
+def test_each_part_of_a_filter_narrows(decisions: DecisionList, wanted: DecisionFilter, left: list[str]) -> None:
+    assert rows(decisions, wanted) == left
 
 
-def test_every_order_has_every_row_and_equal_ones_stay_by_name(told: Told) -> None:
+def test_every_order_has_every_row_and_equal_ones_stay_by_name(decisions: DecisionList) -> None:
     by_name = ["linux-64 bash 5.2", "linux-64 xz 5.6.1", "noarch xz 5.6.0", "linux-64 zlib 1.3"]
-    assert rows(told, ToldFilter(), "name") == by_name
-    assert rows(told, ToldFilter(), "-severity") == by_name  # nothing is known of any: all are equal
-    assert rows(told, ToldFilter(), "-name") == [by_name[3], by_name[1], by_name[2], by_name[0]]
-    assert rows(told, ToldFilter(), "rule")[-1] == "linux-64 bash 5.2"  # the one that only copyleft stops
-    assert rows(told, ToldFilter(), "-subdir")[0] == "noarch xz 5.6.0"
+    assert rows(decisions, DecisionFilter(), "name") == by_name
+    assert rows(decisions, DecisionFilter(), "-severity") == by_name  # nothing is known of any: all are equal
+    assert rows(decisions, DecisionFilter(), "-name") == [by_name[3], by_name[1], by_name[2], by_name[0]]
+    assert rows(decisions, DecisionFilter(), "rule")[-1] == "linux-64 bash 5.2"  # the one that only copyleft stops
+    assert rows(decisions, DecisionFilter(), "-subdir")[0] == "noarch xz 5.6.0"
 
 
-def test_counts_say_what_choosing_would_leave(told: Told) -> None:
-    wanted = ToldFilter(name="z", rule_id="banned", subdir="linux-64")
-    counts = told.count(wanted)
+def test_counts_say_what_choosing_would_leave(decisions: DecisionList) -> None:
+    wanted = DecisionFilter(name="z", rule_id="banned", subdir="linux-64")
+    counts = decisions.count(wanted)
     for rule, number in counts.withheld_by.items():
-        assert number == len(rows(told, ToldFilter(name="z", rule_id=rule, subdir="linux-64")))
+        assert number == len(rows(decisions, DecisionFilter(name="z", rule_id=rule, subdir="linux-64")))
     for subdir, number in counts.subdirs.items():
-        assert number == len(rows(told, ToldFilter(name="z", rule_id="banned", subdir=subdir)))
+        assert number == len(rows(decisions, DecisionFilter(name="z", rule_id="banned", subdir=subdir)))
     assert counts.withheld_by == {"banned": 2, "copyleft": 1}
     assert counts.warned_by == {"frowned": 1}
     assert counts.decisions == {"withheld": 2, "warned": 1}
@@ -97,8 +97,8 @@ def test_counts_say_what_choosing_would_leave(told: Told) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "sort"),
-    [(ToldFilter(), "colour"), (ToldFilter(decision="loved"), "name"), (ToldFilter(spec="xz ["), "name")],
+    [(DecisionFilter(), "colour"), (DecisionFilter(decision="loved"), "name"), (DecisionFilter(spec="xz ["), "name")],
 )
-def test_a_wrong_question_is_refused(told: Told, wanted: ToldFilter, sort: str) -> None:
+def test_a_wrong_question_is_refused(decisions: DecisionList, wanted: DecisionFilter, sort: str) -> None:
     with pytest.raises(InvalidInputError):
-        told.select(wanted, sort=sort)
+        decisions.select(wanted, sort=sort)

@@ -14,7 +14,7 @@ import zstandard
 
 from antivenom.core.publication.client_documents import derived_keys
 from antivenom.server.context import LOCAL, Resources
-from antivenom.server.distribution import directory
+from antivenom.server.distribution import channel_directory
 from antivenom.server.logs import redact
 from antivenom.server.members.service import create_token, revoke_token
 from antivenom.server.web.answers import RequestHeaders
@@ -83,7 +83,7 @@ async def test_metrics_count_channel_files_by_kind_and_status(mirror: Person, as
     shard = f"/conda/main/noarch/shards/{(await shards_of(ask))['alpha']}.msgpack.zst"
     assert (await ask(shard)).status == 200
     for condition in (b"", f'"{shard[-76:-12]}"'.encode()):
-        assert ask.application.files.answer_at_once(shard.encode(), RequestHeaders(if_none_match=condition))
+        assert ask.application.files.answer_from_cache(shard.encode(), RequestHeaders(if_none_match=condition))
     await ask("/conda/main/noarch/nothing-1.0-0.conda")
     await ask("/conda/main/noarch/what?ever.json")
     text = (await ask("/metrics")).body.decode()
@@ -139,7 +139,7 @@ async def test_a_token_opens_a_channel_by_path_header_and_basic_until_it_is_revo
         answer = await ask(f"{start}/noarch/repodata.json.zst", **headers)
         assert answer.status == 200
         assert answer.headers["cache-control"].startswith("private")
-    at_once = ask.application.files.answer_at_once
+    at_once = ask.application.files.answer_from_cache
     hot = f"/conda/t/{token}/main/noarch/repodata.json.zst".encode()
     assert at_once(hot, RequestHeaders()) is not None
     assert at_once(b"/conda/main/noarch/repodata.json.zst", RequestHeaders()) is None
@@ -177,7 +177,7 @@ async def test_a_token_in_the_path_is_never_logged(
 async def test_a_new_publication_is_served_as_soon_as_it_is_announced(
     mirror: Person, opened: Opens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory, "POLL_S", 3600.0)
+    monkeypatch.setattr(channel_directory, "POLL_S", 3600.0)
     async with opened() as ask:
         assert "beta-1.0-0.conda" in await listed(ask)
         await mirror.set_policy("main", BAN_BETA)
@@ -194,8 +194,8 @@ async def test_a_new_publication_is_found_by_looking_when_nobody_announces_it(
     async def hear_nothing(*_: Any) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(directory, "listen", hear_nothing)
-    monkeypatch.setattr(directory, "POLL_S", 0.05)
+    monkeypatch.setattr(channel_directory, "listen", hear_nothing)
+    monkeypatch.setattr(channel_directory, "POLL_S", 0.05)
     async with opened() as ask:
         assert "beta-1.0-0.conda" in await listed(ask)
         await mirror.set_policy("main", BAN_BETA)
@@ -233,7 +233,7 @@ async def test_shards_of_a_superseded_index_are_still_served(
         return not set((await shards_of(ask)).values()) & {old["alpha"], old["beta"]}
 
     await until(is_swapped)
-    ask.application.files._hot.forget_channel(b"main")
+    ask.application.files._cache.forget_channel(b"main")
     for name, digest in old.items():
         answer = await ask(f"/conda/main/noarch/shards/{digest}.msgpack.zst")
         assert (answer.status, answer.body) == (200, bodies[name])
@@ -254,5 +254,5 @@ async def test_a_derived_document_that_was_thrown_away_is_made_again(
     assert len(sizes) == len(paths)  # what was derived has a name, so that retention can take it away
     for key in keys:
         await resources.blobs.delete(key)
-    ask.application.files._hot.forget_channel(b"main")
+    ask.application.files._cache.forget_channel(b"main")
     assert {path: (await ask(path)).body for path in paths} == before

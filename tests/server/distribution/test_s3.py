@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from antivenom.server.adapters.cpu import CpuPool
-from antivenom.server.distribution import stored_content as serving_blobs
+from antivenom.server.distribution import blob_content
 from tests.e2e.upstream_channel import Package, write_upstream
 from tests.server.adapters.test_blobs import ACCESS, s3_endpoint  # noqa: F401  # a fixture
 from tests.server.asking import Asker
@@ -61,8 +61,8 @@ async def test_a_bucket_serves_shards_monolith_and_artifacts(
 async def test_a_bucket_serves_a_large_monolith_in_pieces(
     person: Person, upstream: UpstreamServer, ask: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving_blobs, "SMALL_BYTES", 1000)
-    monkeypatch.setattr(serving_blobs, "OBJECT_CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(blob_content, "SMALL_BYTES", 1000)
+    monkeypatch.setattr(blob_content, "OBJECT_CHUNK_BYTES", 10_000)
     records = [make_record(f"p{i % 50}", f"{i}.0", subdir="noarch") for i in range(600)]
     write_channel(upstream.folder, {"noarch": records})
     await person.mirror("main", upstream, subdirs=["noarch"])

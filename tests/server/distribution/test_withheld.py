@@ -75,7 +75,7 @@ async def test_a_file_that_left_the_index_stays_downloadable_while_the_policy_ad
     await republish(person, upstream, ask, NEW)
     again = await ask(ALPHA_1)
     assert (again.status, again.body) == (200, stored.body)
-    assert ask.application.files.answer_at_once(ALPHA_1.encode(), RequestHeaders()) is None  # never by memory alone
+    assert ask.application.files.answer_from_cache(ALPHA_1.encode(), RequestHeaders()) is None  # never by memory alone
 
 
 async def test_a_file_that_left_the_index_without_being_stored_is_not_found(
@@ -208,7 +208,7 @@ async def test_no_spelling_of_its_path_gives_a_withheld_file_away(
             answer = await ask(spelling, **headers)
             assert answer.status in (401, 403, 404), spelling
             assert stored[:64] not in answer.body, spelling
-        assert ask.application.files.answer_at_once(spelling.encode(), RequestHeaders()) is None, spelling
+        assert ask.application.files.answer_from_cache(spelling.encode(), RequestHeaders()) is None, spelling
 
 
 async def test_an_artifact_that_clears_a_vulnerability_itself_releases_its_record(

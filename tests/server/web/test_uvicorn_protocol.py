@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from antivenom.server.web import sendfile as serving_transfer
+from antivenom.server.web import sendfile
 from antivenom.server.web.answers import Answer, FilePart, RequestHeaders, send_answer
 from antivenom.server.web.uvicorn_protocol import parse_plain_head, serve_with
 
@@ -30,7 +30,7 @@ class Files:
         self.asked: list[bytes] = []
         self.calls: list[str] = []
 
-    def answer_at_once(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
+    def answer_from_cache(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
         self.asked.append(path)
         if path != HOT_PATH or request.authorization == b"Bearer unknown":
             return None
@@ -230,8 +230,8 @@ async def test_more_clients_than_threads_are_all_served_whether_they_are_slow_or
     served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, port, server = served
-    monkeypatch.setattr(serving_transfer, "PATIENCE_MS", 50)
-    monkeypatch.setattr(serving_transfer, "SEND_BUFFER_BYTES", 65_536)
+    monkeypatch.setattr(sendfile, "PATIENCE_MS", 50)
+    monkeypatch.setattr(sendfile, "SEND_BUFFER_BYTES", 65_536)
     digest = hashlib.sha256(files.big.read_bytes()).digest()
 
     async def download(pause_s: float) -> bytes:
@@ -242,7 +242,7 @@ async def test_more_clients_than_threads_are_all_served_whether_they_are_slow_or
             client.writer.transport.resume_reading()  # type: ignore[attr-defined]
             return hashlib.sha256((await client.answer())[1]).digest()
 
-    pauses_s = [0.3 * (i % 2) for i in range(serving_transfer.THREADS * 2)]
+    pauses_s = [0.3 * (i % 2) for i in range(sendfile.THREADS * 2)]
     assert await asyncio.gather(*map(download, pauses_s)) == [digest] * len(pauses_s)
     async with Client(port) as client:  # the connection of a slow client does not block the loop afterwards
         assert await client.ask(get(HOT_PATH)) == (200, b"hot")
@@ -290,10 +290,10 @@ async def test_a_client_that_leaves_in_the_middle_harms_nobody(served: Any, capl
 
 async def test_a_client_that_takes_nothing_is_let_go(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _, port, server = served
-    monkeypatch.setattr(serving_transfer, "STALL_S", 0.2)
-    monkeypatch.setattr(serving_transfer, "WATCH_S", 0.05)
-    monkeypatch.setattr(serving_transfer, "PATIENCE_MS", 100)
-    monkeypatch.setattr(serving_transfer, "SEND_BUFFER_BYTES", 65_536)
+    monkeypatch.setattr(sendfile, "STALL_S", 0.2)
+    monkeypatch.setattr(sendfile, "WATCH_S", 0.05)
+    monkeypatch.setattr(sendfile, "PATIENCE_MS", 100)
+    monkeypatch.setattr(sendfile, "SEND_BUFFER_BYTES", 65_536)
     async with Client(port) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         client.writer.write(get(b"/conda/big"))

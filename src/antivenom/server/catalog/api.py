@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.responses import StreamingResponse
 
 from antivenom.server.catalog import service
-from antivenom.server.catalog.decisions import ToldFilter
+from antivenom.server.catalog.decisions import DecisionFilter
 from antivenom.server.members.authentication import RequestContext
 from antivenom.server.web.listing import page_answer, stream_answer
 
@@ -59,7 +59,7 @@ async def list_withheld(
 
     `sort` is subdir, name, severity or rule, with - turned.
     """
-    wanted = ToldFilter(decision, spec, name, q, subdir, gate, rule_id)
+    wanted = DecisionFilter(decision, spec, name, q, subdir, gate, rule_id)
     if stream:
         return stream_answer(await service.iterate_withheld(ctx, channel, wanted, sort=sort))
     return page_answer(await service.list_withheld(ctx, channel, wanted, sort=sort, page=page, page_size=page_size))

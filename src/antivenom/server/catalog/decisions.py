@@ -27,11 +27,11 @@ TEXTS_CACHED = 8
 COUNTS_CACHED = 64
 SORTS = ("subdir", "name", "severity", "rule")
 
-Why = tuple[tuple[str, str, int], ...]  # (rule, gate, action) of each reason, the worst first
+RuleHits = tuple[tuple[str, str, int], ...]  # (rule, gate, action) of each reason, the worst first
 
 
 @dataclass(frozen=True, slots=True)
-class ToldFilter:
+class DecisionFilter:
     """Which records: every given part must hold.
 
     `decision` is withheld or warned; `spec` a match spec or a file name; `name` is found in the package's name and
@@ -57,7 +57,7 @@ class ToldFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldCounts:
+class DecisionCounts:
     """How many records each choice would leave under the other filters, by its value.
 
     Rules belong to gates, so a list and its rules are counted without either: choosing one sets the other free.
@@ -70,7 +70,7 @@ class ToldCounts:
     subdirs: dict[str, int]
 
 
-class Told:
+class DecisionList:
     """The withheld and warned records of one publication; immutable, safe to share between threads."""
 
     def __init__(self, maps: Mapping[str, PublicationIndex]) -> None:
@@ -78,31 +78,31 @@ class Told:
         self._subdirs = list(self._maps)
         self._names: list[str] = []
         self._subdir, self._action, self._severity = array("B"), array("B"), array("B")
-        self._bucket, self._position, self._why = array("I"), array("I"), array("I")
-        self._whys: list[Why] = []
+        self._bucket, self._position, self._hits = array("I"), array("I"), array("I")
+        self._distinct_hits: list[RuleHits] = []
         self._by_text = lru_cache(maxsize=TEXTS_CACHED)(self._find_text)
         self.count = lru_cache(maxsize=COUNTS_CACHED)(self._count)
-        known: dict[Why, int] = {}
+        known: dict[RuleHits, int] = {}
         for number, index in enumerate(self._maps.values()):
             for bucket, decisions in index.decisions_by_bucket():
                 for position, decision in enumerate(decisions):
                     if decision.action != Action.go:
                         self._add(number, bucket, position, decision, known)
 
-    def _add(self, subdir: int, bucket: int, position: int, decision: Decision, known: dict[Why, int]) -> None:
-        why = tuple((reason.rule_id, reason.gate, int(reason.action)) for reason in decision.reasons)
-        number = known.setdefault(why, len(known))
-        if number == len(self._whys):  # a new one
-            self._whys.append(why)
+    def _add(self, subdir: int, bucket: int, position: int, decision: Decision, known: dict[RuleHits, int]) -> None:
+        hits = tuple((reason.rule_id, reason.gate, int(reason.action)) for reason in decision.reasons)
+        number = known.setdefault(hits, len(known))
+        if number == len(self._distinct_hits):  # a new one
+            self._distinct_hits.append(hits)
         self._names.append(decision.name)
         self._subdir.append(subdir)
         self._action.append(decision.action)
         self._severity.append(decision.severity)
         self._bucket.append(bucket)
         self._position.append(position)
-        self._why.append(number)
+        self._hits.append(number)
 
-    def select(self, wanted: ToldFilter, *, sort: str = "subdir") -> Sequence[int]:
+    def select(self, wanted: DecisionFilter, *, sort: str = "subdir") -> Sequence[int]:
         """The numbers of the rows that the filter leaves, in order; equal ones by name, subdir and file name.
 
         Raises:
@@ -111,20 +111,20 @@ class Told:
         key = check_sort(sort, SORTS)
         wanted.check()
         left = set(self._narrow(wanted))
-        return [row for row in self._order(key, turned=sort.startswith("-")) if row in left]
+        return [row for row in self._order(key, descending=sort.startswith("-")) if row in left]
 
     def row(self, number: int) -> tuple[str, Decision]:
         """The subdir of a row, and what was decided with all its reasons."""
         subdir = self._subdirs[self._subdir[number]]
         return subdir, self._maps[subdir].decisions_in(self._bucket[number])[self._position[number]]
 
-    def _count(self, wanted: ToldFilter) -> ToldCounts:
+    def _count(self, wanted: DecisionFilter) -> DecisionCounts:
         """What each choice would leave (`count`; remembered, for every page of a list shows it)."""
         by_rule = {
             name: self._count_reasons(replace(wanted, decision=name, rule_id="", gate=""), field=0, action=action)
             for name, action in DECISIONS.items()
         }
-        return ToldCounts(
+        return DecisionCounts(
             decisions={name: self._total(replace(wanted, decision=name, rule_id="", gate="")) for name in DECISIONS},
             withheld_by=by_rule["withheld"],
             warned_by=by_rule["warned"],
@@ -134,29 +134,29 @@ class Told:
             subdirs=self._count_subdirs(replace(wanted, subdir="")),
         )
 
-    def _total(self, wanted: ToldFilter) -> int:
+    def _total(self, wanted: DecisionFilter) -> int:
         return sum(1 for _ in self._narrow(wanted))
 
-    def _count_reasons(self, wanted: ToldFilter, *, field: int, action: Action) -> dict[str, int]:
+    def _count_reasons(self, wanted: DecisionFilter, *, field: int, action: Action) -> dict[str, int]:
         found: Counter[str] = Counter()
-        for why, number in Counter(self._why[row] for row in self._narrow(wanted)).items():
-            for value in {reason[field] for reason in self._whys[why] if reason[2] == action}:
+        for kind, number in Counter(self._hits[row] for row in self._narrow(wanted)).items():
+            for value in {reason[field] for reason in self._distinct_hits[kind] if reason[2] == action}:
                 found[str(value)] += number
         return dict(found.most_common())
 
-    def _count_subdirs(self, wanted: ToldFilter) -> dict[str, int]:
+    def _count_subdirs(self, wanted: DecisionFilter) -> dict[str, int]:
         found = Counter(self._subdir[row] for row in self._narrow(wanted))
         return {self._subdirs[number]: found[number] for number in sorted(found)}
 
-    def _narrow(self, wanted: ToldFilter) -> Iterable[int]:
+    def _narrow(self, wanted: DecisionFilter) -> Iterable[int]:
         """The rows that the filter leaves."""
         rows: Iterable[int] = self._by_text(wanted.decision, wanted.spec, wanted.name, wanted.q)
         if wanted.subdir:
             number = self._subdirs.index(wanted.subdir) if wanted.subdir in self._subdirs else -1
             rows = (row for row in rows if self._subdir[row] == number)
         if wanted.rule_id or wanted.gate:
-            whys = {number for number, why in enumerate(self._whys) if _has(why, wanted)}
-            rows = (row for row in rows if self._why[row] in whys)
+            numbers = {number for number, hits in enumerate(self._distinct_hits) if _has(hits, wanted)}
+            rows = (row for row in rows if self._hits[row] in numbers)
         return rows
 
     def _find_text(self, decision: str, spec: str, name: str, q: str) -> Sequence[int]:
@@ -196,11 +196,11 @@ class Told:
     def _distinct_names(self) -> set[str]:
         return set(self._names)
 
-    def _order(self, key: str, *, turned: bool) -> Sequence[int]:
+    def _order(self, key: str, *, descending: bool) -> Sequence[int]:
         if key == "subdir":
-            return self._by_subdir[::-1] if turned else self._by_subdir
+            return self._by_subdir[::-1] if descending else self._by_subdir
         order = {"name": self._by_name, "severity": self._by_severity, "rule": self._by_rule}[key]
-        if not turned:
+        if not descending:
             return order
         columns: dict[str, Sequence[Any]] = {
             "name": self._names,
@@ -213,8 +213,8 @@ class Told:
 
     @cached_property
     def _first_rules(self) -> list[str]:
-        first = [why[0][0] if why else "" for why in self._whys]
-        return [first[number] for number in self._why]
+        first = [hits[0][0] if hits else "" for hits in self._distinct_hits]
+        return [first[number] for number in self._hits]
 
     @cached_property
     def _by_subdir(self) -> Sequence[int]:
@@ -233,9 +233,9 @@ class Told:
         return array("I", sorted(self._by_name, key=self._first_rules.__getitem__))
 
 
-def _has(why: Why, wanted: ToldFilter) -> bool:
-    return (not wanted.rule_id or any(rule == wanted.rule_id for rule, _, _ in why)) and (
-        not wanted.gate or any(gate == wanted.gate for _, gate, _ in why)
+def _has(hits: RuleHits, wanted: DecisionFilter) -> bool:
+    return (not wanted.rule_id or any(rule == wanted.rule_id for rule, _, _ in hits)) and (
+        not wanted.gate or any(gate == wanted.gate for _, gate, _ in hits)
     )
 
 

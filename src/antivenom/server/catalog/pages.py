@@ -15,9 +15,9 @@ from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.core.matching.advisories import Severity
 from antivenom.server.advisories import service as advisories
 from antivenom.server.catalog import service
-from antivenom.server.catalog.affected import list_affected
-from antivenom.server.catalog.decisions import ToldFilter
-from antivenom.server.catalog.grouping import merge_versions, newest_first
+from antivenom.server.catalog.affected_packages import list_affected_packages
+from antivenom.server.catalog.decisions import DecisionFilter
+from antivenom.server.catalog.finding_groups import merge_versions, newest_first
 from antivenom.server.context import Context
 from antivenom.server.db.paging import Page
 from antivenom.server.publications import service as publications
@@ -54,7 +54,7 @@ async def show_withheld(request: Request, ctx: Context) -> Response:
     state = ListState.read(request, filters=("show", "rule", "gate", "subdir"), sort="name")
     found, counts, problem = EMPTY, None, None
     if head.publication is not None:
-        wanted = _told_filter(state)
+        wanted = _decision_filter(state)
         try:
             counts = await service.count_withheld(ctx, head.name, wanted)
             found = await service.list_withheld(
@@ -65,10 +65,10 @@ async def show_withheld(request: Request, ctx: Context) -> Response:
     return _render_tab(request, ctx, "withheld", head, state=state, found=found, counts=counts, problem=problem)
 
 
-def _told_filter(state: ListState) -> ToldFilter:
+def _decision_filter(state: ListState) -> DecisionFilter:
     """What the address asks for. One word is looked for in names: typing "opens" finds openssl already."""
     is_word = PART_OF_NAME.fullmatch(state.q) is not None
-    return ToldFilter(
+    return DecisionFilter(
         decision="warned" if state.filter("show") == "warned" else "withheld",
         spec="" if is_word else state.q,
         name=state.q if is_word else "",
@@ -133,7 +133,7 @@ def _count_rules(records: list[dict[str, Any]]) -> dict[str, int]:
 async def show_advisory(request: Request, ctx: Context) -> Response:
     advisory = await advisories.get_advisory(ctx, request.path_params["advisory"])
     state = ListState.read(request, sort="-risk")
-    affected = await list_affected(
+    affected = await list_affected_packages(
         ctx, advisory.ids, q=state.q, sort=state.sort, page=state.page, page_size=state.page_size
     )
     return render(

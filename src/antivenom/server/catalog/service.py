@@ -13,9 +13,9 @@ from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.core.matching.advisories import Finding, Severity
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_map import Decision
-from antivenom.server.catalog.decisions import ToldCounts, ToldFilter
-from antivenom.server.catalog.grouping import newest_first, page_merged
-from antivenom.server.catalog.open_publication import OpenPublication, PackageOverview, open_publication
+from antivenom.server.catalog.contents import PackageOverview, PublicationContents, load_contents
+from antivenom.server.catalog.decisions import DecisionCounts, DecisionFilter
+from antivenom.server.catalog.finding_groups import newest_first, page_merged_versions
 from antivenom.server.catalog.schemas import finding_row
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, check_paging, check_sort, slice_page
@@ -46,9 +46,9 @@ FINDING_SORTS: dict[str, Callable[[Row], Any]] = {
 }
 
 
-async def _open_current(ctx: Context, channel: str) -> OpenPublication:
+async def _load_served(ctx: Context, channel: str) -> PublicationContents:
     _, publication = await get_served_publication(ctx, channel)
-    return await open_publication(ctx, publication)
+    return await load_contents(ctx, publication)
 
 
 # -- packages ----------------------------------------
@@ -73,8 +73,8 @@ async def list_packages(
     check_paging(page, page_size)
     least = _severity(severity)
     key, reverse = _sort(sort, PACKAGE_SORTS)
-    opened = await _open_current(ctx, channel)
-    packages = await asyncio.to_thread(opened.packages)
+    contents = await _load_served(ctx, channel)
+    packages = await asyncio.to_thread(contents.packages)
     wanted = q.lower()
     found = [
         p
@@ -94,29 +94,29 @@ async def get_package(ctx: Context, channel: str, name: str) -> Row:
     Raises:
         NotFoundError: The channel has no record of that name, not even a withheld one.
     """
-    opened = await _open_current(ctx, channel)
-    records = await asyncio.to_thread(_records_of, opened, name)
+    contents = await _load_served(ctx, channel)
+    records = await asyncio.to_thread(_records_of, contents, name)
     if not records:
         raise NotFoundError(
             f"channel {channel!r} has no package {name!r}",
             hint=f"search with: antivenom channel packages {channel} TEXT",
         )
-    overview = next(p for p in opened.packages() if p.name == name)
+    overview = next(p for p in contents.packages() if p.name == name)
     return {
         "package": overview,
-        "records": await asyncio.to_thread(_decision_rows, opened, records),
-        "findings": await asyncio.to_thread(_finding_rows, opened, name),
-        "allowed_version": _allowed_version(opened, name),
+        "records": await asyncio.to_thread(_decision_rows, contents, records),
+        "findings": await asyncio.to_thread(_finding_rows, contents, name),
+        "allowed_version": _allowed_version(contents, name),
     }
 
 
-def _records_of(opened: OpenPublication, name: str) -> list[tuple[str, Decision]]:
-    return [(subdir, decision) for subdir, index in opened.maps.items() for decision in index.records(name)]
+def _records_of(contents: PublicationContents, name: str) -> list[tuple[str, Decision]]:
+    return [(subdir, decision) for subdir, index in contents.maps.items() for decision in index.records(name)]
 
 
-def _allowed_version(opened: OpenPublication, name: str) -> str | None:
+def _allowed_version(contents: PublicationContents, name: str) -> str | None:
     """The newest version that any subdir serves."""
-    versions = {v for index in opened.maps.values() if (v := index.allowed_version(name))}
+    versions = {v for index in contents.maps.values() if (v := index.allowed_version(name))}
     return newest_first(versions)[0] if versions else None
 
 
@@ -139,45 +139,45 @@ def withheld_row(subdir: str, decision: Decision) -> Row:
 async def list_withheld(
     ctx: Context,
     channel: str,
-    wanted: ToldFilter | None = None,
+    wanted: DecisionFilter | None = None,
     *,
     sort: str = "subdir",
     page: int = 1,
     page_size: int = PAGE_SIZE_DEFAULT,
 ) -> Page[Row]:
-    """Withheld (or warned) records with their reasons, by subdir and file name or as `sort` (told.SORTS) says.
+    """Withheld (or warned) records with their reasons, by subdir and file name or as `sort` (decisions.SORTS) says.
 
     Raises:
         InvalidInputError: The spec does not parse, an unknown sort, or a page that cannot be.
     """
     check_paging(page, page_size)
-    opened = await _open_current(ctx, channel)
+    contents = await _load_served(ctx, channel)
 
     def take() -> Page[Row]:
-        told = opened.told()
-        found = slice_page(told.select(wanted or ToldFilter(), sort=sort), page, page_size)
-        return Page([withheld_row(*told.row(number)) for number in found.items], found.total, page, page_size)
+        decisions = contents.decisions()
+        found = slice_page(decisions.select(wanted or DecisionFilter(), sort=sort), page, page_size)
+        return Page([withheld_row(*decisions.row(number)) for number in found.items], found.total, page, page_size)
 
     return await asyncio.to_thread(take)
 
 
 async def iterate_withheld(
-    ctx: Context, channel: str, wanted: ToldFilter | None = None, *, sort: str = "subdir"
+    ctx: Context, channel: str, wanted: DecisionFilter | None = None, *, sort: str = "subdir"
 ) -> Iterator[Row]:
     """The same rows, one after the other; iterate in a thread."""
-    opened = await _open_current(ctx, channel)
+    contents = await _load_served(ctx, channel)
 
     def select() -> Sequence[int]:
-        return opened.told().select(wanted or ToldFilter(), sort=sort)
+        return contents.decisions().select(wanted or DecisionFilter(), sort=sort)
 
     numbers = await asyncio.to_thread(select)
-    return (withheld_row(*opened.told().row(number)) for number in numbers)
+    return (withheld_row(*contents.decisions().row(number)) for number in numbers)
 
 
-async def count_withheld(ctx: Context, channel: str, wanted: ToldFilter) -> ToldCounts:
+async def count_withheld(ctx: Context, channel: str, wanted: DecisionFilter) -> DecisionCounts:
     """How many withheld and warned records each rule, gate and subdir has under the other filters."""
-    opened = await _open_current(ctx, channel)
-    return await asyncio.to_thread(lambda: opened.told().count(wanted))
+    contents = await _load_served(ctx, channel)
+    return await asyncio.to_thread(lambda: contents.decisions().count(wanted))
 
 
 async def explain(ctx: Context, channel: str, what: str) -> list[Row]:
@@ -187,15 +187,15 @@ async def explain(ctx: Context, channel: str, what: str) -> list[Row]:
         InvalidInputError: `what` is neither a file name nor a match spec.
         NotFoundError: No record of the channel's upstream is meant by it.
     """
-    opened = await _open_current(ctx, channel)
-    maps, meant = opened.maps, what
+    contents = await _load_served(ctx, channel)
+    maps, meant = contents.maps, what
     subdir, _, fn = what.partition("/")
     if fn and subdir in maps:
         maps, meant = {subdir: maps[subdir]}, fn
 
     def look() -> list[Row]:
         return [
-            _decision_row(opened, subdir, decision)
+            _decision_row(contents, subdir, decision)
             for subdir, index in maps.items()
             for decision in islice(index.explain(meant), EXPLAIN_AT_MOST)
         ]
@@ -212,8 +212,10 @@ async def explain(ctx: Context, channel: str, what: str) -> list[Row]:
 DECISIONS = {Action.stop: "withheld", Action.warn: "warned", Action.go: "admitted"}
 
 
-def _decision_row(opened: OpenPublication, subdir: str, decision: Decision, findings: list[Row] | None = None) -> Row:
-    component = opened.assessment_of(decision.name, decision.version)
+def _decision_row(
+    contents: PublicationContents, subdir: str, decision: Decision, findings: list[Row] | None = None
+) -> Row:
+    component = contents.assessment_of(decision.name, decision.version)
     found = component.assessment.findings if component else ()
     return {
         "subdir": subdir,
@@ -226,28 +228,28 @@ def _decision_row(opened: OpenPublication, subdir: str, decision: Decision, find
         "decision": DECISIONS[Action(decision.action)],
         "reasons": [reason_row(reason) for reason in decision.reasons],
         "excepted": [{"allowlist_id": item, **reason_row(reason)} for item, reason in decision.excepted],
-        "assessment": _assessment_text(opened, decision.name, found),
+        "assessment": _assessment_text(contents, decision.name, found),
         "findings": [finding_row(finding) for finding in found] if findings is None else findings,
     }
 
 
-def _decision_rows(opened: OpenPublication, records: list[tuple[str, Decision]]) -> list[Row]:
+def _decision_rows(contents: PublicationContents, records: list[tuple[str, Decision]]) -> list[Row]:
     """The rows of many records of one name; those of one version share their findings."""
     findings: dict[str, list[Row]] = {}
     rows = []
     for subdir, decision in records:
-        row = _decision_row(opened, subdir, decision, findings.get(decision.version))
+        row = _decision_row(contents, subdir, decision, findings.get(decision.version))
         findings[decision.version] = row["findings"]
         rows.append(row)
     return rows
 
 
-def _assessment_text(opened: OpenPublication, name: str, found: tuple[Finding, ...]) -> str:
+def _assessment_text(contents: PublicationContents, name: str, found: tuple[Finding, ...]) -> str:
     if found:
         more = f" and {len(found) - IDS_SHOWN} more" if len(found) > IDS_SHOWN else ""
         noun = "vulnerability" if len(found) == 1 else "vulnerabilities"
         return f"{len(found)} known {noun}: {', '.join(f.ids[0] for f in found[:IDS_SHOWN])}{more}"
-    if reason := opened.unassessed.get(name):
+    if reason := contents.unassessed.get(name):
         return f"not assessed: {reason}"
     return "no known vulnerability"
 
@@ -312,10 +314,10 @@ async def filter_channel_findings(
         InvalidInputError: An unknown severity or sort.
     """
     key, reverse = _sort(sort, FINDING_SORTS)
-    opened = await _open_current(ctx, channel)
+    contents = await _load_served(ctx, channel)
 
     def look() -> list[Row]:
-        rows = (wanted or FindingFilter()).select(opened.finding_rows(_finding_rows))
+        rows = (wanted or FindingFilter()).select(contents.finding_rows(_finding_rows))
         rows.sort(key=key, reverse=reverse)
         return rows
 
@@ -331,22 +333,22 @@ async def list_channel_vulnerabilities(
     page: int = 1,
     page_size: int = PAGE_SIZE_DEFAULT,
 ) -> Page[Row]:
-    """The same findings, one row a (package, vulnerability); see merging.page_merged."""
+    """The same findings, one row a (package, vulnerability); see finding_groups.page_merged_versions."""
     check_paging(page, page_size)
     rows = await filter_channel_findings(ctx, channel, wanted, sort=sort)
-    return await asyncio.to_thread(page_merged, rows, page, page_size)
+    return await asyncio.to_thread(page_merged_versions, rows, page, page_size)
 
 
-def _finding_rows(opened: OpenPublication, name: str) -> list[Row]:
+def _finding_rows(contents: PublicationContents, name: str) -> list[Row]:
     """One row a (component, vulnerability) of one package name."""
-    records = _records_of(opened, name)
+    records = _records_of(contents, name)
     kept_versions = sorted({d.version for _, d in records if d.action != Action.stop})
     in_channel: dict[tuple[str, ...], bool | None] = {}  # by fixed versions: many versions of a name share theirs
     rows = []
     by_version: dict[str, list[tuple[str, Decision]]] = defaultdict(list)
     for subdir, decision in records:
         by_version[decision.version].append((subdir, decision))
-    for component in opened.by_name.get(name, ()):
+    for component in contents.by_name.get(name, ()):
         mine = by_version.get(component.version, [])
         place = {
             "name": name,

@@ -11,14 +11,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError, InvalidInputError
-from antivenom.server.channel_policies import channel_pages, service
-from antivenom.server.channel_policies.channel_pages import STARTER, text_of
+from antivenom.server.channel_policies import policy_tab, service
+from antivenom.server.channel_policies.policy_editor import STARTER_POLICY, policy_text_of, problem_values
 from antivenom.server.context import Context
 from antivenom.server.policies import service as policies
 from antivenom.server.policies.schemas import PolicySummary
 from antivenom.server.policies.wording import colour_source, describe_exceptions, describe_rule
 from antivenom.server.publications import service as publications
-from antivenom.server.web.form_progress import OnProgress, progress_of
+from antivenom.server.web.form_progress import OnProgress, progress_reporter
 from antivenom.server.web.rendering import ListState, action, page, redirect, render
 
 CHANNELS_OFFERED = 200
@@ -70,7 +70,7 @@ def _number(text: str) -> int:
 
 
 async def new_policy(request: Request, ctx: Context) -> Response:
-    return await _render_form(request, ctx, text=STARTER, chosen=[])
+    return await _render_form(request, ctx, text=STARTER_POLICY, chosen=[])
 
 
 async def edit_policy(request: Request, ctx: Context) -> Response:
@@ -81,12 +81,12 @@ async def edit_policy(request: Request, ctx: Context) -> Response:
 
 
 async def plan_for_channels(request: Request, ctx: Context, form: FormData) -> Response:
-    text, chosen = text_of(form), _chosen(form)
+    text, chosen = policy_text_of(form), _chosen(form)
     parsed = policies.check_policy(text)
     heads = [await publications.get_channel_summary(ctx, channel) for channel in chosen]
-    tell = progress_of(request)
+    on_progress = progress_reporter(request)
     plans = [
-        (head.name, await service.plan_policy(ctx, head.name, text, on_progress=_of(head.name, tell)))
+        (head.name, await service.plan_policy(ctx, head.name, text, on_progress=_of_channel(head.name, on_progress)))
         for head in heads
         if head.publication
     ]
@@ -96,7 +96,7 @@ async def plan_for_channels(request: Request, ctx: Context, form: FormData) -> R
 
 async def save_policy(request: Request, ctx: Context, form: FormData) -> Response:
     """A new revision, attached to the channels that were chosen; the others keep what they have."""
-    text, chosen = text_of(form), _chosen(form)
+    text, chosen = policy_text_of(form), _chosen(form)
     revision = await policies.save_policy(ctx, text)
     for channel in chosen:
         await service.set_policy(ctx, channel, text)
@@ -108,12 +108,12 @@ async def save_policy(request: Request, ctx: Context, form: FormData) -> Respons
 async def show_refused_text(
     request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
 ) -> Response:
-    return await _render_form(request, ctx, text=text_of(values), chosen=_chosen(values), error=error)
+    return await _render_form(request, ctx, text=policy_text_of(values), chosen=_chosen(values), error=error)
 
 
-def _of(channel: str, tell: OnProgress) -> OnProgress:
-    """Progress that says of which channel it is."""
-    return lambda phase, done, total: tell(f"{channel}: {phase}", done, total)
+def _of_channel(channel: str, on_progress: OnProgress) -> OnProgress:
+    """Reports progress with the channel's name before the phase."""
+    return lambda phase, done, total: on_progress(f"{channel}: {phase}", done, total)
 
 
 def _chosen(values: Any) -> list[str]:
@@ -129,20 +129,17 @@ async def _render_form(
     error: AntivenomError | None = None,
     **values: Any,
 ) -> Response:
-    problems = error.data.get("problems", []) if error else []
     name = request.path_params.get("name", "")
     return render(
         request,
         ctx,
-        "channel_policies/edit.html",
+        "channel_policies/policy_edit.html",
         status=error.status if error else 200,
         name=name,
         text=text,
         chosen=chosen,
         channels=(await publications.list_channel_summaries(ctx, page_size=CHANNELS_OFFERED)).items,
-        error=error,
-        problems=problems,
-        lines=colour_source(text, problems) if problems else [],
+        **problem_values(text, error),
         **{"plans": None, "rules": None, **values},
     )
 
@@ -158,5 +155,5 @@ routes: list[Route] = [
     page("/policies/{name}/plan", edit_policy),
     action("/policies/{name}/plan", plan_for_channels, form=show_refused_text),
     action("/policies/{name}", save_policy, form=show_refused_text),
-    *channel_pages.routes,
+    *policy_tab.routes,
 ]

@@ -27,13 +27,13 @@ from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Decision
 from antivenom.core.source.packs import Location
 from antivenom.server.context import Resources
-from antivenom.server.distribution import documents
-from antivenom.server.distribution.actors import Credentials, KnownActors, may_read
-from antivenom.server.distribution.directory import ChannelDirectory, PublishedChannel, PublishedSubdir
-from antivenom.server.distribution.hot_cache import HotAnswer, HotAnswers
+from antivenom.server.distribution import client_documents
+from antivenom.server.distribution.actor_cache import ActorCache, Credentials, may_read
+from antivenom.server.distribution.answer_cache import AnswerCache, CachedAnswer
+from antivenom.server.distribution.blob_content import open_blob
+from antivenom.server.distribution.channel_directory import ChannelDirectory, PublishedChannel, PublishedSubdir
 from antivenom.server.distribution.refusal import explain_refusal
-from antivenom.server.distribution.stored_content import open_blob
-from antivenom.server.distribution.superseded import TodaysJudge
+from antivenom.server.distribution.superseded_files import SupersededFileJudge
 from antivenom.server.web.answers import (
     JSON,
     ZSTD,
@@ -79,12 +79,12 @@ _CHALLENGES: Headers = [
 ]
 
 
-class Holds(Enum):
-    """How long an answer may be repeated without asking again."""
+class CacheLifetime(Enum):
+    """How long a cached answer may be sent again without a new decision."""
 
-    now = "now"  # a file that only a superseded publication lists: policy or knowledge may withhold it next
-    while_published = "while published"
-    for_ever = "for ever"  # named by its digest
+    none = "none"  # never: only a superseded publication lists the file, and policy or knowledge may withhold it next
+    publication = "publication"  # while the channel serves the same publication
+    immutable = "immutable"  # for ever: the file is named by its digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +100,22 @@ class WantedArtifact:
 OpenArtifact = Callable[[WantedArtifact], Awaitable[Content | None]]
 """The artifact's bytes: stored, or on their way from upstream; None when they cannot be had. Raises UpstreamError."""
 
-Explain = Callable[[Exception], AntivenomError]
+ExplainError = Callable[[Exception], AntivenomError]
 """Any error as one that can be explained (problems.explain)."""
 
 
 class ChannelFiles:
     """The ASGI callable for channel files; `start` before the first request and `stop` after the last."""
 
-    def __init__(self, resources: Resources, *, open_artifact: OpenArtifact, explain: Explain) -> None:
+    def __init__(self, resources: Resources, *, open_artifact: OpenArtifact, explain: ExplainError) -> None:
         self._resources = resources
         self._open_artifact = open_artifact
         self._explain = explain
-        self._actors = KnownActors(resources)
-        self._directory = ChannelDirectory(resources, self._take_event)
-        self._hot = HotAnswers()
-        self._documents = documents.DerivedDocuments(resources)
-        self._judge = TodaysJudge(resources)
+        self._actors = ActorCache(resources)
+        self._directory = ChannelDirectory(resources, self._on_event)
+        self._cache = AnswerCache()
+        self._documents = client_documents.ClientDocuments(resources)
+        self._judge = SupersededFileJudge(resources)
         self._decisions: OrderedDict[tuple[str, str], Decision] = OrderedDict()
         self.counts: Counter[tuple[str, int]] = Counter()
         """Answers by (kind of file, status); read when metrics are rendered."""
@@ -126,41 +126,48 @@ class ChannelFiles:
     async def stop(self) -> None:
         await self._directory.stop()
 
-    def _take_event(self, kind: str, subject: str) -> None:
+    def _on_event(self, kind: str, subject: str) -> None:
         room = kind.partition(".")[0]
         if room in ("token", "member", "listening"):
             self._actors.forget_all()
         if kind in ("channel.deleted", "channel.privacy_changed"):
-            self._hot.forget_channel(subject.removeprefix("channel:").encode())
+            self._cache.forget_channel(subject.removeprefix("channel:").encode())
 
     # -- the short way ---------------------------------------------------------------------------------------------
 
-    def answer_at_once(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
+    def answer_from_cache(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
         """Status line and rest of an answer that is in memory, for an actor that is known; None: ask the long way."""
-        token, path = take_token(path)
+        token, path = split_token(path)
         name, _, below = path[7:].partition(b"/")
         channel = self._directory.served(name)
-        if channel is None or (hot := self._hot.recall(name, below)) is None:
+        if channel is None or (cached := self._cache.get(name, below)) is None:
             return None
-        if hot.publication_id is not None and hot.publication_id != channel.publication_id:
+        if cached.publication_id is not None and cached.publication_id != channel.publication_id:
             return None
-        if not channel.is_public and not may_read(self._actors.recall((token, request.authorization))):
+        if not channel.is_public and not may_read(self._actors.cached((token, request.authorization))):
             return None
-        if request.if_none_match and etag_matches(hot.etag, request.if_none_match):
-            self.counts[hot.kind, 304] += 1
-            return NOT_MODIFIED, hot.not_modified
-        self.counts[hot.kind, 200] += 1
-        return OK, hot.wire
+        if request.if_none_match and etag_matches(cached.etag, request.if_none_match):
+            self.counts[cached.kind, 304] += 1
+            return NOT_MODIFIED, cached.not_modified
+        self.counts[cached.kind, 200] += 1
+        return OK, cached.wire
 
-    def _remember(self, channel: PublishedChannel, path: str, content: Content, answer: Answer, holds: Holds) -> None:
+    def _cache_answer(
+        self, channel: PublishedChannel, path: str, content: Content, answer: Answer, lifetime: CacheLifetime
+    ) -> None:
         """Keep a whole 200 for the short way. `path` must be as clients write it, or it is never found again."""
-        if holds is Holds.now or answer.status != 200 or content.body is None or len(answer.body) != len(content.body):
+        if (
+            lifetime is CacheLifetime.none
+            or answer.status != 200
+            or content.body is None
+            or len(answer.body) != len(content.body)
+        ):
             return
         wire = render_headers(answer.headers) + b"\r\n" + content.body
         not_modified = render_headers(content_headers(content)) + b"\r\n"
-        publication_id = None if holds is Holds.for_ever else channel.publication_id
-        hot = HotAnswer(wire, not_modified, content.etag, publication_id, kind_of(path))
-        self._hot.remember(channel.name.encode(), path.encode(), hot)
+        publication_id = None if lifetime is CacheLifetime.immutable else channel.publication_id
+        cached = CachedAnswer(wire, not_modified, content.etag, publication_id, file_kind(path))
+        self._cache.put(channel.name.encode(), path.encode(), cached)
 
     # -- the long way ----------------------------------------------------------------------------------------------
 
@@ -170,22 +177,22 @@ class ChannelFiles:
         raw_path = scope.get("raw_path") or scope["path"].encode()
         started = False
 
-        async def send_noting(message: MutableMapping[str, Any]) -> None:
+        async def send_counted(message: MutableMapping[str, Any]) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                self.counts[kind_of(raw_path.decode("latin-1")), message["status"]] += 1
+                self.counts[file_kind(raw_path.decode("latin-1")), message["status"]] += 1
             await send(message)
 
         try:
             answer = await self.respond(scope["method"], raw_path, headers)
-            await send_answer(answer, scope, receive, send_noting)
+            await send_answer(answer, scope, receive, send_counted)
         except Exception as error:
             explained = self._explain(error)
             if started:
                 logger.warning("%s was broken off: %s", scope["path"].rpartition("/")[2], explained.message)
             else:
-                await send_answer(problem_of(explained), scope, receive, send_noting)
+                await send_answer(problem_answer(explained), scope, receive, send_counted)
 
     async def respond(self, method: str, raw_path: bytes, request: RequestHeaders) -> Answer:
         """The answer to one request; AntivenomError says why there is none."""
@@ -200,33 +207,33 @@ class ChannelFiles:
         if not channel.is_public and not await self._is_reader((token, request.authorization)):
             detail = f"channel {channel.name!r} needs a valid token: put it in the URL as /t/TOKEN/conda/{channel.name}"
             return problem(401, detail, code="unauthenticated", headers=list(_CHALLENGES))
-        content, holds = await self._find_content(channel, parts[1:])
+        content, lifetime = await self._find_content(channel, parts[1:])
         if content is None:
             return problem(404, f"channel {channel.name!r} has no file {'/'.join(parts[1:])!r}")
         answer = answer_content(content, method, request)
         if method == "GET":
-            self._remember(channel, "/".join(parts[1:]), content, answer, holds)
+            self._cache_answer(channel, "/".join(parts[1:]), content, answer, lifetime)
         return answer
 
     async def _is_reader(self, credentials: Credentials) -> bool:
         return credentials != (b"", b"") and may_read(await self._actors.identify(credentials))
 
-    async def _find_content(self, channel: PublishedChannel, parts: list[str]) -> tuple[Content | None, Holds]:
+    async def _find_content(self, channel: PublishedChannel, parts: list[str]) -> tuple[Content | None, CacheLifetime]:
         """What a path below the channel stands for, and how long."""
         if len(parts) == 3 and parts[1] == "shards" and (match := _SHARD.fullmatch(parts[2])):
-            return await self._find_shard(channel, parts[0], match[1]), Holds.for_ever
+            return await self._find_shard(channel, parts[0], match[1]), CacheLifetime.immutable
         if len(parts) == 1:
-            return await self._find_channel_file(channel, parts[0]), Holds.while_published
+            return await self._find_channel_file(channel, parts[0]), CacheLifetime.publication
         if len(parts) != 2:
-            return None, Holds.now
+            return None, CacheLifetime.none
         subdir, fn = parts
         if fn.endswith(ARTIFACT_SUFFIXES):
             return await self._find_artifact(channel, subdir, fn)
         published = channel.subdirs.get(subdir)
         if published is None:
-            empty = documents.EMPTY_SUBDIR.get(fn) if subdir == "noarch" else None
-            return (self._in_memory(channel, fn, empty) if empty is not None else None), Holds.while_published
-        return await self._find_index_file(channel, published, fn), Holds.while_published
+            empty = client_documents.EMPTY_SUBDIR.get(fn) if subdir == "noarch" else None
+            return (self._in_memory(channel, fn, empty) if empty is not None else None), CacheLifetime.publication
+        return await self._find_index_file(channel, published, fn), CacheLifetime.publication
 
     async def _find_channel_file(self, channel: PublishedChannel, fn: str) -> Content | None:
         if fn == "notices.json":
@@ -245,7 +252,7 @@ class ChannelFiles:
             if fn.endswith(".zst"):
                 return compressed
             etag = compressed.etag[:-1] + b'-json"'  # old clients only: it is decompressed on the way
-            return await documents.decompressed(compressed, etag=etag, content_type=JSON)
+            return await client_documents.decompressed(compressed, etag=etag, content_type=JSON)
         if fn in SUBDIR_FILES:
             return await self._derived(channel, fn, [subdir.index])
         return None
@@ -290,7 +297,9 @@ class ChannelFiles:
             self._documents.forget(key)
             return await self._stored(channel, fn, await self._documents.find(fn, maps))
 
-    async def _find_artifact(self, channel: PublishedChannel, subdir: str, fn: str) -> tuple[Content | None, Holds]:
+    async def _find_artifact(
+        self, channel: PublishedChannel, subdir: str, fn: str
+    ) -> tuple[Content | None, CacheLifetime]:
         """An artifact that the policy admits, listed or superseded.
 
         Raises:
@@ -303,14 +312,14 @@ class ChannelFiles:
             superseded = await self._directory.find_superseded(channel, subdir, fn)
             judged = await self._judge.judge(channel.channel_id, superseded) if superseded is not None else None
             if judged is None:
-                return None, Holds.now
+                return None, CacheLifetime.none
             decision, policy = judged
         if decision.action is Action.stop:
             raise self._refusal(channel, decision, policy)
         content = await self._open_artifact(WantedArtifact(channel.name, subdir, decision, is_listed))
         if content is None:
-            return None, Holds.now
-        return replace(content, cache_control=ARTIFACT), Holds.while_published if is_listed else Holds.now
+            return None, CacheLifetime.none
+        return replace(content, cache_control=ARTIFACT), CacheLifetime.publication if is_listed else CacheLifetime.none
 
     async def _decide(self, index: PublicationIndex, fn: str) -> Decision | None:
         """What the publication decided about a file. Maps are immutable; a look-up reads the shard of the name."""
@@ -340,7 +349,7 @@ def allowed_spec(channel: PublishedChannel, decision: Decision) -> str:
     return f"{decision.name}{'>=' if is_newer else '='}{newest}"
 
 
-def take_token(path: bytes) -> tuple[bytes, bytes]:
+def split_token(path: bytes) -> tuple[bytes, bytes]:
     """The token that a path carries (b"" when none) as it was sent, and the path without it.
 
     `/t/TOKEN/conda/CHANNEL/…` is what people write; conda itself asks for `/conda/t/TOKEN/CHANNEL/…`, because it
@@ -360,7 +369,7 @@ def split_path(raw_path: bytes) -> tuple[bytes, list[str]]:
 
     Decoded once and part by part: an escaped slash stays inside its part, where no file name may have one.
     """
-    token, path = take_token(raw_path.partition(b"?")[0])
+    token, path = split_token(raw_path.partition(b"?")[0])
     if not path.startswith(b"/conda/"):
         return token, []
     try:
@@ -370,7 +379,7 @@ def split_path(raw_path: bytes) -> tuple[bytes, list[str]]:
     return unquote_to_bytes(token), parts if all(is_plain_filename(part) for part in parts) else []
 
 
-def problem_of(error: AntivenomError) -> Answer:
+def problem_answer(error: AntivenomError) -> Answer:
     """An error as a client of channel files gets it; only a refusal carries its data along."""
     detail = f"{error.message} ({error.hint})" if error.hint else error.message
     extension = error.data if isinstance(error, BlockedByPolicyError) else {}
@@ -381,7 +390,7 @@ def problem_of(error: AntivenomError) -> Answer:
     return problem(status, detail, code=error.code, title=title, extension=extension)
 
 
-def kind_of(path: str) -> str:
+def file_kind(path: str) -> str:
     """What kind of file a path asks for, for counting; a fixed few, whatever clients ask."""
     fn = path.partition("?")[0].rpartition("/")[2]
     if fn.endswith(ARTIFACT_SUFFIXES):

@@ -61,7 +61,7 @@ async def list_index_keys(session: AsyncSession, channel_id: int, subdir: str) -
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelTerms:
+class EvaluationInputs:
     """What decides about a channel's records now, whichever publication is served. No policy: empty name, no text."""
 
     name: str
@@ -72,8 +72,8 @@ class ChannelTerms:
     policy_text: str | None
 
 
-async def find_terms(session: AsyncSession, channel_id: int) -> ChannelTerms | None:
-    """The terms of a channel; None when it is gone."""
+async def find_evaluation_inputs(session: AsyncSession, channel_id: int) -> EvaluationInputs | None:
+    """The inputs of a channel; None when it is gone."""
     row = (
         await session.execute(
             select(
@@ -92,7 +92,7 @@ async def find_terms(session: AsyncSession, channel_id: int) -> ChannelTerms | N
     if row is None:
         return None
     name, upstream, mapping_channel, policy, revision_id, text = row
-    return ChannelTerms(name, upstream, mapping_channel, policy or "", revision_id, text)
+    return EvaluationInputs(name, upstream, mapping_channel, policy or "", revision_id, text)
 
 
 async def find_curation(session: AsyncSession, sha256: bytes) -> bytes | None:

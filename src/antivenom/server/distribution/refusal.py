@@ -19,7 +19,7 @@ def explain_refusal(decision: Decision, *, channel: str, policy: str, install: s
     """
     stops = [reason for reason in decision.reasons if reason.action is Action.stop] or list(decision.reasons)
     rule = stops[0].rule_id if stops else ""
-    why = f"{decision.fn} is withheld by policy {policy!r}, {_name_rules(stops)}: {_tell_why(stops)}"
+    why = f"{decision.fn} is withheld by policy {policy!r}, {_name_rules(stops)}: {_describe_reasons(stops)}"
     recommended = next((reason.recommendation for reason in stops if reason.recommendation), "")
     exception = f"for an exception to rule {rule!r}"
     if install:
@@ -42,7 +42,7 @@ def _name_rules(reasons: Sequence[Reason]) -> str:
     return f"rule {rules[0]}" if len(rules) == 1 else f"rules {', '.join(rules)}"
 
 
-def _tell_why(reasons: Sequence[Reason]) -> str:
+def _describe_reasons(reasons: Sequence[Reason]) -> str:
     """The first reason's message, and the ids of vulnerabilities that it does not name itself."""
     if not reasons:
         return "no reason was kept"

@@ -16,8 +16,8 @@ from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.server.adapters.http import Stream
 from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import SYSTEM, Resources
+from antivenom.server.distribution.blob_content import open_blob
 from antivenom.server.distribution.channel_files import WantedArtifact
-from antivenom.server.distribution.stored_content import open_blob
 from antivenom.server.events.service import record
 from antivenom.server.findings import service as findings
 from antivenom.server.mirrors import queries

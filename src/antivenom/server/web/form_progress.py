@@ -1,4 +1,4 @@
-"""A form whose answer takes seconds tells what it does meanwhile.
+"""Reports progress to the browser while a form's handler works for seconds.
 
 `app.js` sends such a form (`<button data-progress>`) with the header `x-progress` and reads lines of JSON while the
 handler works: {"phase", "done", "total"} when there is news, at last {"page": HTML} or {"location": address}. Without a
@@ -17,23 +17,23 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 log = logging.getLogger("antivenom.web")
-TELL_EVERY_S = 0.2
+REPORT_EVERY_S = 0.2
 
 OnProgress = Callable[[str, int, int], None]
 
 
-def progress_of(request: Request) -> OnProgress:
-    """Where a handler says what it is doing; nobody listens to an ordinary request."""
-    listening: _Listening | None = getattr(request.state, "listening", None)
-    return listening.note if listening else _nobody_listens
+def progress_reporter(request: Request) -> OnProgress:
+    """What a handler reports its progress to; does nothing for an ordinary request."""
+    progress: _LatestProgress | None = getattr(request.state, "progress", None)
+    return progress.note if progress else _ignore_progress
 
 
-def _nobody_listens(phase: str, done: int, total: int) -> None:
+def _ignore_progress(phase: str, done: int, total: int) -> None:
     del phase, done, total
 
 
-class _Listening:
-    """Keeps the latest news until it is told."""
+class _LatestProgress:
+    """Keeps the latest progress until it is sent."""
 
     def __init__(self) -> None:
         self._latest: dict[str, Any] | None = None
@@ -50,19 +50,19 @@ def wants_progress(request: Request) -> bool:
     return "x-progress" in request.headers
 
 
-async def tell_progress(request: Request, answer: Callable[[], Awaitable[Response]]) -> StreamingResponse:
-    """The lines for one request: what `answer` does, then what it answers. Who goes away ends the work."""
-    await request.body()  # kept in the request: a streaming response takes what still arrives for a sign of going away
-    listening = _Listening()
-    request.state.listening = listening
+async def stream_progress(request: Request, answer: Callable[[], Awaitable[Response]]) -> StreamingResponse:
+    """Streams the progress of `answer`, then its response. Cancels the work when the client disconnects."""
+    await request.body()  # read now: a streaming response takes an unread body for a disconnect
+    progress = _LatestProgress()
+    request.state.progress = progress
 
     async def lines() -> AsyncIterator[bytes]:
         working = asyncio.ensure_future(answer())
         try:
             while not working.done():
-                await asyncio.wait({working}, timeout=TELL_EVERY_S)
-                if news := listening.take():
-                    yield _line(news)
+                await asyncio.wait({working}, timeout=REPORT_EVERY_S)
+                if latest := progress.take():
+                    yield _line(latest)
             yield _line(_outcome(working))
         finally:
             working.cancel()
@@ -71,9 +71,11 @@ async def tell_progress(request: Request, answer: Callable[[], Awaitable[Respons
 
 
 def _outcome(working: asyncio.Future[Response]) -> dict[str, Any]:
-    """The last line. What nobody expected is left to an ordinary request, which the script sends then."""
+    """The last line. For an unexpected error it asks the script to send the form again as an ordinary request."""
     if error := working.exception():
-        log.warning("%s while a form was answered: the browser is asked to send it plainly", type(error).__name__)
+        log.warning(
+            "%s while a form was handled: the browser is asked to send it as an ordinary form", type(error).__name__
+        )
         return {"plain": True}
     response = working.result()
     location = response.headers.get("location")

@@ -27,14 +27,14 @@ from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError, ForbiddenError, InvalidInputError
 from antivenom.server.context import ANONYMOUS, Actor, Context, Resources
-from antivenom.server.web.form_progress import tell_progress, wants_progress
+from antivenom.server.web.form_progress import stream_progress, wants_progress
 
 HERE = Path(__file__).parent.parent  # the rooms
 STATIC = HERE / "static"
 SIGN_IN = "/sign-in"
 THEMES = {"light": "antivenom-light", "dark": "antivenom-dark"}
 FLASH_COOKIE = "flash"
-TYPED_WRONG = (401, 409, 422)  # refusals that the form itself shows, beside what was typed
+FORM_ERROR_STATUSES = (401, 409, 422)  # refusals that the form itself shows, beside what was typed
 FORM_BYTES_MAX = 2_000_000  # a policy text is the largest thing that a form carries
 
 
@@ -121,7 +121,7 @@ class ListState:
         other = {"": "-", "-": ""}[first]
         return self.url(sort=f"{other}{key}" if self.sort == f"{first}{key}" else f"{first}{key}")
 
-    def sorted_as(self, key: str) -> str:
+    def aria_sort(self, key: str) -> str:
         """ "ascending", "descending" or "" as aria-sort wants it."""
         return {key: "ascending", f"-{key}": "descending"}.get(self.sort, "")
 
@@ -307,7 +307,7 @@ def action(path: str, handler: ActionHandler, *, form: FormHandler | None = None
     """A POST route that checks where the form came from, then runs its handler in one transaction.
 
     When the handler refuses the input, everything is rolled back and `form` shows what was typed with the reason. A
-    handler that takes seconds tells its progress to `slow_answers.progress_of(request)`.
+    handler that takes seconds reports its progress to `form_progress.progress_reporter(request)`.
     """
 
     async def answer(request: Request) -> Response:
@@ -329,7 +329,7 @@ def action(path: str, handler: ActionHandler, *, form: FormHandler | None = None
         async def plainly() -> Response:
             return await _answer(request, inside, signed_in=signed_in, prepare=prepare, again=again)
 
-        return await (tell_progress(request, plainly) if wants_progress(request) else plainly())
+        return await (stream_progress(request, plainly) if wants_progress(request) else plainly())
 
     return Route(path, answer, methods=["POST"], name=handler.__name__)
 
@@ -356,7 +356,7 @@ async def _answer(
             return await inside(ctx)
     except AntivenomError as error:
         failure = error
-    if again and failure.status in TYPED_WRONG:
+    if again and failure.status in FORM_ERROR_STATUSES:
         async with resources.context(actor) as ctx:
             return await again(ctx, failure)
     return render_error(request, failure, resources.clock())

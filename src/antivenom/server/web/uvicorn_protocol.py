@@ -2,7 +2,7 @@
 
 1. A request whose head came in one piece, has no body and asks for a hot channel file is answered where it arrives: no
    task, no header list, one write. Everything else goes through uvicorn's own parser, byte for byte.
-2. The ASGI extension `http.response.zerocopysend`: the kernel sends the file (serving_transfer.py).
+2. The ASGI extension `http.response.zerocopysend`: the kernel sends the file (sendfile.py).
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _UNUSUAL = frozenset(
 )
 
 
-class AnswersAtOnce(Protocol):
+class AnswersFromCache(Protocol):
     """What the protocol needs of ChannelFiles."""
 
-    def answer_at_once(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
+    def answer_from_cache(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
         """Status line, and what follows the server's own headers on the wire; None: ask the long way."""
 
 
-def serve_with(files: AnswersAtOnce) -> type[asyncio.Protocol]:
+def serve_with(files: AnswersFromCache) -> type[asyncio.Protocol]:
     """What to give to `uvicorn.Config(http=...)`: a protocol that knows the channel files."""
     return cast("type[asyncio.Protocol]", functools.partial(ChannelProtocol, files, FileSender()))
 
@@ -55,7 +55,7 @@ class ChannelProtocol(HttpToolsProtocol):
 
     def __init__(
         self,
-        files: AnswersAtOnce,
+        files: AnswersFromCache,
         sender: FileSender,
         config: Config,
         server_state: ServerState,
@@ -63,7 +63,7 @@ class ChannelProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._answer_at_once = files.answer_at_once
+        self._find_cached_answer = files.answer_from_cache
         self._sender = sender
         self._in_message = False
         self._head_tail = b""  # the last request's head after its first line; a client repeats it
@@ -73,7 +73,7 @@ class ChannelProtocol(HttpToolsProtocol):
         self._answered_at = 0.0
 
     def data_received(self, data: bytes) -> None:
-        if not self._answer_hot(data):
+        if not self._answer_from_cache(data):
             super().data_received(data)
 
     def on_message_begin(self) -> None:
@@ -84,7 +84,7 @@ class ChannelProtocol(HttpToolsProtocol):
         self._in_message = False
         super().on_message_complete()
 
-    def _answer_hot(self, data: bytes) -> bool:
+    def _answer_from_cache(self, data: bytes) -> bool:
         """Answer a plain GET of a hot file; False when it is anything else, and nothing was done."""
         if not data.startswith((b"GET /conda/", b"GET /t/")) or self._in_message:
             return False
@@ -98,7 +98,7 @@ class ChannelProtocol(HttpToolsProtocol):
             self._head_tail, self._head_fields = tail, parse_plain_head(tail)
         if self._head_fields is NOT_PLAIN:
             return False
-        answer = self._answer_at_once(data[4 : end - 9], self._head_fields)
+        answer = self._find_cached_answer(data[4 : end - 9], self._head_fields)
         if answer is None:
             return False
         self._answered_at = self.loop.time()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
-HOT_MAX_BYTES = 64 * 1024 * 1024
-HOT_ENTRY_MAX_BYTES = 1024 * 1024  # a larger body goes from its file through the kernel instead
+CACHE_MAX_BYTES = 64 * 1024 * 1024
+ENTRY_MAX_BYTES = 1024 * 1024  # a larger body goes from its file through the kernel instead
 ENTRY_OVERHEAD_BYTES = 600
 
 
-class HotAnswer(NamedTuple):
+class CachedAnswer(NamedTuple):
     """A 200 as it goes over the wire: everything after the status line and the server's own headers.
 
     `publication_id` None: the bytes never change (shards). `etag` is quoted; `not_modified` are the headers of a 304.
@@ -24,23 +24,23 @@ class HotAnswer(NamedTuple):
     kind: str
 
 
-class HotAnswers:
+class AnswerCache:
     """The most recently used answers of all channels, by (channel, path below the channel)."""
 
-    def __init__(self, max_bytes: int = HOT_MAX_BYTES) -> None:
+    def __init__(self, max_bytes: int = CACHE_MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._answers: OrderedDict[tuple[bytes, bytes], HotAnswer] = OrderedDict()
+        self._answers: OrderedDict[tuple[bytes, bytes], CachedAnswer] = OrderedDict()
         self.size_bytes = 0
 
-    def recall(self, channel: bytes, path: bytes) -> HotAnswer | None:
+    def get(self, channel: bytes, path: bytes) -> CachedAnswer | None:
         answer = self._answers.get((channel, path))
         if answer is not None:
             self._answers.move_to_end((channel, path))
         return answer
 
-    def remember(self, channel: bytes, path: bytes, answer: HotAnswer) -> None:
+    def put(self, channel: bytes, path: bytes, answer: CachedAnswer) -> None:
         """Keep an answer, dropping those that were not asked for the longest. Too large a one is not kept."""
-        if len(answer.wire) > HOT_ENTRY_MAX_BYTES:
+        if len(answer.wire) > ENTRY_MAX_BYTES:
             return
         self._forget((channel, path))
         self._answers[channel, path] = answer
@@ -60,5 +60,5 @@ class HotAnswers:
         return len(self._answers)
 
 
-def _cost(answer: HotAnswer) -> int:
+def _cost(answer: CachedAnswer) -> int:
     return len(answer.wire) + ENTRY_OVERHEAD_BYTES

@@ -1,4 +1,4 @@
-"""The policy tab of a channel: see it in words, edit it, plan what an edit would do, apply it, here or everywhere."""
+"""The policy tab of a channel: show the policy in words, edit it, plan an edit, apply it to this or every channel."""
 
 from __future__ import annotations
 
@@ -12,22 +12,13 @@ from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError
 from antivenom.server.channel_policies import service
+from antivenom.server.channel_policies.policy_editor import STARTER_POLICY, policy_text_of, problem_values
 from antivenom.server.context import Context
 from antivenom.server.policies.service import check_policy
 from antivenom.server.policies.wording import colour_source, describe_exceptions, describe_rule
 from antivenom.server.publications import service as publications
-from antivenom.server.web.form_progress import progress_of
+from antivenom.server.web.form_progress import progress_reporter
 from antivenom.server.web.rendering import action, page, redirect, render
-
-STARTER = """\
-name: baseline
-rules:
-  - {id: exploited, gate: vulnerabilities, trigger: package, action: stop, params: {kev: true},
-     recommendation: "Being exploited now: upgrade."}
-  - {id: critical-fixable, gate: vulnerabilities, trigger: package, action: stop,
-     params: {severity: ">= critical", fix_available: true}}
-  - {id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}
-"""
 
 
 async def show_channel_policy(request: Request, ctx: Context) -> Response:
@@ -44,32 +35,32 @@ async def show_channel_policy(request: Request, ctx: Context) -> Response:
             "exceptions": describe_exceptions(parsed),
             "lines": colour_source(revision.text),
         }
-    return render(request, ctx, "channel_policies/channel_policy.html", tab="policy", head=head, **values)
+    return render(request, ctx, "channel_policies/policy_tab.html", tab="policy", head=head, **values)
 
 
 async def edit_policy(request: Request, ctx: Context) -> Response:
     attached = await service.get_channel_policy(ctx, request.path_params["channel"])
-    text = attached[1].text if attached else STARTER
+    text = attached[1].text if attached else STARTER_POLICY
     return await _render_editor(request, ctx, text=text, rules=[describe_rule(r) for r in check_policy(text).rules])
 
 
 async def plan_policy(request: Request, ctx: Context, form: FormData) -> Response:
-    text = text_of(form)
-    plan = await service.plan_policy(ctx, request.path_params["channel"], text, on_progress=progress_of(request))
+    text = policy_text_of(form)
+    plan = await service.plan_policy(ctx, request.path_params["channel"], text, on_progress=progress_reporter(request))
     rules = [describe_rule(rule) for rule in check_policy(text).rules]
     return await _render_editor(request, ctx, text=text, plan=plan, rules=rules)
 
 
 async def apply_policy(request: Request, ctx: Context, form: FormData) -> Response:
     name = request.path_params["channel"]
-    revision = await service.set_policy(ctx, name, text_of(form))
+    revision = await service.set_policy(ctx, name, policy_text_of(form))
     flash = f"Revision {revision.number} is attached; {name} is being published anew."
     return redirect(f"/channels/{name}/policy", flash=flash)
 
 
 async def apply_policy_everywhere(request: Request, ctx: Context, form: FormData) -> Response:
     name = request.path_params["channel"]
-    revision, names = await service.set_policy_everywhere(ctx, text_of(form))
+    revision, names = await service.set_policy_everywhere(ctx, policy_text_of(form))
     flash = f"Revision {revision.number} is attached to {', '.join(names)}; they are being published anew."
     return redirect(f"/channels/{name}/policy", flash=flash)
 
@@ -77,32 +68,24 @@ async def apply_policy_everywhere(request: Request, ctx: Context, form: FormData
 async def show_refused_policy(
     request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
 ) -> Response:
-    return await _render_editor(request, ctx, text=text_of(values), error=error)
-
-
-def text_of(values: Mapping[str, Any]) -> str:
-    """What a browser sends for a text field, with the line ends that were typed."""
-    return str(values.get("text", "")).replace("\r\n", "\n")
+    return await _render_editor(request, ctx, text=policy_text_of(values), error=error)
 
 
 async def _render_editor(
     request: Request, ctx: Context, *, text: str, error: AntivenomError | None = None, **values: Any
 ) -> Response:
     head = await publications.get_channel_summary(ctx, request.path_params["channel"])
-    problems = error.data.get("problems", []) if error else []
     under = [c.name for c in await service.list_channels_under(ctx, head.policy)] if head.policy else []
     return render(
         request,
         ctx,
-        "channel_policies/channel_policy_edit.html",
+        "channel_policies/policy_tab_edit.html",
         status=error.status if error else 200,
         tab="policy",
         head=head,
         under=under,
         text=text,
-        error=error,
-        problems=problems,
-        lines=colour_source(text, problems) if problems else [],
+        **problem_values(text, error),
         **{"plan": None, "rules": None, **values},
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from antivenom.server.catalog.grouping import merge_versions, newest_first, page_merged
+from antivenom.server.catalog.finding_groups import merge_versions, newest_first, page_merged_versions
 
 
 def row(name: str, version: str, vulnerability: str = "CVE-1", **changes: Any) -> dict[str, Any]:
@@ -43,9 +43,9 @@ def test_packages_vulnerabilities_statuses_and_channels_stay_apart() -> None:
 
 def test_a_page_keeps_the_order_of_the_rows_and_counts_what_is_merged() -> None:
     rows = [row("b", "2"), row("a", "1"), row("b", "1"), row("c", "1")]
-    found = page_merged(rows, 1, 2)
+    found = page_merged_versions(rows, 1, 2)
     assert ([merged["name"] for merged in found.items], found.total) == (["b", "a"], 3)
-    assert [merged["name"] for merged in page_merged(rows, 2, 2).items] == ["c"]
+    assert [merged["name"] for merged in page_merged_versions(rows, 2, 2).items] == ["c"]
 
 
 def test_what_conda_cannot_order_comes_last() -> None:

@@ -22,7 +22,7 @@ from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.source.packs import IndexBlobs, Location
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.distribution.queries import ChannelPointer, list_index_keys, list_pointers
-from antivenom.server.distribution.superseded import Superseded
+from antivenom.server.distribution.superseded_files import SupersededFile
 from antivenom.server.events.listen import listen
 from antivenom.server.publications.build import StoreBlobs
 
@@ -178,12 +178,12 @@ class ChannelDirectory:
             self._absent.popitem(last=False)
         return None
 
-    async def find_superseded(self, channel: PublishedChannel, subdir: str, fn: str) -> Superseded | None:
+    async def find_superseded(self, channel: PublishedChannel, subdir: str, fn: str) -> SupersededFile | None:
         """The file as the newest retained publication that lists it has it."""
         for key in await self._retained_keys(channel, subdir):
             index = await self._open_index(key)
             if decision := await asyncio.to_thread(index.decision, fn):
-                return Superseded(index, decision)
+                return SupersededFile(index, decision)
         return None
 
     async def _retained_keys(self, channel: PublishedChannel, subdir: str) -> list[str]:

@@ -18,7 +18,7 @@ Credentials = tuple[bytes, bytes]
 """(token from `/t/<token>/` or b"", value of the Authorization header or b"")."""
 
 
-class KnownActors:
+class ActorCache:
     """Remembers which actor credentials belong to. Reading it costs one dictionary look-up."""
 
     def __init__(self, resources: Resources) -> None:
@@ -27,7 +27,7 @@ class KnownActors:
         self._asking: dict[Credentials, asyncio.Task[Actor | None]] = {}
         self._generation = 0
 
-    def recall(self, credentials: Credentials) -> Actor | None:
+    def cached(self, credentials: Credentials) -> Actor | None:
         """The actor, if it is known by now; None says nothing."""
         known = self._known.get(credentials)
         return known[0] if known is not None and known[1] > time.monotonic() else None

@@ -22,7 +22,7 @@ def merge_versions(rows: Iterable[Row]) -> list[Row]:
     return [_merge(group) for group in _groups(rows)]
 
 
-def page_merged(rows: Iterable[Row], page: int, page_size: int) -> Page[Row]:
+def page_merged_versions(rows: Iterable[Row], page: int, page_size: int) -> Page[Row]:
     """One page of `merge_versions(rows)`; only what is on it is merged, for there may be 150,000 rows."""
     found = slice_page(_groups(rows), page, page_size)
     return Page([_merge(group) for group in found.items], found.total, page, page_size)

@@ -15,7 +15,7 @@ from antivenom.core.publication.client_documents import derive_document, documen
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.context import Resources
-from antivenom.server.distribution.stored_content import read_chunks
+from antivenom.server.distribution.blob_content import read_chunks
 from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.web.answers import Content
 
@@ -38,7 +38,7 @@ EMPTY_SUBDIR = {
 """What `noarch` serves where it was never published: clients insist on it."""
 
 
-class DerivedDocuments:
+class ClientDocuments:
     """Finds the blob of a derived document, and has it made once when it is not there."""
 
     def __init__(self, resources: Resources) -> None:

@@ -20,20 +20,20 @@ from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Decision
 from antivenom.core.publishing.channel_findings import ChannelAssessor
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.distribution.queries import ChannelTerms, find_curation, find_terms
+from antivenom.server.distribution.queries import EvaluationInputs, find_curation, find_evaluation_inputs
 from antivenom.server.findings.service import current_knowledge
 from antivenom.server.publications.build import read_policy
 
 
 @dataclass(frozen=True, slots=True)
-class Superseded:
+class SupersededFile:
     """A file of a superseded publication: the map that lists it, and what was decided then."""
 
     index: PublicationIndex
     then: Decision
 
 
-class TodaysJudge:
+class SupersededFileJudge:
     """Judges single files; the compiled policy and the match index that were used last stay open."""
 
     def __init__(self, resources: Resources) -> None:
@@ -42,41 +42,46 @@ class TodaysJudge:
         self._policy: tuple[int | None, CompiledPolicy] | None = None
         self._knowledge: tuple[str | None, MatchIndex | None] = (None, None)
 
-    async def judge(self, channel_id: int, superseded: Superseded) -> tuple[Decision, str] | None:
+    async def judge(self, channel_id: int, superseded: SupersededFile) -> tuple[Decision, str] | None:
         """Today's decision about the file, and the name of the policy that made it; None when it cannot be told."""
         async with self._resources.context(SYSTEM) as ctx:
-            terms = await find_terms(ctx.session, channel_id)
-            if terms is None:
+            inputs = await find_evaluation_inputs(ctx.session, channel_id)
+            if inputs is None:
                 return None
             knowledge_key = (await current_knowledge(ctx)).index_key
             curated = await find_curation(ctx.session, bytes.fromhex(superseded.then.sha256))
             now_ms = round(ctx.now.timestamp() * 1000)
-        decision = await asyncio.to_thread(self._decide, superseded, terms, knowledge_key, curated, now_ms)
-        return (decision, terms.policy) if decision is not None else None
+        decision = await asyncio.to_thread(self._decide, superseded, inputs, knowledge_key, curated, now_ms)
+        return (decision, inputs.policy) if decision is not None else None
 
     def _decide(
-        self, superseded: Superseded, terms: ChannelTerms, knowledge_key: str | None, curated: bytes | None, now_ms: int
+        self,
+        superseded: SupersededFile,
+        inputs: EvaluationInputs,
+        knowledge_key: str | None,
+        curated: bytes | None,
+        now_ms: int,
     ) -> Decision | None:
         then = superseded.then
         facts = next((facts for facts in superseded.index.facts(then.name) if facts.fn == then.fn), None)
         if facts is None:
             return None
         with self._lock:
-            policy, index = self._policy_of(terms), self._index_of(knowledge_key)
-            assess = ChannelAssessor(index, terms.mapping_channel)
+            policy, index = self._policy_of(inputs), self._index_of(knowledge_key)
+            assess = ChannelAssessor(index, inputs.mapping_channel)
             (assessment,) = assess([(facts.name, facts.version, facts.purls)])
             if curated is not None:
                 statuses = msgspec.msgpack.decode(curated, type=dict[str, Curated])
                 assessment = apply_curation(assessment, statuses)
-            verdict = policy.judge(facts, assessment, _channel_facts(terms), now_ms)
+            verdict = policy.judge(facts, assessment, _channel_facts(inputs), now_ms)
         closure = tuple(reason for reason in then.reasons if reason.gate == "closure")
         reasons = (*verdict.reasons, *closure)
         action = max([verdict.action, *(reason.action for reason in closure)])
         return msgspec.structs.replace(then, action=action, reasons=reasons, excepted=verdict.excepted)
 
-    def _policy_of(self, terms: ChannelTerms) -> CompiledPolicy:
-        if self._policy is None or self._policy[0] != terms.policy_revision_id:
-            self._policy = terms.policy_revision_id, compile_policy(read_policy(terms.policy_text))
+    def _policy_of(self, inputs: EvaluationInputs) -> CompiledPolicy:
+        if self._policy is None or self._policy[0] != inputs.policy_revision_id:
+            self._policy = inputs.policy_revision_id, compile_policy(read_policy(inputs.policy_text))
         return self._policy[1]
 
     def _index_of(self, key: str | None) -> MatchIndex | None:
@@ -86,5 +91,5 @@ class TodaysJudge:
         return self._knowledge[1]
 
 
-def _channel_facts(terms: ChannelTerms) -> ChannelFacts:
-    return ChannelFacts(terms.name, is_mirror=bool(terms.upstream), upstream=terms.upstream)
+def _channel_facts(inputs: EvaluationInputs) -> ChannelFacts:
+    return ChannelFacts(inputs.name, is_mirror=bool(inputs.upstream), upstream=inputs.upstream)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from antivenom.server.catalog import service
-from antivenom.server.catalog.grouping import merge_versions
+from antivenom.server.catalog.finding_groups import merge_versions
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, check_sort, slice_page
 from antivenom.server.publications import service as publications
@@ -19,7 +19,7 @@ SORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-async def list_affected(
+async def list_affected_packages(
     ctx: Context,
     ids: Collection[str],
     *,
