@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from antivenom.cli.mirror import parse_interval
+from antivenom.cli.arguments import parse_interval
 from antivenom.core.errors import InvalidInputError
 from tests.conftest import ANTIVENOM, RunningServer, _clean_environment
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antivenom.cli.client import name_for_address
+from antivenom.cli.arguments import parse_expiry, parse_name
 from antivenom.cli.output import Output, count_of, emit, note, progress
-from antivenom.cli.token import parse_expiry
 from antivenom.core.errors import InvalidInputError
 
 ROWS = [
@@ -121,5 +120,5 @@ def test_a_count_agrees_with_its_noun() -> None:
 @pytest.mark.parametrize("name", ["../feeds/1", "..", ".", "", "main?x=1", "main#x", "a/b", "a%2Fb", "a b", "\u00fc"])
 def test_what_is_no_name_never_becomes_another_address(name: str) -> None:
     with pytest.raises(InvalidInputError):
-        name_for_address(name)
-    assert name_for_address("main-2.x") == "main-2.x"
+        parse_name(name)
+    assert parse_name("main-2.x") == "main-2.x"

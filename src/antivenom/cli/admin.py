@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated
 
 import typer
 
+from antivenom.cli.arguments import OutputOption, parse_name
 from antivenom.cli.client import client
 from antivenom.cli.output import Output, count_of, emit, note
 
-commands = typer.Typer(help="Passwords, the audit trail and the server's state.", no_args_is_help=True)
-
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table for people, json for scripts.")]
+commands = typer.Typer(no_args_is_help=True)
 
 
 @commands.command("reset-password")
 def reset_password(
-    name: Annotated[str, typer.Argument(help="The member.")] = "admin", output: OutputOption = Output.table
+    name: Annotated[str, typer.Argument(parser=parse_name, help="The member.")] = "admin",
+    output: OutputOption = Output.table,
 ) -> None:
     """Give a member a new random password, print it, and end their sessions."""
-    answer = client().post(f"/api/v1/members/{quote(name, safe='')}/password", json={})
+    answer = client().post(f"/api/v1/members/{name}/password", json={})
     if output is Output.json:
         emit(answer, None, output)
         return
@@ -41,16 +39,8 @@ def events(
 ) -> None:
     """List what happened, to what and by whom, the newest first."""
     filters = {"kind": kind, "subject": subject, "actor": actor, "q": text}
-    rows = itertools.islice(_events(filters), limit)
+    rows = itertools.islice(client().list_items("/api/v1/events", params=filters), limit)
     emit(rows, ("at", "actor", "kind", "subject", "data"), output)
-
-
-def _events(filters: dict[str, str]) -> Iterator[dict[str, Any]]:
-    for page in itertools.count(1):
-        answer = client().get("/api/v1/events", params={**filters, "page": page, "page_size": 100})
-        yield from answer["items"]
-        if page * 100 >= answer["total"]:
-            return
 
 
 @commands.command("status")

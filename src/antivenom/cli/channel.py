@@ -7,27 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from antivenom.cli.client import client, name_for_address
+from antivenom.cli.arguments import ChannelArgument, OutputOption, YesOption, confirm, parse_switch
+from antivenom.cli.client import client
 from antivenom.cli.output import Output, emit, note
-from antivenom.core.errors import InvalidInputError
 
-commands = typer.Typer(help="Channels: create, look into, explain, roll back.", no_args_is_help=True)
+commands = typer.Typer(no_args_is_help=True)
 
-ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", parser=name_for_address, help="The channel's name.")]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table for people, json for scripts.")]
-STREAM_PAGE = 500
-
-
-def all_items(path: str, **params: Any) -> Iterator[dict[str, Any]]:
-    """Every item of a paged listing, page after page."""
-    page, seen = 1, 0
-    while True:
-        answer = client().get(path, params={**params, "page": page, "page_size": STREAM_PAGE})
-        yield from answer["items"]
-        seen += len(answer["items"])
-        if seen >= answer["total"] or not answer["items"]:
-            return
-        page += 1
+COLUMNS = ("name", "records", "withheld", "warned", "policy", "publication", "privacy", "description")
 
 
 @commands.command("create")
@@ -44,27 +30,24 @@ def create(
     note(f"channel {name} created")
     note(f"fill it with: antivenom mirror create {name} --upstream URL")
     if output is Output.json:
-        emit(row, CHANNEL_COLUMNS, output)
-
-
-CHANNEL_COLUMNS = ("name", "records", "withheld", "warned", "policy", "publication", "privacy", "description")
+        emit(row, None, output)
 
 
 @commands.command("list")
 def list_channels(output: OutputOption = Output.table) -> None:
     """List the channels."""
-    emit(all_items("/api/v1/channels"), CHANNEL_COLUMNS, output)
+    emit(client().list_items("/api/v1/channels"), COLUMNS, output)
 
 
 @commands.command("show")
-def show(channel: ChannelName, output: OutputOption = Output.table) -> None:
+def show(channel: ChannelArgument, output: OutputOption = Output.table) -> None:
     """Show one channel: its publication, policy, mirror and counts."""
     emit(client().get(f"/api/v1/channels/{channel}"), None, output)
 
 
 @commands.command("edit")
 def edit(
-    channel: ChannelName,
+    channel: ChannelArgument,
     description: Annotated[str | None, typer.Option(help="What the channel is for.")] = None,
     privacy: Annotated[str | None, typer.Option(help="public, or authenticated (a token is needed to read).")] = None,
     closure: Annotated[str | None, typer.Option(help="on: withhold what needs something withheld. off: don't.")] = None,
@@ -83,7 +66,7 @@ def edit(
 
 
 @commands.command("delete")
-def delete(channel: ChannelName, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+def delete(channel: ChannelArgument, yes: YesOption = False) -> None:
     """Delete a channel, its mirror and its publications."""
     if not yes:
         confirm(f"Delete channel {channel} and its publications?")
@@ -91,34 +74,20 @@ def delete(channel: ChannelName, yes: Annotated[bool, typer.Option("--yes", help
     note(f"channel {channel} deleted")
 
 
-def confirm(question: str) -> None:
-    """Ask before something is deleted.
-
-    Raises:
-        InvalidInputError: The answer is no, or nobody is there to answer.
-    """
-    try:
-        agreed = typer.confirm(question, err=True)
-    except typer.Abort:
-        agreed = False
-    if not agreed:
-        raise InvalidInputError("nothing was deleted", hint="answer y, or give --yes")
-
-
 @commands.command("packages")
 def packages(
-    channel: ChannelName,
+    channel: ChannelArgument,
     query: Annotated[str, typer.Argument(metavar="[TEXT]", help="Part of the name.")] = "",
     output: OutputOption = Output.table,
 ) -> None:
     """List the packages of a channel."""
     columns = ("name", "latest", "versions", "records", "withheld", "severity", "subdirs")
-    emit(all_items(f"/api/v1/channels/{channel}/packages", q=query), columns, output)
+    emit(client().list_items(f"/api/v1/channels/{channel}/packages", params={"q": query}), columns, output)
 
 
 @commands.command("withheld")
 def withheld(
-    channel: ChannelName,
+    channel: ChannelArgument,
     spec: Annotated[
         str, typer.Argument(metavar="[SPEC]", help="Only records that match, such as 'openssl 3.0.*'.")
     ] = "",
@@ -139,7 +108,7 @@ def _why(reasons: list[dict[str, Any]]) -> str:
 
 @commands.command("findings")
 def findings(
-    channel: ChannelName,
+    channel: ChannelArgument,
     severity: Annotated[str, typer.Option(help="At least this severity: low, medium, high, critical.")] = "",
     kev: Annotated[bool, typer.Option("--kev", help="Only what is known to be exploited.")] = False,
     output: OutputOption = Output.table,
@@ -154,7 +123,7 @@ def findings(
 
 @commands.command("explain")
 def explain(
-    channel: ChannelName,
+    channel: ChannelArgument,
     what: Annotated[str, typer.Argument(metavar="FILE|SPEC", help="A file name (or SUBDIR/FILE), or a match spec.")],
     output: OutputOption = Output.table,
 ) -> None:
@@ -184,15 +153,15 @@ def explanation(row: dict[str, Any]) -> Iterator[str]:
 
 
 @commands.command("history")
-def history(channel: ChannelName, output: OutputOption = Output.table) -> None:
+def history(channel: ChannelArgument, output: OutputOption = Output.table) -> None:
     """List the publications of a channel, the newest first."""
     columns = ("number", "current", "created_at", "cause", "created_by", "policy", "kept", "withheld")
-    emit(all_items(f"/api/v1/channels/{channel}/history"), columns, output)
+    emit(client().list_items(f"/api/v1/channels/{channel}/history"), columns, output)
 
 
 @commands.command("rollback")
 def rollback(
-    channel: ChannelName,
+    channel: ChannelArgument,
     to: Annotated[
         int | None, typer.Option("--to", help="The publication's number; the one before when absent.")
     ] = None,
@@ -203,11 +172,3 @@ def rollback(
     note(f"channel {channel} serves publication {answer['number']} again")
     if output is Output.json:
         emit(answer, None, output)
-
-
-def parse_switch(text: str, option: str) -> bool:
-    """on/off as people write it."""
-    switches = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
-    if text.lower() not in switches:
-        raise typer.BadParameter(f"{text!r} is neither on nor off", param_hint=option)
-    return switches[text.lower()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 10.0
 TIMEOUT_S = 300.0
 DEFAULT_HOME = "~/.local/share/antivenom"
-NAME = re.compile(r"[A-Za-z0-9._@-]+")
+PAGE_SIZE = 500
 _KEPT = frozenset(("type", "title", "status", "detail", "instance", "code", "hint"))
 
 
@@ -64,17 +63,6 @@ def _read_local() -> tuple[str, str] | None:
         return None
 
 
-def name_for_address(text: str) -> str:
-    """A name from the command line, as a part of an address: what cannot be one must not lead to another address.
-
-    Raises:
-        InvalidInputError: It has a character that no name has.
-    """
-    if not NAME.fullmatch(text) or text in (".", ".."):
-        raise InvalidInputError(f"{text!r} is not a name", hint="letters, digits and . _ @ -")
-    return text
-
-
 class Client:
     """JSON over HTTP. Every refusal becomes the error that the server raised."""
 
@@ -117,6 +105,17 @@ class Client:
         if answer.status_code >= 400:
             raise rebuild_error(answer)
         return answer.json() if answer.content else None
+
+    def list_items(self, path: str, *, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """The items of a listing, asked for page after page."""
+        page, seen = 1, 0
+        while True:
+            answer = self.get(path, params={**(params or {}), "page": page, "page_size": PAGE_SIZE})
+            yield from answer["items"]
+            seen += len(answer["items"])
+            if seen >= answer["total"] or not answer["items"]:
+                return
+            page += 1
 
     def stream(self, path: str, *, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
         """The items of a listing as the server streams them (one JSON text a line)."""

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from antivenom.cli.channel import OutputOption, all_items
+from antivenom.cli.arguments import EveryOption, OutputOption, parse_interval
 from antivenom.cli.client import client
-from antivenom.cli.mirror import parse_interval
-from antivenom.cli.output import Output, count_of, emit, note, progress
+from antivenom.cli.output import Output, count_of, emit, note
+from antivenom.cli.waiting import WaitOption, wait_for_sync
 from antivenom.core.errors import InvalidInputError, UpstreamError
 
-commands = typer.Typer(help="Feeds: where advisories and name maps come from.", no_args_is_help=True)
+commands = typer.Typer(no_args_is_help=True)
 
 COLUMNS = (
     "id", "kind", "state", "entries", "set_aside", "outcome", "location", "every_s", "last_success_at", "last_error",
 )  # fmt: skip
-BUSY = ("new", "queued", "syncing")
-POLL_FIRST_S, POLL_LONGEST_S = 0.1, 0.5  # a large feed is read for a while; asking costs the server too
 
 FeedId = Annotated[int, typer.Argument(metavar="ID", help="The feed's number; `antivenom feed list` shows it.")]
-WaitOption = Annotated[
-    bool, typer.Option("--wait/--no-wait", help="Wait for the sync; exit 3 when it fails. --no-wait: only ask for it.")
-]
 
 
 @commands.command("add")
 def add(
     kind: Annotated[str, typer.Argument(help="osv, kev, epss, nvd, cve5, name-map or purl-cpe.")],
     location: Annotated[str, typer.Argument(metavar="URL|PATH", help="http(s) URL, or path on the server's machine.")],
-    every: Annotated[str | None, typer.Option(help="Sync again after this long: 30m, 1h, 1d.")] = None,
+    every: EveryOption = None,
     wait: WaitOption = True,
     output: OutputOption = Output.table,
 ) -> None:
@@ -41,7 +35,7 @@ def add(
     body = {"kind": kind, "location": absolute(location), "every_s": every_s}
     row = client().post("/api/v1/feeds", json=body)
     note(f"feed {row['id']} added: {row['kind']} from {row['location']}")
-    rows = wait_for([row["id"]]) if wait else [row]
+    rows = wait_for_feeds([row["id"]]) if wait else [row]
     if output is Output.json:
         emit(rows[0], None, output)
     fail_if_any_failed(rows)
@@ -74,7 +68,7 @@ def sync(
         of_kind = f" of kind {which}" if which else ""
         note(f"there is no feed{of_kind} to sync; add one with: antivenom feed add KIND URL")
     if wait:
-        rows = wait_for([row["id"] for row in rows])
+        rows = wait_for_feeds([row["id"] for row in rows])
     elif rows:
         note(f"sync of {count_of(len(rows), 'feeds')} asked for; watch with: antivenom feed list")
     if output is Output.json:
@@ -85,7 +79,7 @@ def sync(
 @commands.command("list")
 def list_feeds(output: OutputOption = Output.table) -> None:
     """List the feeds: what they hold, and how their last sync went."""
-    emit(all_items("/api/v1/feeds"), COLUMNS, output)
+    emit(client().list_items("/api/v1/feeds"), COLUMNS, output)
 
 
 @commands.command("show")
@@ -104,19 +98,14 @@ def remove(feed: FeedId) -> None:
 @commands.command("set-aside")
 def set_aside(feed: FeedId, output: OutputOption = Output.table) -> None:
     """List the entries of the last sync that could not be used, with reasons."""
-    emit(all_items(f"/api/v1/feeds/{feed}/set-aside"), ("entry", "reason", "at"), output)
+    emit(client().list_items(f"/api/v1/feeds/{feed}/set-aside"), ("entry", "reason", "at"), output)
 
 
-def wait_for(feeds: list[int]) -> list[dict[str, Any]]:
+def wait_for_feeds(feeds: list[int]) -> list[dict[str, Any]]:
     """The feeds' rows, once none of them waits or is read; progress goes to stderr meanwhile."""
     done: list[dict[str, Any]] = []
     for feed in feeds:
-        with progress(f"feed {feed}") as show_progress:
-            pause_s = POLL_FIRST_S
-            while (row := client().get(f"/api/v1/feeds/{feed}"))["state"] in BUSY:
-                show_progress(row["progress"])
-                time.sleep(pause_s)
-                pause_s = min(pause_s * 1.2, POLL_LONGEST_S)
+        row = wait_for_sync(f"/api/v1/feeds/{feed}", f"feed {feed}")
         done.append(row)
         note(summary(row))
     return done

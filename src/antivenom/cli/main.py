@@ -52,7 +52,7 @@ def _attach(app: typer.Typer, name: str, commands: typer.Typer) -> None:
         declared[0].name = name
         app.registered_commands.append(declared[0])
     else:
-        app.add_typer(commands, name=name)
+        app.add_typer(commands, name=name, help=GROUPS[name])
 
 
 def _not_loaded() -> None:

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from antivenom.cli.arguments import OutputOption
 from antivenom.cli.client import client
 from antivenom.cli.output import Output, emit, note
 from antivenom.core.errors import InvalidInputError
 
-commands = typer.Typer(help="Say what is known about packages, without a channel.")
+commands = typer.Typer()
 
 COMPONENTS_AT_ONCE = 10_000
 LINES_MAX = 1_000_000
@@ -40,7 +41,7 @@ ComponentsArgument = Annotated[
 def match(
     components: ComponentsArgument,
     channel: Annotated[str, typer.Option("--channel", "-c", help="Where conda components come from.")] = "",
-    output: Annotated[Output, typer.Option("--output", "-o", help="table or json.")] = Output.table,
+    output: OutputOption = Output.table,
 ) -> None:
     """Say which vulnerabilities components have, and why we think so."""
     given = [text for argument in components for text in (_lines() if argument == "-" else (argument,))]

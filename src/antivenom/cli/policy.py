@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
+from antivenom.cli.arguments import OutputOption, parse_name, read_text
 from antivenom.cli.client import client
 from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.policy.compile import Policy, parse_policy
 
-commands = typer.Typer(help="Policies: check, plan, set, look back.", no_args_is_help=True)
+commands = typer.Typer(no_args_is_help=True)
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A policy in YAML or JSON; - reads standard input.")]
-ChannelOption = Annotated[str, typer.Option("--channel", "-c", help="The channel's name.")]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table for people, json for scripts.")]
-FILE_BYTES_MAX = 4 << 20
-PAGE_SIZE = 500
+NameArgument = Annotated[str | None, typer.Argument(metavar="[NAME]", parser=parse_name, help="The policy's name.")]
+ChannelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--channel", "-c", metavar="CHANNEL", parser=parse_name, help="The policy that this channel is under."
+    ),
+]
 
 
 @commands.command("check")
@@ -54,10 +55,16 @@ def report_problems(file: str, problems: list[dict[str, Any]], output: Output) -
 
 
 @commands.command("plan")
-def plan(file: FileArgument, channel: ChannelOption, output: OutputOption = Output.table) -> None:
+def plan(
+    file: FileArgument,
+    channel: Annotated[
+        str, typer.Option("--channel", "-c", metavar="CHANNEL", parser=parse_name, help="The channel's name.")
+    ],
+    output: OutputOption = Output.table,
+) -> None:
     """Show what a policy would withhold or release on a channel, by rule; nothing is changed."""
     text = checked_text(file)
-    answer = client().post(f"/api/v1/channels/{quote(channel, safe='')}/policy/plan", json={"text": text})
+    answer = client().post(f"/api/v1/channels/{channel}/policy/plan", json={"text": text})
     if output is Output.json:
         emit(answer, None, output)
         return
@@ -75,7 +82,12 @@ def plan(file: FileArgument, channel: ChannelOption, output: OutputOption = Outp
 @commands.command("set")
 def set_(
     file: FileArgument,
-    channel: Annotated[str, typer.Option("--channel", "-c", help="The channel to put under the policy.")] = "",
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            "--channel", "-c", metavar="CHANNEL", parser=parse_name, help="The channel to put under the policy."
+        ),
+    ] = None,
     everywhere: Annotated[
         bool, typer.Option("--everywhere", help="Every channel under a policy of that name.")
     ] = False,
@@ -92,7 +104,7 @@ def set_(
         names = ", ".join(answer["channels"]) or "no channel yet"
         note(f"policy {answer['policy']}, revision {answer['revision']}, now holds for {names}")
     else:
-        answer = client().put(f"/api/v1/channels/{quote(channel, safe='')}/policy", json={"text": text})
+        answer = client().put(f"/api/v1/channels/{channel}/policy", json={"text": text})
         note(f"channel {channel} is under policy {answer['policy']}, revision {answer['revision']}")
     if output is Output.json:
         emit(answer, None, output)
@@ -102,13 +114,13 @@ def set_(
 def list_policies(output: OutputOption = Output.table) -> None:
     """List the policies."""
     columns = ("name", "revision", "rules", "allowlist", "revised_at", "revised_by")
-    emit(every_item("/api/v1/policies"), columns, output)
+    emit(client().list_items("/api/v1/policies"), columns, output)
 
 
 @commands.command("show")
 def show(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="The policy's name.")] = "",
-    channel: Annotated[str, typer.Option("--channel", "-c", help="The policy that this channel is under.")] = "",
+    name: NameArgument = None,
+    channel: ChannelOption = None,
     revision: Annotated[int | None, typer.Option(help="Its number; the latest when absent.")] = None,
     output: OutputOption = Output.table,
 ) -> None:
@@ -119,7 +131,7 @@ def show(
     if not name:
         raise InvalidInputError("which policy?", hint="give its NAME, or --channel C")
     params = {"revision": revision} if revision else {}
-    answer = client().get(f"/api/v1/policies/{quote(name, safe='')}", params=params)
+    answer = client().get(f"/api/v1/policies/{name}", params=params)
     if output is Output.json:
         emit(answer, None, output)
     else:
@@ -128,18 +140,18 @@ def show(
 
 @commands.command("history")
 def history(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="The policy's name.")] = "",
-    channel: Annotated[str, typer.Option("--channel", "-c", help="The policy that this channel is under.")] = "",
+    name: NameArgument = None,
+    channel: ChannelOption = None,
     output: OutputOption = Output.table,
 ) -> None:
     """List the revisions of a policy, the newest first; of every policy when none is named."""
     if channel and not name:
         name = channel_policy(channel)["policy"]
-    names = [name] if name else [row["name"] for row in every_item("/api/v1/policies")]
+    names = [name] if name else [row["name"] for row in client().list_items("/api/v1/policies")]
     rows = (
         {"policy": policy, **row}
         for policy in names
-        for row in every_item(f"/api/v1/policies/{quote(policy, safe='')}/revisions")
+        for row in client().list_items(f"/api/v1/policies/{policy}/revisions")
     )
     emit(rows, ("policy", "number", "created_at", "created_by", "rules", "allowlist"), output)
 
@@ -150,24 +162,12 @@ def channel_policy(channel: str) -> dict[str, Any]:
     Raises:
         InvalidInputError: It is under none.
     """
-    answer: dict[str, Any] = client().get(f"/api/v1/channels/{quote(channel, safe='')}/policy")
+    answer: dict[str, Any] = client().get(f"/api/v1/channels/{channel}/policy")
     if not answer["policy"]:
         raise InvalidInputError(
             f"channel {channel} is under no policy", hint=f"set one with: antivenom policy set FILE --channel {channel}"
         )
     return answer
-
-
-def every_item(path: str) -> Iterator[dict[str, Any]]:
-    """Every item of a paged listing, page after page."""
-    page, seen = 1, 0
-    while True:
-        answer = client().get(path, params={"page": page, "page_size": PAGE_SIZE})
-        yield from answer["items"]
-        seen += len(answer["items"])
-        if seen >= answer["total"] or not answer["items"]:
-            return
-        page += 1
 
 
 def checked_text(file: str) -> str:
@@ -181,26 +181,6 @@ def checked_text(file: str) -> str:
         report_problems(file, error.data["problems"], Output.table)
         raise typer.Exit(InvalidInputError.exit_code) from None
     return text
-
-
-def read_text(file: str) -> str:
-    """The text of a file, or of standard input.
-
-    Raises:
-        InvalidInputError: It cannot be read, or is no text.
-    """
-    try:
-        if file == "-":
-            data = typer.get_binary_stream("stdin").read(FILE_BYTES_MAX + 1)
-        else:
-            with Path(file).open("rb") as stream:
-                data = stream.read(FILE_BYTES_MAX + 1)
-        return data.decode("utf-8-sig")
-    except OSError as error:
-        raise InvalidInputError(f"{file} cannot be read: {error.strerror or error}", hint="check the path") from None
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise InvalidInputError(f"{file}:{line}: not UTF-8", hint="save the file as UTF-8") from None
 
 
 def describe(policy: Policy) -> str:

@@ -57,8 +57,8 @@ def test_a_difference_would_be_seen(connection: Connection):
 
 def test_migration_that_landed_is_never_edited():
     assert list_edited() == [], (
-        f"restore what landed with: git checkout main -- {VERSIONS.name}/FILE; {NEW}; "
-        "one that is new and was edited by hand needs: python -m antivenom.server.migrations.new --digest"
+        "restore one that landed (git log says when), and write what it lacks as the next one; one that is new and was "
+        "edited by hand needs: python -m antivenom.server.migrations.new --digest"
     )
 
 

@@ -1,0 +1,29 @@
+"""Waiting for the sync of a mirror or a feed, and the two `--wait` options."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from antivenom.cli.client import client
+from antivenom.cli.output import progress
+
+BUSY = ("new", "queued", "syncing")
+POLL_FIRST_S, POLL_LONGEST_S = 0.1, 0.5  # a long sync is looked at less often: asking costs the server too
+
+WaitOption = Annotated[
+    bool, typer.Option("--wait/--no-wait", help="Wait for the sync; exit 3 when it fails. --no-wait: only ask for it.")
+]
+
+
+def wait_for_sync(path: str, title: str) -> dict[str, Any]:
+    """The row at `path` once no sync of it waits or runs; its progress goes to stderr meanwhile."""
+    pause_s = POLL_FIRST_S
+    with progress(title) as show_progress:
+        while (row := client().get(path))["state"] in BUSY:
+            show_progress(row["progress"])
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.2, POLL_LONGEST_S)
+    return dict(row)
