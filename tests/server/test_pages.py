@@ -104,7 +104,7 @@ async def test_a_slow_form_tells_its_outcome_as_the_last_line(member_client: Any
     forged = await member_client.post(
         "/channels/main/policy/plan", data={**form, "csrf": "guess"}, headers={"x-progress": "1"}
     )
-    assert "older than your sign-in" in json.loads(forged.text)["page"]
+    assert "older than your session" in json.loads(forged.text)["page"]
     await member_client.post("/sign-out", data={"csrf": form["csrf"]})
     ended = await member_client.post("/channels/main/policy/plan", data=form, headers={"x-progress": "1"})
     assert json.loads(ended.text) == {"location": "/sign-in"}

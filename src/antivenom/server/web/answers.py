@@ -1,4 +1,4 @@
-"""From a content and a request to an HTTP answer: conditions, ranges, headers; and sending it over ASGI. No database.
+"""Turns a content and a request into an HTTP answer (conditions, ranges, headers) and sends it over ASGI.
 
 Source: RFC 9110 (13 conditional requests, 14 ranges), RFC 9457 (problems), ASGI extension "http.response.zerocopysend".
 """
@@ -21,8 +21,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 ZERO_COPY = "http.response.zerocopysend"
-READ_BYTES = 1 << 20  # a chunk of a file where the server cannot take the file itself
-WHOLE_FILE_BYTES = 1 << 16  # files up to here are read and sent in one piece
+READ_BYTES = 1 << 20  # chunk size when the server cannot send the file itself
+WHOLE_FILE_BYTES = 1 << 16  # files up to this size are read and sent in one piece
 
 JSON = b"application/json"
 ZSTD = b"application/zstd"
@@ -40,10 +40,10 @@ class FilePart:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What one URL stands for at the moment: its bytes (in memory, in a file, or read from elsewhere) and its headers.
+    """The current representation of one URL: its bytes (in memory, in a file, or read from elsewhere) and its headers.
 
     Exactly one of `body`, `file` and `read` is given. `read(offset, length)` yields the bytes of a range.
-    `size` None: not known before the end; such a content has no ranges, and `read` gets (0, -1).
+    `size` is None when it is not known before the end; such a content has no ranges, and `read` gets (0, -1).
     `etag` is quoted and strong. `last_modified` is an HTTP date or b"".
     """
 
@@ -59,7 +59,7 @@ class Content:
 
 @dataclass(slots=True)
 class Answer:
-    """A response that is ready to be sent; at most one of `body`, `file` and `stream` holds something."""
+    """A response that is ready to send; at most one of `body`, `file` and `stream` is set."""
 
     status: int
     headers: Headers
@@ -70,7 +70,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class RequestHeaders:
-    """The request headers that decide about an answer. Values as sent; b"" is absent."""
+    """The request headers that decide the answer, as sent; b"" when absent."""
 
     authorization: bytes = b""
     if_none_match: bytes = b""
@@ -80,7 +80,7 @@ class RequestHeaders:
 
     @classmethod
     def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> RequestHeaders:
-        """Read from ASGI headers (lower-case names); If-None-Match lines add up to one list, else the first counts."""
+        """Read ASGI headers (lower-case names). Joins If-None-Match lines to one list; takes the first of others."""
         found: dict[str, bytes] = {}
         for name, value in headers:
             if (attribute := _WANTED.get(name)) is not None:
@@ -102,7 +102,7 @@ NO_HEADERS = RequestHeaders()
 
 
 def content_headers(content: Content) -> Headers:
-    """The headers that 200, 206 and 304 share."""
+    """The headers that 200, 206 and 304 have in common."""
     headers = [(b"etag", content.etag), (b"cache-control", content.cache_control)]
     if content.last_modified:
         headers.append((b"last-modified", content.last_modified))
@@ -110,9 +110,9 @@ def content_headers(content: Content) -> Headers:
 
 
 def is_unchanged(content: Content, request: RequestHeaders) -> bool:
-    """Whether the client already has this content. If-None-Match beats If-Modified-Since.
+    """Whether the client already has this content. If-None-Match takes precedence over If-Modified-Since.
 
-    A date counts only when it is the very one that was sent: after a rollback the content is older than the client's.
+    A date matches only when it equals the one that was sent: after a rollback the content is older than the client's.
     """
     if request.if_none_match:
         return etag_matches(content.etag, request.if_none_match)
@@ -140,7 +140,7 @@ def answer_content(content: Content, method: str, request: RequestHeaders) -> An
         wanted = parse_range(request.range, content.size)
         if wanted == UNSATISFIABLE:
             return problem(
-                416, "that range lies outside the file", headers=[(b"content-range", b"bytes */%d" % content.size)]
+                416, "the range is outside the file", headers=[(b"content-range", b"bytes */%d" % content.size)]
             )
         if wanted is not None:
             (start, length), status = wanted, 206
@@ -163,7 +163,7 @@ def _with_bytes(answer: Answer, content: Content, method: str, start: int, lengt
 
 def _read(content: Content, start: int, length: int) -> AsyncIterator[bytes]:
     if content.read is None:
-        raise ValueError("a content without bytes")
+        raise ValueError("this content has no bytes")
     return content.read(start, length)
 
 
@@ -176,7 +176,7 @@ _RANGE = re.compile(rb"\s*bytes\s*=\s*(\d{0,19})\s*-\s*(\d{0,19})\s*", re.IGNORE
 
 
 def parse_range(field_value: bytes, size: int) -> tuple[int, int] | None:
-    """(start, length) of a single byte range; UNSATISFIABLE; None for what is to be ignored (several, other units)."""
+    """(start, length) of a byte range, or UNSATISFIABLE; None for a field to ignore (several ranges, other units)."""
     match = _RANGE.fullmatch(field_value)
     if match is None or match[1] == match[2] == b"":
         return None
@@ -217,7 +217,7 @@ def problem(
 
 
 async def send_answer(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send an answer over ASGI; a file goes through the kernel where the server offers it."""
+    """Send an answer over ASGI; the kernel sends a file if the server offers that."""
     start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
     if scope["method"] == "HEAD":
         await send(start)
@@ -247,9 +247,9 @@ async def _send_file(part: FilePart, start: dict[str, Any], scope: Scope, send: 
 
 
 async def _send_stream(stream: AsyncIterator[bytes], start: dict[str, Any], receive: Receive, send: Send) -> None:
-    """The first chunk is awaited before the status goes out: what fails at once can still become a clean problem.
+    """Send a stream. Awaits the first chunk before the status, so that an early failure can still become a problem.
 
-    Ends when the client goes away: an ASGI server swallows what is sent to nobody.
+    Stops when the client disconnects: an ASGI server silently drops what is sent after that.
     """
     first = await anext(stream, b"")
     gone = asyncio.create_task(_disconnected(receive))

@@ -1,4 +1,4 @@
-"""/metrics for Prometheus. Each web process counts what it answers; the queue's numbers come from the database."""
+"""/metrics for Prometheus. Each web process counts its own answers; the queue's numbers come from the database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JOB_STATES = ("todo", "doing", "failed", "succeeded", "aborted", "cancelled")
 
 
 class Metrics:
-    """One registry of its own, so that several applications live in one process (tests do that)."""
+    """Has its own registry, so that several applications can run in one process (tests do that)."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -32,19 +32,19 @@ class Metrics:
         build.labels(__version__).set(1)
 
     def show_channel_files(self, answers: Mapping[tuple[str, int], int]) -> None:
-        """Show what ChannelFiles counts, by (kind, status), whenever metrics are rendered."""
+        """Include the counts of ChannelFiles, by (kind, status), whenever metrics are rendered."""
         self.registry.register(_ChannelFileCounts(answers))
 
     def count_request(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count one answer under its route's pattern: paths themselves would be without number."""
-        # FastAPI puts the whole pattern of an included router's route here; `route` has only the router's own part.
+        """Count one answer under its route's pattern: the number of distinct paths has no bound."""
+        # FastAPI puts the whole pattern of an included route here; `route` has only the router's own part.
         known = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
         route = getattr(known, "path", None) or "other"
         self._requests.labels(str(scope["method"])[:10], route, str(status or 499)).inc()
         self._seconds.labels(route).observe(seconds)
 
     async def render(self, resources: Resources) -> bytes:
-        """The exposition text, with the queue's state of now."""
+        """The exposition text, with the current state of the queue."""
         async with resources.context(SYSTEM) as ctx:
             rows = await ctx.session.execute(
                 text("SELECT status::text, count(*) FROM procrastinate_jobs GROUP BY status")
@@ -56,7 +56,7 @@ class Metrics:
 
 
 class _ChannelFileCounts(Collector):
-    """Plain numbers as a metric: a labelled counter would cost as much as the answers that it counts."""
+    """Exposes plain numbers as a metric: a labelled counter would cost as much as the answers that it counts."""
 
     def __init__(self, answers: Mapping[tuple[str, int], int]) -> None:
         self._answers = answers

@@ -1,4 +1,4 @@
-"""What surrounds pages and API: errors explained, bodies bounded, headers set, requests counted. Plain ASGI."""
+"""The ASGI middleware of pages and API: explains errors, bounds bodies, sets headers, counts requests."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class Guard:
         try:
             await self._app(scope, self._bound(scope, receive), send_with_headers)
         except Exception as error:
-            if is_whole:  # Starlette answers an unexpected error and raises it again; problems.py has logged it
+            if is_whole:  # Starlette answers an unexpected error and re-raises it; problems.py has logged it
                 return
-            if status:  # the answer has begun: nothing honest can be added to it but its end
+            if status:  # the response has started: breaking it off is all that is left
                 raise
             response = answer_error(Request(scope), error)
             await response(scope, receive, send_with_headers)
@@ -71,7 +71,7 @@ class Guard:
             self._metrics.count_request(scope, status, time.perf_counter() - started_at)
 
     def _bound(self, scope: Scope, receive: Receive) -> Receive:
-        """`receive` that refuses to hand on more than the largest body."""
+        """`receive` with a limit on the size of the body."""
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self._request_max_bytes:
             raise self._too_large()
@@ -88,8 +88,8 @@ class Guard:
         return receive_bounded
 
     def _too_large(self) -> HTTPException:
-        # An HTTPException, for FastAPI takes any other error from here for a body that does not parse.
-        return HTTPException(413, f"the request is larger than the {self._request_max_bytes} bytes that are accepted")
+        # An HTTPException: FastAPI takes any other error raised here for a body that does not parse.
+        return HTTPException(413, f"the request is larger than {self._request_max_bytes} bytes")
 
 
 def _add_headers(message: MutableMapping[str, Any]) -> None:

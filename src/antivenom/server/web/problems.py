@@ -1,4 +1,4 @@
-"""How an error becomes an answer: RFC 9457 for programs, a page for people. Never a stack trace, never a secret."""
+"""Turns an error into an answer: RFC 9457 for programs, a page for people. Never a stack trace, never a secret."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ MACHINE_PATHS = ("/api", "/conda/", "/t/", "/healthz", "/readyz", "/metrics", "/
 
 
 class InternalError(AntivenomError):
-    """A fault of ours. `data["reference"]` is in the log beside what happened."""
+    """A bug of Antivenom. The log has the details under `data["reference"]`."""
 
     code = "internal"
     status = 500
 
 
 class MethodNotAllowedError(AntivenomError):
-    """The address exists, but not for this method."""
+    """The address exists, but does not accept this method."""
 
     code = "method-not-allowed"
     status = 405
@@ -48,7 +48,7 @@ class MethodNotAllowedError(AntivenomError):
 
 
 def explain(error: Exception) -> AntivenomError:
-    """The error as one that we can explain; what nobody expected is logged under a reference."""
+    """The AntivenomError for any error. Logs an unexpected one under a reference."""
     if isinstance(error, AntivenomError):
         return error
     if isinstance(error, RequestValidationError):
@@ -58,9 +58,7 @@ def explain(error: Exception) -> AntivenomError:
     if isinstance(error, DataError):
         return InvalidInputError("the input has a number or a character that cannot be stored")
     if isinstance(error, IntegrityError):
-        return ConflictError(
-            "somebody else changed the same thing a moment ago", hint="look at it again, then try again"
-        )
+        return ConflictError("somebody else changed the same thing at the same time", hint="reload it, then try again")
     if isinstance(error, OperationalError) and isinstance(error.orig, DiskFull):
         return StorageError("the disk of the database is full; nothing was changed", hint="free some space on it")
     if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError) or _is_lost_connection(error):
@@ -81,7 +79,7 @@ def _is_lost_connection(error: Exception) -> bool:
 
 def _explain_validation(error: RequestValidationError) -> InvalidInputError:
     problems = [_explain_field(item) for item in error.errors()]
-    first = problems[0] if problems else {"field": "", "message": "the request is not understood"}
+    first = problems[0] if problems else {"field": "", "message": "the request is invalid"}
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return InvalidInputError(f"{first['field']}: {first['message']}{more}", field=first["field"], problems=problems)
 
@@ -97,7 +95,7 @@ def _explain_status(error: HTTPException) -> AntivenomError:
     if error.status_code == 404:
         return NotFoundError("there is nothing at this address")
     if error.status_code == 405:
-        return MethodNotAllowedError("this address does not take that method")
+        return MethodNotAllowedError("this address does not accept that method")
     if error.status_code == 413:
         return InvalidInputError(
             str(error.detail), hint="send less at once, or raise ANTIVENOM_REQUEST_MAX_BYTES on the server"
@@ -108,7 +106,7 @@ def _explain_status(error: HTTPException) -> AntivenomError:
 
 
 def problem_document(error: AntivenomError, instance: str) -> dict[str, Any]:
-    """RFC 9457 members first, then ours: `code`, `hint` and what the error carries."""
+    """The RFC 9457 members, then our own: `code`, `hint` and the error's data."""
     document: dict[str, Any] = {
         "type": f"urn:antivenom:error:{error.code}",
         "title": error.code.replace("-", " ").capitalize(),
@@ -124,7 +122,7 @@ def problem_document(error: AntivenomError, instance: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON of what an error carries; objects become text."""
+    """A value of an error's data as JSON; objects become text."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, Mapping):
@@ -149,7 +147,7 @@ def problem_response(error: AntivenomError, instance: str) -> Response:
 
 
 def answer_error(request: Request, error: Exception) -> Response:
-    """The answer to a request that failed: a page if a person asked for one, else a problem document."""
+    """The answer to a failed request: a page if the client accepts HTML, else a problem document."""
     explained = explain(error)
     path = request.url.path
     if path.startswith(MACHINE_PATHS) or "text/html" not in request.headers.get("accept", ""):

@@ -1,9 +1,8 @@
-"""How a page comes to be: templates, the visitor, forms, and the state of a list in its address.
+"""Renders pages: templates, the visitor, forms, and the state of a list in its address.
 
 A page is `page(path, handler)`, a form's target is `action(path, handler, form=…)`. Handlers get the request and an
-open Context, call services and answer `render(…)` or a redirect; they decide nothing else. Rooms import this module and
-it imports no room: who the visitor is comes from the function that the composition root puts in
-`app.state.find_visitor`.
+open Context, call services and return `render(…)` or a redirect; they decide nothing else. Rooms import this module and
+it imports no room: the composition root puts the function that finds the visitor in `app.state.find_visitor`.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ STATIC = HERE / "static"
 SIGN_IN = "/sign-in"
 THEMES = {"light": "antivenom-light", "dark": "antivenom-dark"}
 FLASH_COOKIE = "flash"
-FORM_ERROR_STATUSES = (401, 409, 422)  # refusals that the form itself shows, beside what was typed
-FORM_BYTES_MAX = 2_000_000  # a policy text is the largest thing that a form carries
+FORM_ERROR_STATUSES = (401, 409, 422)  # errors that the form itself shows, beside what was typed
+FORM_BYTES_MAX = 2_000_000  # a policy text is the largest field of any form
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who looks at a page, and the secret that every form of theirs must carry."""
+    """The member who looks at a page, and the CSRF token that each of their forms must carry."""
 
     actor: Actor
     csrf: str
@@ -52,14 +51,14 @@ ActionHandler = Callable[[Request, Context, FormData], Awaitable[Response]]
 FormHandler = Callable[[Request, Context, Mapping[str, Any], AntivenomError | None], Awaitable[Response]]
 
 
-# -- the state of a list, as its address says it -----------------------------------------------------------------------
+# -- the state of a list, as in its address ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ListState:
-    """What a list shows now: path, search text, filters, order and page; `url` is the same list with changes.
+    """What a list shows: path, search text, filters, order and page. `url` is the same list with changes.
 
-    `filters` holds the named filters that are set, in the order in which the page declared them.
+    `filters` holds the named filters that are set, in the order in which the page declares them.
     """
 
     path: str
@@ -72,7 +71,7 @@ class ListState:
 
     @classmethod
     def read(cls, request: Request, *, filters: tuple[str, ...] = (), sort: str = "", page_size: int = 50) -> ListState:
-        """The state in the request's address; unknown parameters are ignored.
+        """The state in the request's address. Ignores unknown parameters.
 
         Raises:
             InvalidInputError: `page` is not a number of at least 1.
@@ -100,7 +99,7 @@ class ListState:
         return bool(self.q or self.filters)
 
     def url(self, **changes: str | int | None) -> str:
-        """The address of this list with changes; any change but of `page` goes back to the first page."""
+        """The address of this list with changes. Any change other than `page` goes back to the first page."""
         values: dict[str, str | int | None] = {"q": self.q, **dict(self.filters), "sort": self.sort, "page": self.page}
         if set(changes) - {"page"}:
             values["page"] = 1
@@ -117,12 +116,12 @@ class ListState:
         return replace(self, q="", filters=(), page=1).url()
 
     def sort_url(self, key: str, first: str = "") -> str:
-        """The address that sorts by `key`; a second time turns the order. `first` is "-" where large comes first."""
+        """The address that sorts by `key`, or reverses it if it already does. `first` "-" puts large values first."""
         other = {"": "-", "-": ""}[first]
         return self.url(sort=f"{other}{key}" if self.sort == f"{first}{key}" else f"{first}{key}")
 
     def aria_sort(self, key: str) -> str:
-        """ "ascending", "descending" or "" as aria-sort wants it."""
+        """The aria-sort value of the column `key`: "ascending", "descending" or ""."""
         return {key: "ascending", f"-{key}": "descending"}.get(self.sort, "")
 
 
@@ -134,7 +133,7 @@ def count(value: int) -> str:
 
 
 def size(value: int) -> str:
-    """Bytes for people: "3.4 MB" (powers of 1000, as disks and conda say it)."""
+    """Bytes for people: "3.4 MB" (powers of 1000, like disks and conda)."""
     amount = float(value)
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if amount < 1000 or unit == "TB":
@@ -144,7 +143,7 @@ def size(value: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """ "1 h", "90 min", "2 d": the largest unit that says it in whole numbers."""
+    """A duration in the largest unit that gives a whole number: "1 h", "90 min", "2 d"."""
     if not seconds:
         return "never"
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
@@ -154,7 +153,7 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(at: datetime | None, now: datetime) -> str:
-    """How long before (or after) `now`: "just now", "5 min ago", "in 2 h", a date when it is over 30 days."""
+    """The time since (or until) `at`: "just now", "5 min ago", "in 2 h"; a date beyond 30 days."""
     if at is None:
         return "never"
     delta = now - at
@@ -170,12 +169,12 @@ def ago(at: datetime | None, now: datetime) -> str:
 
 
 def choices(counts: Mapping[str, int]) -> list[tuple[str, str, int]]:
-    """Options of a filter, (value, label, count), from how many each value has."""
+    """Options of a filter, (value, label, count), from the count of each value."""
     return [(value, value, number) for value, number in counts.items()]
 
 
 def parse_time(value: datetime | str | int | float | None) -> datetime | None:
-    """A time from what rooms hand over: datetimes, RFC 3339 texts, milliseconds since 1970; None for what is none."""
+    """A time from a datetime, an RFC 3339 text or milliseconds since 1970; None when it is none of these."""
     if value is None or value == "" or value == 0 or isinstance(value, datetime):
         return value if isinstance(value, datetime) else None
     try:
@@ -191,7 +190,7 @@ def parse_time(value: datetime | str | int | float | None) -> datetime | None:
 
 
 def asset(name: str) -> str:
-    """The address of a built file, with its digest so that browsers may keep it for ever."""
+    """The address of a built file, with its digest, so that browsers may cache it for ever."""
     return f"/static/{name}?v={_manifest().get(name, 'dev')}"
 
 
@@ -203,7 +202,7 @@ def _manifest() -> dict[str, str]:
 
 @cache
 def environment() -> jinja2.Environment:
-    """The one template environment: `templates/` at the root, each room's templates under the room's name."""
+    """The template environment: `server/templates/` at the root, each room's templates under the room's name."""
     rooms = {folder.parent.name: jinja2.FileSystemLoader(folder) for folder in sorted(HERE.glob("*/templates"))}
     env = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(HERE / "templates"), jinja2.PrefixLoader(rooms)]),
@@ -225,13 +224,13 @@ def environment() -> jinja2.Environment:
 
 
 def is_partial(request: Request) -> bool:
-    """Whether htmx asks for one region of the page (and not for the whole page, as when going back)."""
+    """Whether htmx asks for one region of the page, not for the whole page (as it does when going back)."""
     headers = request.headers
     return headers.get("hx-request-type") == "partial" and headers.get("hx-history-restore-request") != "true"
 
 
 def render_text(template: str, values: Mapping[str, Any], *, block: str = "", now: datetime, csrf: str = "") -> str:
-    """A template (or one block of it) as text. `ui` in it holds the macros of components.html."""
+    """A rendered template, or one block of it. Templates find the macros of components.html in `ui`."""
     env = environment()
     shared = {"now": now, "csrf": csrf, "ago": lambda at: ago(at, now)}
     everything = {**shared, "ui": env.get_template("components.html").make_module(shared), **values}
@@ -245,14 +244,14 @@ def render_text(template: str, values: Mapping[str, Any], *, block: str = "", no
 def render(
     request: Request, ctx: Context, template: str, *, partial: str = "", status: int = 200, **values: Any
 ) -> HTMLResponse:
-    """The answer with a page; with `partial`, htmx gets that block alone when it asked for a region."""
+    """The response with a page; when htmx asks for a region, with the block `partial` alone."""
     block = partial if partial and is_partial(request) else ""
     base_url = ctx.resources.settings.public_url or str(request.base_url).rstrip("/")
     return _respond(request, template, {"base_url": base_url, **values}, block=block, status=status, now=ctx.now)
 
 
 def render_error(request: Request, error: AntivenomError, now: datetime) -> HTMLResponse:
-    """The page for an error; it needs no transaction, so it can say that the database is away."""
+    """The page for an error. Needs no transaction, so it works while the database is down."""
     return _respond(request, "error.html", {"error": error}, block="", status=error.status, now=now)
 
 
@@ -276,7 +275,7 @@ def _respond(
 
 
 def redirect(url: str, *, flash: str = "", tone: str = "go") -> Response:
-    """See other (303), with a sentence that the next page shows once."""
+    """A 303 redirect; the next page shows `flash` once."""
     response = RedirectResponse(url, status_code=303, headers={"cache-control": "no-store"})
     if flash:
         response.set_cookie(FLASH_COOKIE, quote(f"{tone}|{flash}"), max_age=60, httponly=True, samesite="lax")
@@ -292,21 +291,21 @@ def _read_flash(cookie: str) -> tuple[str, str] | None:
 
 
 def page(path: str, handler: PageHandler, *, signed_in: bool = True) -> Route:
-    """A GET route whose handler runs in one transaction; errors become pages, strangers are sent to sign in."""
+    """A GET route whose handler runs in one transaction. Errors become pages; anonymous visitors have to sign in."""
 
     async def answer(request: Request) -> Response:
-        async def inside(ctx: Context) -> Response:
+        async def run(ctx: Context) -> Response:
             return await handler(request, ctx)
 
-        return await _answer(request, inside, signed_in=signed_in)
+        return await _answer(request, run, signed_in=signed_in)
 
     return Route(path, answer, methods=["GET"], name=handler.__name__)
 
 
 def action(path: str, handler: ActionHandler, *, form: FormHandler | None = None, signed_in: bool = True) -> Route:
-    """A POST route that checks where the form came from, then runs its handler in one transaction.
+    """A POST route that checks the origin of the form, then runs its handler in one transaction.
 
-    When the handler refuses the input, everything is rolled back and `form` shows what was typed with the reason. A
+    When the handler rejects the input, everything is rolled back and `form` shows what was typed with the reason. A
     handler that takes seconds reports its progress to `form_progress.progress_reporter(request)`.
     """
 
@@ -320,29 +319,29 @@ def action(path: str, handler: ActionHandler, *, form: FormHandler | None = None
             if signed_in:
                 _check_csrf(request, values)
 
-        async def inside(ctx: Context) -> Response:
+        async def run(ctx: Context) -> Response:
             return await handler(request, ctx, values)
 
-        async def again(ctx: Context, error: AntivenomError) -> Response:
+        async def show_form(ctx: Context, error: AntivenomError) -> Response:
             return await form(request, ctx, values, error) if form else render_error(request, error, ctx.now)
 
-        async def plainly() -> Response:
-            return await _answer(request, inside, signed_in=signed_in, prepare=prepare, again=again)
+        async def respond() -> Response:
+            return await _answer(request, run, signed_in=signed_in, prepare=prepare, show_form=show_form)
 
-        return await (stream_progress(request, plainly) if wants_progress(request) else plainly())
+        return await (stream_progress(request, respond) if wants_progress(request) else respond())
 
     return Route(path, answer, methods=["POST"], name=handler.__name__)
 
 
 async def _answer(
     request: Request,
-    inside: Callable[[Context], Awaitable[Response]],
+    run: Callable[[Context], Awaitable[Response]],
     *,
     signed_in: bool,
     prepare: Callable[[], Awaitable[None]] | None = None,
-    again: Callable[[Context, AntivenomError], Awaitable[Response]] | None = None,
+    show_form: Callable[[Context, AntivenomError], Awaitable[Response]] | None = None,
 ) -> Response:
-    """What `inside` answers in one transaction; `prepare` runs before that, so a slow form holds no connection."""
+    """The response of `run` in one transaction. `prepare` runs before, so that a slow upload holds no connection."""
     resources: Resources = request.app.state.resources
     visitor: Visitor | None = await request.app.state.find_visitor(request)
     request.state.visitor = visitor
@@ -353,12 +352,12 @@ async def _answer(
         if prepare:
             await prepare()
         async with resources.context(actor) as ctx:
-            return await inside(ctx)
+            return await run(ctx)
     except AntivenomError as error:
         failure = error
-    if again and failure.status in FORM_ERROR_STATUSES:
+    if show_form and failure.status in FORM_ERROR_STATUSES:
         async with resources.context(actor) as ctx:
-            return await again(ctx, failure)
+            return await show_form(ctx, failure)
     return render_error(request, failure, resources.clock())
 
 
@@ -367,12 +366,12 @@ def _to_sign_in(request: Request) -> Response:
     target = SIGN_IN if back == "/" else f"{SIGN_IN}?{urlencode({'next': back})}"
     if request.headers.get("hx-request"):
         return Response(status_code=204, headers={"hx-redirect": target})
-    ended = "" if request.method == "GET" else "Your sign-in had ended, so nothing was changed."
-    return redirect(target, flash=ended, tone="medium")
+    flash = "" if request.method == "GET" else "Your session had ended, so nothing was changed."
+    return redirect(target, flash=flash, tone="medium")
 
 
 def _page_looked_at(request: Request) -> str:
-    """The address of the page in the visitor's window; a form's target or a region is not one."""
+    """The address of the page in the visitor's window (not that of a form's target or of a region)."""
     window = request.headers.get("hx-current-url", "")
     if request.method != "GET":
         window = window or request.headers.get("referer", "/")
@@ -381,24 +380,24 @@ def _page_looked_at(request: Request) -> str:
 
 
 def safe_next(text: str) -> str:
-    """A path of this server to go on to; anything else (other hosts, schemes, "//host", back-slashes) is "/"."""
+    """`text` if it is a path of this server; "/" for anything else (other hosts, schemes, "//host", backslashes)."""
     return text if re.fullmatch(r"/(?![/\\])[^\\\x00-\x20]*", text) else "/"
 
 
 async def _read_form(request: Request) -> FormData:
     length = request.headers.get("content-length", "0")
     if not length.isdigit() or int(length) > FORM_BYTES_MAX:
-        raise InvalidInputError("the form is larger than 2 MB", hint="a policy file of that size belongs in the CLI")
+        raise InvalidInputError("the form is larger than 2 MB", hint="use the command line for a policy of that size")
     return await request.form(max_files=1, max_fields=200, max_part_size=FORM_BYTES_MAX)
 
 
 def _check_origin(request: Request) -> None:
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise ForbiddenError("this form came from another site", hint="open the page here and send it again")
+        raise ForbiddenError("the form was sent from another site", hint="open the page here and send it again")
 
 
 def _check_csrf(request: Request, values: FormData) -> None:
     visitor: Visitor = request.state.visitor
     given = values.get("csrf")
     if not isinstance(given, str) or not secrets.compare_digest(given.encode(), visitor.csrf.encode()):
-        raise ForbiddenError("this form is older than your sign-in", hint="go back, reload the page and send it again")
+        raise ForbiddenError("the form is older than your session", hint="go back, reload the page and send it again")

@@ -1,8 +1,8 @@
 """Lets the kernel send a part of a file over a connection.
 
-A large body is first sent by a thread whose socket blocks: the kernel then fills the connection without a round
-through the event loop for every buffer, which costs a fifth less CPU (docs/dev/serving.md). Threads are few; a client
-that takes its bytes slowly gives its thread back and is served by the loop, as is whoever finds all threads taken.
+A thread with a blocking socket sends the first part of a large body: the kernel then fills the connection without a
+round through the event loop for every buffer, which costs a fifth less CPU (docs/dev/serving.md). Threads are few: a
+slow client gives its thread back and is served by the loop, and so is a client that finds no thread free.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import cast
 
 SEND_BUFFER_BYTES = 4 * 1024 * 1024  # fewer, larger calls: measured 10-20 % less CPU than the kernel's own choice
 CALL_MAX_BYTES = 4 * 1024 * 1024  # per call, so that one client does not hold the loop
-STALL_S = 60.0  # a client that takes nothing for this long is let go
-WATCH_S = 1.0  # how often is looked for clients that left or stall
+STALL_S = 60.0  # a client that reads nothing for this long is disconnected
+WATCH_S = 1.0  # how often to look for clients that left or stall
 THREADS = 16
-THREAD_MIN_BYTES = 2 * SEND_BUFFER_BYTES  # less is gone with the first calls
-PATIENCE_MS = 1000  # what one call of a thread may take: a client below 4 MB/s goes to the loop
+THREAD_MIN_BYTES = 2 * SEND_BUFFER_BYTES  # the first calls already send less
+PATIENCE_MS = 1000  # limit of one call in a thread: a client below 4 MB/s moves to the loop
 
 
 class FileSender:
-    """Sends files; all of its connections share the threads."""
+    """Sends files; all connections share its threads."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="send-file")
         self._free = THREADS
 
     async def send(self, transport: asyncio.Transport, file: int, offset: int, count: int) -> None:
-        """Send `count` bytes of `file` from `offset` on; nobody else may read or write the connection meanwhile.
+        """Send `count` bytes of `file` from `offset`. The caller must not read or write the connection meanwhile.
 
         Raises:
-            ConnectionError: The client went away, or took nothing for STALL_S seconds; or the file is too short.
+            ConnectionError: The client disconnected, or read nothing for STALL_S seconds; or the file is too short.
         """
         connection = cast("socket.socket", transport.get_extra_info("socket"))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -47,22 +47,22 @@ class FileSender:
             await _send_in_loop(transport, connection, file, offset + sent, count - sent)
 
     async def _send_in_thread(self, connection: socket.socket, file: int, offset: int, count: int) -> int:
-        """Send while the client is quick; answers how many bytes were sent."""
+        """Send while the client is fast enough. Returns the number of bytes sent."""
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(PATIENCE_MS))
         self._free -= 1
         work = asyncio.get_running_loop().run_in_executor(
             self._threads, _send_while_quick, os.dup(connection.fileno()), os.dup(file), offset, count
         )
-        work.add_done_callback(self._note_free)
+        work.add_done_callback(self._release_thread)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)  # ends the call that the thread waits in
+                connection.shutdown(socket.SHUT_RDWR)  # ends the blocking call of the thread
             await asyncio.wait([work])
             raise
 
-    def _note_free(self, _: asyncio.Future[int]) -> None:
+    def _release_thread(self, _: asyncio.Future[int]) -> None:
         self._free += 1
 
 
@@ -71,8 +71,8 @@ def _timeval(milliseconds: int) -> bytes:
 
 
 def _send_while_quick(connection: int, file: int, offset: int, count: int) -> int:
-    """Send over a connection that blocks meanwhile; answers how many bytes were sent. Closes the two descriptors."""
-    os.set_blocking(connection, True)  # holds for all descriptors of the connection
+    """Send with the connection in blocking mode, then close both descriptors. Returns the number of bytes sent."""
+    os.set_blocking(connection, True)  # applies to every descriptor of the connection
     try:
         return _send_in_calls(connection, file, offset, count)
     finally:
@@ -100,14 +100,16 @@ def _send_in_calls(connection: int, file: int, offset: int, count: int) -> int:
 
 def _expect_bytes(sent: int) -> None:
     if sent == 0:
-        raise ConnectionError("the file is shorter than it was")
+        raise ConnectionError("the file became shorter")
 
 
 async def _send_in_loop(
     transport: asyncio.Transport, connection: socket.socket, file: int, offset: int, count: int
 ) -> None:
-    """Send whenever the connection takes more. Works on a duplicate of the socket's descriptor, which the loop may
-    watch beside the transport's own."""
+    """Send whenever the connection is writable.
+
+    Uses a duplicate of the socket's descriptor, which the loop can watch beside the transport's own.
+    """
     loop = asyncio.get_running_loop()
     descriptor = os.dup(connection.fileno())
     done: asyncio.Future[None] = loop.create_future()
@@ -138,7 +140,7 @@ async def _send_in_loop(
         while not done.done():
             await asyncio.wait([done], timeout=WATCH_S)
             if loop.time() - moved_at >= STALL_S or transport.is_closing():
-                finish(ConnectionError("the client went away"))
+                finish(ConnectionError("the client disconnected"))
 
     loop.add_writer(descriptor, write)
     try:

@@ -1,8 +1,11 @@
 """uvicorn's HTTP protocol with two shortcuts for channel files; docs/dev/serving.md has the measurements.
 
-1. A request whose head came in one piece, has no body and asks for a hot channel file is answered where it arrives: no
-   task, no header list, one write. Everything else goes through uvicorn's own parser, byte for byte.
-2. The ASGI extension `http.response.zerocopysend`: the kernel sends the file (sendfile.py).
+1. It answers a GET of a cached channel file where it arrives, if the whole head came in one piece and there is no body:
+   no task, no header list, one write. Everything else goes through uvicorn's own parser, byte for byte.
+2. It offers the ASGI extension `http.response.zerocopysend`: the kernel sends the file (sendfile.py).
+
+It overrides private members of uvicorn. tests/server/web/test_uvicorn_contract.py lists them, and pyproject.toml admits
+only versions that have them.
 """
 
 from __future__ import annotations
@@ -39,14 +42,14 @@ _UNUSUAL = frozenset(
 
 
 class AnswersFromCache(Protocol):
-    """What the protocol needs of ChannelFiles."""
+    """What the protocol needs from ChannelFiles."""
 
     def answer_from_cache(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
-        """Status line, and what follows the server's own headers on the wire; None: ask the long way."""
+        """Status line, and what follows the server's own headers on the wire; None when the application must answer."""
 
 
 def serve_with(files: AnswersFromCache) -> type[asyncio.Protocol]:
-    """What to give to `uvicorn.Config(http=...)`: a protocol that knows the channel files."""
+    """The protocol factory for `uvicorn.Config(http=…)` that answers from the cache of `files`."""
     return cast("type[asyncio.Protocol]", functools.partial(ChannelProtocol, files, FileSender()))
 
 
@@ -66,7 +69,7 @@ class ChannelProtocol(HttpToolsProtocol):
         self._find_cached_answer = files.answer_from_cache
         self._sender = sender
         self._in_message = False
-        self._head_tail = b""  # the last request's head after its first line; a client repeats it
+        self._head_tail = b""  # the last head without its first line: clients send the same one again
         self._head_fields: RequestHeaders | None = NOT_PLAIN
         self._own_headers: list[tuple[bytes, bytes]] = []
         self._own_wire = b""
@@ -85,7 +88,7 @@ class ChannelProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _answer_from_cache(self, data: bytes) -> bool:
-        """Answer a plain GET of a hot file; False when it is anything else, and nothing was done."""
+        """Answer a plain GET of a cached file. Returns False, having done nothing, for any other request."""
         if not data.startswith((b"GET /conda/", b"GET /t/")) or self._in_message:
             return False
         if (self.cycle is not None and not self.cycle.response_complete) or self.flow.write_paused:
@@ -119,7 +122,7 @@ class ChannelProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(delay_s, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection. A hot answer does not touch the timer; it is put off here instead."""
+        """Close an idle connection. Cached answers do not reset the timer, so it is extended here by what they used."""
         left_s = self._answered_at + self.timeout_keep_alive - self.loop.time()
         if left_s > 0:
             self._arm_keep_alive(left_s)
@@ -144,10 +147,10 @@ class ChannelProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, cast("Any", app_with_files))
 
     async def _send_file(self, cycle: RequestResponseCycle, message: Any) -> None:
-        """Send `count` bytes of `file` from `offset` on as the whole of the body, and end the response."""
+        """Send `count` bytes of `file` from `offset` as the whole body, and end the response."""
         count = message["count"]
         await self._drain()
-        self.flow.pause_reading()  # nothing that arrives now may be answered into the body
+        self.flow.pause_reading()  # a request that arrives now must not be answered into the body
         try:
             if not cycle.disconnected:
                 await self._sender.send(self.transport, message["file"].fileno(), message["offset"], count)
@@ -161,16 +164,17 @@ class ChannelProtocol(HttpToolsProtocol):
         await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _drain(self) -> None:
-        """Wait until what was written (the head) has left, since the file passes the transport by."""
+        """Wait until the head has been sent: the file bypasses the transport's buffer."""
         self.transport.set_write_buffer_limits(high=0)
         await self.flow.drain()
         self.transport.set_write_buffer_limits()
 
 
 def parse_plain_head(tail: bytes) -> RequestHeaders | None:
-    """The fields of a request head (from the end of its first line on); NOT_PLAIN for all that the long way must see.
+    """The fields of a request head (after its first line); NOT_PLAIN when uvicorn's parser must read it.
 
-    Plain is: complete, nothing behind it, well-formed lines, one Host, no body, no range, connection kept alive.
+    A plain head is complete, has nothing behind it, well-formed lines, one Host, no body and no range, and keeps the
+    connection alive.
     """
     if tail.find(b"\r\n\r\n") != len(tail) - 4:
         return NOT_PLAIN
