@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 from antivenom.core.conda.artifacts import ArtifactInfo, read_artifact_info
 from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError, StorageError, UpstreamError
@@ -122,10 +123,22 @@ class ArtifactStore:
             async with self._slots:
                 await download.run()
         except UpstreamError as error:
-            await self._show_failure(wanted, error)
+            # Noted behind this task's back: whoever asks meanwhile gets a new download, not the one that is over.
+            self._note(self._show_failure(wanted, error))
             raise
         finally:
             self._downloads.pop(key, None)
+
+    def _note(self, writing: Coroutine[Any, Any, None]) -> None:
+        """Write something down later; `settle` waits for it."""
+        note = asyncio.create_task(writing)
+        self._notes.add(note)
+        note.add_done_callback(self._forget_note)
+
+    def _forget_note(self, note: asyncio.Task[None]) -> None:
+        self._notes.discard(note)
+        if not note.cancelled() and (error := note.exception()) is not None:
+            logger.warning("what became of an artifact could not be noted (%s)", type(error).__name__)
 
     async def _upstream_of(
         self, wanted: WantedArtifact, expected: Expected
@@ -147,9 +160,7 @@ class ArtifactStore:
     async def _keep(self, wanted: WantedArtifact, expected: Expected, key: str, path: Path) -> None:
         info = await asyncio.to_thread(_read_info, path, wanted.decision.fn)
         await self._resources.blobs.put_file(key, path, move=True)
-        note = asyncio.create_task(self._note_stored(wanted, expected, info))
-        self._notes.add(note)
-        note.add_done_callback(self._notes.discard)
+        self._note(self._note_stored(wanted, expected, info))
 
     async def _note_stored(self, wanted: WantedArtifact, expected: Expected, info: ArtifactInfo) -> None:
         """Say that an artifact is stored, and hand over what it says about its own vulnerabilities."""
