@@ -11,6 +11,7 @@ from antivenom.core.matching.advisories import Advisory, AffectedPackage, Affect
 from antivenom.server.advisories.copy_rows import split_prose
 from antivenom.server.advisories.models import AdvisoryRow, Exploitation, Feed, KnowledgeRevision, NameMapping
 from antivenom.server.context import LOCAL, Context, Resources
+from antivenom.server.events.progress import JobProgress
 from antivenom.server.events.service import record
 from antivenom.server.findings import jobs, service
 from antivenom.server.findings.models import FindingRow
@@ -39,7 +40,12 @@ async def learn(resources: Resources, *advisories: Advisory, maps: dict[str, lis
     assert jobs.compile_knowledge
     async with resources.context(LOCAL) as ctx:
         feed = Feed(
-            kind="osv", location=f"test:{advisories[0].id}", created_at=ctx.now, cursor={}, progress={}, counts={}
+            kind="osv",
+            location=f"test:{advisories[0].id}",
+            created_at=ctx.now,
+            cursor={},
+            progress=JobProgress(),
+            counts={},
         )
         ctx.session.add(feed)
         await ctx.session.flush()

@@ -143,7 +143,7 @@ async def test_artifacts_are_fetched_from_where_the_index_says(
     assert "base_url" not in served["info"]  # clients fetch from us
     await person.sync("main")
     mirror = await person.look("main")
-    assert mirror.upstream_state["noarch"]["base_url"]
+    assert mirror.subdir_states["noarch"].base_url
 
 
 async def test_an_index_cannot_send_us_to_a_private_address(

@@ -47,7 +47,7 @@ async def test_a_subdir_that_is_no_longer_asked_for_is_no_longer_served(
     write_channel(upstream.folder, small_channel())
     await person.mirror("main", upstream, subdirs=["linux-64"])
     mirror = await edit(person, subdirs=["noarch"])
-    assert (mirror.state, set(mirror.upstream_state)) == ("ok", {"noarch"})
+    assert (mirror.state, set(mirror.subdir_states)) == ("ok", {"noarch"})
     assert await person.kept("main") == {"pure-1.0-py_0.conda"}
 
 
@@ -74,11 +74,11 @@ async def test_a_wrong_argument_changes_nothing(
     with pytest.raises(InvalidInputError):
         await edit(person, **change)
     after = await person.look("main")
-    assert (after.upstream, after.mode, after.specs, after.upstream_state) == (
+    assert (after.upstream, after.mode, after.specs, after.subdir_states) == (
         before.upstream,
         before.mode,
         before.specs,
-        before.upstream_state,
+        before.subdir_states,
     )
 
 

@@ -218,7 +218,7 @@ async def test_a_record_that_cannot_be_is_set_aside_and_counted(person: Person, 
     write_channel(upstream.folder, small_channel(bad))
     mirror = await person.mirror("main", upstream, subdirs=["linux-64"])
     assert mirror.state == "ok"
-    assert mirror.upstream_state["linux-64"]["set_aside"] == 1
+    assert mirror.subdir_states["linux-64"].set_aside == 1
     assert not any("passwd" in fn for fn in await person.kept("main"))
 
 
@@ -335,7 +335,7 @@ async def test_an_upstream_that_is_no_channel_is_told_so(
 async def test_the_standard_subdirs_are_probed_when_none_is_named(person: Person, upstream: UpstreamServer) -> None:
     write_channel(upstream.folder, small_channel())
     mirror = await person.mirror("main", upstream)
-    assert set(mirror.upstream_state) == {"linux-64", "noarch"}
+    assert set(mirror.subdir_states) == {"linux-64", "noarch"}
 
 
 def test_test_channels_are_what_clients_read(upstream: UpstreamServer) -> None:

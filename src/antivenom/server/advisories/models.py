@@ -10,7 +10,8 @@ from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from antivenom.server.db.base import At, Base, BigId, Document, OptionalAt, Texts
+from antivenom.server.db.base import At, Base, BigId, Document, OptionalAt, StoredAs, Texts
+from antivenom.server.events.progress import JobProgress
 
 
 class Feed(Base):
@@ -27,7 +28,7 @@ class Feed(Base):
     is_demo: Mapped[bool] = mapped_column(server_default="false")
     state: Mapped[str] = mapped_column(server_default="new")  # new | queued | syncing | ok | failed
     cursor: Mapped[Document]  # etag, last modified, digest of the last file, position of increments, pending changes
-    progress: Mapped[Document]  # {"phase", "done", "total"} while syncing
+    progress: Mapped[JobProgress] = mapped_column(StoredAs(JobProgress), server_default="{}")
     counts: Mapped[
         Document
     ]  # {"entries", "added", "changed", "removed", "withdrawn", "set_aside", "flagged"}, last sync

@@ -26,6 +26,7 @@ from antivenom.server.advisories.models import (
 )
 from antivenom.server.db.paging import Page, check_paging, order_by
 from antivenom.server.db.schedule import is_due
+from antivenom.server.events.progress import JobProgress
 
 SORTS: dict[str, Sequence[InstrumentedAttribute[Any]]] = {
     "risk": (Vulnerability.risk, Vulnerability.severity, Vulnerability.id),
@@ -93,7 +94,7 @@ async def list_due(session: AsyncSession, now: datetime) -> list[Feed]:
     return list(await session.scalars(query.with_for_update(skip_locked=True)))
 
 
-async def set_progress(session: AsyncSession, feed_id: int, progress: dict[str, Any]) -> None:
+async def set_progress(session: AsyncSession, feed_id: int, progress: JobProgress) -> None:
     await session.execute(update(Feed).where(Feed.id == feed_id, Feed.state == "syncing").values(progress=progress))
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from antivenom.core.matching.advisories import Severity
 from antivenom.server.advisories.merging import AdvisoryView
 from antivenom.server.advisories.models import Feed, SetAsideEntry, Vulnerability
+from antivenom.server.events.schemas import ProgressView, view_progress
 
 Kind = Literal["osv", "kev", "epss", "nvd", "cve5", "name-map", "purl-cpe"]
 
@@ -34,7 +35,7 @@ class FeedView(BaseModel):
     location: str
     every_s: int | None
     state: str
-    progress: dict[str, Any]
+    progress: ProgressView
     counts: dict[str, Any]
     entries: int
     set_aside: int
@@ -55,7 +56,7 @@ class FeedView(BaseModel):
             location=feed.location,
             every_s=feed.every_s,
             state=feed.state,
-            progress=feed.progress,
+            progress=view_progress(feed.progress),
             counts=feed.counts,
             entries=int(feed.counts.get("entries", 0)),
             set_aside=int(feed.counts.get("set_aside", 0)),

@@ -21,6 +21,7 @@ from antivenom.server.advisories.syncing import publish_knowledge
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, check_sort
 from antivenom.server.events.jobs import defer
+from antivenom.server.events.progress import WAITING, JobProgress
 from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 
@@ -70,7 +71,7 @@ async def add_feed(
         is_demo=is_demo,
         state="new",
         cursor={},
-        progress={},
+        progress=JobProgress(),
         counts={},
         last_error="",
         failures=0,
@@ -169,7 +170,7 @@ async def defer_sync(ctx: Context, feed: Feed) -> None:
     feed.next_sync_at = None
     if feed.state != "syncing":
         feed.state = "queued"
-        feed.progress = {"phase": "waiting for a worker", "done": 0, "total": 0}
+        feed.progress = WAITING
     await defer(ctx, "feed.sync", lock=f"feed:{feed.id}", queueing_lock=f"feed:{feed.id}", feed_id=feed.id)
 
 

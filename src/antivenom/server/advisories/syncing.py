@@ -22,7 +22,7 @@ from antivenom.server.advisories.models import Feed, KnowledgeRevision, SetAside
 from antivenom.server.advisories.spool import SET_ASIDE_KEPT, SpoolReport, spool_feed
 from antivenom.server.advisories.storing import EXAMPLES_MAX, KEYS_MAX, Changes, store_part
 from antivenom.server.context import SYSTEM, Context, Resources
-from antivenom.server.events.progress import ProgressReporter, explain_failure, retry_after_s
+from antivenom.server.events.progress import STARTING, JobProgress, ProgressReporter, explain_failure, retry_after_s
 from antivenom.server.events.service import record
 
 # Revisions become visible in the order of their ids: whoever compiles up to N has seen all below N.
@@ -66,7 +66,7 @@ async def _begin(resources: Resources, feed_id: int) -> _Sync | None:
             return None
         feed.state = "syncing"
         feed.last_sync_at = ctx.now
-        feed.progress = {"phase": "starting", "done": 0, "total": 0}
+        feed.progress = STARTING
         return _Sync(feed.id, feed.kind, Location(feed.location, feed.location_auth), dict(feed.cursor), ctx.now)
 
 
@@ -165,7 +165,7 @@ async def _finish(resources: Resources, sync: _Sync, error: AntivenomError | Non
         pending = sync.cursor.pop("pending", None)
         revision = await publish_knowledge(ctx, f"feed:{feed.id}", pending) if pending else None
         feed.cursor = sync.cursor
-        feed.progress = {}
+        feed.progress = JobProgress()
         if error is None:
             await _note_success(ctx, feed, sync)
         else:

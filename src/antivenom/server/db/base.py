@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from sqlalchemy import BigInteger, DateTime, MetaData, Text
+import msgspec
+from sqlalchemy import BigInteger, DateTime, Dialect, MetaData, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -14,6 +15,27 @@ OptionalAt = Annotated[datetime | None, mapped_column(DateTime(timezone=True))]
 BigId = Annotated[int, mapped_column(BigInteger, primary_key=True, autoincrement=True)]
 Texts = Annotated[list[str], mapped_column(ARRAY(Text), server_default="{}")]
 Document = Annotated[dict[str, Any], mapped_column(JSONB, server_default="{}")]
+
+
+class StoredAs(TypeDecorator[Any]):
+    """A JSONB column that holds a msgspec type: `mapped_column(StoredAs(Progress), server_default="{}")`.
+
+    Fields that a row lacks get their defaults, and fields that the type does not know are passed over: so rows of other
+    releases are read.
+    """
+
+    impl = JSONB
+    cache_ok = True
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002  # SQLAlchemy's own signature
+        return msgspec.to_builtins(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
+        return None if value is None else msgspec.convert(value, self.kind)
 
 
 class Base(DeclarativeBase):

@@ -1,12 +1,13 @@
-"""What a long job tells of itself while it runs, and when one that failed is tried again."""
+"""What a long job says of itself while it runs, and when one that failed is tried again."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.core.errors import AntivenomError, StorageError
@@ -17,7 +18,19 @@ RETRY_FIRST_S: Final = 30
 RETRY_LONGEST_S: Final = 6 * 3600
 WRITE_EVERY_S: Final = 0.5
 
-WriteProgress = Callable[[AsyncSession, int, dict[str, Any]], Awaitable[None]]
+
+class JobProgress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far a job is; the empty one (stored as `{}`) while none runs."""
+
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    """0 when it is unknown."""
+
+
+WAITING = JobProgress("waiting for a worker")
+STARTING = JobProgress("starting")
+WriteProgress = Callable[[AsyncSession, int, JobProgress], Awaitable[None]]
 
 
 def retry_after_s(failures: int) -> int:
@@ -28,7 +41,7 @@ def retry_after_s(failures: int) -> int:
 def explain_failure(error: Exception) -> AntivenomError:
     """What ended a job, in words for the row that shows it; what nobody expected is in the log under a reference.
 
-    Of several tasks that failed together, the first is told.
+    Of several tasks that failed together, the first counts.
     """
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
@@ -40,15 +53,15 @@ def explain_failure(error: Exception) -> AntivenomError:
 class ProgressReporter:
     """Keeps a row in step with what a job is doing, at most twice a second, off the hot path.
 
-    `write` stores `{"phase", "done", "total"}` in the row with the given id, if the job still runs.
+    `write` stores it in the row with the given id, if the job still runs.
     """
 
     def __init__(self, resources: Resources, row_id: int, write: WriteProgress) -> None:
         self._resources, self._row_id, self._write = resources, row_id, write
-        self._latest: dict[str, Any] | None = None
+        self._latest: JobProgress | None = None
 
     def __call__(self, phase: str, done: int, total: int) -> None:
-        self._latest = {"phase": phase, "done": done, "total": total}
+        self._latest = JobProgress(phase, done, total)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -23,6 +23,7 @@ from antivenom.server.events.service import record
 from antivenom.server.findings import service as findings
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.downloads import Download, Expected
+from antivenom.server.mirrors.subdir_state import SubdirState
 from antivenom.server.mirrors.upstream_url import artifact_address
 from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.publications.queries import find_publication
@@ -149,9 +150,9 @@ class ArtifactStore:
             raise NotFoundError(
                 f"{wanted.decision.fn} is not stored here, and channel {wanted.channel!r} has no upstream"
             )
-        base_url = mirror.upstream_state.get(wanted.subdir, {}).get("base_url", "")
+        known = mirror.subdir_states.get(wanted.subdir, SubdirState())
         url, auth = artifact_address(
-            mirror.upstream, mirror.upstream_auth, wanted.subdir, wanted.decision.fn, base_url=base_url
+            mirror.upstream, mirror.upstream_auth, wanted.subdir, wanted.decision.fn, base_url=known.base_url
         )
         return lambda: self._resources.outbound.stream(
             url, max_bytes=expected.size or ARTIFACT_MAX_BYTES, timeout_s=DOWNLOAD_TIMEOUT_S, basic_auth=auth

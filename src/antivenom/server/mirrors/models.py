@@ -5,7 +5,9 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from antivenom.server.db.base import At, Base, BigId, Document, OptionalAt, Texts
+from antivenom.server.db.base import At, Base, BigId, OptionalAt, StoredAs, Texts
+from antivenom.server.events.progress import JobProgress
+from antivenom.server.mirrors.subdir_state import SubdirStates
 
 
 class Mirror(Base):
@@ -21,9 +23,9 @@ class Mirror(Base):
     every_s: Mapped[int | None]
     created_at: Mapped[At]
     created_by: Mapped[str]
-    state: Mapped[str] = mapped_column(server_default="new")  # new | syncing | ok | failed
-    progress: Mapped[Document]  # {"phase", "done", "total", "subdir"} while syncing
-    upstream_state: Mapped[Document]  # {subdir: {"etag", "last_modified", "digest", "source": blob key}}
+    state: Mapped[str] = mapped_column(server_default="new")  # new | queued | syncing | ok | failed
+    progress: Mapped[JobProgress] = mapped_column(StoredAs(JobProgress), server_default="{}")
+    subdir_states: Mapped[SubdirStates] = mapped_column("upstream_state", StoredAs(SubdirStates), server_default="{}")
     last_error: Mapped[str] = mapped_column(server_default="")
     failures: Mapped[int] = mapped_column(server_default="0")
     last_sync_at: Mapped[OptionalAt]

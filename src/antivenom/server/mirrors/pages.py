@@ -17,6 +17,7 @@ from antivenom.server.context import Context
 from antivenom.server.db.paging import Page
 from antivenom.server.mirrors import service
 from antivenom.server.mirrors.models import Mirror
+from antivenom.server.mirrors.subdir_state import count_set_aside
 from antivenom.server.publications import service as publications
 from antivenom.server.web.rendering import ListState, action, page, redirect, render
 
@@ -190,7 +191,7 @@ async def _render_mirror(request: Request, ctx: Context, *, upstream: str, error
         head=head,
         channel_name=head.name,
         mirror=mirror,
-        mirror_set_aside=sum(state.get("set_aside", 0) for state in mirror.upstream_state.values()) if mirror else 0,
+        mirror_set_aside=count_set_aside(mirror.subdir_states) if mirror else 0,
         set_aside=await service.list_set_aside(ctx, head.name, page_size=SET_ASIDE_SHOWN) if mirror else EMPTY,
         finished=False,
         upstream=upstream,

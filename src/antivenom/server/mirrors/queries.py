@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.server.channels.models import Channel
 from antivenom.server.db.schedule import is_due
+from antivenom.server.events.progress import JobProgress
 from antivenom.server.mirrors.models import Mirror
 
 
@@ -23,7 +23,7 @@ async def find_mirror_by_id(session: AsyncSession, mirror_id: int, *, lock: bool
     return await session.scalar(query.with_for_update() if lock else query)
 
 
-async def set_progress(session: AsyncSession, mirror_id: int, progress: dict[str, Any]) -> None:
+async def set_progress(session: AsyncSession, mirror_id: int, progress: JobProgress) -> None:
     await session.execute(
         update(Mirror).where(Mirror.id == mirror_id, Mirror.state == "syncing").values(progress=progress)
     )

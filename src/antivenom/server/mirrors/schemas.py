@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from antivenom.server.events.schemas import ProgressView, view_progress
 from antivenom.server.mirrors.models import Mirror
+from antivenom.server.mirrors.subdir_state import count_set_aside
 
 
 class MirrorCreate(BaseModel):
@@ -50,7 +52,7 @@ class MirrorView(BaseModel):
     specs: list[str]
     every_s: int | None
     state: str
-    progress: dict[str, Any]
+    progress: ProgressView
     last_error: str
     failures: int
     set_aside: int
@@ -68,10 +70,10 @@ class MirrorView(BaseModel):
             specs=mirror.specs,
             every_s=mirror.every_s,
             state=mirror.state,
-            progress=mirror.progress,
+            progress=view_progress(mirror.progress),
             last_error=mirror.last_error,
             failures=mirror.failures,
-            set_aside=sum(s.get("set_aside", 0) for s in mirror.upstream_state.values()),
+            set_aside=count_set_aside(mirror.subdir_states),
             last_sync_at=mirror.last_sync_at,
             last_success_at=mirror.last_success_at,
             next_sync_at=mirror.next_sync_at,

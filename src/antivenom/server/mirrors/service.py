@@ -14,10 +14,12 @@ from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, slice_page
 from antivenom.server.events.jobs import defer
+from antivenom.server.events.progress import WAITING, JobProgress
 from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.models import Mirror
+from antivenom.server.mirrors.subdir_state import SubdirState, SubdirStates
 from antivenom.server.mirrors.upstream_url import parse_upstream
 from antivenom.server.publications.queries import newest_publication
 
@@ -78,8 +80,8 @@ async def create_mirror(
         created_at=ctx.now,
         created_by=ctx.actor.name,
         state="new",
-        progress={},
-        upstream_state=await _known_sources(ctx, row),
+        progress=JobProgress(),
+        subdir_states=await _known_sources(ctx, row),
         last_error="",
         failures=0,
     )
@@ -92,13 +94,14 @@ async def create_mirror(
     return mirror
 
 
-async def _known_sources(ctx: Context, channel: Channel) -> dict[str, dict[str, object]]:
-    """What an earlier mirror of the channel took in: since when each record is listed must outlive that mirror.
+async def _known_sources(ctx: Context, channel: Channel) -> SubdirStates:
+    """What an earlier mirror of the channel ingested: since when each record is listed must outlive that mirror.
 
-    "missing": the new upstream need not have every subdir of the old one.
+    Each is `missing`: the new upstream need not have every subdir of the old one.
     """
     newest = await newest_publication(ctx.session, channel.id)
-    return {s: {"source": entry["source"], "missing": True} for s, entry in (newest.subdirs if newest else {}).items()}
+    entries = newest.subdirs if newest else {}
+    return {subdir: SubdirState(source=entry["source"], missing=True) for subdir, entry in entries.items()}
 
 
 async def _open_channel(ctx: Context, name: str, *, closure: bool) -> Channel:
@@ -163,14 +166,14 @@ async def list_set_aside(
     mirror = await get_mirror(ctx, channel)
     rows = [
         SetAsideRecord(subdir, fn, reason)
-        for subdir, state in sorted(mirror.upstream_state.items())
-        for fn, reason in state.get("set_aside_examples", ())
+        for subdir, state in sorted(mirror.subdir_states.items())
+        for fn, reason in state.set_aside_examples
     ]
     return slice_page(rows, page, page_size)
 
 
 async def request_sync(ctx: Context, channel: str) -> Mirror:
-    """Ask for a sync now; a sync that is under way or waiting is not doubled."""
+    """Queue a sync; does nothing if one waits already."""
     mirror = await get_mirror(ctx, channel, permission="mirrors:write", lock=True)
     await defer_sync(ctx, mirror)
     return mirror
@@ -207,10 +210,10 @@ async def update_mirror(
     for name, value in changed.items():
         setattr(mirror, name, value)
     # Conditional requests would answer that nothing is new, although what is asked of it is.
-    mirror.upstream_state = {
-        subdir: {"source": state["source"], "missing": True}
-        for subdir, state in mirror.upstream_state.items()
-        if "source" in state
+    mirror.subdir_states = {
+        subdir: SubdirState(source=state.source, missing=True)
+        for subdir, state in mirror.subdir_states.items()
+        if state.source
     }
     await record(ctx, "mirror.changed", subject=f"channel:{channel}", **changed)
     await defer_sync(ctx, mirror)
@@ -225,11 +228,11 @@ async def delete_mirror(ctx: Context, channel: str) -> None:
 
 
 async def defer_sync(ctx: Context, mirror: Mirror) -> None:
-    """Queue a sync of the mirror; one that already waits is not doubled."""
+    """Queue a sync of the mirror; does nothing if one waits already."""
     mirror.next_sync_at = None
     if mirror.state != "syncing":
         mirror.state = "queued"
-        mirror.progress = {"phase": "waiting for a worker", "done": 0, "total": 0}
+        mirror.progress = WAITING
     await defer(
         ctx,
         "mirror.sync",

@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+
+from msgspec.structs import replace
 
 from antivenom.core.errors import AntivenomError, UpstreamError
 from antivenom.core.source.ingest import Ingested, ShardPlan
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.events.progress import ProgressReporter, explain_failure, retry_after_s
+from antivenom.server.events.progress import STARTING, JobProgress, ProgressReporter, explain_failure, retry_after_s
 from antivenom.server.events.service import record
 from antivenom.server.mirrors import ingesting, queries
 from antivenom.server.mirrors.artifacts import fetch_artifacts
+from antivenom.server.mirrors.subdir_state import SubdirState, SubdirStates
 from antivenom.server.mirrors.upstream import SHARDS_BY_MONOLITH, STANDARD_SUBDIRS, IndexFile, UpstreamChannel
 from antivenom.server.publications.publishing import NewSources, publish_channel
 
@@ -31,7 +33,7 @@ SET_ASIDE_MAX_CHARACTERS = 300
 
 @dataclass(slots=True)
 class _Sync:
-    """What a sync works on; `sources` and `states` grow subdir by subdir."""
+    """What a sync works on: `known` from the last one, `states` for the next, which grows subdir by subdir."""
 
     mirror_id: int
     channel_id: int
@@ -41,9 +43,9 @@ class _Sync:
     mode: str
     subdirs: list[str]
     specs: list[str]
-    upstream_state: dict[str, Any]
+    known: SubdirStates
     now_ms: int
-    states: dict[str, Any] = field(default_factory=dict)
+    states: SubdirStates = field(default_factory=dict)
     has_new_source: bool = False
 
 
@@ -71,7 +73,7 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
             return None
         mirror.state = "syncing"
         mirror.last_sync_at = ctx.now
-        mirror.progress = {"phase": "starting", "done": 0, "total": 0}
+        mirror.progress = STARTING
         return _Sync(
             mirror_id=mirror.id,
             channel_id=channel.id,
@@ -81,7 +83,7 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
             mode=mirror.mode,
             subdirs=list(mirror.subdirs),
             specs=list(mirror.specs),
-            upstream_state=dict(mirror.upstream_state),
+            known=mirror.subdir_states,
             now_ms=round(ctx.now.timestamp() * 1000),
         )
 
@@ -91,13 +93,13 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
         upstream = UpstreamChannel(resources.outbound, sync.url, sync.auth, folder)
         for subdir in sync.subdirs or STANDARD_SUBDIRS:
             await _sync_subdir(resources, sync, upstream, subdir, reporter)
-    if set(sync.states) == {"noarch"} and sync.states["noarch"].get("missing"):
+    if set(sync.states) == {"noarch"} and sync.states["noarch"].missing:
         asked = ", ".join(sync.subdirs) or "any standard subdir"
         raise UpstreamError(
             f"{sync.url} is not a conda channel: it has no repodata in {asked}",
             hint="check the URL: it must end before the subdir, such as https://conda.anaconda.org/conda-forge",
         )
-    if sync.has_new_source or set(sync.upstream_state) - set(sync.states):  # or a subdir is no longer asked for
+    if sync.has_new_source or set(sync.known) - set(sync.states):  # or a subdir is no longer asked for
         await _publish(resources, sync, reporter)
     await _succeed(resources, sync)
     if sync.mode == "active":
@@ -119,32 +121,32 @@ def _scratch(resources: Resources, mirror_id: int) -> Iterator[Path]:
 async def _sync_subdir(
     resources: Resources, sync: _Sync, upstream: UpstreamChannel, subdir: str, reporter: ProgressReporter
 ) -> None:
-    known = sync.upstream_state.get(subdir, {})
-    conditional = {} if _is_stale(known, sync.now_ms) else known
+    known = sync.known.get(subdir, SubdirState())
+    conditional = SubdirState() if _is_stale(known, sync.now_ms) else known
     found = await upstream.fetch_index(subdir, conditional, reporter)
     if found is None:
         sync.states[subdir] = known
         return
     if found == "missing":
-        await _take_missing(resources, sync, subdir, known)
+        await _accept_missing(resources, sync, subdir, known)
         return
     ingested = await _ingest(resources, sync, upstream, subdir, known, found, reporter)
     found.path.unlink(missing_ok=True)
-    _take(sync, subdir, known, found, ingested)
+    _remember(sync, subdir, known, found, ingested)
 
 
-def _is_stale(known: dict[str, Any], now_ms: int) -> bool:
-    return bool(known.get("bound_at_ms")) and now_ms - known["bound_at_ms"] > REREAD_WHOLE_AFTER_S * 1000
+def _is_stale(known: SubdirState, now_ms: int) -> bool:
+    return known.bound_at_ms > 0 and now_ms - known.bound_at_ms > REREAD_WHOLE_AFTER_S * 1000
 
 
-async def _take_missing(resources: Resources, sync: _Sync, subdir: str, known: dict[str, Any]) -> None:
+async def _accept_missing(resources: Resources, sync: _Sync, subdir: str, known: SubdirState) -> None:
     """noarch may be missing (an empty one is served); so may any subdir that nobody named; else it is an error."""
-    if known.get("source") and not known.get("missing"):
+    if known.source and not known.missing:
         raise UpstreamError(f"{sync.url}/{subdir} is gone upstream; its last index keeps being served")
     if subdir == "noarch":
         ingested = await resources.cpu.run(ingesting.make_empty, resources.blobs.url, subdir)
-        sync.has_new_source |= ingested.source != known.get("source")
-        sync.states[subdir] = {"source": ingested.source, "missing": True, "records": 0}
+        sync.has_new_source |= ingested.source != known.source
+        sync.states[subdir] = SubdirState(source=ingested.source, missing=True)
     elif sync.subdirs:
         raise UpstreamError(
             f"{sync.url} has no subdir {subdir}", permanent=True, hint="make the mirror with the subdirs that it has"
@@ -156,34 +158,34 @@ async def _ingest(
     sync: _Sync,
     upstream: UpstreamChannel,
     subdir: str,
-    known: dict[str, Any],
+    known: SubdirState,
     found: IndexFile,
     reporter: ProgressReporter,
 ) -> Ingested:
     reporter(f"read {subdir}", 0, 0)
     request = ingesting.IngestRequest(
-        subdir=subdir, now_ms=sync.now_ms, previous=known.get("source"), specs=tuple(sync.specs)
+        subdir=subdir, now_ms=sync.now_ms, previous=known.source or None, specs=tuple(sync.specs)
     )
     store, cpu = resources.blobs.url, resources.cpu
     if found.kind != "shards":
-        with _naming(sync, subdir):
+        with _adding_address(sync, subdir):
             return await cpu.run(ingesting.ingest_whole, store, request, str(found.path), None)
-    with _naming(sync, subdir):
+    with _adding_address(sync, subdir):
         plan: ShardPlan = await cpu.run(ingesting.plan_sharded, store, request, str(found.path))
     if len(plan.changed) > SHARDS_BY_MONOLITH and (whole := await _fetch_whole(upstream, subdir, found, reporter)):
-        found.state["bound_at_ms"] = sync.now_ms
-        with _naming(sync, subdir):
+        found.state = replace(found.state, bound_at_ms=sync.now_ms)
+        with _adding_address(sync, subdir):
             return await cpu.run(ingesting.ingest_whole, store, request, str(whole.path), dict(plan.keys))
     wanted = {name: bytes.fromhex(digest) for name, digest in plan.changed.items()}
     shards = await upstream.fetch_shards(subdir, plan.shards_base_url, wanted, reporter)
     by_hex = {plan.changed[name]: data for name, data in shards.items()}
-    with _naming(sync, subdir):
+    with _adding_address(sync, subdir):
         return await cpu.run(ingesting.ingest_sharded, store, request, str(found.path), by_hex)
 
 
 @contextmanager
-def _naming(sync: _Sync, subdir: str) -> Iterator[None]:
-    """What core refuses to read is told with the address that it came from, which core does not know."""
+def _adding_address(sync: _Sync, subdir: str) -> Iterator[None]:
+    """Puts the upstream's address, which core does not know, before what core says of its index."""
     try:
         yield
     except UpstreamError as error:
@@ -195,25 +197,26 @@ async def _fetch_whole(
     upstream: UpstreamChannel, subdir: str, index: IndexFile, reporter: ProgressReporter
 ) -> IndexFile | None:
     """The whole index, if the shard index was the same before and after it was read: then both speak of one state."""
-    whole = await upstream.fetch_monolith(subdir, {}, reporter)
+    whole = await upstream.fetch_monolith(subdir, SubdirState(), reporter)
     if not isinstance(whole, IndexFile):
         return None
     again = await upstream.fetch_index(subdir, index.state, reporter)
     return whole if again is None else None
 
 
-def _take(sync: _Sync, subdir: str, known: dict[str, Any], found: IndexFile, ingested: Ingested) -> None:
-    if "bound_at_ms" in known and found.kind == "shards":
-        found.state.setdefault("bound_at_ms", known["bound_at_ms"])
-    sync.states[subdir] = {
-        **found.state,
-        "source": ingested.source,
-        "base_url": known.get("base_url", "") if ingested.base_url is None else ingested.base_url,
-        "records": ingested.records,
-        "set_aside": ingested.set_aside_count,
-        "set_aside_examples": [[storable(fn), storable(reason)] for fn, reason in ingested.set_aside[:SET_ASIDE_SHOWN]],
-    }
-    if ingested.source != known.get("source"):
+def _remember(sync: _Sync, subdir: str, known: SubdirState, found: IndexFile, ingested: Ingested) -> None:
+    bound_at_ms = found.state.bound_at_ms or (known.bound_at_ms if found.kind == "shards" else 0)
+    examples = ingested.set_aside[:SET_ASIDE_SHOWN]
+    sync.states[subdir] = replace(
+        found.state,
+        source=ingested.source,
+        base_url=known.base_url if ingested.base_url is None else ingested.base_url,
+        records=ingested.records,
+        set_aside=ingested.set_aside_count,
+        set_aside_examples=tuple((storable(fn), storable(reason)) for fn, reason in examples),
+        bound_at_ms=bound_at_ms,
+    )
+    if ingested.source != known.source:
         sync.has_new_source = True
 
 
@@ -225,7 +228,7 @@ def storable(text: str) -> str:
 
 async def _publish(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
     sources = NewSources(
-        keys={subdir: state["source"] for subdir, state in sync.states.items()},
+        keys={subdir: state.source for subdir, state in sync.states.items()},
         upstream=sync.url,
         mapping_channel=sync.url.rstrip("/").rsplit("/", 1)[-1],
     )
@@ -238,11 +241,11 @@ async def _succeed(resources: Resources, sync: _Sync) -> None:
         if mirror is None:
             return
         mirror.state, mirror.last_error, mirror.failures = "ok", "", 0
-        mirror.upstream_state = sync.states
-        mirror.progress = {}
+        mirror.subdir_states = sync.states
+        mirror.progress = JobProgress()
         mirror.last_success_at = ctx.now
         mirror.next_sync_at = ctx.now + timedelta(seconds=mirror.every_s) if mirror.every_s else None
-        records = sum(state.get("records", 0) for state in sync.states.values())
+        records = sum(state.records for state in sync.states.values())
         await record(
             ctx, "mirror.synced", subject=f"channel:{sync.channel_name}", changed=sync.has_new_source, records=records
         )
@@ -256,7 +259,7 @@ async def _fail(resources: Resources, sync: _Sync, error: AntivenomError) -> Non
         mirror.state = "failed"
         mirror.last_error = f"{error.message}" + (f" ({error.hint})" if error.hint else "")
         mirror.failures += 1
-        mirror.progress = {}
+        mirror.progress = JobProgress()
         mirror.next_sync_at = ctx.now + timedelta(seconds=retry_after_s(mirror.failures))
         await record(
             ctx, "mirror.failed", subject=f"channel:{sync.channel_name}", error=error.message, failures=mirror.failures

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
 
 from antivenom.core.errors import DigestMismatchError, UpstreamError
 from antivenom.server.adapters.http import OutboundClient, Response
+from antivenom.server.mirrors.subdir_state import SubdirState
 from antivenom.server.mirrors.upstream_url import address_for_request, redact
 
 INDEX_MAX_BYTES = 2_000_000_000  # a compressed index beyond this is refused (conda-forge linux-64: 60 MB)
@@ -25,17 +26,17 @@ STANDARD_SUBDIRS = ("noarch", "linux-64", "linux-aarch64", "osx-64", "osx-arm64"
 SHARD_INDEX = "repodata_shards.msgpack.zst"
 MONOLITHS = ("repodata.json.zst", "repodata.json")
 
-Progress = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 """(phase, done, total): bytes or shards; a total of 0 is unknown."""
 
 
 @dataclass(slots=True)
 class IndexFile:
-    """One downloaded index file. `state` is what makes the next request conditional."""
+    """One downloaded index file. `state` says which it is: what makes the next request conditional."""
 
     path: Path
     kind: Literal["shards", "zst", "json"]
-    state: dict[str, Any] = field(default_factory=dict)
+    state: SubdirState
 
 
 class UpstreamChannel:
@@ -55,7 +56,7 @@ class UpstreamChannel:
         return await self._outbound.get(url, basic_auth=(basic[0], basic[2]) if basic else None, **options)
 
     async def fetch_index(
-        self, subdir: str, state: Mapping[str, Any], progress: Progress
+        self, subdir: str, state: SubdirState, progress: OnProgress
     ) -> IndexFile | Literal["missing"] | None:
         """The subdir's index: sharded if the upstream has it, else whole; None when it has not changed.
 
@@ -68,7 +69,7 @@ class UpstreamChannel:
         return await self.fetch_monolith(subdir, state, progress)
 
     async def fetch_monolith(
-        self, subdir: str, state: Mapping[str, Any], progress: Progress
+        self, subdir: str, state: SubdirState, progress: OnProgress
     ) -> IndexFile | Literal["missing"] | None:
         """The subdir's whole index, compressed if the upstream has it so."""
         for name in MONOLITHS:
@@ -83,21 +84,21 @@ class UpstreamChannel:
         subdir: str,
         name: str,
         kind: Literal["shards", "zst", "json"],
-        state: Mapping[str, Any],
-        progress: Progress,
+        state: SubdirState,
+        progress: OnProgress,
     ) -> IndexFile | Literal["missing"] | None:
-        known = state if state.get("file") == name else {}
+        known = state if state.file == name else SubdirState()
         to = self._folder / f"{subdir}-{name}"
         response = await self._get(
             f"{subdir}/{name}",
             max_bytes=SHARD_INDEX_MAX_BYTES if kind == "shards" else INDEX_MAX_BYTES,
             timeout_s=INDEX_TIMEOUT_S,
-            etag=known.get("etag"),
-            last_modified=known.get("last_modified"),
+            etag=known.etag,
+            last_modified=known.last_modified,
             to=to,
             on_progress=lambda done, total: progress(f"download {subdir}/{name}", done, total or 0),
         )
-        if response.status == 304 or (response.status == 200 and known and response.sha256 == known.get("sha256")):
+        if response.status == 304 or (response.status == 200 and response.sha256 == known.sha256):
             return None
         if response.status in (404, 410) or (response.status == 403 and kind != "json"):
             return "missing"
@@ -112,16 +113,16 @@ class UpstreamChannel:
         return IndexFile(
             to,
             kind,
-            {
-                "file": name,
-                "etag": response.headers.get("etag"),
-                "last_modified": response.headers.get("last-modified"),
-                "sha256": response.sha256,
-            },
+            SubdirState(
+                file=name,
+                etag=response.headers.get("etag"),
+                last_modified=response.headers.get("last-modified"),
+                sha256=response.sha256,
+            ),
         )
 
     async def fetch_shards(
-        self, subdir: str, base: str, wanted: Mapping[str, bytes], progress: Progress
+        self, subdir: str, base: str, wanted: Mapping[str, bytes], progress: OnProgress
     ) -> dict[str, bytes]:
         """The named shards' compressed bytes by name, each verified against its hash. `base` may be absolute (CEP 16).
 

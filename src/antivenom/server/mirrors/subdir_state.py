@@ -1,0 +1,43 @@
+"""What a mirror remembers of each subdir of its upstream between two syncs.
+
+Stored in the column `mirror.upstream_state` as `{subdir: {field: value}}`; a field that has its default is left out.
+Earlier releases wrote every field, and before `base_url` existed, none of that name: both are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class SubdirState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One subdir as the last successful sync left it."""
+
+    source: str = ""
+    """Blob key of the source map that was made of the index; "" before the first sync."""
+    missing: bool = False
+    """The upstream has no such subdir (or need not have it): then its absence is no error."""
+    records: int = 0
+    base_url: str = ""
+    """Where the index says that artifacts are (CEP 15); "": beside it."""
+    set_aside: int = 0
+    """How many of the upstream's records are not mirrored."""
+    set_aside_examples: tuple[tuple[str, str], ...] = ()
+    """(file name, reason) of the first of them."""
+    file: str = ""
+    """Which of the upstream's index files was read."""
+    etag: str | None = None
+    last_modified: str | None = None
+    sha256: str = ""
+    """Of that file, as the upstream sent it."""
+    bound_at_ms: int = 0
+    """When names were last bound to the upstream's shards by reading its whole index; 0: never."""
+
+
+SubdirStates = dict[str, SubdirState]
+
+
+def count_set_aside(states: Mapping[str, SubdirState]) -> int:
+    """How many of the upstream's records are not mirrored, in all subdirs."""
+    return sum(state.set_aside for state in states.values())
