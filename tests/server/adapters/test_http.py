@@ -29,6 +29,9 @@ PRIVATE = [
     "255.255.255.255", "::", "::1", "fe80::1", "fc00::1", "fd12:3456::1", "ff02::1", "2001:db8::1",
     "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:a9fe:a9fe", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe",
     "64:ff9b:1::1", "2002:7f00:1::", "2002:a00:1::1", "2001:0:a00:1::1", "100::1", "fec0::1",
+    "168.63.129.16", "192.0.0.192", "192.88.99.1", "192.31.196.1", "192.52.193.1", "192.175.48.1", "100.100.100.200",
+    "3fff::1", "3fff:fff::1", "5f00::1", "100:0:0:1::1", "2001:2::1", "2001:20::1", "2001:4:112::1", "fd00:ec2::254",
+    "::ffff:168.63.129.16", "64:ff9b::a83f:8110",
 ]  # fmt: skip
 PUBLIC = [
     "1.1.1.1",
@@ -67,6 +70,8 @@ REFUSED_URLS = [
     "http://127.0.0.1/x", "http://localhost/x", "http://LOCALHOST/x", "http://api.localhost/", "http://[::1]/", "http://[::ffff:127.0.0.1]/",
     "http://169.254.169.254/latest/meta-data/", "http://user:pw@127.0.0.1/", "http://0.0.0.0:8080/", "https://[fe80::1%25eth0]/",
     "http://example.org:99999/", "http://[::1",
+    "http://127\u30020\u30020\u30021/x", "http://\u2460\u2461\u2466.\u24ea.\u24ea.\u2460/", "http://\uff11\uff12\uff17.0.0.1/", "http://\u24dbocalhost/",
+    "http://127.0.0.1./", "http://localhost./", "http://169\uff0e254\uff0e169\uff0e254/", "http://127.0.0.1\\@example.org/", "http://xn--/",
 ]  # fmt: skip
 
 
@@ -320,6 +325,39 @@ async def test_redirect_is_followed_and_checked(server, client):
             await client.get(f"{server.url}{path}", max_bytes=100, timeout_s=10)
     with pytest.raises(UpstreamError, match="redirects more"):
         await client.get(f"{server.url}/loop", max_bytes=100, timeout_s=10)
+
+
+LOOPBACK_SPELLINGS = [
+    "127.0.0.1", "127\u30020\u30020\u30021", "\u2460\u2461\u2466.\u24ea.\u24ea.\u2460", "\uff11\uff12\uff17.0.0.1", "2130706433", "127.1", "[::ffff:127.0.0.1]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", LOOPBACK_SPELLINGS)
+async def test_loopback_is_reached_by_no_spelling_in_a_redirect(server, host: str):
+    """The public name is the one that the test allows; what it redirects to is not."""
+    server.say("/start", status=302, Location=f"http://{host}:{server.port}/secret".encode().decode("latin-1"))
+    server.say("/secret", body=b"inside")
+    client = OutboundClient(("localhost",), attempts=1)
+    try:
+        with pytest.raises(UpstreamError):
+            await client.get(f"http://localhost:{server.port}/start", max_bytes=100, timeout_s=10)
+    finally:
+        await client.close()
+    assert [path for path, _ in server.asked] == ["/start"]
+
+
+@pytest.mark.parametrize("host", LOOPBACK_SPELLINGS)
+async def test_socket_is_refused_even_when_the_spelling_passed(server, host: str, monkeypatch: pytest.MonkeyPatch):
+    """What is connected to counts: the last check does not depend on those before it."""
+    server.say("/secret", body=b"inside")
+    monkeypatch.setattr(OutboundClient, "check_address", lambda *_: None)
+    client = OutboundClient(attempts=1)
+    try:
+        with pytest.raises(UpstreamError):
+            await client.get(f"http://{host}:{server.port}/secret", max_bytes=100, timeout_s=10)
+    finally:
+        await client.close()
+    assert server.asked == []
 
 
 async def test_credentials_go_into_a_header_and_never_to_another_host(server, client):

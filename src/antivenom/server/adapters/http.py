@@ -1,7 +1,9 @@
 """The only way out: a client that knows where it may go, how much it may take and when to give up.
 
-Addresses are checked after name resolution and the connection goes to the checked address itself, so a name that
-resolves differently a moment later (DNS rebinding) gains nothing. Every redirect is checked again.
+What counts is the address that a socket is about to be connected to, however it was spelled: the URL is read by the
+library that connects, names are checked after resolution, and the last check is of the socket's own target. So
+neither a spelling that is normalized later (fullwidth or circled digits) nor a name that resolves differently a moment
+later (DNS rebinding) gains anything. Every redirect is checked again.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import random
 import re
 import secrets
 import socket
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +27,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from antivenom import __version__, demo
 from antivenom.core.errors import OutboundRefusedError, StorageError, UpstreamError
-from antivenom.server.adapters.addresses import AllowList, is_public, parse_address
+from antivenom.server.adapters.addresses import Address, AllowList, is_public, parse_address
 
 if TYPE_CHECKING:
     import aiohttp
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 18
 REDIRECTS_MAX = 5
 CONNECT_TIMEOUT_S = 10.0
+TRUSTED_KEPT = 1_000  # addresses of allowed names; a name resolves anew for each connection
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0
 RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
@@ -87,6 +91,7 @@ class OutboundClient:
         self._idle_timeout_s = idle_timeout_s
         self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
+        self._trusted: OrderedDict[tuple[str, int], None] = OrderedDict()  # addresses of names that are allowed
 
     @classmethod
     def from_settings(cls, settings: Settings) -> OutboundClient:
@@ -122,17 +127,24 @@ class OutboundClient:
                 f"{parts.scheme or 'no scheme'}: is not read over the network: only http:// and https://",
                 permanent=True,
             )
-        host = parts.hostname or ""
+        try:
+            host = _host_of(url)
+        except ValueError as error:
+            raise OutboundRefusedError(f"{redact(url)} names no host: {error}", permanent=True) from None
         if not host:
             raise OutboundRefusedError(f"{redact(url)} names no host", permanent=True)
         if self._allow.has_host(host, port):
             return
         address = parse_address(host)
-        is_local_name = host == "localhost" or host.endswith(".localhost")
-        if is_local_name or (address is not None and not (is_public(address) or self._allow.has_address(address))):
-            if is_local_name and any(self._allow.has_address(a) for a in map(parse_address, ("127.0.0.1", "::1")) if a):
-                return
+        if address is not None and not self._may_reach(address):
             raise self._refusal(host)
+        if host == "localhost" or host.endswith(".localhost"):
+            loopback = map(parse_address, ("127.0.0.1", "::1"))
+            if not any(self._allow.has_address(a) for a in loopback if a):
+                raise self._refusal(host)
+
+    def _may_reach(self, address: Address) -> bool:
+        return is_public(address) or self._allow.has_address(address)
 
     def _refusal(self, host: str) -> OutboundRefusedError:
         return OutboundRefusedError(
@@ -149,8 +161,10 @@ class OutboundClient:
         results: list[ResolveResult] = []
         for kind, _, protocol, _, target in found:
             address = parse_address(str(target[0]))
-            if address is None or not (trusted or is_public(address) or self._allow.has_address(address)):
+            if address is None or not (trusted or self._may_reach(address)):
                 continue
+            if trusted:
+                self._trust(str(target[0]), int(target[1]))
             results.append(
                 {
                     "hostname": host,
@@ -164,6 +178,26 @@ class OutboundClient:
         if not results:
             raise self._refusal(host)
         return results
+
+    def _trust(self, host: str, port: int) -> None:
+        self._trusted[host, port] = None
+        self._trusted.move_to_end((host, port))
+        while len(self._trusted) > TRUSTED_KEPT:
+            self._trusted.popitem(last=False)
+
+    def _open_socket(self, target: tuple[Any, ...]) -> socket.socket:
+        """A socket for `target` (what getaddrinfo answers), if it may be connected there.
+
+        Raises:
+            OutboundRefusedError: The address is not public and nobody allowed it.
+        """
+        family, kind, protocol, _, place = target
+        host, port = str(place[0]), int(place[1])
+        address = parse_address(host)
+        is_allowed = (host, port) in self._trusted or self._allow.has_host(host, port)
+        if address is None or not (is_allowed or self._may_reach(address)):
+            raise self._refusal(host)
+        return socket.socket(family, kind, protocol)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -182,9 +216,11 @@ class OutboundClient:
                     """Nothing is held."""
 
             # A proxy is the administrator's own choice and resolves names itself: they cannot be checked here.
-            resolver = None if self._proxy else CheckedResolver()
+            resolver, open_socket = (None, None) if self._proxy else (CheckedResolver(), self._open_socket)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(resolver=resolver, limit=64, limit_per_host=24, ttl_dns_cache=10),
+                connector=aiohttp.TCPConnector(
+                    resolver=resolver, socket_factory=open_socket, limit=64, limit_per_host=24, ttl_dns_cache=10
+                ),
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -400,6 +436,15 @@ def _basic_header(auth: BasicAuth | None) -> dict[str, str]:
     if auth is None:
         return {}
     return {"Authorization": "Basic " + base64.b64encode(":".join(auth).encode()).decode("ascii")}
+
+
+def _host_of(url: str) -> str:
+    """The host as the connecting library reads it: normalized (NFKC, IDNA), lower case, without brackets.
+
+    Raises:
+        ValueError: The library refuses the URL.
+    """
+    return (_encoded(url).host or "").rstrip(".").lower()
 
 
 def _encoded(url: str) -> Any:
