@@ -365,3 +365,29 @@ def test_the_native_one_of_several_implementations_has_not_what_is_of_another_la
         Advisory("CVE-1-4", "nvd", summary="Apache Thrift: C++ and Java framing", affected=thrift),
     )
     assert sorted(ids(assess(index, "libthrift", "0.22.0"))) == ["CVE-1-2", "CVE-1-3", "CVE-1-4"]
+
+
+def crate(name: str, *ranges: AffectedRange) -> AffectedPackage:
+    return AffectedPackage("crates.io", name, ranges)
+
+
+def test_an_advisory_of_several_cves_is_a_finding_of_each() -> None:
+    index = open_index(
+        Advisory("RUSTSEC-1", "osv", ("CVE-1-1", "CVE-1-2"), affected=(crate("x", until("2", scheme="semver")),)),
+        CVE_1_2=Exploited(epss=0.5),
+    )
+    findings = assess(index, "pkg:cargo/x@1.0.0").findings
+    assert [(f.ids, f.epss) for f in findings] == [
+        (("CVE-1-2", "RUSTSEC-1"), 0.5),
+        (("CVE-1-1", "RUSTSEC-1"), None),
+    ]
+    assert {e.source for f in findings for e in f.evidence} == {"RUSTSEC-1 (osv)"}
+
+
+def test_an_advisory_of_one_cve_is_heard_before_one_of_several() -> None:
+    index = open_index(
+        Advisory("RUSTSEC-1", "osv", ("CVE-1-1", "CVE-1-2"), affected=(crate("x", until("2", scheme="semver")),)),
+        Advisory("GHSA-a", "osv", ("CVE-1-1",), affected=(crate("x", until("1.5", scheme="semver")),)),
+    )
+    assert sorted(ids(assess(index, "pkg:cargo/x@1.0.0"))) == ["CVE-1-1", "CVE-1-2"]
+    assert ids(assess(index, "pkg:cargo/x@1.7.0")) == ["CVE-1-2"]

@@ -1,17 +1,13 @@
 """Advisories of all feeds to one compact match index.
 
-Advisories that name each other as aliases are one vulnerability, however many feeds tell of it. Its score is that of
-the newest CVSS version that any of them gives; its ids are all of theirs.
-
-Source: OSV schema 1.7, "aliases" ("related" and "upstream" do not merge).
+Which advisories are about one vulnerability, grouping.py decides, and what they say of it together, merging.py.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
@@ -19,13 +15,14 @@ from typing import TypeVar
 import msgspec
 import zstandard
 
-from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange, Severity
+from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
+from antivenom.core.matching.grouping import AliasGroup, group_aliases, index_groups
 from antivenom.core.matching.identity import NameMaps
+from antivenom.core.matching.merging import merge_entries
 from antivenom.core.matching.releases import curated_releases
-from antivenom.core.matching.risk import best_score, rate, risk_score, score_vector
+from antivenom.core.matching.risk import risk_score
 from antivenom.core.matching.version_keys import key_after, version_key
 
-SUMMARY_MAX_CHARACTERS = 300
 # Where software is named by product, not by package: what databases say of C libraries.
 PRODUCT_ECOSYSTEMS = {"cpe", "bitnami", "julia-builds", "oss-fuzz"}
 
@@ -88,25 +85,9 @@ class Exploited(msgspec.Struct, frozen=True):
 
 T = TypeVar("T")
 
-_COPY = re.compile(r"\b(?:bundled|included in|vendored|via|wheels?)\b", re.IGNORECASE)
-
 _encode = msgspec.msgpack.Encoder().encode
 _ARRAY_OF_5, _ARRAY, _MAP = b"\x95", b"\xdd", b"\xdf"  # of MessagePack: fixarray, array 32, map 32
 _HEADER = _encode(CompiledPackage(0, "", "", "", ()))[:2]  # how many fields follow, and a number of one byte
-
-
-@dataclass(slots=True)
-class _Group:
-    """The facts of one vulnerability while its advisories arrive."""
-
-    ids: set[str]
-    scored: tuple[int, float, int] = (0, -1.0, 0)  # CVSS version, score, severity
-    severity: int = 0
-    scores: tuple[float, ...] = ()
-    disputed: bool = False
-    published: str = ""
-    modified: str = ""
-    summary: str = ""
 
 
 def build_index(
@@ -123,17 +104,18 @@ def build_index(
     Returns:
         One zstd frame; open it with `MatchIndex.load`. Equal input in any order gives equal bytes.
     """
-    merger = _Merger()
+    entries: dict[str, list[Advisory]] = {}
     said = _Said()
     for advisory in advisories:
-        merger.add(advisory)
+        entries.setdefault(advisory.id, []).append(_without_packages(advisory))
         for affected in advisory.affected:
             said.add(advisory, affected)
-    _correct(merger, said)
-    numbers = {root: number for number, root in enumerate(sorted(merger.groups))}
-    packages = list(said.drain(lambda advisory_id: numbers[merger.root(advisory_id)]))
+    groups = group_aliases((a.id, a.aliases) for listed in entries.values() for a in listed)
+    numbers = index_groups(groups)
+    _correct(numbers, said)
+    packages = list(said.drain(numbers))
     exploited = exploitation or {}
-    vulnerabilities = [_encode(_vulnerability(merger.groups.pop(root), exploited)) for root in numbers]
+    vulnerabilities = [_encode(_vulnerability(group, entries, numbers, exploited)) for group in groups]
     # What `encode(CompiledIndex(…))` would give, without a second copy of everything.
     pieces = [
         _ARRAY_OF_5 + _encode(1) + _encode(tuple(sorted(said.ecosystems))),
@@ -173,19 +155,26 @@ class _Said:
         fields = b"" if is_silent else _encode(package)[len(_HEADER) :]
         self._entries.append((key, sys.intern(advisory.source), advisory.id, advisory.modified, len(fields), fields))
 
-    def drain(self, number_of: Callable[[str], int]) -> Iterator[bytes]:
+    def drain(self, numbers: Mapping[str, Sequence[int]]) -> Iterator[bytes]:
         """The encoded key and list of every package, by key; nothing is kept of what was given.
 
         A package of which nothing is said is known all the same. When two feeds of one kind differ about an entry,
-        the newer version counts, and of equally new ones the longer.
+        the newer version counts, and of equally new ones the longer. An advisory that covers several vulnerabilities
+        cannot say which of them a version has: it is heard where no advisory speaks of that vulnerability alone.
+
+        Args:
+            numbers: The vulnerabilities of each advisory id.
         """
         self._entries.sort(reverse=True)
         for key, entries in groupby(_pop_all(self._entries), itemgetter(0)):
             unique = {(source, advisory): fields for _, source, advisory, _, _, fields in entries}
+            said = [(numbers[advisory], fields) for (_, advisory), fields in unique.items() if fields]
+            alone = {places[0] for places, _ in said if len(places) == 1}
             listed = [
-                msgspec.Raw(_HEADER[:1] + _encode(number_of(advisory)) + fields)
-                for (_, advisory), fields in unique.items()
-                if fields
+                msgspec.Raw(_HEADER[:1] + _encode(number) + fields)
+                for places, fields in said
+                for number in places
+                if len(places) == 1 or number not in alone
             ]
             yield _encode(key) + _encode(listed)
 
@@ -204,12 +193,12 @@ def _pop_all(items: list[T]) -> Iterator[T]:
         yield items.pop()
 
 
-def _correct(merger: _Merger, said: _Said) -> None:
+def _correct(known: Container[str], said: _Said) -> None:
     """Add what projects themselves say of vulnerabilities that feeds know, where any feed speaks of products."""
     if not said.speaks_of_products:
         return
     for advisory in curated_releases():
-        if merger.knows(advisory.id):
+        if advisory.id in known:
             for affected in advisory.affected:
                 said.add(advisory, affected)
 
@@ -220,121 +209,37 @@ def package_key(affected: AffectedPackage) -> str:
     return f"{affected.ecosystem}/{name}"
 
 
-class _Merger:
-    """Union-find over advisory ids; every root has the facts of its vulnerability."""
-
-    def __init__(self) -> None:
-        self._parent: dict[str, str] = {}
-        self.groups: dict[str, _Group] = {}
-
-    def root(self, advisory_id: str) -> str:
-        parent = self._parent
-        root = advisory_id
-        while (above := parent.setdefault(root, root)) != root:
-            root = above
-        while (above := parent[advisory_id]) != root:
-            parent[advisory_id], advisory_id = root, above
-        return root
-
-    def knows(self, advisory_id: str) -> bool:
-        """Whether any advisory has this id or names it as an alias."""
-        return advisory_id in self._parent
-
-    def add(self, advisory: Advisory) -> None:
-        """Join an advisory with its aliases. One that covers several CVEs does not make them one vulnerability."""
-        names = advisory.aliases
-        own = self.root(advisory.id)
-        if sum(is_cve(n) for n in {advisory.id, *names}) <= 1:
-            for name in names:
-                own = self._join(own, self.root(name))
-        self._put(own, _facts(advisory))
-
-    def _join(self, one: str, other: str) -> str:
-        if one == other:
-            return one
-        low, high = sorted((one, other))  # the lower id stays root, so the result does not depend on order
-        self._parent[high] = low
-        if (moved := self.groups.pop(high, None)) is not None:
-            self._put(low, moved)
-        return low
-
-    def _put(self, root: str, facts: _Group) -> None:
-        known = self.groups.get(root)
-        if known is None:
-            self.groups[root] = facts
-        else:
-            _absorb(known, facts)
-
-
-def is_cve(advisory_id: str) -> bool:
-    """Whether an id is a CVE's, which every source shares."""
-    return advisory_id.startswith("CVE-")
-
-
-def _facts(advisory: Advisory) -> _Group:
-    """What one advisory says. Withdrawn ones give their ids only."""
-    ids = {advisory.id, *advisory.aliases}
-    if advisory.withdrawn:
-        return _Group(ids)
-    scores = tuple(s[1] for v in advisory.cvss_vectors if (s := score_vector(v)))
-    best = best_score(advisory.cvss_vectors)
-    scored = (0, -1.0, 0)
-    if best is not None:
-        scored = (*best, int(rate(*best)))
-    elif advisory.cvss is not None and not advisory.cvss_vectors:
-        scores = (advisory.cvss,)
-        scored = (1, advisory.cvss, int(advisory.severity))
-    return _Group(
-        ids,
-        scored,
-        int(advisory.severity),
-        scores,
-        advisory.disputed,
-        advisory.published,
-        advisory.modified,
-        advisory.summary[:SUMMARY_MAX_CHARACTERS],
+def _without_packages(advisory: Advisory) -> Advisory:
+    """What is kept of an advisory until all aliases are known: what it says of the vulnerability, not of packages."""
+    return msgspec.structs.replace(
+        advisory, affected=(), details="", references=(), cwes=(), flags=(), related=(), upstream=()
     )
 
 
-def _absorb(group: _Group, other: _Group) -> None:
-    """Add the facts of another group. The order of advisories does not matter: the best summary is kept."""
-    group.ids |= other.ids
-    group.scored = max(group.scored, other.scored)
-    group.severity = max(group.severity, other.severity)
-    group.scores += other.scores
-    group.disputed = group.disputed or other.disputed
-    group.published = min((t for t in (group.published, other.published) if t), default="")
-    group.modified = max(group.modified, other.modified)
-    group.summary = min((t for t in (group.summary, other.summary) if t), key=_summary_rank, default="")
-
-
-def _summary_rank(summary: str) -> tuple[bool, int, str]:
-    """Best first: about the vulnerability itself and not somebody's copy of the software, short."""
-    return _COPY.search(summary) is not None, len(summary), summary
-
-
-def _vulnerability(group: _Group, exploited: Mapping[str, Exploited]) -> CompiledVulnerability:
-    ids = tuple(sorted(group.ids, key=lambda i: (not is_cve(i), i)))
-    facts = [e for i in ids if (e := exploited.get(i)) is not None]
+def _vulnerability(
+    group: AliasGroup,
+    entries: Mapping[str, Sequence[Advisory]],
+    numbers: Mapping[str, Sequence[int]],
+    exploited: Mapping[str, Exploited],
+) -> CompiledVulnerability:
+    own = [a for i in group.ids if len(numbers[i]) == 1 for a in entries.get(i, ())]
+    shared = [a for i in group.ids if len(numbers[i]) > 1 for a in entries.get(i, ())]
+    merged = merge_entries(group.ids, own, shared)
+    facts = [e for i in group.ids if (e := exploited.get(i)) is not None]
     kev, ransomware = any(e.kev for e in facts), any(e.ransomware for e in facts)
     epss = max((e.epss for e in facts if e.epss is not None), default=None)
-    version, score, rated = group.scored
-    severity = Severity(rated or group.severity) if version else Severity(group.severity)
-    cvss = score if version else None
-    scores = sorted(set(group.scores))
-    risk = risk_score(severity, scores, epss=epss, kev=kev, ransomware=ransomware)
     return CompiledVulnerability(
-        ids,
-        int(severity),
-        cvss,
+        group.ids,
+        int(merged.severity),
+        merged.cvss,
         kev,
         ransomware,
         epss,
-        risk,
-        group.disputed,
-        group.published,
-        group.modified,
-        group.summary,
+        risk_score(merged.points, epss=epss, kev=kev, ransomware=ransomware),
+        merged.disputed,
+        merged.published,
+        merged.modified,
+        merged.summary,
     )
 
 
