@@ -276,10 +276,13 @@ def _clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("ANTIVENOM_")}
 
 
-def launch_server(home: Path, *options: str, timeout_s: float = 90.0, **settings: str) -> RunningServer:
+def launch_server(
+    home: Path, *options: str, timeout_s: float = 90.0, folder: Path | None = None, **settings: str
+) -> RunningServer:
     """Start `antivenom up --port 0` in a home and wait for its first 200.
 
     Args:
+        folder: The working directory; ours when None.
         settings: ANTIVENOM_ variables by their lower-case names without the prefix.
     """
     import urllib.request
@@ -290,7 +293,7 @@ def launch_server(home: Path, *options: str, timeout_s: float = 90.0, **settings
     output = (home.parent / f"{home.name}.out").open("wb")
     begun = time.monotonic()
     process = subprocess.Popen(
-        command, env=environment, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        command, env=environment, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=folder
     )
     output.close()
     while time.monotonic() - begun < timeout_s and process.poll() is None:

@@ -156,7 +156,8 @@ class Supervisor:
         self._asked_to_stop = True
 
     def _start_part(self, part: Part) -> None:
-        command = [sys.executable, "-m", "antivenom.server.process", part.name]
+        # -P: nothing is imported from the folder that somebody started the server in.
+        command = [sys.executable, "-P", "-m", "antivenom.server.process", part.name]
         handed_on: tuple[int, ...] = ()
         if part.name == "web":
             handed_on = (self._listening.fileno(), self._announce)

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ANTIVENOM, RunningServer, _clean_environment, launch_server
+from tests.upstreams import UpstreamServer, make_record, write_channel
 
 STOP_LIMIT_S = 5.0
 
@@ -334,3 +335,32 @@ def test_it_works_for_a_normal_user(new_home: Path):
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0, output.read_text()
+
+
+CEL_POLICY = """
+name: expressions
+rules:
+  - {id: big, gate: expression, trigger: cel, action: stop, params: {expr: "record.size_bytes > 100000000"}}
+"""
+
+
+def test_nothing_is_imported_from_the_folder_that_it_is_started_in(new_home: Path, tmp_path: Path):
+    """Neither by the command, nor by the processes that it starts, nor by their children."""
+    folder = tmp_path / "somebody's"
+    folder.mkdir()
+    for name in ("cel", "yaml", "msgspec", "zstandard", "sqlalchemy", "rich", "cvss", "packageurl"):
+        (folder / f"{name}.py").write_text("raise SystemExit('taken from the working directory')\n")
+    (folder / "policy.yaml").write_text(CEL_POLICY)
+    write_channel(tmp_path / "upstream", {"noarch": [make_record("numpy", "2.0", subdir="noarch")]})
+    server = launch_server(new_home, "--no-demo", folder=folder)
+    try:
+        with UpstreamServer(tmp_path / "upstream") as upstream:  # judged in a child of the worker
+            command = ["mirror", "create", "main", "--upstream", upstream.url, "--policy", "policy.yaml", "--wait"]
+            done = subprocess.run(
+                [*ANTIVENOM, *command], cwd=folder, env=server.environment, capture_output=True, text=True, timeout=120
+            )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(server.cli("channel", "list", "--output", "json").stdout)[0]["records"] == 1
+    finally:
+        server.stop()
+    assert "taken from" not in (new_home / "logs" / "antivenom.log").read_text()
