@@ -50,7 +50,7 @@ async def add_demo(ctx: Context) -> None:
     await channels.create_channel(ctx, CHANNEL, description=DESCRIPTION, is_demo=True)
     await policies.save_policy(ctx, demo.policy_text(), is_demo=True)
     await channel_policies.set_policy(ctx, CHANNEL, demo.policy_text())
-    await mirrors.create_mirror(ctx, CHANNEL, upstream=demo.CHANNEL_URL, subdirs=list(demo.SUBDIRS))
+    await mirrors.create_mirror(ctx, CHANNEL, mirrors.MirrorSettings(demo.CHANNEL_URL, subdirs=demo.SUBDIRS))
     await record(ctx, "demo.added", subject=f"channel:{CHANNEL}")
 
 

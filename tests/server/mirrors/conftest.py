@@ -33,9 +33,18 @@ class Person:
         self.resources = resources
         self.run_jobs = run_jobs
 
-    async def mirror(self, channel: str, upstream: UpstreamServer, **options: Any) -> Mirror:
+    async def mirror(
+        self,
+        channel: str,
+        upstream: UpstreamServer,
+        *,
+        policy_text: str | None = None,
+        closure: bool = True,
+        **settings: Any,
+    ) -> Mirror:
         async with self.resources.context(LOCAL) as ctx:
-            await mirrors.create_mirror(ctx, channel, upstream=upstream.url, **options)
+            wanted = mirrors.MirrorSettings(upstream.url, **settings)
+            await mirrors.create_mirror(ctx, channel, wanted, policy_text=policy_text, closure=closure)
         await self.run_jobs(self.resources)
         return await self.look(channel)
 

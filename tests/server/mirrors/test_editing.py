@@ -21,7 +21,8 @@ from tests.upstreams import UpstreamServer, write_channel
 async def edit(person: Person, **changes: Any) -> Mirror:
     mirror = await person.look("main")
     fields = ("upstream", "mode", "subdirs", "specs", "every_s")
-    await person.ask(mirrors.update_mirror, "main", **({name: getattr(mirror, name) for name in fields} | changes))
+    settings = mirrors.MirrorSettings(**({name: getattr(mirror, name) for name in fields} | changes))
+    await person.ask(mirrors.update_mirror, "main", settings)
     await person.run_jobs(person.resources)
     return await person.look("main")
 
@@ -100,9 +101,7 @@ async def test_a_reader_may_neither_edit_nor_delete(person: Person, upstream: Up
     mirror = await person.mirror("main", upstream, subdirs=["linux-64"])
     async with person.resources.context(Actor("member", "rob", "reader")) as ctx:
         with pytest.raises(ForbiddenError):
-            await mirrors.update_mirror(
-                ctx, "main", upstream=mirror.upstream, mode="active", subdirs=[], specs=[], every_s=None
-            )
+            await mirrors.update_mirror(ctx, "main", mirrors.MirrorSettings(mirror.upstream, "active"))
         with pytest.raises(ForbiddenError):
             await mirrors.delete_mirror(ctx, "main")
 

@@ -205,7 +205,7 @@ async def test_shards_may_lie_elsewhere_and_credentials_do_not_follow_them(
         shutil.rmtree(upstream.folder / "linux-64" / "shards")
         async with person.resources.context(LOCAL) as ctx:
             url = upstream.url.replace("//", "//ana:secret@")
-            await mirrors.create_mirror(ctx, "main", upstream=url, subdirs=["linux-64"])
+            await mirrors.create_mirror(ctx, "main", mirrors.MirrorSettings(url, subdirs=["linux-64"]))
         await person.run_jobs(person.resources)
         assert (await person.look("main")).state == "failed"  # noarch's shards are not there
         assert any("/cdn/linux-64/shards/" in path for _, path, _ in elsewhere.requests)

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from antivenom.server.members.authentication import RequestContext
 from antivenom.server.mirrors import service
 from antivenom.server.mirrors.schemas import MirrorChange, MirrorCreate, MirrorView, SetAsideView
+from antivenom.server.mirrors.service import MirrorSettings
 
 router = APIRouter(prefix="/mirrors", tags=["mirrors"])
 
@@ -18,12 +19,8 @@ async def create_mirror(ctx: RequestContext, body: MirrorCreate) -> MirrorView:
     mirror = await service.create_mirror(
         ctx,
         body.channel,
-        upstream=body.upstream,
-        mode=body.mode,
-        subdirs=body.subdirs,
-        specs=body.specs,
+        MirrorSettings(body.upstream, body.mode, body.subdirs, body.specs, body.every_s),
         policy_text=body.policy,
-        every_s=body.every_s,
         closure=body.closure,
     )
     return MirrorView.of(body.channel, mirror)
@@ -51,8 +48,8 @@ async def list_set_aside(ctx: RequestContext, channel: str, page: int = 1, page_
 @router.patch("/{channel}")
 async def update_mirror(ctx: RequestContext, channel: str, body: MirrorChange) -> MirrorView:
     """Change what is sent; a sync follows at once."""
-    arguments = body.over(await service.get_mirror(ctx, channel))
-    return MirrorView.of(channel, await service.update_mirror(ctx, channel, **arguments))
+    settings = body.applied_to(await service.get_mirror(ctx, channel))
+    return MirrorView.of(channel, await service.update_mirror(ctx, channel, settings))
 
 
 @router.delete("/{channel}", status_code=204)

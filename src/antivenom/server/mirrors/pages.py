@@ -21,13 +21,14 @@ from antivenom.server.mirrors.subdir_state import count_set_aside
 from antivenom.server.publications import service as publications
 from antivenom.server.web.rendering import ListState, action, page, redirect, render
 
+EVERY_DEFAULT_S = 3600
 BLANK = {
     "name": "",
     "description": "",
     "privacy": "public",
     "upstream": "",
     "mode": "passive",
-    "every": "3600",
+    "every": str(EVERY_DEFAULT_S),
     "subdirs": "",
     "specs": "",
     "policy": "",
@@ -75,27 +76,23 @@ async def create_channel(request: Request, ctx: Context, form: FormData) -> Resp
         ctx, name, description=text["description"], privacy=text["privacy"], closure=bool(text["closure"])
     )
     if text["upstream"]:
-        await service.create_mirror(
-            ctx,
-            name,
-            upstream=text["upstream"],
-            mode=text["mode"],
-            policy_text=policy if policy.strip() else None,
-            **_selection(text),
-        )
+        policy_text = policy if policy.strip() else None
+        await service.create_mirror(ctx, name, _read_settings(text), policy_text=policy_text)
         return redirect(f"/channels/{name}/mirror", flash=f"Channel {name} was created; its first sync begins now.")
     if policy.strip():
         await channel_policies.set_policy(ctx, name, policy)
     return redirect(f"/channels/{name}", flash=f"Channel {name} was created.")
 
 
-def _selection(text: Mapping[str, str]) -> dict[str, Any]:
-    """What the fields of the form say about subdirs, match specs and the interval."""
-    return {
-        "subdirs": text["subdirs"].replace(",", " ").split(),
-        "specs": [line.strip() for line in text["specs"].splitlines() if line.strip()],
-        "every_s": _seconds(text["every"]),
-    }
+def _read_settings(text: Mapping[str, str]) -> service.MirrorSettings:
+    """What the fields of the form say."""
+    return service.MirrorSettings(
+        upstream=text["upstream"],
+        mode=text["mode"],
+        subdirs=text["subdirs"].replace(",", " ").split(),
+        specs=[line.strip() for line in text["specs"].splitlines() if line.strip()],
+        every_s=_seconds(text["every"]),
+    )
 
 
 def _errors_of(error: AntivenomError | None) -> dict[str, str]:
@@ -209,7 +206,8 @@ async def _find_mirror(ctx: Context, channel: str) -> Mirror | None:
 async def create_mirror(request: Request, ctx: Context, form: FormData) -> Response:
     name = request.path_params["channel"]
     await channels.get_channel(ctx, name)
-    await service.create_mirror(ctx, name, upstream=str(form.get("upstream", "")).strip(), every_s=3600)
+    settings = service.MirrorSettings(str(form.get("upstream", "")).strip(), every_s=EVERY_DEFAULT_S)
+    await service.create_mirror(ctx, name, settings)
     return redirect(f"/channels/{name}/mirror", flash=f"{name} is a mirror now; its first sync begins.")
 
 
@@ -252,7 +250,7 @@ async def _render_mirror_form(
 async def update_mirror(request: Request, ctx: Context, form: FormData) -> Response:
     name = request.path_params["channel"]
     text = {key: str(form.get(key, "")).strip() for key in MIRROR_FIELDS}
-    await service.update_mirror(ctx, name, upstream=text["upstream"], mode=text["mode"], **_selection(text))
+    await service.update_mirror(ctx, name, _read_settings(text))
     return redirect(f"/channels/{name}/mirror", flash="The mirror is changed; a sync with it begins now.")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from antivenom.server.events.schemas import ProgressView, view_progress
 from antivenom.server.mirrors.models import Mirror
+from antivenom.server.mirrors.service import MirrorSettings
 from antivenom.server.mirrors.subdir_state import count_set_aside
 
 
@@ -36,12 +37,15 @@ class MirrorChange(BaseModel):
     specs: list[str] | None = Field(default=None, max_length=1000)
     every_s: int | None = None
 
-    def over(self, mirror: Mirror) -> dict[str, Any]:
-        """Every argument of update_mirror: what was sent over what is."""
-        fields = ("upstream", "mode", "subdirs", "specs", "every_s")
-        sent = {name: getattr(self, name) for name in self.model_fields_set}
-        given = {name: value for name, value in sent.items() if value is not None or name == "every_s"}
-        return {name: getattr(mirror, name) for name in fields} | given
+    def applied_to(self, mirror: Mirror) -> MirrorSettings:
+        """The mirror's settings with what was sent in its place."""
+        return MirrorSettings(
+            upstream=mirror.upstream if self.upstream is None else self.upstream,
+            mode=mirror.mode if self.mode is None else self.mode,
+            subdirs=mirror.subdirs if self.subdirs is None else self.subdirs,
+            specs=mirror.specs if self.specs is None else self.specs,
+            every_s=self.every_s if "every_s" in self.model_fields_set else mirror.every_s,
+        )
 
 
 class MirrorView(BaseModel):

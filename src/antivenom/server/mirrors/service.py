@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from antivenom.core.conda.specs import parse_record_spec
@@ -37,32 +39,39 @@ class SetAsideRecord(NamedTuple):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class MirrorSettings:
+    """What a mirror takes, from where, and how often.
+
+    No `subdirs` means every standard subdir that the upstream has; no `specs` means every package; `every_s` None means
+    only when asked.
+    """
+
+    upstream: str
+    mode: str = "passive"
+    subdirs: Sequence[str] = ()
+    specs: Sequence[str] = ()
+    every_s: int | None = None
+
+
 async def create_mirror(
     ctx: Context,
     channel: str,
+    settings: MirrorSettings,
     *,
-    upstream: str,
-    mode: str = "passive",
-    subdirs: list[str] | None = None,
-    specs: list[str] | None = None,
     policy_text: str | None = None,
-    every_s: int | None = None,
     closure: bool = True,
 ) -> Mirror:
-    """Fill a channel from an upstream, under a policy; the first sync is due at once.
-
-    The channel is created when it does not exist. No `subdirs` means every standard subdir that the upstream has;
-    no `specs` means every package. `every_s` None means: only when asked.
+    """Fill a channel, which is created if it does not exist, from an upstream; the first sync is due at once.
 
     Raises:
         InvalidInputError: An argument is wrong; `data["field"]` names it. Nothing was changed.
         ConflictError: The channel is a mirror already.
     """
     require(ctx, "mirrors:write", subject=f"channel:{channel}")
-    address = parse_upstream(upstream)
-    subdirs = check_subdirs(subdirs or [])
-    specs = check_specs(specs or [])
-    _check_mode_and_interval(mode, every_s)
+    address = parse_upstream(settings.upstream)
+    subdirs, specs = check_subdirs(settings.subdirs), check_specs(settings.specs)
+    _check_mode_and_interval(settings)
     ctx.resources.outbound.check_address(address.url)
     row = await _open_channel(ctx, channel, closure=closure)
     if await queries.find_mirror(ctx.session, channel):
@@ -73,10 +82,10 @@ async def create_mirror(
         channel_id=row.id,
         upstream=address.url,
         upstream_auth=address.auth,
-        mode=mode,
+        mode=settings.mode,
         subdirs=subdirs,
         specs=specs,
-        every_s=every_s,
+        every_s=settings.every_s,
         created_at=ctx.now,
         created_by=ctx.actor.name,
         state="new",
@@ -89,7 +98,7 @@ async def create_mirror(
     await ctx.session.flush()
     if policy_text is not None:
         await channel_policies.set_policy(ctx, channel, policy_text)
-    await record(ctx, "mirror.created", subject=f"channel:{channel}", upstream=address.url, mode=mode)
+    await record(ctx, "mirror.created", subject=f"channel:{channel}", upstream=address.url, mode=settings.mode)
     await defer_sync(ctx, mirror)
     return mirror
 
@@ -109,8 +118,12 @@ async def _open_channel(ctx: Context, name: str, *, closure: bool) -> Channel:
     return existing or await channels.create_channel(ctx, name, closure=closure)
 
 
-def check_subdirs(subdirs: list[str]) -> list[str]:
-    """The subdirs to mirror, without repeats and with noarch (clients always ask for it); empty stays empty."""
+def check_subdirs(subdirs: Sequence[str]) -> list[str]:
+    """The subdirs to mirror, without repeats and with noarch (clients always ask for it); empty stays empty.
+
+    Raises:
+        InvalidInputError: One is not a subdir.
+    """
     for subdir in subdirs:
         if not SUBDIR.fullmatch(subdir) or len(subdir) > 32:
             raise InvalidInputError(
@@ -119,14 +132,19 @@ def check_subdirs(subdirs: list[str]) -> list[str]:
     return list(dict.fromkeys([*subdirs, "noarch"])) if subdirs else []
 
 
-def check_specs(specs: list[str]) -> list[str]:
-    """Match specs that parse, in order, without repeats."""
+def check_specs(specs: Sequence[str]) -> list[str]:
+    """The match specs, in order, without repeats.
+
+    Raises:
+        InvalidInputError: One does not parse.
+    """
     for spec in specs:
         parse_record_spec(spec)
     return list(dict.fromkeys(specs))
 
 
-def _check_mode_and_interval(mode: str, every_s: int | None) -> None:
+def _check_mode_and_interval(settings: MirrorSettings) -> None:
+    mode, every_s = settings.mode, settings.every_s
     if mode not in MODES:
         raise InvalidInputError(f"mode {mode!r} is not one of {', '.join(MODES)}", field="mode")
     if every_s is not None and not EVERY_MIN_S <= every_s <= EVERY_MAX_S:
@@ -179,17 +197,8 @@ async def request_sync(ctx: Context, channel: str) -> Mirror:
     return mirror
 
 
-async def update_mirror(
-    ctx: Context,
-    channel: str,
-    *,
-    upstream: str,
-    mode: str,
-    subdirs: list[str],
-    specs: list[str],
-    every_s: int | None,
-) -> Mirror:
-    """Say anew where a mirror fills its channel from and with what; a sync that reads the whole index is due at once.
+async def update_mirror(ctx: Context, channel: str, settings: MirrorSettings) -> Mirror:
+    """Replace what a mirror takes and from where; a sync that reads the whole index is due at once.
 
     An `upstream` without credentials keeps those of the same address. The last publication is served meanwhile.
 
@@ -198,18 +207,24 @@ async def update_mirror(
         NotFoundError: There is no such channel, or it is not a mirror.
     """
     mirror = await get_mirror(ctx, channel, permission="mirrors:write", lock=True)
-    address = parse_upstream(upstream)
-    subdirs, specs = check_subdirs(subdirs), check_specs(specs)
-    _check_mode_and_interval(mode, every_s)
+    address = parse_upstream(settings.upstream)
+    subdirs, specs = check_subdirs(settings.subdirs), check_specs(settings.specs)
+    _check_mode_and_interval(settings)
     if address.url != mirror.upstream:
         ctx.resources.outbound.check_address(address.url)
     if address.auth or address.url != mirror.upstream:
         mirror.upstream_auth = address.auth
-    wanted = {"upstream": address.url, "mode": mode, "subdirs": subdirs, "specs": specs, "every_s": every_s}
-    changed = {name: value for name, value in wanted.items() if getattr(mirror, name) != value}
+    new = {
+        "upstream": address.url,
+        "mode": settings.mode,
+        "subdirs": subdirs,
+        "specs": specs,
+        "every_s": settings.every_s,
+    }
+    changed = {name: value for name, value in new.items() if getattr(mirror, name) != value}
     for name, value in changed.items():
         setattr(mirror, name, value)
-    # Conditional requests would answer that nothing is new, although what is asked of it is.
+    # Without this, conditional requests would be answered "not modified" and the new settings would not take effect.
     mirror.subdir_states = {
         subdir: SubdirState(source=state.source, missing=True)
         for subdir, state in mirror.subdir_states.items()
