@@ -1,6 +1,6 @@
 """The demo: a small upstream channel, an advisory set and a policy, authored here from facts.
 
-`demo://channel` and `demo://feeds` are its addresses; `adapters/http.py` answers them from `read`, so that mirrors and
+`demo://channel` and `demo://feeds` are its addresses; `adapters/demo_upstream.py` answers them from `read`: mirrors and
 feeds take the same path as for a real upstream while nothing leaves the machine.
 """
 

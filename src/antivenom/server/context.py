@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.cpu import CpuPool
+from antivenom.server.adapters.demo_upstream import DemoOutboundClient
 from antivenom.server.adapters.http import OutboundClient
 from antivenom.server.db.engine import create_engine
 from antivenom.server.settings import Settings
@@ -80,7 +81,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     """Resources for one process; everything is closed at exit. The database is not asked before the first context."""
     engine = create_engine(settings.database_url, connections=settings.database_connections)
     blobs = BlobStore.from_settings(settings)
-    outbound = OutboundClient.from_settings(settings)
+    outbound = DemoOutboundClient.from_settings(settings)
     cpu = CpuPool(settings.cpu_workers)
     try:
         yield Resources(settings, engine, blobs, outbound, cpu)

@@ -12,7 +12,6 @@ import errno
 import os
 import re
 import secrets
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -377,9 +376,3 @@ class ObjectStore(BlobStore):
                 f"the bucket refused {key!r}: {reason}",
                 hint="check ANTIVENOM_BLOB_URL, ANTIVENOM_S3_ENDPOINT and the credentials",
             ) from None
-
-
-def free_bytes(store: BlobStore) -> int | None:
-    """Bytes free on the disk of a folder store; None for S3."""
-    place = store.local_path("index")
-    return shutil.disk_usage(place.parent).free if place and place.parent.exists() else None

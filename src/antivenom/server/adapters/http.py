@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from antivenom import __version__, demo
+from antivenom import __version__
 from antivenom.core.errors import OutboundRefusedError, StorageError, UpstreamError
 from antivenom.server.adapters.addresses import Address, AllowList, is_public, parse_address
 
@@ -45,7 +45,7 @@ RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
 USER_AGENT = f"antivenom/{__version__}"
 
 OnProgress = Callable[[int, int | None], None]
-"""(bytes so far, bytes in all when the server said so)."""
+"""(bytes so far, bytes in all if the server names them)."""
 BasicAuth = tuple[str, str]
 
 
@@ -110,18 +110,19 @@ class OutboundClient:
     # -- where it may go ---------------------------------------------------------------------------------------------
 
     def check_address(self, url: str) -> None:
-        """What can be told without asking a name server: the scheme, and hosts that are addresses or localhost.
+        """Check what needs no name server: the scheme, and hosts that are addresses or localhost.
 
         Raises:
             OutboundRefusedError: The URL may not be read.
         """
+        self._check_network_address(url)
+
+    def _check_network_address(self, url: str) -> None:
         try:
             parts = urlsplit(url)
             port = parts.port or (443 if parts.scheme == "https" else 80)
         except ValueError as error:
             raise OutboundRefusedError(f"not a URL: {error}", permanent=True) from None
-        if parts.scheme == demo.SCHEME:
-            return
         if parts.scheme not in ("http", "https"):
             raise OutboundRefusedError(
                 f"{parts.scheme or 'no scheme'}: is not read over the network: only http:// and https://",
@@ -228,7 +229,7 @@ class OutboundClient:
             )
         return self._session
 
-    # -- asking ------------------------------------------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------------------------------
 
     async def get(
         self,
@@ -253,14 +254,14 @@ class OutboundClient:
             UpstreamError: No answer, one that broke off, or one larger than `max_bytes`.
             StorageError: `to` cannot be written.
         """
-        asked = dict(headers or {})
+        sent = dict(headers or {})
         if etag:
-            asked["If-None-Match"] = etag
+            sent["If-None-Match"] = etag
         if last_modified:
-            asked["If-Modified-Since"] = last_modified
+            sent["If-Modified-Since"] = last_modified
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._get_with_retries(url, asked, basic_auth, max_bytes, to, on_progress)
+                return await self._get_with_retries(url, sent, basic_auth, max_bytes, to, on_progress)
         except TimeoutError:
             raise UpstreamError(
                 f"{redact(url)} took longer than {timeout_s:g} s", hint="it will be tried again"
@@ -278,7 +279,7 @@ class OutboundClient:
         for attempt in range(1, self._attempts + 1):
             is_last = attempt == self._attempts
             try:
-                async with self._ask(url, headers, basic_auth, max_bytes) as stream:
+                async with self._open(url, headers, basic_auth, max_bytes) as stream:
                     if is_last or stream.status not in RETRIED:
                         return await _collect(stream, to, on_progress)
                     pause_s = _retry_after(stream.headers)
@@ -302,7 +303,7 @@ class OutboundClient:
         """One answer while it arrives; one attempt only. Raises as `get` does, also while `chunks` is read."""
         try:
             async with asyncio.timeout(timeout_s):
-                async with self._ask(url, dict(headers or {}), basic_auth, max_bytes) as stream:
+                async with self._open(url, dict(headers or {}), basic_auth, max_bytes) as stream:
                     yield stream
         except TimeoutError:
             raise UpstreamError(
@@ -310,21 +311,18 @@ class OutboundClient:
             ) from None
 
     @asynccontextmanager
-    async def _ask(
+    async def _open(
         self, url: str, headers: dict[str, str], basic_auth: BasicAuth | None, max_bytes: int
     ) -> AsyncIterator[Stream]:
         """The answer after redirects, its body not yet read."""
-        if url.startswith(f"{demo.SCHEME}://"):
-            yield _demo_stream(url)
-            return
         import aiohttp
 
-        url, basic_auth = _take_credentials(url, basic_auth)
+        url, basic_auth = _split_credentials(url, basic_auth)
         session = self._open_session()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._idle_timeout_s)
         try:
             for _ in range(REDIRECTS_MAX + 1):
-                self.check_address(url)
+                self._check_network_address(url)
                 sent = {**headers, **_basic_header(basic_auth)}
                 async with session.get(
                     _encoded(url),
@@ -342,7 +340,7 @@ class OutboundClient:
                             _bounded(answer, max_bytes, redact(url)),
                         )
                         return
-                    target, own_auth = _take_credentials(urljoin(url, location), None)
+                    target, own_auth = _split_credentials(urljoin(url, location), None)
                     if _origin(target) != _origin(url):  # never carry credentials to somebody else
                         basic_auth = None
                         headers = {n: v for n, v in headers.items() if n.lower() != "authorization"}
@@ -352,16 +350,6 @@ class OutboundClient:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ServerTimeoutError):
                 raise
             raise UpstreamError(f"{redact(url)}: {_reason(error)}", hint="it will be tried again") from None
-
-
-def _demo_stream(url: str) -> Stream:
-    """An answer out of this package: what the demo mirrors and reads, while nothing leaves the machine."""
-    body = demo.read(urlsplit(url).netloc + urlsplit(url).path)
-
-    async def chunks() -> AsyncIterator[bytes]:
-        yield body or b""
-
-    return Stream(404 if body is None else 200, {"content-length": str(len(body or b""))}, url, chunks())
 
 
 async def _bounded(answer: aiohttp.ClientResponse, max_bytes: int, url: str) -> AsyncIterator[bytes]:
@@ -419,7 +407,7 @@ def _disk_errors(path: Path | None) -> Any:
         ) from None
 
 
-def _take_credentials(url: str, given: BasicAuth | None) -> tuple[str, BasicAuth | None]:
+def _split_credentials(url: str, given: BasicAuth | None) -> tuple[str, BasicAuth | None]:
     """The URL without user and password, which then travel in a header."""
     try:
         parts = urlsplit(url)
