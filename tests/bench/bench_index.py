@@ -28,7 +28,7 @@ import msgspec
 import zstandard
 
 from antivenom.core.conda.records import ChannelFacts
-from antivenom.core.conda.shards import SHARD_SUFFIX, decode_record, read_index, read_shard
+from antivenom.core.conda.shards import decode_record, read_index, read_shard
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.source.ingest import ingest_monolith, ingest_shards, plan_shards
 from antivenom.server.adapters.blobs import BlobStore
@@ -108,12 +108,9 @@ def publish_sources(
         now_ms=NOW_MS,
         closure=closure,
         previous=state["publications"] if state else {},
-    )
-    built = build_publication(
-        str(work / "blobs"),
-        request,
         previous_findings=state["findings"] if state else None,
     )
+    built = build_publication(str(work / "blobs"), request)
     made = built.published
     found = {"sources": sources, "publications": {s: p.publication for s, p in made.subdirs.items()}}
     counts = msgspec.to_builtins(made.counts) | {"vulnerable_components": built.counts["vulnerable_components"]}
@@ -275,7 +272,7 @@ def make_changes(channel: Path, work: Path) -> None:
         }
         for name in names:
             key = index["shards"][name]
-            data = (channel / subdir / "shards" / f"{key.hex()}{SHARD_SUFFIX}").read_bytes()
+            data = (channel / subdir / "shards" / f"{key.hex()}.msgpack.zst").read_bytes()
             shard = read_shard(data, key, name, 1 << 30)
             section, records = next(
                 (s, r) for s, r in (("packages", shard.packages), ("packages.conda", shard.packages_conda)) if r

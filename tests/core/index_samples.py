@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,9 +11,12 @@ import zstandard
 
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
 from antivenom.core.matching.advisories import Assessment
-from antivenom.core.policy.compile import GO, Action, Reason, Verdict
+from antivenom.core.policy.compile import GO, Action, AllowlistItem, Reason, Verdict
+from antivenom.core.policy.rules.base import NameColumns
 from antivenom.core.publication.publication_index import PublicationIndex
-from antivenom.core.publishing.publish import Judge, Published, publish
+from antivenom.core.publication.publication_map import Decision
+from antivenom.core.publishing.publish import Published, publish
+from antivenom.core.publishing.request import Judge, PublishRequest
 from antivenom.core.source.ingest import ingest_monolith
 
 NOW_MS = 1_795_219_200_000  # 2026-11-21
@@ -71,7 +74,10 @@ def document(*records: Mapping[str, Any], legacy: Sequence[Mapping[str, Any]] = 
 
 
 class FakePolicy:
-    """Withholds what `stops` says; `warns` likewise."""
+    """A `Judge` that withholds what `stops` holds for, and warns about what `warns` holds for."""
+
+    reads_depends = True
+    closure_exceptions: tuple[AllowlistItem, ...] = ()
 
     def __init__(
         self,
@@ -92,6 +98,12 @@ class FakePolicy:
                 return Verdict(action, (reason,), self.holds_until_ms)
         return GO
 
+    def touched_positions(self, names: NameColumns, *_arguments: object) -> Iterable[int]:
+        return range(len(names.fns))
+
+    def except_closure(self, reason: Reason, record: RecordFacts, now_ms: int) -> AllowlistItem | None:
+        raise AssertionError(f"nothing of {self.closure_exceptions} excepts {reason} of {record} at {now_ms}")
+
 
 def nothing_known(components: Sequence[object]) -> list[Assessment | None]:
     return [None for _ in components]
@@ -101,9 +113,25 @@ def ingest(blobs: MemoryBlobs, text: bytes, **more: Any) -> str:
     return ingest_monolith(blobs, text, **({"subdir": "noarch", "now_ms": NOW_MS} | more)).source
 
 
-def publish_all(blobs: MemoryBlobs, sources: Mapping[str, str], policy: Judge, **more: Any) -> Published:
-    arguments: dict[str, Any] = {"channel": CHANNEL, "policy": policy, "assess": nothing_known, "now_ms": NOW_MS} | more
-    return publish(blobs, sources, **arguments)
+def request(sources: Mapping[str, str], policy: Judge, **more: Any) -> PublishRequest:
+    fields: dict[str, Any] = {"channel": CHANNEL, "assess": nothing_known, "now_ms": NOW_MS} | more
+    return PublishRequest(sources=sources, policy=policy, **fields)
+
+
+def publish_all(
+    blobs: MemoryBlobs, sources: Mapping[str, str], policy: Judge, *, monolith: bool = True, **more: Any
+) -> Published:
+    return publish(blobs, request(sources, policy, **more), monolith=monolith)
+
+
+def decisions(index: PublicationIndex, action: Action | None = None) -> list[Decision]:
+    """All decisions of a publication, or those with one action, by name and file name."""
+    found = (d for _, of_bucket in index.decisions_by_bucket() for d in of_bucket)
+    return [d for d in found if action in (None, d.action)]
+
+
+def withheld(index: PublicationIndex) -> list[Decision]:
+    return decisions(index, Action.stop)
 
 
 def opened(blobs: MemoryBlobs, published: Published, subdir: str = "noarch") -> PublicationIndex:

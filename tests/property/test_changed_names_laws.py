@@ -148,10 +148,10 @@ def test_a_publication_from_the_previous_one_says_what_one_from_nothing_says(
         for step in given_steps:
             day += step.days  # a clock that jumps back brings no verdict of that day back
             asked, sources = request(blobs, step, sources, day)
-            going_on = msgspec.structs.replace(asked, previous=previous)
-            planned = plan_publication(folder, going_on, previous_findings=findings)
-            assert planned == plan_publication(folder, going_on)
-            incremental = build_publication(folder, going_on, previous_findings=findings)
+            going_on = msgspec.structs.replace(asked, previous=previous, previous_findings=findings)
+            planned = plan_publication(folder, going_on)
+            assert planned == plan_publication(folder, msgspec.structs.replace(going_on, previous_findings=None))
+            incremental = build_publication(folder, going_on)
             assert planned.counts == incremental.published.counts
             assert content(blobs, incremental) == content(blobs, build_publication(folder, asked))
             previous = {subdir: made.publication for subdir, made in incremental.published.subdirs.items()}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from antivenom.core.conda.records import RecordFacts
 from antivenom.core.conda.specs import parse_dependency
-from antivenom.core.policy.compile import AllowlistItem, Reason, compile_policy, parse_policy
+from antivenom.core.policy.compile import Action, AllowlistItem, Reason, compile_policy, parse_policy
 from antivenom.core.publication.publication_map import Decision
 from antivenom.core.publishing.publish import Published
 from antivenom.core.source.ingest import ingest_monolith
@@ -19,6 +19,7 @@ from tests.core.index_samples import (
     NOW_MS,
     FakePolicy,
     MemoryBlobs,
+    decisions,
     document,
     fn_of,
     ingest,
@@ -101,16 +102,21 @@ class Rules(FakePolicy):
 
     def __init__(self, step: Step) -> None:
         super().__init__(lambda facts: facts.fn in step.banned)
-        self.closure_exceptions = tuple(sorted(step.spared))
+        self.closure_exceptions = tuple(
+            AllowlistItem(fn, "closure", f"closure+{fn}", "o", "r") for fn in sorted(step.spared)
+        )
 
     def except_closure(self, reason: Reason, facts: RecordFacts, now_ms: int) -> AllowlistItem | None:
         assert reason.trigger_id == f"closure+{facts.fn}"
-        item = AllowlistItem("a1", "closure", reason.trigger_id, "o", "r")
-        return item if facts.fn in self.closure_exceptions else None
+        return next((item for item in self.closure_exceptions if item.id == facts.fn), None)
 
 
 def withheld(blobs: MemoryBlobs, published: Published) -> dict[tuple[str, str], Decision]:
-    return {(subdir, d.fn): d for subdir in published.subdirs for d in opened(blobs, published, subdir).withheld()}
+    return {
+        (subdir, d.fn): d
+        for subdir in published.subdirs
+        for d in decisions(opened(blobs, published, subdir), Action.stop)
+    }
 
 
 def meets(entry: Mapping[str, Any], text: str) -> bool:
@@ -163,15 +169,15 @@ class Plainly:
 
 
 def check_reasons(step: Step, found: Mapping[tuple[str, str], Decision]) -> None:
-    """The culprits of what fell were met, by nothing that is kept; what they name is withheld, and not for itself."""
+    """The broken_dependencies of what fell were met, by nothing that is kept; what they name is withheld, and not for itself."""
     plainly = Plainly(step.channel)
     for (subdir, fn), decision in found.items():
         if fn in step.banned:
             assert [r.gate for r in decision.reasons] == ["packages"]
             continue
-        assert decision.culprits
-        assert set(decision.culprits) <= set(step.channel[subdir][fn]["depends"])
-        assert plainly.breaks(subdir, step.channel[subdir][fn], found, decision.culprits)
+        assert decision.broken_dependencies
+        assert set(decision.broken_dependencies) <= set(step.channel[subdir][fn]["depends"])
+        assert plainly.breaks(subdir, step.channel[subdir][fn], found, decision.broken_dependencies)
         message = decision.reasons[0].message
         named = {other for entries in step.channel.values() for other in entries if f"{other} (" in message}
         assert named
@@ -187,7 +193,8 @@ def test_an_exception_is_asked_for_again_when_another_fact_of_its_record_changes
             "allowlist: [{id: i, gate: closure, trigger_id: '*', match: 'b[license=MIT]', owner: o, reason: r}]\n"
         )
     )
-    source, previous = None, None
+    source: str | None = None
+    previous: dict[str, str] = {}
     for license, kept in (("MIT", ["b-1.0-0.conda"]), ("GPL-3.0-only", []), ("MIT", ["b-1.0-0.conda"])):
         text = document(record("a"), record("b", depends=["a"], license=license))
         source = ingest(blobs, text, previous=source)

@@ -12,11 +12,13 @@ from tests.core.index_samples import (
     FakePolicy,
     MemoryBlobs,
     channel,
+    decisions,
     opened,
     publish_all,
     record,
     served,
     stop,
+    withheld,
 )
 
 
@@ -30,7 +32,7 @@ def test_what_needs_a_withheld_package_is_withheld_with_the_chain() -> None:
     ]
     published = publish_all(blobs, channel(blobs, noarch=records), stop("openssl"))
     assert list(served(blobs, published)) == ["zlib-1.0-0.conda"]
-    found = {d.name: d.reasons[0] for d in opened(blobs, published).withheld()}
+    found = {d.name: d.reasons[0] for d in withheld(opened(blobs, published))}
     assert found["curl"].gate == "closure"
     assert "openssl-3.0.1-0.conda (rule banned" in found["curl"].message
     assert "curl-1.0-0.conda" in found["git"].message
@@ -56,7 +58,7 @@ def test_an_exception_spares_a_record_from_the_closure_until_it_ends(gate: str) 
     )
     first = publish_all(blobs, sources, policy)
     assert sorted(served(blobs, first)) == ["curl-1.0-0.conda", "git-1.0-0.conda"]
-    [found] = opened(blobs, first).excepted()
+    [found] = decisions(opened(blobs, first), Action.go)
     assert (found.fn, found.action, found.excepted[0][0]) == ("curl-1.0-0.conda", Action.go, "a1")
     assert 0 < first.holds_until_ms <= ends_ms
     previous = {"noarch": first.subdirs["noarch"].publication}
@@ -135,8 +137,8 @@ def test_a_noarch_record_broken_differently_in_each_architecture_falls_and_says_
         noarch=[record("tool", depends=["a", "b"])],
     )
     published = publish_all(blobs, sources, stop("a-1.0-l.conda", "b-1.0-o.conda"))
-    [found] = opened(blobs, published).withheld()
-    assert found.culprits == ("a", "b")
+    [found] = withheld(opened(blobs, published))
+    assert found.broken_dependencies == ("a", "b")
     assert "needs a on linux-64, and every build of it is withheld: a-1.0-l.conda" in found.reasons[0].message
     assert "b on osx-64, and every build of it is withheld: b-1.0-o.conda" in found.reasons[0].message
 
@@ -145,8 +147,12 @@ def test_a_chain_never_goes_through_itself() -> None:
     blobs = MemoryBlobs()
     records = [record("a", depends=["b", "c"]), record("b", depends=["a"]), record("c")]
     index = opened(blobs, publish_all(blobs, channel(blobs, noarch=records), stop("c")))
-    found = {d.name: d for d in index.withheld()}
-    assert (found["a"].culprits, found["b"].culprits, found["c"].culprits) == (("c",), ("a",), ())
+    found = {d.name: d for d in withheld(index)}
+    assert (found["a"].broken_dependencies, found["b"].broken_dependencies, found["c"].broken_dependencies) == (
+        ("c",),
+        ("a",),
+        (),
+    )
     assert "b-1.0-0.conda" not in found["a"].reasons[0].message
 
 
@@ -156,7 +162,7 @@ def test_a_long_chain_tells_its_two_ends() -> None:
     records = [record("root"), record("root", "2.0"), record(links[0], depends=["root"])]
     records += [record(name, depends=[before]) for before, name in pairwise(links)]
     index = opened(blobs, publish_all(blobs, channel(blobs, noarch=records), stop("root")))
-    messages = {d.name: d.reasons[0].message for d in index.withheld()}
+    messages = {d.name: d.reasons[0].message for d in withheld(index)}
     assert messages[links[0]] == (
         "needs root, and every build of it is withheld: root-1.0-0.conda (rule banned: root) and 1 more"
     )
@@ -198,7 +204,7 @@ def test_builds_that_the_closure_spares_for_different_reasons_tell_their_own() -
         )
     )
     made = publish_all(blobs, channel(blobs, noarch=libraries + builds), policy)
-    found = list(opened(blobs, made).excepted())
-    assert {d.build: d.culprits for d in found} == {f"b{i:02}": (f"lib{i}",) for i in range(30)}
+    found = [d for d in decisions(opened(blobs, made)) if d.excepted]
+    assert {d.build: d.broken_dependencies for d in found} == {f"b{i:02}": (f"lib{i}",) for i in range(30)}
     assert all(f"needs lib{int(d.build[1:])}, " in d.excepted[0][1].message for d in found)
     assert {d.excepted[0][1].trigger_id for d in found} == {f"closure+{d.fn}" for d in found}

@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from antivenom.core.errors import DigestMismatchError, UpstreamError
-from antivenom.core.source.ingest import Limits, empty_source, ingest_monolith, ingest_shards, plan_shards
+from antivenom.core.source.ingest import UpstreamLimits, empty_source, ingest_monolith, ingest_shards, plan_shards
 from antivenom.core.source.source_map import iterate_components, load_source
 from tests.core.index_samples import (
     NOW_MS,
@@ -236,7 +236,9 @@ def test_wrong_documents_are_refused_with_an_upstream_error(text: bytes) -> None
 def test_a_decompression_bomb_is_refused(pack: Any) -> None:
     bomb = pack(b" " * 50_000_000)
     with pytest.raises(UpstreamError, match="larger than"):
-        ingest_monolith(MemoryBlobs(), bomb, subdir="noarch", now_ms=NOW_MS, limits=Limits(document_bytes=1 << 20))
+        ingest_monolith(
+            MemoryBlobs(), bomb, subdir="noarch", now_ms=NOW_MS, limits=UpstreamLimits(document_bytes=1 << 20)
+        )
 
 
 def test_the_same_document_again_changes_nothing() -> None:

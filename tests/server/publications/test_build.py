@@ -36,9 +36,8 @@ def test_a_previous_publication_that_cannot_be_read_is_as_none(tmp_path: Path, l
     blobs.put("index/earlier", left)
     with pytest.raises(InvalidInputError, match="index/earlier"):
         PublicationIndex.open(blobs, "index/earlier")
+    previous = {"noarch": "index/earlier"}
     again = build_publication(
-        str(tmp_path),
-        msgspec.structs.replace(request, previous={"noarch": "index/earlier"}),
-        previous_findings=anew.findings_key,
+        str(tmp_path), msgspec.structs.replace(request, previous=previous, previous_findings=anew.findings_key)
     )
     assert again.published.subdirs == anew.published.subdirs

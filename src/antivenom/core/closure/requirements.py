@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 import msgspec
 
 from antivenom.core.conda.specs import Dependency, parse_dependency
-from antivenom.core.source.dependents import Texts
+from antivenom.core.source.dependents import DependencyTexts
 from antivenom.core.source.packs import IndexBlobs
 from antivenom.core.source.source_map import NameBuilds, SourceMap, iterate_builds
 
@@ -24,7 +24,7 @@ NOARCH = "noarch"
 decode_texts = msgspec.msgpack.Decoder(list[str]).decode
 
 
-class Subdir:
+class ClosureSubdir:
     """One subdir as the closure sees it. `index` is its place among the subdirs, `bit` its bit."""
 
     __slots__ = ("bit", "firsts", "index", "positions", "source")
@@ -40,9 +40,9 @@ class Subdir:
 
 
 class _Watch:
-    """A requirement's place in one target: the candidates, and which of them is watched.
+    """What one requirement watches of one name: the candidates, and which of them.
 
-    `asks`: what every candidate has still to be asked for; None: they all meet the requirement.
+    `asks`: the dependency that a candidate must still be compared with; None: all candidates meet it.
     """
 
     __slots__ = ("asks", "at", "candidates", "requirement")
@@ -51,8 +51,8 @@ class _Watch:
         self.requirement, self.candidates, self.asks, self.at = requirement, candidates, asks, 0
 
 
-class Target:
-    """The records of one name in one subdir, kept and lost.
+class WatchedName:
+    """The records of one name in one subdir: which are kept, and which requirements watch them.
 
     Candidates of a requirement are slots: slot c is component (version) c, which counts its kept records; the slots
     after the components are the records.
@@ -60,7 +60,7 @@ class Target:
 
     __slots__ = ("_admitted", "_by_build", "_by_pattern", "_facts", "_fns", "kept", "position", "subdir", "watchers")
 
-    def __init__(self, subdir: Subdir, position: int, facts: NameBuilds) -> None:
+    def __init__(self, subdir: ClosureSubdir, position: int, facts: NameBuilds) -> None:
         self.subdir, self.position, self._facts = subdir, position, facts
         self.kept = [0] * len(facts.components) + [1] * len(facts.component_of)
         for component in facts.component_of:
@@ -79,14 +79,14 @@ class Target:
         return self._fns
 
     def withhold(self, fns: Collection[str]) -> None:
-        """Some records are withheld before anything watches."""
+        """Withhold some records, before anything watches them."""
         if fns:
             for record, fn in enumerate(self.fns):
                 if fn in fns:
                     self.lose(record)
 
     def lose(self, record: int) -> list[_Watch]:
-        """A record is withheld; the watches that have to move on."""
+        """Withhold a record; the watches that have to move on."""
         kept, components = self.kept, len(self._facts.components)
         slot = components + record
         if not kept[slot]:
@@ -100,8 +100,10 @@ class Target:
         return moving
 
     def watch(self, requirement: int, dependency: Dependency) -> _Watch:
-        """A watch for a requirement, not settled yet. Versions are only compared when it comes to them: the last
-        first, for most requirements are met by the newest."""
+        """A watch for a requirement, not settled yet.
+
+        Versions are only compared when the watch comes to them: the last first, for the newest meets most requirements.
+        """
         if dependency.asks_build:
             return _Watch(requirement, self.candidates(dependency), None)
         return _Watch(requirement, range(len(self._facts.components) - 1, -1, -1), dependency)
@@ -170,51 +172,52 @@ class Target:
 class Requirements:
     """All requirements of a channel's dependencies, opened when they are first asked for.
 
-    `withheld`: by subdir, what is withheld of the name at a position from the start. Columns by requirement: `exists`
-    and `alive` (subdirs that have, and still have, what it asks for; bits), `broken` (architectures in which it was met
-    and is not any more). `events`: those whose `broken` grew since it was cleared.
+    `withheld`: by subdir, what is withheld of the name at a position from the start. Columns by requirement, in bits:
+    `listed_in` and `kept_in` (the subdirs that list, and still keep, a record that meets it), `broken_in` (the
+    architectures that list one and keep none). `newly_broken`: the requirements whose `broken_in` grew since this was
+    cleared.
     """
 
     def __init__(
         self,
         blobs: IndexBlobs,
-        subdirs: Sequence[Subdir],
-        texts: Texts,
+        subdirs: Sequence[ClosureSubdir],
+        texts: DependencyTexts,
         withheld: Sequence[Callable[[int], Collection[str]]],
     ) -> None:
         self._blobs, self._subdirs, self._texts, self._withheld = blobs, subdirs, texts, withheld
-        self.architectures = max(1, sum(subdir.source.subdir != NOARCH for subdir in subdirs))
-        self.everywhere = (1 << self.architectures) - 1
+        self.architecture_count = max(1, sum(subdir.source.subdir != NOARCH for subdir in subdirs))
+        self.all_architectures = (1 << self.architecture_count) - 1
         self.dependencies: list[Dependency] = []
-        self.exists: list[int] = []
-        self.alive: list[int] = []
-        self.broken: list[int] = []
+        self.listed_in: list[int] = []
+        self.kept_in: list[int] = []
+        self.broken_in: list[int] = []
         self.texts: list[list[int]] = []
-        self.events: set[int] = set()
+        self.newly_broken: set[int] = set()
         self._of_text: dict[int, int] = {}
         self._of_key: dict[tuple[str, str, str, str], int] = {}
-        self._targets: dict[str, list[Target]] = {}
+        self._watched: dict[str, list[WatchedName]] = {}
 
-    def places(self, bits: int) -> int:
+    def architectures_of(self, bits: int) -> int:
         """The architectures in which records of these subdirs can be used."""
-        return self.everywhere if bits >> self.architectures else bits
+        return self.all_architectures if bits >> self.architecture_count else bits
 
-    def of_text(self, text: int) -> int:
-        """The requirement that a text writes, opened; -1 for what no package of a channel can break."""
+    def requirement_of(self, text: int) -> int:
+        """The requirement of a dependency text, opened if need be; -1 for what no package of a channel can break."""
         known = self._of_text.get(text)
         if known is None:
             known = self._of_text[text] = self._open(text)
         return known
 
-    def known(self, text: int) -> int:
+    def opened(self, text: int) -> int:
         """The requirement of a text if it was opened; else -1."""
         return self._of_text.get(text, -1)
 
     def load(self, names: Collection[str]) -> None:
         """Read what the subdirs have of some names, all at once, and what of it is withheld."""
-        new = [name for name in names if name not in self._targets]
+        new = [name for name in names if name not in self._watched]
         for name in new:
-            self._targets[name] = []
+            self._watched[name] = []
         for subdir in self._subdirs:
             positions = sorted(subdir.positions[name] for name in new if name in subdir.positions)
             wanted: dict[int, list[int]] = {}
@@ -223,30 +226,30 @@ class Requirements:
             rows = [subdir.source.buckets[at] for at in wanted]
             for row, mine, names_of in zip(rows, wanted.values(), iterate_builds(self._blobs, rows), strict=True):
                 for position in mine:
-                    target = Target(subdir, position, names_of[position - row.first])
-                    target.withhold(self._withheld[subdir.index](position))
-                    self._targets[subdir.source.names[position]].append(target)
+                    watched = WatchedName(subdir, position, names_of[position - row.first])
+                    watched.withhold(self._withheld[subdir.index](position))
+                    self._watched[subdir.source.names[position]].append(watched)
 
-    def targets(self, name: str) -> list[Target]:
-        """What each subdir has of a name; of loaded names only."""
-        return self._targets[name]
+    def watched_names(self, name: str) -> list[WatchedName]:
+        """The records of a loaded name, by subdir that has any."""
+        return self._watched[name]
 
-    def found(self, dependency: Dependency) -> dict[str, list[str]]:
+    def filenames_meeting(self, dependency: Dependency) -> dict[str, list[str]]:
         """The file names of what a dependency asks for, by the subdirs that have it; lost or not."""
         self.load([dependency.name])
         found = {}
-        for target in self._targets[dependency.name]:
-            fns = [target.fns[record] for record in target.records_of(target.candidates(dependency))]
+        for watched in self._watched[dependency.name]:
+            fns = [watched.fns[record] for record in watched.records_of(watched.candidates(dependency))]
             if fns:
-                found[target.subdir.source.subdir] = fns
+                found[watched.subdir.source.subdir] = fns
         return found
 
-    def lose(self, target: Target, record: int) -> None:
-        """A record is withheld."""
-        for watch in target.lose(record):
-            if not target.settle(watch):
-                self.alive[watch.requirement] &= ~target.subdir.bit
-                self._note(watch.requirement)
+    def lose(self, watched: WatchedName, record: int) -> None:
+        """Withhold a record."""
+        for watch in watched.lose(record):
+            if not watched.settle(watch):
+                self.kept_in[watch.requirement] &= ~watched.subdir.bit
+                self._update_broken(watch.requirement)
 
     def _open(self, text: int) -> int:
         dependency = parse_dependency(self._texts.texts[text])
@@ -257,28 +260,30 @@ class Requirements:
             self.texts[found].append(text)
             return found
         requirement = self._of_key[dependency.key] = len(self.dependencies)
-        exists = alive = 0
-        if dependency.name not in self._targets:
+        listed_in = kept_in = 0
+        if dependency.name not in self._watched:
             self.load([dependency.name])
-        for target in self._targets[dependency.name]:
-            if target.settle(target.watch(requirement, dependency)):
-                exists |= target.subdir.bit
-                alive |= target.subdir.bit
-            elif target.has(dependency):
-                exists |= target.subdir.bit
+        for watched in self._watched[dependency.name]:
+            if watched.settle(watched.watch(requirement, dependency)):
+                listed_in |= watched.subdir.bit
+                kept_in |= watched.subdir.bit
+            elif watched.has(dependency):
+                listed_in |= watched.subdir.bit
         self.dependencies.append(dependency)
-        self.exists.append(exists)
-        self.alive.append(alive)
-        self.broken.append(0)
+        self.listed_in.append(listed_in)
+        self.kept_in.append(kept_in)
+        self.broken_in.append(0)
         self.texts.append([text])
-        self._note(requirement)
+        self._update_broken(requirement)
         return requirement
 
-    def _note(self, requirement: int) -> None:
-        broken = self.places(self.exists[requirement]) & ~self.places(self.alive[requirement])
-        if broken != self.broken[requirement]:
-            self.broken[requirement] = broken
-            self.events.add(requirement)
+    def _update_broken(self, requirement: int) -> None:
+        broken_in = self.architectures_of(self.listed_in[requirement]) & ~self.architectures_of(
+            self.kept_in[requirement]
+        )
+        if broken_in != self.broken_in[requirement]:
+            self.broken_in[requirement] = broken_in
+            self.newly_broken.add(requirement)
 
 
-__all__ = ["NOARCH", "Requirements", "Subdir", "Target", "decode_texts"]
+__all__ = ["NOARCH", "ClosureSubdir", "Requirements", "WatchedName", "decode_texts"]

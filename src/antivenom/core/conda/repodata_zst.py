@@ -17,7 +17,7 @@ Source: RFC 8878 sections 3.1.1 (frame, blocks), 3.1.1.3.2 (sequences), 3.1.1.5 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import zstandard
@@ -127,10 +127,3 @@ def assemble(parts: Iterable[bytes | BlockRun]) -> Monolith:
     body.append(_block_header(_RAW, 0, last=True))
     data = b"".join((frame_header(size), *body))
     return Monolith(data, size)
-
-
-def stream_text(data: bytes, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
-    """The decompressed text of a monolith, in chunks."""
-    with zstandard.ZstdDecompressor().stream_reader(data) as reader:
-        while chunk := reader.read(chunk_bytes):
-            yield chunk

@@ -15,9 +15,6 @@ from msgspec import Raw
 
 from antivenom.core.errors import DigestMismatchError, UpstreamError
 
-INDEX_FILE = "repodata_shards.msgpack.zst"
-SHARD_SUFFIX = ".msgpack.zst"
-
 _encode = msgspec.msgpack.Encoder().encode
 
 

@@ -99,7 +99,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     range: str
 
 
-class Finding(msgspec.Struct, frozen=True, gc=False):
+class Finding(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """Advisory x component, aliases merged: one vulnerability, all its ids, its evidence.
 
     `ids`: non-empty, CVE first, then sorted. `epss` and `cvss` are None when unknown. `risk` is 0-100.
@@ -123,7 +123,7 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
     fix_in_channel: bool | None = None
 
 
-class Assessment(msgspec.Struct, frozen=True, gc=False):
+class Assessment(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """What is known about one component. `assessed` False means: no source covers it, and `reason` says why."""
 
     assessed: bool

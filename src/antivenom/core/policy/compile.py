@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import attrgetter
-from typing import Any
 
 import msgspec
 import yaml
@@ -122,7 +121,7 @@ class CompiledPolicy:
         self._exceptions = policy.allowlist
         self.closure_exceptions = tuple(item for item in policy.allowlist if item.gate in ("closure", "*"))
         self.reads_depends = any("depends" in (*check.reads, *check.result_reads) for check in checks)
-        self._concluded: dict[tuple[int, ...], tuple[Verdict, list[RuleResult]]] = {}  # by the ids of the results
+        self._concluded: dict[tuple[RuleResult, ...], Verdict] = {}
         self._channel: ChannelFacts | None = None
         self._now_ms = -1
 
@@ -135,32 +134,35 @@ class CompiledPolicy:
         Written flat: a record that no rule touches costs one look-up a group of rules (about 1 µs in all).
 
         Args:
-            assessment: Of the record's component; the same object for all its records (it is remembered by identity).
+            assessment: Of the record's component.
             now_ms: Ms since 1970 UTC; the same for all records of a sweep (a new one forgets what was remembered).
         """
         if now_ms != self._now_ms or channel is not self._channel:
             self._begin(channel, now_ms)
         facts = Facts(record, assessment, channel, now_ms)
         results: list[RuleResult] = []
+        remember = True  # the verdict, for other records with the same results
         for read, decided, group in self._record_groups:
             key = read(record)
             checks = decided.get(key, _UNDECIDED)
             if checks:
                 _add(results, group.evaluate(facts, key, checks))
+                remember &= group.remembers
         for reads, decided, group in self._finding_groups:
-            key = (id(assessment), reads(record)) if reads else id(assessment)
+            key = (assessment, reads(record)) if reads else assessment
             checks = decided.get(key, _UNDECIDED)
             if checks:
                 _add(results, group.evaluate(facts, key, checks))
+                remember &= group.remembers
         shared = len(results)
         for check in self._named.get(record.name, ()):
             _add(results, check.evaluate(facts))
         for check in self._direct:
             if check.concerns(facts):
                 _add(results, check.evaluate(facts))
-        return self._conclude(results, record, now_ms, remember=shared == len(results)) if results else GO
+        return self._conclude(results, record, now_ms, remember=remember and shared == len(results)) if results else GO
 
-    def touched(
+    def touched_positions(
         self,
         names: NameColumns,
         record_at: Callable[[int], RecordFacts],
@@ -203,9 +205,9 @@ class CompiledPolicy:
 
     def _conclude(self, results: list[RuleResult], record: RecordFacts, now_ms: int, *, remember: bool) -> Verdict:
         """The verdict that results add up to. Records of one component share their results, and so their verdict."""
-        key = tuple(map(id, results))
+        key = tuple(results)
         if remember and key in self._concluded:
-            return self._concluded[key][0]
+            return self._concluded[key]
         hits = [hit for result in results for hit in result.hits]
         until_ms = earliest(*(result.until_ms for result in results))
         counted, excepted = [], []
@@ -219,7 +221,7 @@ class CompiledPolicy:
         action = counted[0].action if counted else Action.go
         verdict = Verdict(action, tuple(counted), until_ms, tuple(excepted)) if hits or until_ms else GO
         if remember and not self._exceptions:
-            self._concluded[key] = verdict, results  # kept, so that no other result can take the id of one of these
+            self._concluded[key] = verdict
         return verdict
 
     def _exception_for(self, hit: Hit, record: RecordFacts, now_ms: int) -> AllowlistItem | None:
@@ -254,16 +256,18 @@ def _positions(
     return [position for position in everything if keys[position] in touched] if touched else ()
 
 
-def _by_component(names: NameColumns, assessments: Sequence[Assessment | None]) -> tuple[list[Any], Sequence[int]]:
-    return list(map(id, assessments)), names.component_of
+def _by_component(
+    names: NameColumns, assessments: Sequence[Assessment | None]
+) -> tuple[Sequence[Assessment | None], Sequence[int]]:
+    return assessments, names.component_of
 
 
-def _by_license(names: NameColumns, _: Sequence[Assessment | None]) -> tuple[list[Any], Sequence[int]]:
+def _by_license(names: NameColumns, _: Sequence[Assessment | None]) -> tuple[Sequence[str], Sequence[int]]:
     return [text for text, _ in names.licenses], names.license_of
 
 
 # What most rules read lies in small tables: their keys in `_Group.decided`, and the row of each record.
-_TABLES: dict[tuple[str, ...], Callable[..., tuple[list[Any], Sequence[int]]]] = {
+_TABLES: dict[tuple[str, ...], Callable[..., tuple[Sequence[Hashable], Sequence[int]]]] = {
     ("assessment",): _by_component,
     ("license",): _by_license,
 }
@@ -280,19 +284,18 @@ class _Group:
         self.decided: dict[Hashable, tuple[Check, ...]] = {}
         self._checks = tuple(checks)
         # One record has one file name: remembering its result would only fill memory.
-        self._read_result_facts = None if "fn" in result_reads else _getter(result_reads)
+        self.remembers = "fn" not in result_reads
+        self._read_result_facts = _getter(result_reads)
         self._results: dict[Hashable, RuleResult] = {}
-        self._alive: list[Assessment | None] = []  # what was decided on, so that no other object can take its id
 
     def forget(self) -> None:
         self.decided.clear()
         self._results.clear()
-        self._alive.clear()
 
     def concerned(self, facts: Facts) -> bool:
         """Whether any check is concerned."""
         value = self.read(facts.record) if self.read else None
-        key = (id(facts.assessment), value) if self.on_findings else value
+        key = (facts.assessment, value) if self.on_findings else value
         checks = self.decided.get(key, _UNDECIDED)
         return bool(self._decide(facts, key) if checks is _UNDECIDED else checks)
 
@@ -319,7 +322,7 @@ class _Group:
             checks = self._decide(facts, key)
             if not checks:
                 return NOTHING
-        if self._read_result_facts is None:
+        if not self.remembers:
             return _merge(check.evaluate(facts) for check in checks)
         result_key = (key, self._read_result_facts(facts.record))
         result = self._results.get(result_key)
@@ -328,8 +331,6 @@ class _Group:
         return result
 
     def _decide(self, facts: Facts, key: Hashable) -> tuple[Check, ...]:
-        if self.on_findings:
-            self._alive.append(facts.assessment)
         checks = self.decided[key] = tuple(check for check in self._checks if check.concerns(facts))
         return checks
 

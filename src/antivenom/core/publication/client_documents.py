@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import zstandard
 
-from antivenom.core.conda.repodata_zst import stream_text
 from antivenom.core.conda.shards import shard_records
 from antivenom.core.conda.specs import Dependency, latest_version, parse_dependency, version_order
 from antivenom.core.errors import InvalidInputError
@@ -54,11 +53,6 @@ def derive_document(blobs: IndexBlobs, fn: str, maps: Sequence[PublicationIndex]
     if fn == "run_exports.json.zst":
         return zstandard.compress(derive_run_exports(blobs, maps[0]), LEVEL)
     raise InvalidInputError(f"{fn!r} is no derived document")
-
-
-def derive_plain(blobs: IndexBlobs, published: PublicationIndex) -> Iterator[bytes]:
-    """`repodata.json`, in chunks, from the monolith."""
-    return stream_text(blobs.get(published.monolith))
 
 
 def derive_current(blobs: IndexBlobs, published: PublicationIndex) -> bytes:

@@ -18,9 +18,9 @@ def policy_stop(decision: Decision) -> Reason | None:
     return next((r for r in decision.reasons if r.action == Action.stop and r.gate != "closure"), None)
 
 
-def is_fallen(decision: Decision) -> bool:
-    """Whether the closure withholds a record (an allowlist item may have spared it)."""
-    return bool(decision.culprits) and any(reason.gate == "closure" for reason in decision.reasons)
+def is_withheld_by_closure(decision: Decision) -> bool:
+    """Whether the closure withholds a record, and no allowlist item spares it."""
+    return bool(decision.broken_dependencies) and any(reason.gate == "closure" for reason in decision.reasons)
 
 
 class PreviousSubdir:
@@ -69,7 +69,7 @@ class PreviousSubdir:
 
     def read(self, numbers: Iterable[int]) -> None:
         """Read the decisions of some rows, neighbours together."""
-        wanted = [n for n in numbers if n >= 0 and n not in self._decisions and self.rows[n].digest]
+        wanted = [n for n in numbers if n >= 0 and n not in self._decisions and self.rows[n].decisions_digest]
         frames = read_many(self._blobs, [self.rows[number].decisions for number in wanted])
         for number, frame in zip(wanted, frames, strict=True):
             by_name: dict[str, list[Decision]] = {}
@@ -79,7 +79,7 @@ class PreviousSubdir:
 
     def decisions_in(self, number: int) -> Mapping[str, Sequence[Decision]]:
         """The decisions of a row by name."""
-        if number < 0 or not self.rows[number].digest:
+        if number < 0 or not self.rows[number].decisions_digest:
             return _NOTHING
         if number not in self._decisions:
             self.read([number])

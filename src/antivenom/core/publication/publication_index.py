@@ -65,16 +65,6 @@ class PublicationIndex:
         return self.map.counts
 
     @property
-    def holds_until_ms(self) -> int:
-        """When time alone may change a verdict; 0 is never."""
-        return self.map.holds_until_ms
-
-    @property
-    def created_ms(self) -> int:
-        """When the map was made."""
-        return self.map.created_ms
-
-    @property
     def shards_index(self) -> Location:
         """`repodata_shards.msgpack.zst`, ready to send."""
         return self.map.shards_index
@@ -103,11 +93,6 @@ class PublicationIndex:
             return self._shards.get(bytes.fromhex(sha256) if isinstance(sha256, str) else sha256)
         except ValueError:
             return None
-
-    def shard_of(self, name: str) -> Location | None:
-        """Where the published shard of a name lies; None when nothing of it is published."""
-        position = self._positions.get(name.lower())
-        return None if position is None else self.shard_location(self.map.shard_key(position))
 
     def decision(self, fn: str) -> Decision | None:
         """What is served or withheld under a file name, with its digests; None when the channel does not list it."""
@@ -155,44 +140,19 @@ class PublicationIndex:
         inside = position - self._firsts[at]
         return facts[inside].record_facts(self.subdir, depends[inside])
 
-    def record(self, fn: str) -> dict[str, Any] | None:
-        """The whole record of a file as stored in its shard (digests as bytes), served or not."""
-        return self._record(fn.rsplit("-", 2)[0].lower(), fn)
-
     def packages(self) -> list[PackageSummary]:
         """Summaries of all names, sorted by name."""
         return decode_summaries(read(self._blobs, self.map.summaries))
 
-    def package(self, name: str) -> PackageSummary | None:
-        """The summary of one name."""
-        position = self._positions.get(name.lower())
-        return None if position is None else self.packages()[position]
-
-    def withheld(self, spec: str | None = None) -> Iterator[Decision]:
-        """What is withheld, by name; `spec` is a match spec or a file name.
-
-        Raises:
-            InvalidInputError: A wrong spec.
-        """
-        return self._decisions_with(Action.stop, spec)
-
-    def warned(self, spec: str | None = None) -> Iterator[Decision]:
-        """What is served with a warning; see `withheld`."""
-        return self._decisions_with(Action.warn, spec)
-
     def decisions_by_bucket(self) -> Iterator[tuple[int, list[Decision]]]:
         """(bucket, what `decisions_in` gives for it) of every bucket with decisions, by name."""
-        at = [i for i, row in enumerate(self.map.buckets) if row.digest]
+        at = [i for i, row in enumerate(self.map.buckets) if row.decisions_digest]
         frames = read_many(self._blobs, [self.map.buckets[i].decisions for i in at])
         return ((i, decode_decisions(frame)) for i, frame in zip(at, frames, strict=True))
 
     def decisions_in(self, bucket: int) -> list[Decision]:
         """The decisions of one bucket: withheld, warned and excepted records, without their subdir."""
         return self._decisions(bucket)
-
-    def excepted(self) -> Iterator[Decision]:
-        """Records for which an allowlist item put a reason aside."""
-        return (d for d in self._all_decisions(None) if d.excepted)
 
     def explain(self, what: str) -> list[Decision]:
         """What became of a file, or of every record that a match spec matches.
@@ -216,34 +176,6 @@ class PublicationIndex:
         stopped = {d.fn for d in self._decisions_of_name(name.lower()) if d.action == Action.stop}
         return latest_version({f.version for f in self.facts(name) if f.fn not in stopped}) or None
 
-    def _decisions_with(self, action: Action, text: str | None) -> Iterator[Decision]:
-        if text and text.endswith(ARTIFACT_SUFFIXES):
-            return (d for d in self.explain(text) if d.action == action)
-        spec = parse_record_spec(text) if text else None
-        return (d for d in self._all_decisions(spec) if d.action == action)
-
-    def _all_decisions(self, spec: RecordSpec | None) -> Iterator[Decision]:
-        rows = [row for row in self.map.buckets if row.digest and (spec is None or self._may_match(row, spec))]
-        for row, frame in zip(rows, read_many(self._blobs, [row.decisions for row in rows]), strict=True):
-            for decision in decode_decisions(frame):
-                if spec is None or self._spec_matches(spec, decision, row):
-                    yield msgspec.structs.replace(decision, subdir=self.subdir)
-
-    def _may_match(self, row: PublishedBucket, spec: RecordSpec) -> bool:
-        if not spec.exact_name:
-            return True
-        position = self._positions.get(spec.exact_name)
-        return position is not None and row.first <= position < row.end
-
-    def _spec_matches(self, spec: RecordSpec, decision: Decision, row: PublishedBucket) -> bool:
-        if not spec.matches_name(decision.name):
-            return False
-        if not spec.fields:
-            return True
-        del row
-        facts = next((f for f in self.facts(decision.name) if f.fn == decision.fn), None)
-        return facts is not None and _matches(spec, facts)
-
     def _decisions_of_name(self, name: str) -> list[Decision]:
         position = self._positions.get(name)
         if position is None:
@@ -264,7 +196,7 @@ class PublicationIndex:
 
     def _read_decisions(self, at: int) -> list[Decision]:
         row = self.map.buckets[at]
-        return decode_decisions(read(self._blobs, row.decisions)) if row.digest else []
+        return decode_decisions(read(self._blobs, row.decisions)) if row.decisions_digest else []
 
 
 def _matches(spec: RecordSpec, facts: RecordFacts) -> bool:

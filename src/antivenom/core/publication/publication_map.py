@@ -14,7 +14,7 @@ import zstandard
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Assessment, FindingStatus, Severity
-from antivenom.core.policy.compile import Action, Reason, Verdict
+from antivenom.core.policy.compile import Action, Reason
 from antivenom.core.source.packs import NOWHERE, IndexBlobs, Location, LocationTable
 from antivenom.core.source.source_map import Piece, SourceDocument
 
@@ -25,7 +25,7 @@ ANY_FILE = "\0"  # in a trigger id: the record's file name stands here; no name 
 class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The decision for a record that is not plainly served: withheld (stop), warned, or excepted (go with `excepted`).
 
-    `severity` is the worst of its active findings. `culprits`: the dependencies that the closure found broken.
+    `severity` is the worst of its active findings. `broken_dependencies`: those for which the closure withholds it.
     `sha256` and `md5` (hex) are filled by readers that need them.
     """
 
@@ -42,16 +42,7 @@ class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
     subdir: str = ""
     sha256: str = ""
     md5: str = ""
-    culprits: tuple[str, ...] = ()
-
-    def policy_verdict(self) -> Verdict | None:
-        """What the policy alone decided (without the closure); None for a plain go."""
-        reasons = tuple(reason for reason in self.reasons if reason.gate != "closure")
-        excepted = tuple(item for item in self.excepted if item[1].gate != "closure")
-        if not reasons and not excepted:
-            return None
-        action = max((reason.action for reason in reasons), default=Action.go)
-        return Verdict(action, reasons, self.holds_until_ms, excepted)
+    broken_dependencies: tuple[str, ...] = ()
 
 
 class SharedDecision(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -62,7 +53,7 @@ class SharedDecision(msgspec.Struct, array_like=True, frozen=True, gc=False):
     excepted: tuple[tuple[str, Reason], ...] = ()
     holds_until_ms: int = 0
     severity: Severity = Severity.unknown
-    culprits: tuple[str, ...] = ()
+    broken_dependencies: tuple[str, ...] = ()
 
 
 class NameDecisions(msgspec.Struct, array_like=True, gc=False):
@@ -96,7 +87,7 @@ class NameDecisions(msgspec.Struct, array_like=True, gc=False):
                 fn, self.name, version, build, size, shared.action,
                 tuple([_of_file(fn, reason) for reason in shared.reasons]),
                 tuple([(item, _of_file(fn, reason)) for item, reason in shared.excepted]),
-                shared.holds_until_ms, shared.severity, culprits=shared.culprits,
+                shared.holds_until_ms, shared.severity, broken_dependencies=shared.broken_dependencies,
             )  # fmt: skip
 
 
@@ -107,10 +98,10 @@ def _of_file(fn: str, reason: Reason) -> Reason:
     return msgspec.structs.replace(reason, trigger_id=reason.trigger_id.removesuffix(ANY_FILE) + fn)
 
 
-def of_any_file(
+def without_filename(
     fn: str, reasons: tuple[Reason, ...], excepted: tuple[tuple[str, Reason], ...]
 ) -> tuple[tuple[Reason, ...], tuple[tuple[str, Reason], ...]]:
-    """The reasons of a record as a `SharedDecision` has them."""
+    """The reasons of a record without its file name, as a `SharedDecision` has them."""
     ending = f"+{fn}"
     if any(r.trigger_id.endswith(ending) for r in reasons):
         reasons = tuple([_without(fn, r) if r.trigger_id.endswith(ending) else r for r in reasons])
@@ -183,8 +174,8 @@ class PackageSummary(msgspec.Struct, array_like=True, gc=False):
 
 
 class PublishedBucket(msgspec.Struct, array_like=True, gc=False):
-    """A bucket as published. `decisions` is NOWHERE when there are none. Equal `digest`s are equal decisions,
-    equal `judged` are equal verdicts of the policy (before the closure)."""
+    """A bucket as published. `decisions` is NOWHERE when there are none. Equal `decisions_digest`s are equal
+    decisions, equal `verdicts_digest`s are equal verdicts of the policy (before the closure)."""
 
     first: int
     end: int
@@ -192,15 +183,16 @@ class PublishedBucket(msgspec.Struct, array_like=True, gc=False):
     facts: Location
     depends: Location
     decisions: Location
-    digest: bytes
+    decisions_digest: bytes
     holds_until_ms: int
     counts: Counts
-    judged: bytes = b""
+    verdicts_digest: bytes = b""
 
 
 class PublicationMap(msgspec.Struct, array_like=True):
     """See the module. Columns run parallel to `names`; a shard key of zeros means that every record of it is
-    withheld. `closure` is a digest of the terms under which the closure was worked out; empty: it was not."""
+    withheld. `closure_terms` is a digest of what the closure depends on besides records and
+    verdicts; empty: there is none."""
 
     format: int
     subdir: str
@@ -219,7 +211,7 @@ class PublicationMap(msgspec.Struct, array_like=True):
     monolith: str = ""
     monolith_bytes: int = 0
     monolith_text_bytes: int = 0
-    closure: bytes = b""
+    closure_terms: bytes = b""
 
     def shard_key(self, position: int) -> bytes:
         """The sha256 of a name's shard as published; zeros when nothing of it is left."""

@@ -13,9 +13,9 @@ from itertools import repeat
 from typing import TypeVar
 
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
-from antivenom.core.matching.advisories import Assessment
 from antivenom.core.policy.compile import CompiledPolicy, Policy, compile_policy
 from antivenom.core.publication.publication_map import decode_decisions, load_publication
+from antivenom.core.publishing.request import Assess
 from antivenom.core.source.packs import IndexBlobs, read_many
 from antivenom.core.source.source_map import (
     Component,
@@ -26,7 +26,6 @@ from antivenom.core.source.source_map import (
     load_source,
 )
 
-Assess = Callable[[Sequence[Component]], Sequence[Assessment | None]]
 Part = TypeVar("Part")
 
 
@@ -73,7 +72,7 @@ def edited_names(
     if items := _differing(old.allowlist, new.allowlist):
         gates = {item.gate for item in items}
         for key in previous.values():
-            frames = [row.decisions for row in load_publication(blobs, key).buckets if row.digest]
+            frames = [row.decisions for row in load_publication(blobs, key).buckets if row.decisions_digest]
             for decision in (d for frame in read_many(blobs, frames) for d in decode_decisions(frame)):
                 named = {reason.gate for reason in decision.reasons} | {reason.gate for _, reason in decision.excepted}
                 if "*" in gates or not gates.isdisjoint(named):
@@ -101,10 +100,9 @@ def _touched_names(
     found: set[str] = set()
     for subdir, key in sources.items():
         for facts, depends in _facts_of(blobs, key, with_depends=policy.reads_depends):
-            components = [(facts.name, version, purls) for version, purls in facts.components]
+            components = [Component(facts.name, version, purls) for version, purls in facts.components]
             assessments = assess(components) if policy.uses_findings else [None] * len(components)
-
-            if policy.touched(facts, _reader(facts, depends, subdir), assessments, channel, now_ms):
+            if policy.touched_positions(facts, _reader(facts, depends, subdir), assessments, channel, now_ms):
                 found.add(facts.name)
     return found
 

@@ -20,10 +20,10 @@ from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.core.source.source_map import Component
 
 FORMAT = 2
-CLEAN = Assessment(True, "")  # of a component that an earlier publication found nothing of
+NO_FINDINGS = Assessment(True, "")  # of a component that an earlier publication found nothing of
 
 
-class Basis(msgspec.Struct, frozen=True, array_like=True):
+class PublicationBasis(msgspec.Struct, frozen=True, array_like=True):
     """What decides a publication besides its records and the time. `build_statements`: a digest of
     what artifacts state about themselves."""
 
@@ -44,7 +44,7 @@ class ComponentFindings(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def component(self) -> Component:
-        return self.name, self.version, self.purls
+        return Component(self.name, self.version, self.purls)
 
 
 class ChannelFindings(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class ChannelFindings(msgspec.Struct, frozen=True):
     components: list[ComponentFindings]
     unassessed: dict[str, list[str]]
     partly: list[tuple[Component, str]] = []
-    basis: Basis | None = None
+    basis: PublicationBasis | None = None
 
     def reasons(self) -> dict[str, str]:
         """Name → why something of it is not assessed."""
@@ -67,7 +67,7 @@ class ChannelFindings(msgspec.Struct, frozen=True):
 
     def counts(self) -> dict[str, Any]:
         """Numbers for dashboards: vulnerable components, distinct vulnerabilities by severity, exploited ones."""
-        findings = {id(finding): finding for c in self.components for finding in c.assessment.findings}.values()
+        findings = dict.fromkeys(finding for c in self.components for finding in c.assessment.findings)
         by_severity = Counter({finding.ids[0]: finding.severity for finding in findings}.values())
         return {
             "vulnerable_components": len(self.components),
@@ -79,7 +79,7 @@ class ChannelFindings(msgspec.Struct, frozen=True):
 
 class _Stored(msgspec.Struct, array_like=True):
     format: int
-    basis: Basis | None
+    basis: PublicationBasis | None
     findings: list[Finding]
     assessments: list[tuple[str, list[int]]]  # reason, and positions in `findings`
     components: list[tuple[str, str, tuple[str, ...], int]]  # the last is a position in `assessments`
@@ -157,7 +157,7 @@ class ChannelAssessor:
                 self._assessed.add(component[0])
         return answers
 
-    def findings(self, basis: Basis | None = None) -> ChannelFindings:
+    def findings(self, basis: PublicationBasis | None = None) -> ChannelFindings:
         """All that was found."""
         components = [ComponentFindings(*component, assessment) for component, assessment in sorted_items(self._hits)]
         reasons: dict[str, set[str]] = {}
@@ -197,7 +197,7 @@ class IncrementalAssessor:
 
     def __call__(self, components: Sequence[Component]) -> Sequence[Assessment]:
         known, names, fresh = self._known, self._names, self._fresh
-        answers = [known.get(component) or names.get(component[0], CLEAN) for component in components]
+        answers = [known.get(component) or names.get(component[0], NO_FINDINGS) for component in components]
         new = [at for at, component in enumerate(components) if component[0] in fresh] if fresh else []
         if new:
             if self._matching is None:
@@ -206,7 +206,7 @@ class IncrementalAssessor:
                 answers[at] = assessment
         return answers
 
-    def findings(self, basis: Basis | None, names: Collection[str]) -> ChannelFindings:
+    def findings(self, basis: PublicationBasis | None, names: Collection[str]) -> ChannelFindings:
         """Everything known of `names`: the earlier findings, and those of the fresh ones."""
         kept = frozenset(names) - self._fresh
         earlier = self._earlier
@@ -223,7 +223,7 @@ class IncrementalAssessor:
             basis,
         )
 
-    def found(self) -> list[ComponentFindings]:
+    def new_findings(self) -> list[ComponentFindings]:
         """What was found of the fresh names."""
         return self._matching.findings().components if self._matching else []
 

@@ -12,7 +12,7 @@ from operator import itemgetter
 
 import msgspec
 
-from antivenom.core.closure.propagate import BucketFalls, ClosureDecision, NameFalls
+from antivenom.core.closure.propagate import BucketClosure, ClosureDecision, NameClosure
 from antivenom.core.conda.specs import latest_version
 from antivenom.core.matching.advisories import Severity
 from antivenom.core.policy.compile import Action
@@ -23,27 +23,30 @@ from antivenom.core.publication.publication_map import (
     NameDecisions,
     PackageSummary,
     SharedDecision,
-    of_any_file,
+    without_filename,
 )
 from antivenom.core.source.source_map import NameFacts
 
 _LICENSES_MAX = 8
-_Row = tuple[str, str, str, int, SharedDecision]  # file name, version, build, size, decision
+_RecordRow = tuple[str, str, str, int, int]  # file name, version, build, size, place of its decision
 
 
 def group_decisions(decisions: Iterable[Decision]) -> list[NameDecisions]:
     """What the policy alone decides for the records of some names, by name."""
-    by_name: dict[str, list[_Row]] = {}
+    by_name: dict[str, list[Decision]] = {}
     for decision in decisions:
-        by_name.setdefault(decision.name, []).append(_row(decision))
-    return [_to_columns(name, rows) for name, rows in by_name.items()]
+        by_name.setdefault(decision.name, []).append(decision)
+    return [_policy_alone(name, of_name) for name, of_name in by_name.items()]
 
 
 def bucket_decisions(
-    decisions: Sequence[Decision], falls: BucketFalls, names: Sequence[NameFacts], severities: Mapping[str, Severity]
+    decisions: Sequence[Decision],
+    closure: BucketClosure,
+    names: Sequence[NameFacts],
+    severities: Mapping[str, Severity],
 ) -> list[NameDecisions]:
     """All decisions of one bucket, by name; names without any are left out."""
-    if not falls:
+    if not closure:
         return group_decisions(decisions)
     by_name: dict[str, list[Decision]] = {}
     for decision in decisions:
@@ -51,60 +54,75 @@ def bucket_decisions(
     found = []
     for place, facts in enumerate(names):
         mine = by_name.get(facts.name, [])
-        if place in falls:
-            found.append(_name_decisions(mine, falls[place], facts, severities))
+        if place in closure:
+            found.append(_name_decisions(mine, closure[place], facts, severities))
         elif mine:
-            found += group_decisions(mine)
+            found.append(_policy_alone(facts.name, mine))
     return [name for name in found if name.fns]
 
 
+def _policy_alone(name: str, decisions: Sequence[Decision]) -> NameDecisions:
+    """The policy's decisions for one name."""
+    rows = [_row(decision, place) for place, decision in enumerate(decisions)]
+    return _to_columns(name, rows, [_share(decision) for decision in decisions])
+
+
 def _name_decisions(
-    decisions: Sequence[Decision], falls: NameFalls, facts: NameFacts, severities: Mapping[str, Severity]
+    decisions: Sequence[Decision], closure: NameClosure, facts: NameFacts, severities: Mapping[str, Severity]
 ) -> NameDecisions:
     """What the policy and the closure decide for the records of one name."""
     versions = [version for version, _ in facts.components]
     fns, builds, sizes, component_of = facts.fns, facts.builds, facts.sizes, facts.component_of
-    decided = {decision.fn: decision for decision in decisions}
-    known: dict[tuple[int, int], SharedDecision] = {}  # by identity of what falls alike and of the severity
-    rows: list[_Row] = []
-    fallen = list(falls.decisions(fns))  # a list: what has gone could give its identity to another
-    for record, by_closure in fallen:
+    by_policy = {decision.fn: decision for decision in decisions}
+    by_closure, number_of = closure.decisions(fns)
+    shared: list[SharedDecision] = []
+    places: dict[tuple[int, Severity], int] = {}  # in `shared`, by number of the closure's decision
+    rows: list[_RecordRow] = []
+    for record, number in number_of.items():
         fn = fns[record]
-        severity = severities.get(fn, _UNKNOWN)
-        shared = known.get((id(by_closure), id(severity)))
-        if shared is None:
-            shared = known[id(by_closure), id(severity)] = _closure_alone(by_closure, severity)
-        if fn in decided:
-            if decided[fn].action == Action.stop:
+        key = number, severities.get(fn, _UNKNOWN)
+        if key not in places:
+            places[key] = len(shared)
+            shared.append(_closure_alone(by_closure[number], key[1]))
+        place = places[key]
+        if fn in by_policy:
+            if by_policy[fn].action == Action.stop:
                 continue
-            shared = _merge(shared, decided.pop(fn))
-        rows.append((fn, versions[component_of[record]], builds[record], sizes[record], shared))
-    rows += map(_row, decided.values())
-    return _to_columns(facts.name, rows)
+            shared.append(_merge(shared[place], by_policy.pop(fn)))
+            place = len(shared) - 1
+        rows.append((fn, versions[component_of[record]], builds[record], sizes[record], place))
+    for decision in by_policy.values():
+        rows.append(_row(decision, len(shared)))
+        shared.append(_share(decision))
+    return _to_columns(facts.name, rows, shared)
 
 
 _UNKNOWN = Severity.unknown
 
 
-def _row(decision: Decision) -> _Row:
-    reasons, excepted = of_any_file(decision.fn, decision.reasons, decision.excepted)
-    shared = SharedDecision(
-        decision.action, reasons, excepted, decision.holds_until_ms, decision.severity, decision.culprits
-    )  # fmt: skip
-    return decision.fn, decision.version, decision.build, decision.size_bytes, shared
+def _row(decision: Decision, place: int) -> _RecordRow:
+    return decision.fn, decision.version, decision.build, decision.size_bytes, place
+
+
+def _share(decision: Decision) -> SharedDecision:
+    """A decision without what only its record has."""
+    reasons, excepted = without_filename(decision.fn, decision.reasons, decision.excepted)
+    return SharedDecision(
+        decision.action, reasons, excepted, decision.holds_until_ms, decision.severity, decision.broken_dependencies
+    )
 
 
 def _closure_alone(by_closure: ClosureDecision, severity: Severity) -> SharedDecision:
-    """The decision for records of which the policy decides nothing."""
-    reason, culprits, item, until_ms = by_closure
+    """The decision for records for which the policy decides nothing."""
+    reason, texts, item, until_ms = by_closure
     if item:
-        return SharedDecision(Action.go, (), ((item, reason),), until_ms, severity, culprits)
-    return SharedDecision(Action.stop, (reason,), (), until_ms, severity, culprits)
+        return SharedDecision(Action.go, (), ((item, reason),), until_ms, severity, texts)
+    return SharedDecision(Action.stop, (reason,), (), until_ms, severity, texts)
 
 
 def _merge(by_closure: SharedDecision, by_policy: Decision) -> SharedDecision:
-    """The decision for a record that the closure decides about, and that the policy warns about or excepts."""
-    reasons, excepted = of_any_file(by_policy.fn, by_policy.reasons, by_policy.excepted)
+    """The decision for a record that the policy only warns about or excepts, and for which the closure decides too."""
+    reasons, excepted = without_filename(by_policy.fn, by_policy.reasons, by_policy.excepted)
     return msgspec.structs.replace(
         by_closure,
         action=max(by_closure.action, by_policy.action),
@@ -114,19 +132,15 @@ def _merge(by_closure: SharedDecision, by_policy: Decision) -> SharedDecision:
     )
 
 
-def _to_columns(name: str, rows: list[_Row]) -> NameDecisions:
-    """Rows in columns, by file name; equal decisions are written once."""
+def _to_columns(name: str, rows: list[_RecordRow], shared: Sequence[SharedDecision]) -> NameDecisions:
+    """Rows in columns, by file name; equal decisions are written once, in order of their first record."""
     if not rows:  # the policy withholds all that falls
         return NameDecisions(name)
     rows.sort(key=itemgetter(0))
-    fns, versions, builds, sizes, decisions = zip(*rows, strict=True)
+    fns, versions, builds, sizes, places = zip(*rows, strict=True)
     numbers: dict[SharedDecision, int] = {}
-    by_identity: dict[int, int] = {}
-    for decision in decisions:
-        if id(decision) not in by_identity:
-            by_identity[id(decision)] = numbers.setdefault(decision, len(numbers))
-    shared_of = [by_identity[id(decision)] for decision in decisions]
-    return NameDecisions(name, list(numbers), shared_of, fns, versions, builds, sizes)
+    number_of = {place: numbers.setdefault(shared[place], len(numbers)) for place in dict.fromkeys(places)}
+    return NameDecisions(name, list(numbers), [number_of[p] for p in places], fns, versions, builds, sizes)
 
 
 def summarize(

@@ -14,14 +14,22 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from antivenom.core.closure.propagate import BucketFalls, Closure, ClosureDecision, Except, Lost, NameFalls, because
+from antivenom.core.closure.propagate import (
+    BucketClosure,
+    Closure,
+    ClosureDecision,
+    FindException,
+    LostRecord,
+    NameClosure,
+    short_reason,
+)
 from antivenom.core.closure.requirements import NOARCH, decode_texts
 from antivenom.core.conda.specs import Dependency, parse_dependency
-from antivenom.core.publication.previous_publication import is_fallen, policy_stop
-from antivenom.core.publication.publication_map import Decision, of_any_file
+from antivenom.core.publication.previous_publication import is_withheld_by_closure, policy_stop
+from antivenom.core.publication.publication_map import Decision, without_filename
 from antivenom.core.publishing.verdicts import SubdirVerdicts
 from antivenom.core.source.packs import IndexBlobs
-from antivenom.core.source.source_map import Framed, dependency_name, iterate_builds, iterate_depends
+from antivenom.core.source.source_map import BucketFrames, dependency_name, iterate_builds, iterate_depends
 
 _Record = tuple[str, str, int, tuple[str, ...]]  # version, build, build number, dependencies
 
@@ -58,20 +66,24 @@ class _SubdirState:
         self.positions = {name: i for i, name in enumerate(self.source.names)}
         self._keeps = keeps
         self._taken_back: set[str] = set()
-        self._by_culprit: dict[str, dict[str, list[Decision]]] = {}  # name asked for → dependency → who fell by it
+        self._by_dependency: dict[str, dict[str, list[Decision]]] = {}  # by name and text: what fell by it
         self._indexed: set[int] = set()
 
     def withheld(self, position: int) -> Mapping[str, Decision]:
         """What is withheld of the name at a position, by file name."""
         stops = self.verdicts.stops(position)
         earlier = self.earlier(self.source.names[position]) if self._keeps else {}
-        return {**{fn: d for fn, d in earlier.items() if is_fallen(d)}, **stops} if earlier else stops
+        return {**{fn: d for fn, d in earlier.items() if is_withheld_by_closure(d)}, **stops} if earlier else stops
 
     def earlier(self, name: str) -> dict[str, Decision]:
         """The closure's earlier decisions for a name that were not taken back."""
         if not self.previous.has_closure_of(name):
             return {}
-        return {d.fn: d for d in self.previous.decisions_of_name(name) if d.culprits and d.fn not in self._taken_back}
+        return {
+            d.fn: d
+            for d in self.previous.decisions_of_name(name)
+            if d.broken_dependencies and d.fn not in self._taken_back
+        }
 
     def suspect(self, name: str, fn: str) -> None:
         """Look at a record again, whatever the closure decided for it before."""
@@ -89,7 +101,7 @@ class _SubdirState:
 
     def fallen_by(self, name: str) -> dict[str, list[Decision]]:
         """Who fell by a dependency on a name, by its text; of names whose users were indexed."""
-        return self._by_culprit.get(name, {})
+        return self._by_dependency.get(name, {})
 
     def index(self, buckets: Collection[int]) -> None:
         """Index who fell, and by what, in some buckets and in those that are listed no more."""
@@ -102,8 +114,8 @@ class _SubdirState:
         for row in rows:
             for of_name in self.previous.decisions_in(row).values():
                 for decision in of_name:
-                    for text in decision.culprits:
-                        texts = self._by_culprit.setdefault(dependency_name(text), {})
+                    for text in decision.broken_dependencies:
+                        texts = self._by_dependency.setdefault(dependency_name(text), {})
                         texts.setdefault(text, []).append(decision)
 
 
@@ -114,7 +126,12 @@ class IncrementalClosure:
     """
 
     def __init__(
-        self, blobs: IndexBlobs, verdicts: Mapping[str, SubdirVerdicts], excepts: Except | None, *, anew: bool
+        self,
+        blobs: IndexBlobs,
+        verdicts: Mapping[str, SubdirVerdicts],
+        find_exception: FindException | None,
+        *,
+        anew: bool,
     ) -> None:
         self._blobs = blobs
         self._states = {subdir: _SubdirState(found, keeps=not anew) for subdir, found in verdicts.items()}
@@ -122,32 +139,32 @@ class IncrementalClosure:
             blobs,
             {subdir: found.source for subdir, found in verdicts.items()},
             {subdir: state.withheld for subdir, state in self._states.items()},
-            excepts,
+            find_exception,
         )
-        self._anew, self._has_exceptions = anew, excepts is not None
+        self._anew, self._has_exceptions = anew, find_exception is not None
         self._dependencies: dict[str, Dependency | None] = {}
 
-    def work_out(self) -> dict[str, dict[int, BucketFalls]]:
+    def propagate(self) -> dict[str, dict[int, BucketClosure]]:
         """What falls, by subdir and bucket. Judges every bucket that has to be written again."""
         if self._anew:
             causes = {subdir: state.verdicts.stopped_names() for subdir, state in self._states.items()}
-            falls = self._closure.withheld(causes)
+            falls = self._closure.propagate(causes)
         else:
-            falls = self._rederive()
+            falls = self._propagate_changes()
         for subdir, state in self._states.items():
             state.verdicts.settle(self._reached(state, falls[subdir]))
             if not self._anew:
                 self._add_earlier(state, falls[subdir])
         return falls
 
-    def _reached(self, state: _SubdirState, falls: Mapping[int, BucketFalls]) -> set[int]:
+    def _reached(self, state: _SubdirState, falls: Mapping[int, BucketClosure]) -> set[int]:
         reached = set(falls)
         if self._anew:
             return reached | state.verdicts.rows_with_closure()
         bucket_of = self._closure.subdir(state.source.subdir).bucket_of
         return reached | {bucket_of(position) for position in state.suspects}
 
-    def _add_earlier(self, state: _SubdirState, falls: dict[int, BucketFalls]) -> None:
+    def _add_earlier(self, state: _SubdirState, falls: dict[int, BucketClosure]) -> None:
         """What holds from before, in the buckets that are written again."""
         for at, (bucket, judged) in enumerate(zip(state.source.buckets, state.verdicts.buckets, strict=True)):
             if judged is None:
@@ -156,14 +173,14 @@ class IncrementalClosure:
                 earlier = state.earlier(state.source.names[position])
                 if earlier:
                     names = falls.setdefault(at, {})
-                    new = names.get(position - bucket.first, NameFalls())
+                    new = names.get(position - bucket.first, NameClosure())
                     names[position - bucket.first] = new._replace(
                         earlier={fn: _closure_decision(d) for fn, d in earlier.items()}
                     )
 
-    def _rederive(self) -> dict[str, dict[int, BucketFalls]]:
+    def _propagate_changes(self) -> dict[str, dict[int, BucketClosure]]:
         touched: list[_Touched] = []
-        lost: dict[str, list[Lost]] = {}
+        lost: dict[str, list[LostRecord]] = {}
         born: list[tuple[_Touched, bool]] = []
         for state in self._states.values():
             for record, is_new in self._changed_upstream(state):
@@ -182,7 +199,7 @@ class IncrementalClosure:
                 lost.setdefault(record.name, []).append(record)
         touched += self._look_where_noarch_worked(born)
         self._take_back(touched)
-        return self._closure.rederive(lost, {subdir: state.suspects for subdir, state in self._states.items()})
+        return self._closure.propagate_changes(lost, {subdir: state.suspects for subdir, state in self._states.items()})
 
     def _changed_upstream(self, state: _SubdirState) -> Iterator[tuple[_Touched, bool]]:
         """Records that appeared (True) or are gone (False); one that changed is both."""
@@ -209,20 +226,20 @@ class IncrementalClosure:
                         if record is not None:
                             yield _Touched(source.subdir, fn, name, *record[:3]), is_new
 
-    def _records(self, frames: Collection[Framed], names: Collection[str]) -> dict[str, dict[str, _Record]]:
+    def _records(self, frames: Collection[BucketFrames], names: Collection[str]) -> dict[str, dict[str, _Record]]:
         """What the closure looks at in the records of some names, by name and file name."""
         found: dict[str, dict[str, _Record]] = {}
         builds, depends = iterate_builds(self._blobs, frames), iterate_depends(self._blobs, frames)
         for facts_of_bucket, depends_of_bucket in zip(builds, depends, strict=True):
-            for facts, needs in zip(facts_of_bucket, depends_of_bucket, strict=True):
+            for facts, dependencies in zip(facts_of_bucket, depends_of_bucket, strict=True):
                 if facts.name in names:
-                    lists = needs.lists()
+                    lists = dependencies.lists()
                     versions = [facts.components[component][0] for component in facts.component_of]
                     found[facts.name] = {
                         fn: (version, build, number, lists[at])
                         for fn, version, build, number, at in zip(
                             decode_texts(facts.fns), versions, decode_texts(facts.builds), facts.build_numbers,
-                            needs.depends_of, strict=True,
+                            dependencies.depends_of, strict=True,
                         )
                     }  # fmt: skip
         return found
@@ -241,7 +258,7 @@ class IncrementalClosure:
                 for fn, decision in sorted({**before, **now}.items()):
                     if fn not in now:
                         state.suspect(name, fn)
-                    elif fn in before and because(before[fn]) == because(decision):
+                    elif fn in before and short_reason(before[fn]) == short_reason(decision):
                         continue
                     yield _Touched(state.source.subdir, fn, name, decision.version, decision.build, None)
 
@@ -252,7 +269,7 @@ class IncrementalClosure:
             if judged is not None and row is not None and row.counts.excepted:
                 for of_name in state.previous.decisions_in(state.verdicts.rows[at]).values():
                     for decision in of_name:
-                        if decision.culprits and not is_fallen(decision):
+                        if decision.broken_dependencies and not is_withheld_by_closure(decision):
                             state.suspect(decision.name, decision.fn)
 
     def _look_where_noarch_worked(self, born: Collection[tuple[_Touched, bool]]) -> Iterator[_Touched]:
@@ -260,7 +277,7 @@ class IncrementalClosure:
         state = self._states.get(NOARCH)
         if state is None or not born or len(self._states) <= 2:  # with one architecture there is one place
             return
-        there = self._closure.unfiltered()
+        unfiltered = self._closure.unfiltered()
         dependents, texts = self._closure.dependents(NOARCH), self._closure.texts
         by_name: dict[str, list[tuple[_Touched, bool]]] = {}
         for record, is_new in born:
@@ -272,7 +289,7 @@ class IncrementalClosure:
                 if dependency is None or not any(record.meets(dependency) for record, _ in records):
                     continue
                 new = {(record.subdir, record.fn) for record, is_new in records if is_new}
-                now = there.found(dependency)
+                now = unfiltered.filenames_meeting(dependency)
                 before = {subdir for subdir, fns in now.items() if any((subdir, fn) not in new for fn in fns)}
                 before |= {record.subdir for record, is_new in records if not is_new and record.meets(dependency)}
                 if before != now.keys():
@@ -285,8 +302,8 @@ class IncrementalClosure:
         rows = [state.source.buckets[at] for at in sorted({bucket_of(position) for position in positions})]
         names = {state.source.names[position] for position in positions}
         for name, records in self._records(rows, names).items():
-            for fn, (version, build, number, needs) in records.items():
-                if self._closure.texts.texts[text] in needs:
+            for fn, (version, build, number, dependencies) in records.items():
+                if self._closure.texts.texts[text] in dependencies:
                     state.suspect(name, fn)
                     yield _Touched(NOARCH, fn, name, version, build, number)
 
@@ -318,12 +335,12 @@ class IncrementalClosure:
 
 def _closure_decision(decision: Decision) -> ClosureDecision:
     """The closure's part of a decision of the previous publication."""
-    reasons, excepted = of_any_file(decision.fn, decision.reasons, decision.excepted)
+    reasons, excepted = without_filename(decision.fn, decision.reasons, decision.excepted)
     for reason in reasons:
         if reason.gate == "closure":
-            return ClosureDecision(reason, decision.culprits)
+            return ClosureDecision(reason, decision.broken_dependencies)
     item, reason = next(pair for pair in excepted if pair[1].gate == "closure")
-    return ClosureDecision(reason, decision.culprits, item, decision.holds_until_ms)
+    return ClosureDecision(reason, decision.broken_dependencies, item, decision.holds_until_ms)
 
 
 __all__ = ["IncrementalClosure"]

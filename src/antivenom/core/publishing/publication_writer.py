@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from antivenom.core.closure.propagate import BucketFalls
+from antivenom.core.closure.propagate import BucketClosure
 from antivenom.core.conda.repodata_zst import RESET_BLANKS, BlockRun, assemble, block_run, compressor
 from antivenom.core.conda.shards import encode_index, filter_shard
 from antivenom.core.policy.compile import Action
@@ -35,7 +35,7 @@ from antivenom.core.source.source_map import NO_PIECE, Bucket, NameFacts, Piece,
 _BUCKETS_AT_ONCE = 64  # what so many buckets need is read together
 
 
-class Written(NamedTuple):
+class WrittenMap(NamedTuple):
     """A written map. `changed`: names whose records or decisions differ from the previous publication."""
 
     key: str
@@ -44,7 +44,7 @@ class Written(NamedTuple):
     unchanged: bool
 
 
-class _Row(NamedTuple):
+class _UnplacedBucket(NamedTuple):
     """A bucket before its pack is stored: tickets stand for locations; -1 means `row` has it already."""
 
     row: PublishedBucket
@@ -52,7 +52,7 @@ class _Row(NamedTuple):
     decisions: int
 
 
-class _Fresh(NamedTuple):
+class _ChangedBucket(NamedTuple):
     """A bucket to be written anew. `withheld`: file names by name; `gone`: names of which nothing is left."""
 
     bucket: Bucket
@@ -92,22 +92,24 @@ class SubdirWriter:
         self._old_shards = previous.shards.to_list() if previous else []
         self._old_summaries = decode_summaries(read(blobs, previous.summaries)) if previous else []
 
-    def write(self, fallen: Mapping[int, BucketFalls], now_ms: int, *, monolith: bool, closure: bytes) -> Written:
-        """Write the map, given what the closure withholds, by bucket, and under what terms it did."""
-        rows: list[_Row] = []
+    def write(
+        self, closures: Mapping[int, BucketClosure], now_ms: int, *, monolith: bool, closure_terms: bytes
+    ) -> WrittenMap:
+        """Write the map, given what the closure decides by bucket, and on what terms."""
+        rows: list[_UnplacedBucket] = []
         summaries: list[PackageSummary] = []
         found = list(zip(self._source.buckets, self._verdicts.buckets, strict=True))
         for start in range(0, len(found), _BUCKETS_AT_ONCE):
             run = list(enumerate(found[start : start + _BUCKETS_AT_ONCE], start))
-            names = iterate_facts(self._blobs, [bucket for at, (bucket, _) in run if fallen.get(at)])
+            names = iterate_facts(self._blobs, [bucket for at, (bucket, _) in run if closures.get(at)])
             decided = [
-                self._decide(bucket, verdicts, falls, next(names) if falls else (), self._verdicts.row(at))
+                self._decide(bucket, verdicts, closure, next(names) if closure else (), self._verdicts.row(at))
                 for at, (bucket, verdicts) in run
-                for falls in (fallen.get(at, {}),)
+                for closure in (closures.get(at, {}),)
             ]
-            fresh = self._filter([row for row, _ in decided if isinstance(row, _Fresh)])
+            fresh = self._filter([row for row, _ in decided if isinstance(row, _ChangedBucket)])
             for row, of_bucket in decided:
-                rows.append(next(fresh) if isinstance(row, _Fresh) else row)
+                rows.append(next(fresh) if isinstance(row, _ChangedBucket) else row)
                 summaries.extend(of_bucket)
         previous = self._previous
         if previous:
@@ -139,13 +141,13 @@ class SubdirWriter:
             else previous.summaries
             if previous
             else NOWHERE,
-            closure=closure,
+            closure_terms=closure_terms,
         )
         if previous and _is_same(made, previous) and (previous.monolith or not monolith):
-            return Written("", previous, set(), unchanged=True)
+            return WrittenMap("", previous, set(), unchanged=True)
         if monolith:
             made.monolith, made.monolith_bytes, made.monolith_text_bytes = write_monolith(self._blobs, made)
-        return Written(store(self._blobs, made), made, self._changed, unchanged=False)
+        return WrittenMap(store(self._blobs, made), made, self._changed, unchanged=False)
 
     def _index_ticket(self, now_ms: int) -> int:
         """The shard index; -1 when it lists what the previous one lists (so its ETag stays)."""
@@ -160,20 +162,20 @@ class SubdirWriter:
         self,
         bucket: Bucket,
         verdicts: BucketVerdicts | None,
-        falls: BucketFalls,
+        closure: BucketClosure,
         names: Sequence[NameFacts],
         old: PublishedBucket | None,
-    ) -> tuple[_Row | _Fresh, Sequence[PackageSummary]]:
-        """What becomes of a bucket, and its summaries. `names`: its facts, where something falls."""
+    ) -> tuple[_UnplacedBucket | _ChangedBucket, Sequence[PackageSummary]]:
+        """What becomes of a bucket, and its summaries. `names`: its facts, where something closure."""
         if verdicts is None:
             assert old is not None  # noqa: S101 - what was not judged is as it was
             self._take_shards(bucket, old)
             row = msgspec.structs.replace(old, first=bucket.first, end=bucket.end)
-            return _Row(row, (-1, -1), -1), self._old_summaries[old.first : old.end]
-        decided = bucket_decisions(verdicts.decisions, falls, names, verdicts.severities)
+            return _UnplacedBucket(row, (-1, -1), -1), self._old_summaries[old.first : old.end]
+        decided = bucket_decisions(verdicts.decisions, closure, names, verdicts.severities)
         actions = {name.name: name.actions() for name in decided}
         summaries = list(verdicts.summaries)
-        for place in falls:
+        for place in closure:
             facts = names[place]
             summaries[place] = summarize(facts, self._source.subdir, actions.get(facts.name, {}), verdicts.severities)
         encoded = encode_decisions(decided) if decided else b""
@@ -182,13 +184,13 @@ class SubdirWriter:
         holds_until_ms = earliest(
             verdicts.holds_until_ms, *(shared.holds_until_ms for name in decided for shared in name.shared)
         )
-        if old is not None and old.digest == digest:
+        if old is not None and old.decisions_digest == digest:
             self._take_shards(bucket, old)
             row = msgspec.structs.replace(
                 old, first=bucket.first, end=bucket.end, counts=counts, holds_until_ms=holds_until_ms,
-                judged=verdicts.digest,
+                verdicts_digest=verdicts.digest,
             )  # fmt: skip
-            return _Row(row, (-1, -1), -1), summaries
+            return _UnplacedBucket(row, (-1, -1), -1), summaries
         row = PublishedBucket(
             bucket.first, bucket.end, bucket.pieces, bucket.facts, bucket.depends, NOWHERE, digest, holds_until_ms,
             counts, verdicts.digest,
@@ -197,9 +199,9 @@ class SubdirWriter:
         withheld = {name: {fn for fn, action in of.items() if action == stop} for name, of in actions.items()}
         withheld = {name: fns for name, fns in withheld.items() if fns}
         gone = {summary.name for summary in summaries if summary.withheld == summary.records}
-        return _Fresh(bucket, row, encoded, decided, withheld, gone, old), summaries
+        return _ChangedBucket(bucket, row, encoded, decided, withheld, gone, old), summaries
 
-    def _filter(self, fresh: Sequence[_Fresh]) -> Iterator[_Row]:
+    def _filter(self, fresh: Sequence[_ChangedBucket]) -> Iterator[_UnplacedBucket]:
         """Write buckets anew, in order; what lies together is read together, and nothing of which nothing is left."""
         left = [self._positions[name] for one in fresh for name in one.withheld if name not in one.gone]
         shards = read_many(self._blobs, [self._source_shards[position] for position in left])
@@ -221,10 +223,10 @@ class SubdirWriter:
             kept = [self._filter_piece(one, section, pieces[section], withheld) for section in range(2)]
             row = msgspec.structs.replace(one.row, pieces=(kept[0][0], kept[1][0]))
             decisions = self._pack.add(self._compressor.compress(one.encoded)) if one.encoded else -1
-            yield _Row(row, (kept[0][1], kept[1][1]), decisions)
+            yield _UnplacedBucket(row, (kept[0][1], kept[1][1]), decisions)
 
     def _filter_piece(
-        self, one: _Fresh, section: int, blocks: Iterator[bytes], withheld: set[str]
+        self, one: _ChangedBucket, section: int, blocks: Iterator[bytes], withheld: set[str]
     ) -> tuple[Piece, int]:
         """A section's piece without what is withheld, and the ticket of its blocks (-1: it lies where it says)."""
         piece = one.bucket.pieces[section]
@@ -272,7 +274,7 @@ def _digest(encoded: bytes) -> bytes:
     return hashlib.blake2b(encoded, digest_size=16).digest() if encoded else b""
 
 
-def _placed(row: _Row, locations: Sequence[Location]) -> PublishedBucket:
+def _placed(row: _UnplacedBucket, locations: Sequence[Location]) -> PublishedBucket:
     bucket = row.row
     if row.pieces == (-1, -1) and row.decisions < 0:
         return bucket
@@ -290,7 +292,7 @@ def _is_same(made: PublicationMap, previous: PublicationMap) -> bool:
         and made.buckets == previous.buckets
         and made.shard_keys == previous.shard_keys
         and made.summaries == previous.summaries
-        and made.closure == previous.closure
+        and made.closure_terms == previous.closure_terms
     )
 
 

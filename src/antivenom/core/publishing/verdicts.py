@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 import msgspec
 
-from antivenom.core.conda.records import ChannelFacts, RecordFacts
+from antivenom.core.conda.records import RecordFacts
 from antivenom.core.matching.advisories import Assessment, Severity
 from antivenom.core.policy.compile import GO, Action, Verdict
 from antivenom.core.publication.previous_publication import PreviousSubdir, policy_stop
@@ -22,29 +22,20 @@ from antivenom.core.publication.publication_map import (
     worst_severity,
 )
 from antivenom.core.publishing.decisions import summarize
+from antivenom.core.publishing.request import PublishRequest
 from antivenom.core.source.packs import IndexBlobs
-from antivenom.core.source.source_map import Bucket, NameDepends, NameFacts, SourceMap, iterate_depends, iterate_facts
+from antivenom.core.source.source_map import (
+    Bucket,
+    Component,
+    NameDepends,
+    NameFacts,
+    SourceMap,
+    iterate_depends,
+    iterate_facts,
+)
 
-Component = tuple[str, str, tuple[str, ...]]
 _BUCKETS_AT_ONCE = 64  # components of so many buckets are assessed by one call
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class Judging(NamedTuple):
-    """Everything a verdict depends on besides the record. `build_assessments`: "subdir/fn" → that build's
-    own assessment.
-
-    `touched`: see `CompiledPolicy`; None when the policy cannot say. `reads_depends`: whether it ever looks at
-    dependencies.
-    """
-
-    judge: Callable[[RecordFacts, Assessment | None, ChannelFacts, int], Verdict]
-    assess: Callable[[Sequence[Component]], Sequence[Assessment | None]]
-    channel: ChannelFacts
-    now_ms: int
-    build_assessments: Mapping[str, Assessment]
-    touched: Callable[..., Iterable[int]] | None = None
-    reads_depends: bool = True
 
 
 class BucketVerdicts(NamedTuple):
@@ -67,14 +58,15 @@ class SubdirVerdicts:
     the previous publication's row of the same records (-1: there is none).
     """
 
-    def __init__(self, blobs: IndexBlobs, source: SourceMap, previous: PublicationMap | None, judging: Judging) -> None:
+    def __init__(
+        self, blobs: IndexBlobs, source: SourceMap, previous: PublicationMap | None, request: PublishRequest
+    ) -> None:
         self.source = source
         self.previous = PreviousSubdir(blobs, previous)
         self.rows = self.previous.rows_of(source)
         self.buckets: list[BucketVerdicts | None] = []
-        self._blobs, self._judging = blobs, judging
-        self._severities: dict[int, Severity] = {}
-        self._alive: list[Sequence[Assessment | None]] = []  # ids above stay true while these live
+        self._blobs, self._request = blobs, request
+        self._severities: dict[Assessment, Severity] = {}
         self._firsts = [bucket.first for bucket in source.buckets]
         self._stops: dict[int, dict[str, dict[str, Decision]]] = {}  # by bucket, name and file name
 
@@ -84,12 +76,11 @@ class SubdirVerdicts:
         blobs: IndexBlobs,
         source: SourceMap,
         previous: PublicationMap | None,
-        judging: Judging,
-        rejudge: Collection[str] | None,
+        request: PublishRequest,
     ) -> SubdirVerdicts:
-        """Judge what must be judged; see `publishing.publish`."""
-        found = cls(blobs, source, previous, judging)
-        names = None if rejudge is None else frozenset(rejudge)
+        """Judge what must be judged; see `PublishRequest.rejudge`."""
+        found = cls(blobs, source, previous, request)
+        names = None if request.rejudge is None else frozenset(request.rejudge)
         must = [found._must_judge(at, names) for at in range(len(source.buckets))]
         fresh = found.judge([bucket for bucket, is_due in zip(source.buckets, must, strict=True) if is_due])
         found.buckets = [next(fresh) if is_due else None for is_due in must]
@@ -99,7 +90,7 @@ class SubdirVerdicts:
         if self.rows[at] < 0 or rejudge is None:
             return True
         bucket, row = self.source.buckets[at], self.previous.rows[self.rows[at]]
-        if 0 < row.holds_until_ms <= self._judging.now_ms:
+        if 0 < row.holds_until_ms <= self._request.now_ms:
             return True
         return bool(rejudge) and not rejudge.isdisjoint(self.source.names[bucket.first : bucket.end])
 
@@ -114,7 +105,7 @@ class SubdirVerdicts:
     def is_same(self, at: int) -> bool:
         """Whether the policy decides in a bucket what it decided before."""
         judged, row = self.buckets[at], self.row(at)
-        return row is not None and (judged is None or judged.digest == row.judged)
+        return row is not None and (judged is None or judged.digest == row.verdicts_digest)
 
     def settle(self, reached: Collection[int]) -> None:
         """Judge what the closure reached; the other buckets keep what they had where the policy says the same."""
@@ -131,15 +122,14 @@ class SubdirVerdicts:
             run = buckets[start : start + _BUCKETS_AT_ONCE]
             facts = list(iterate_facts(self._blobs, run))
             depends: Sequence[Sequence[NameDepends | None]]
-            if self._judging.reads_depends:
+            if self._request.policy.reads_depends:
                 depends = list(iterate_depends(self._blobs, run))
             else:
                 depends = [[None] * len(names) for names in facts]
             components = [
-                (f.name, version, purls) for bucket in facts for f in bucket for version, purls in f.components
+                Component(f.name, version, purls) for bucket in facts for f in bucket for version, purls in f.components
             ]
-            assessments = self._judging.assess(components)
-            self._alive.append(assessments)
+            assessments = self._request.assess(components)
             at = 0
             for names, lists in zip(facts, depends, strict=True):
                 end = at + sum(len(f.components) for f in names)
@@ -152,7 +142,7 @@ class SubdirVerdicts:
         lists: Sequence[NameDepends | None],
         assessments: Sequence[Assessment | None],
     ) -> BucketVerdicts:
-        build_assessments = self._judging.build_assessments
+        build_assessments = self._request.build_assessments
         subdir = self.source.subdir
         decisions: list[Decision] = []
         severities: dict[str, Severity] = {}
@@ -180,29 +170,28 @@ class SubdirVerdicts:
     def _judge_name(
         self, facts: NameFacts, depends: NameDepends | None, assessments: Sequence[Assessment | None]
     ) -> Iterator[tuple[RecordFacts, Verdict]]:
-        """Every record of a name about which there is something to say, and what."""
-        judge, _, channel, now_ms, build_assessments, _, _ = self._judging
+        """The records of a name whose verdict is not GO, and the verdicts."""
+        request, judge = self._request, self._request.policy.judge
+        build_assessments = request.build_assessments
         subdir = self.source.subdir
-        for position in self._suspects(facts, depends, assessments):
+        for position in self._positions_to_judge(facts, depends, assessments):
             record = facts.record_at(position, subdir, depends)
             assessment = assessments[facts.component_of[position]]
             if build_assessments:
                 assessment = build_assessments.get(f"{subdir}/{record.fn}", assessment)
-            verdict = judge(record, assessment, channel, now_ms)
+            verdict = judge(record, assessment, request.channel, request.now_ms)
             if verdict is not GO:
                 yield record, verdict
 
-    def _suspects(
+    def _positions_to_judge(
         self, facts: NameFacts, depends: NameDepends | None, assessments: Sequence[Assessment | None]
     ) -> Iterable[int]:
         """The positions of the records that the policy has to look at."""
-        judging, subdir = self._judging, self.source.subdir
-        if judging.touched is None or (
-            judging.build_assessments and any(f"{subdir}/{fn}" in judging.build_assessments for fn in facts.fns)
-        ):
+        request, subdir = self._request, self.source.subdir
+        if request.build_assessments and any(f"{subdir}/{fn}" in request.build_assessments for fn in facts.fns):
             return range(len(facts.fns))
-        return judging.touched(
-            facts, lambda at: facts.record_at(at, subdir, depends), assessments, judging.channel, judging.now_ms
+        return request.policy.touched_positions(
+            facts, lambda at: facts.record_at(at, subdir, depends), assessments, request.channel, request.now_ms
         )
 
     def _rate(
@@ -211,8 +200,8 @@ class SubdirVerdicts:
         rated = [self._severity(assessment) for assessment in assessments]
         if any(rated):
             severities.update((fn, rated[c]) for fn, c in zip(facts.fns, facts.component_of, strict=True) if rated[c])
-        for fn in facts.fns if self._judging.build_assessments else ():
-            own = self._judging.build_assessments.get(f"{self.source.subdir}/{fn}")
+        for fn in facts.fns if self._request.build_assessments else ():
+            own = self._request.build_assessments.get(f"{self.source.subdir}/{fn}")
             if own is not None:
                 severities.pop(fn, None)
                 if severity := worst_severity(own):
@@ -221,9 +210,9 @@ class SubdirVerdicts:
     def _severity(self, assessment: Assessment | None) -> Severity:
         if assessment is None or not assessment.findings:
             return Severity.unknown
-        known = self._severities.get(id(assessment))
+        known = self._severities.get(assessment)
         if known is None:
-            known = self._severities[id(assessment)] = worst_severity(assessment)
+            known = self._severities[assessment] = worst_severity(assessment)
         return known
 
     def stopped_names(self) -> list[str]:
@@ -258,4 +247,4 @@ def _decision(record: RecordFacts, verdict: Verdict, severity: Severity) -> Deci
     )  # fmt: skip
 
 
-__all__ = ["BucketVerdicts", "Judging", "SubdirVerdicts"]
+__all__ = ["BucketVerdicts", "SubdirVerdicts"]

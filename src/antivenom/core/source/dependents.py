@@ -9,14 +9,14 @@ from bisect import bisect_right
 from collections.abc import Collection, Sequence
 
 from antivenom.core.source.packs import IndexBlobs
-from antivenom.core.source.source_map import MARK_BYTES, SourceMap, dependency_name, iterate_depends, mark_of
+from antivenom.core.source.source_map import CHECKSUM_BYTES, SourceMap, dependency_name, iterate_depends, name_checksum
 
-_SEARCHED_MAX = 32  # beyond it, sorting all marks once is cheaper than searching for each (measured)
+_SEARCHED_MAX = 32  # beyond it, sorting all checksums once is cheaper than searching for each (measured)
 _SHIFT = 20  # a user is a name's position and, below it, the place of a text among the name's texts
 _PLACE = (1 << _SHIFT) - 1
 
 
-class Texts:
+class DependencyTexts:
     """The distinct dependency texts of a channel by number, and by the name that they ask for."""
 
     def __init__(self) -> None:
@@ -38,8 +38,8 @@ class Texts:
             return [known[text] for text in texts]
 
 
-class Needs:
-    """What the records of one name need: `texts` (numbers), lists of places in `texts`, and the list of each record."""
+class NameDependencies:
+    """The dependencies of one name's records: `texts` (numbers), `lists` of places in `texts`, each record's list."""
 
     __slots__ = ("_lists_with", "list_of", "lists", "texts")
 
@@ -68,14 +68,14 @@ class Needs:
 class Dependents:
     """The dependencies of one subdir's records, and for each text who uses it."""
 
-    def __init__(self, blobs: IndexBlobs, source: SourceMap, texts: Texts) -> None:
+    def __init__(self, blobs: IndexBlobs, source: SourceMap, texts: DependencyTexts) -> None:
         self._blobs, self._source, self._texts = blobs, source, texts
         self._firsts = [bucket.first for bucket in source.buckets]
-        self._needs: dict[int, Needs] = {}  # by position of the name
+        self._by_position: dict[int, NameDependencies] = {}  # by position of the name
         self._unread = set(range(len(source.buckets)))
         self._users: list[list[int]] = []  # by text
         self._buckets_of: dict[bytes, list[int]] | None = None
-        self._unmarked = {at for at, bucket in enumerate(source.buckets) if not bucket.uses}
+        self._without_checksums = {at for at, bucket in enumerate(source.buckets) if not bucket.dependency_checksums}
 
     def load(self, names: Collection[str]) -> None:
         """Make the users of all texts that ask for `names` known."""
@@ -84,23 +84,27 @@ class Dependents:
 
     def buckets_using(self, names: Collection[str]) -> set[int]:
         """The buckets that may hold users of any of these names."""
-        marks = {mark_of(name) for name in names}
-        if self._buckets_of is None and len(marks) > _SEARCHED_MAX:
+        checksums = {name_checksum(name) for name in names}
+        if self._buckets_of is None and len(checksums) > _SEARCHED_MAX:
             self._buckets_of = {}
             for at, bucket in enumerate(self._source.buckets):
-                uses = bucket.uses
-                for start in range(0, len(uses), MARK_BYTES):
-                    self._buckets_of.setdefault(uses[start : start + MARK_BYTES], []).append(at)
+                listed = bucket.dependency_checksums
+                for start in range(0, len(listed), CHECKSUM_BYTES):
+                    self._buckets_of.setdefault(listed[start : start + CHECKSUM_BYTES], []).append(at)
         if self._buckets_of is not None:
-            return self._unmarked.union(at for mark in marks for at in self._buckets_of.get(mark, ()))
+            return self._without_checksums.union(
+                at for checksum in checksums for at in self._buckets_of.get(checksum, ())
+            )
         rows = enumerate(self._source.buckets)
-        return self._unmarked.union(at for at, bucket in rows if any(mark in bucket.uses for mark in marks))
+        return self._without_checksums.union(
+            at for at, bucket in rows if any(checksum in bucket.dependency_checksums for checksum in checksums)
+        )
 
-    def needs(self, position: int) -> Needs:
-        """What the records of the name at `position` need."""
-        if position not in self._needs:
+    def of_name(self, position: int) -> NameDependencies:
+        """The dependencies of the records of the name at `position`."""
+        if position not in self._by_position:
             self._read([bisect_right(self._firsts, position) - 1])
-        return self._needs[position]
+        return self._by_position[position]
 
     def users(self, text: int) -> list[tuple[int, int]]:
         """Positions of the names that use a text, and its place among their texts; of `load`ed names all."""
@@ -115,7 +119,7 @@ class Dependents:
         for bucket, names in zip(rows, iterate_depends(self._blobs, rows), strict=True):
             for position, depends in enumerate(names, bucket.first):
                 texts = numbers(depends.dependencies)
-                self._needs[position] = Needs(texts, depends.depends, depends.depends_of)
+                self._by_position[position] = NameDependencies(texts, depends.depends, depends.depends_of)
                 while len(users) < len(self._texts.texts):
                     users.append([])
                 for user, text in enumerate(texts, position << _SHIFT):

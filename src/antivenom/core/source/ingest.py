@@ -22,7 +22,7 @@ from msgspec import UNSET, Raw, UnsetType
 from antivenom.core.conda.shards import ShardIndex, decompress_bounded, read_index, read_shard
 from antivenom.core.conda.specs import RecordSpec, parse_record_spec
 from antivenom.core.errors import UpstreamError
-from antivenom.core.source.name_reader import Rows
+from antivenom.core.source.name_reader import RawRecords
 from antivenom.core.source.packs import IndexBlobs
 from antivenom.core.source.source_builder import NameInput, SourceBuilder
 from antivenom.core.source.source_map import SourceDocument, SourceMap, document_digest, load_source
@@ -31,7 +31,7 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _UNKNOWN_KEY = bytes(32)
 
 
-class Limits(msgspec.Struct, frozen=True):
+class UpstreamLimits(msgspec.Struct, frozen=True):
     """How much an upstream may make us read, in bytes after decompression."""
 
     document_bytes: int = 3 << 29  # 1.5 GiB; conda-forge's largest subdir is a quarter of it
@@ -98,7 +98,7 @@ def ingest_monolith(
     previous: str | None = None,
     specs: Sequence[str] = (),
     upstream_keys: Mapping[str, bytes] | None = None,
-    limits: Limits = Limits(),
+    limits: UpstreamLimits = UpstreamLimits(),
 ) -> Ingested:
     """Turn a whole index document into a source map.
 
@@ -120,9 +120,9 @@ def ingest_monolith(
     if old and previous and old.document_digest == digest and old.specs == list(specs) and not upstream_keys:
         return _unchanged(previous, old)
     with without_gc():
-        parsed, aside = _decode_document(_decompress_document(document, limits))
+        parsed, set_aside = _decode_document(_decompress_document(document, limits))
         signed = frozenset(parsed.signatures or ())
-        groups = _group(parsed, aside)
+        groups = _group(parsed, set_aside)
         removed = _removed_of(parsed)
         header = SourceDocument(_info_of(parsed), removed)
         base_url = _base_url_of(parsed)
@@ -136,7 +136,7 @@ def ingest_monolith(
 
         names = sorted(groups) if not specs else sorted(n for n in groups if _admits(parsed_specs, n))
         removed_by_name = _by_name(removed)
-        source, changed, gone = builder.build(names, inputs, removed_by_name, header, digest, aside)
+        source, changed, gone = builder.build(names, inputs, removed_by_name, header, digest, set_aside)
     return msgspec.structs.replace(_ingested(source, builder.key, changed, gone), base_url=base_url)
 
 
@@ -147,7 +147,7 @@ def plan_shards(
     subdir: str,
     previous: str | None = None,
     specs: Sequence[str] = (),
-    limits: Limits = Limits(),
+    limits: UpstreamLimits = UpstreamLimits(),
 ) -> ShardPlan:
     """Which shards of an upstream are new or changed, and which names are gone. Planning after applying is empty.
 
@@ -176,7 +176,7 @@ def ingest_shards(
     now_ms: int,
     previous: str | None = None,
     specs: Sequence[str] = (),
-    limits: Limits = Limits(),
+    limits: UpstreamLimits = UpstreamLimits(),
 ) -> Ingested:
     """Turn an upstream's shard index and its changed shards into a source map.
 
@@ -193,7 +193,7 @@ def ingest_shards(
     old = load_source(blobs, previous) if previous else None
     if old and previous and not plan.changed and not plan.gone:
         return msgspec.structs.replace(_unchanged(previous, old), base_url=plan.base_url)
-    aside: list[tuple[str, str]] = []
+    set_aside: list[tuple[str, str]] = []
     with without_gc():
         builder = SourceBuilder(blobs, subdir, now_ms, old, list(specs), parsed_specs, frozenset())
 
@@ -205,12 +205,12 @@ def ingest_shards(
             if data is None:
                 raise UpstreamError(f"the shard of {name} ({key.hex()}) was not fetched")
             shard = read_shard(data, key, name, limits.shard_bytes)
-            packages, conda = (Rows(list(s), list(s.values())) for s in (shard.packages, shard.packages_conda))
+            packages, conda = (RawRecords(list(s), list(s.values())) for s in (shard.packages, shard.packages_conda))
             return NameInput(name, packages, conda, tuple(shard.removed), key, is_packed=True)
 
         header = SourceDocument(old.document.info if old else b"{}", [])
         digest = document_digest(index)
-        source, changed, gone = builder.build(sorted(plan.keys), inputs, {}, header, digest, aside)
+        source, changed, gone = builder.build(sorted(plan.keys), inputs, {}, header, digest, set_aside)
     return msgspec.structs.replace(_ingested(source, builder.key, changed, gone), base_url=plan.base_url)
 
 
@@ -252,7 +252,7 @@ def _ingested(source: SourceMap, key: str, changed: list[str], gone: list[str]) 
     )
 
 
-def _decompress_document(document: bytes, limits: Limits) -> bytes | bytearray:
+def _decompress_document(document: bytes, limits: UpstreamLimits) -> bytes | bytearray:
     if document.startswith(_ZSTD_MAGIC):
         return decompress_bounded(document, limits.document_bytes, "the index")
     if document.startswith(b"BZh"):
@@ -287,13 +287,13 @@ def _decode_document(text: bytes | bytearray) -> tuple[_Document, list[tuple[str
         document = _document_decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         document = _decode_mended(text, error)
-    aside: list[tuple[str, str]] = []
+    set_aside: list[tuple[str, str]] = []
     for section, value in (("v3", document.v3), ("packages.whl", document.packages_whl)):
         if value is not UNSET:
-            aside.append((section, _UNJUDGED))
+            set_aside.append((section, _UNJUDGED))
     if document.packages is None and document.packages_conda is None:
         raise UpstreamError("the index has neither `packages` nor `packages.conda`", permanent=True)
-    return document, aside
+    return document, set_aside
 
 
 def _decode_mended(text: bytes | bytearray, error: Exception) -> _Document:
@@ -347,12 +347,12 @@ def _by_name(fns: Iterable[str]) -> dict[str, list[str]]:
     return names
 
 
-def _group(document: _Document, aside: list[tuple[str, str]]) -> dict[str, tuple[Rows, Rows]]:
+def _group(document: _Document, set_aside: list[tuple[str, str]]) -> dict[str, tuple[RawRecords, RawRecords]]:
     """Records by name (lower case, from the file name), apart by section."""
-    groups: dict[str, tuple[Rows, Rows]] = {}
+    groups: dict[str, tuple[RawRecords, RawRecords]] = {}
     packages, conda = document.packages or {}, document.packages_conda or {}
     for fn in packages.keys() & conda.keys():
-        aside.append((fn, "is listed in both sections; the one in packages.conda counts"))
+        set_aside.append((fn, "is listed in both sections; the one in packages.conda counts"))
         del packages[fn]
     for section, rows in ((0, packages), (1, conda)):
         fns, raws = list(rows), list(rows.values())
@@ -362,10 +362,10 @@ def _group(document: _Document, aside: list[tuple[str, str]]) -> dict[str, tuple
             start, end = end, end + len(list(run))
             group = groups.get(name)
             if group is None:
-                group = groups[name] = (Rows([], []), Rows([], []))
+                group = groups[name] = (RawRecords([], []), RawRecords([], []))
             group[section].extend(fns[start:end], raws[start:end])
     for name in [n for n in groups if n != n.lower()]:
-        both = groups.setdefault(name.lower(), (Rows([], []), Rows([], [])))
+        both = groups.setdefault(name.lower(), (RawRecords([], []), RawRecords([], [])))
         for section, odd in enumerate(groups.pop(name)):
             both[section].extend(*odd)
     return groups

@@ -1,10 +1,10 @@
 """Reads the upstream's records of one name: facts, packed records and JSON members, in step.
 
 The hot path of a first sync. Per record: one typed decode, one dictionary hit for its dependency list (builds of one
-name share them), and two encodes: as it was read, and with digests and lists the other way. No dict, no second decode.
+name share them), and two encodes: in the format that it was read in, and in the other one. No dict, no second decode.
 Encoding members anew costs as much as splicing a stamp into each text (measured), and takes one way for both formats.
-One flat loop: checking column by column was measured and is slower. What the typed decode refuses is read with care,
-behind the rest.
+One flat loop: checking column by column was measured and is slower. What the typed decode refuses is read carefully,
+after the rest.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _decode_packed_texts = msgspec.msgpack.Decoder(list[str]).decode
 _ODD = (TypeError, ValueError, RecursionError)  # msgspec's errors are ValueErrors
 
 
-class Rows(NamedTuple):
+class RawRecords(NamedTuple):
     """Records of one section: file names and, in step, the raw records (JSON text, or msgpack of a shard)."""
 
     fns: list[str]
@@ -52,9 +52,9 @@ class Rows(NamedTuple):
         self.fns.extend(fns)
         self.raws.extend(raws)
 
-    def split(self, is_wanted: Callable[[str], object]) -> tuple[Rows, Rows]:
-        """Those whose file name is wanted, and the others."""
-        parts = Rows([], []), Rows([], [])
+    def split(self, is_wanted: Callable[[str], object]) -> tuple[RawRecords, RawRecords]:
+        """The records whose file name is wanted, and the others."""
+        parts = RawRecords([], []), RawRecords([], [])
         for fn, raw in zip(*self, strict=True):
             part = parts[0] if is_wanted(fn) else parts[1]
             part.fns.append(fn)
@@ -62,24 +62,24 @@ class Rows(NamedTuple):
         return parts
 
 
-NO_ROWS = Rows([], [])
+NO_RECORDS = RawRecords([], [])
 
 
-class Section(NamedTuple):
+class EncodedSection(NamedTuple):
     """What was read of one section: its map for the shard (msgpack) and its members for the monolith (JSON)."""
 
     packed: Raw
     members: bytes
 
 
-_NOTHING = Section(Raw(_encode_packed({})), b"")
+_NO_SECTION = EncodedSection(Raw(_encode_packed({})), b"")
 
-# What a record holds when it is written the other way: sha256, md5, depends, constrains.
-_Turned = tuple[str | bytes, str | bytes, Raw, Raw | UnsetType]
+# The fields of a record that differ between JSON and msgpack, in the other format: sha256, md5, depends, constrains.
+_Converted = tuple[str | bytes, str | bytes, Raw, Raw | UnsetType]
 
 
 class NameReader:
-    """Collects what is read of one name. `aside`: (file name, why it is not mirrored)."""
+    """Collects what is read of one name. `set_aside`: (file name, why it is not mirrored)."""
 
     def __init__(
         self, name: str, subdir: str, now_ms: int, known: NameFacts | None, *, first: bool, is_packed: bool
@@ -88,55 +88,55 @@ class NameReader:
         self.known = dict(zip(known.fns, known.indexed, strict=True)) if known else {}
         self.fns: list[str] = []
         self.records: list[FastRecord] = []
-        self.aside: list[tuple[str, str]] = []
+        self.set_aside: list[tuple[str, str]] = []
         self._depends_of: list[int] = []
-        self._lists: dict[bytes, tuple[Raw, int]] = {}  # raw dependency list → the other way, its number
+        self._lists: dict[bytes, tuple[Raw, int]] = {}  # raw dependency list → it in the other format, its number
         self._constrains: dict[bytes, Raw] = {}
         self._depends: list[list[str]] = []
         self._purls: dict[int, tuple[str, ...]] = {}  # by the record's place
         self._has_run_exports = False
 
-    def read(self, rows: Rows) -> Section:
+    def read(self, rows: RawRecords) -> EncodedSection:
         """Read one section."""
         if not rows.fns:
-            return _NOTHING
-        odd = NO_ROWS
+            return _NO_SECTION
+        odd = NO_RECORDS
         if not are_artifact_filenames(rows.fns):
             rows, odd = rows.split(is_artifact_filename)
-        found, turned, more = self._read_fast(rows)
+        found, converted, more = self._read_fast(rows)
         records = list(found.values())
         self.fns += found
         self.records += records
         more.extend(zip(*odd, strict=True))
         careful = {fn: self._read_carefully(fn, raw) for fn, raw in more} if more else {}
         text = _encode(found, careful, as_packed=self.is_packed)
-        for record, (sha256, md5, depends, constrains) in zip(records, turned, strict=True):
+        for record, (sha256, md5, depends, constrains) in zip(records, converted, strict=True):
             record.sha256, record.md5, record.depends, record.constrains = sha256, md5, depends, constrains
         other = _encode(found, careful, as_packed=not self.is_packed)
-        return Section(Raw(text), other[1:-1]) if self.is_packed else Section(Raw(other), text[1:-1])
+        return EncodedSection(Raw(text), other[1:-1]) if self.is_packed else EncodedSection(Raw(other), text[1:-1])
 
-    def _read_fast(self, rows: Rows) -> tuple[dict[str, FastRecord], list[_Turned], list[tuple[str, Raw]]]:
-        """The usual records, stamped; the same turned; and the rows that need care."""
+    def _read_fast(self, rows: RawRecords) -> tuple[dict[str, FastRecord], list[_Converted], list[tuple[str, Raw]]]:
+        """The usual records, stamped; their converted fields; and the records that have to be read carefully."""
         decode: Callable[[Raw], FastRecord] = decode_fast_packed if self.is_packed else decode_fast
-        turn: Callable[[Any], str | bytes] = bytes.hex if self.is_packed else unhexlify
+        convert: Callable[[Any], str | bytes] = bytes.hex if self.is_packed else unhexlify
         sha256_size, md5_size = (64, 32) if self.is_packed else (32, 16)
         name, first, now_ms, lists = self.name, self.first, self.now_ms, self._lists
         found: dict[str, FastRecord] = {}
-        turned: list[_Turned] = []
+        converted: list[_Converted] = []
         odd: list[tuple[str, Raw]] = []
-        add_turned, add_number = turned.append, self._depends_of.append
+        add_converted, add_number = converted.append, self._depends_of.append
         for row in zip(*rows, strict=True):
             fn, raw = row
             try:
                 record = decode(raw)
-                sha256, md5 = turn(record.sha256), turn(record.md5)
+                sha256, md5 = convert(record.sha256), convert(record.md5)
                 if record.name != name or len(sha256) != sha256_size or len(md5) != md5_size:
                     raise ValueError
                 key = bytes(record.depends)  # type: ignore[arg-type]  # TypeError when UNSET
                 depends, number = lists.get(key) or self._note_depends(key)
                 constrains = record.constrains
                 if constrains is not UNSET:
-                    constrains = self._turn_constrains(bytes(constrains))
+                    constrains = self._convert_constrains(bytes(constrains))
                 if first and not record.indexed_timestamp:
                     built = record.timestamp or 0
                     record.indexed_timestamp = built if EARLIEST_MS <= built <= now_ms else seed_indexed(built, now_ms)
@@ -146,12 +146,12 @@ class NameReader:
                 odd.append(row)
                 continue
             found[fn] = record
-            add_turned((sha256, md5, depends, constrains))
+            add_converted((sha256, md5, depends, constrains))
             add_number(number)
-        return found, turned, odd
+        return found, converted, odd
 
     def _stamp(self, fn: str, record: FastRecord) -> int:
-        """When the record counts as indexed: as before, as the upstream says, or by our own reckoning."""
+        """When the record counts as indexed: as listed before, as the upstream says, or reckoned from what is known."""
         if stamp := self.known.get(fn):
             return stamp
         if record.indexed_timestamp is not UNSET and record.indexed_timestamp:
@@ -160,26 +160,26 @@ class NameReader:
 
     def _note_depends(self, key: bytes) -> tuple[Raw, int]:
         texts = self._texts_of(key)
-        made = self._lists[key] = self._turn(texts), len(self._depends)
+        made = self._lists[key] = self._convert(texts), len(self._depends)
         self._depends.append(texts)
         return made
 
-    def _turn_constrains(self, key: bytes) -> Raw:
+    def _convert_constrains(self, key: bytes) -> Raw:
         made = self._constrains.get(key)
         if made is None:
-            made = self._constrains[key] = self._turn(self._texts_of(key))
+            made = self._constrains[key] = self._convert(self._texts_of(key))
         return made
 
     def _texts_of(self, raw: bytes) -> list[str]:
         return (_decode_packed_texts if self.is_packed else _decode_texts)(raw)
 
-    def _turn(self, texts: list[str]) -> Raw:
+    def _convert(self, texts: list[str]) -> Raw:
         return Raw((_encode_json if self.is_packed else _encode_packed)(texts))
 
     def _read_carefully(self, fn: str, raw: Raw) -> CarefulRecord | None:
         """Read a record of any shape; None when it is set aside."""
         if is_artifact_filename(fn) is None:
-            self.aside.append((fn, "is not a bare artifact file name"))
+            self.set_aside.append((fn, "is not a bare artifact file name"))
             return None
         try:
             careful = read_careful(raw, self.known.get(fn), self.now_ms, first=self.first, is_packed=self.is_packed)
@@ -187,7 +187,7 @@ class NameReader:
             if record["name"].lower() != self.name or parse_name(fn) != self.name:
                 raise SetAside(f"the record says that its name is {record['name']!r:.80}")
         except SetAside as why:
-            self.aside.append((fn, str(why)))
+            self.set_aside.append((fn, str(why)))
             return None
         depends = record.get("depends") or []
         key = (_encode_packed if self.is_packed else _encode_json)(depends)

@@ -126,8 +126,8 @@ class LocationTable(msgspec.Struct, array_like=True):
 class PackWriter:
     """Collects frames into packs and stores every full one.
 
-    Locations of a pack are known only when it is stored (its key is its digest): `add` answers a ticket, and
-    `locations` (after `close`) turns tickets into locations.
+    Locations of a pack are known only when it is stored (its key is its digest): `add` returns a ticket, and
+    `locations` turns all tickets into locations.
     """
 
     def __init__(self, blobs: IndexBlobs) -> None:
@@ -136,10 +136,9 @@ class PackWriter:
         self._size = 0
         self._tickets: list[tuple[int, int, int]] = []
         self._keys: list[str] = []
-        self.written_bytes = 0
 
     def add(self, frame: bytes) -> int:
-        """Append a frame; the ticket answered is its position in `locations()`."""
+        """Append a frame; its ticket is its position in `locations()`."""
         if self._size and self._size + len(frame) > PACK_BYTES:
             self._flush()
         self._tickets.append((len(self._keys), self._size, len(frame)))
@@ -151,12 +150,11 @@ class PackWriter:
         data = b"".join(self._parts)
         key = content_key("pack", data)
         self._blobs.put(key, data)
-        self.written_bytes += len(data)
         self._keys.append(key)
         self._parts, self._size = [], 0
 
     def locations(self) -> list[Location]:
-        """Store what is left and answer the location of every ticket, in order."""
+        """Store what is left; the location of every ticket, in order."""
         if self._parts:
             self._flush()
         return [Location(self._keys[pack], offset, length) for pack, offset, length in self._tickets]

@@ -17,7 +17,7 @@ from antivenom.core.conda import shards
 from antivenom.core.conda.repodata_zst import block_run, read_block_run
 from antivenom.core.conda.specs import RecordSpec
 from antivenom.core.errors import AntivenomError
-from antivenom.core.source.name_reader import NO_ROWS, NameReader, Rows
+from antivenom.core.source.name_reader import NO_RECORDS, NameReader, RawRecords
 from antivenom.core.source.packs import NOWHERE, IndexBlobs, Location, LocationTable, PackWriter, read
 from antivenom.core.source.source_map import (
     FORMAT,
@@ -31,7 +31,7 @@ from antivenom.core.source.source_map import (
     cut_buckets,
     dependency_name,
     encode_frame,
-    mark_of,
+    name_checksum,
     read_depends,
     read_facts,
     store,
@@ -43,21 +43,21 @@ _decode_raws = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class NameInput(NamedTuple):
-    """What the upstream says of one name now. `packages`/`conda` None: unchanged by its key, not fetched.
+    """What the upstream lists under one name now. `packages`/`conda` None: unchanged by its key, not fetched.
 
     `is_packed`: the records are msgpack, from an upstream's shard.
     """
 
     name: str
-    packages: Rows | None
-    conda: Rows | None
+    packages: RawRecords | None
+    conda: RawRecords | None
     removed: tuple[str, ...]
     upstream_key: bytes
     is_packed: bool = False
 
 
-class _Entry(NamedTuple):
-    """One name, ready to be written; `shard` is None when the old one stays."""
+class _NameOutput(NamedTuple):
+    """One name, ready to be written; `shard` is None when the previous one stays."""
 
     facts: NameFacts
     depends: NameDepends
@@ -65,7 +65,7 @@ class _Entry(NamedTuple):
     shard: bytes | None
 
 
-def content_digest(packages: Rows, conda: Rows, removed: Sequence[str]) -> bytes:
+def content_digest(packages: RawRecords, conda: RawRecords, removed: Sequence[str]) -> bytes:
     """16 bytes that differ when a name's raw records changed.
 
     Two checksums and the length: not meant against forgery. An upstream that forges them only hides its own change.
@@ -98,7 +98,7 @@ class _PreviousReader:
             self._facts = (at, {facts.name: facts for facts in read_facts(self._blobs, self.source.buckets[at])})
         return self._facts[1][name]
 
-    def entry(self, name: str) -> _Entry:
+    def entry(self, name: str) -> _NameOutput:
         """The name as it was."""
         facts = self.facts(name)
         assert facts is not None  # noqa: S101 - callers ask for known names only
@@ -110,7 +110,7 @@ class _PreviousReader:
             self._depends = dict(zip(self._facts[1], depends, strict=True))
         texts = self._texts[1]
         legacy, conda = facts.fns[: facts.legacy], facts.fns[facts.legacy :]
-        return _Entry(
+        return _NameOutput(
             facts,
             self._depends[name],
             (_members(texts[0], legacy), _members(texts[1], conda)),
@@ -148,13 +148,13 @@ class SourceBuilder:
         self.blobs, self.subdir, self.now_ms = blobs, subdir, now_ms
         self.specs, self.parsed_specs, self.signed = specs, parsed_specs, signed
         self.previous = _PreviousReader(blobs, old) if old else None
-        self.same_specs = old is not None and old.specs == specs
+        self.has_same_specs = old is not None and old.specs == specs
         self.key = ""
         self._compress_piece, self._compressor = monolith.compressor().compress, shards.compressor()
         self._shards, self._facts, self._depends = PackWriter(blobs), PackWriter(blobs), PackWriter(blobs)
         self._pieces = (PackWriter(blobs), PackWriter(blobs))
-        self._marks: dict[str, bytes] = {}  # by dependency text
-        self._aside: list[tuple[str, str]] = []
+        self._checksums: dict[str, bytes] = {}  # by dependency text
+        self._set_aside: list[tuple[str, str]] = []
 
     def build(
         self,
@@ -163,10 +163,10 @@ class SourceBuilder:
         removed: Mapping[str, Sequence[str]],
         document: SourceDocument,
         digest: bytes,
-        aside: list[tuple[str, str]],
+        set_aside: list[tuple[str, str]],
     ) -> tuple[SourceMap, list[str], list[str]]:
-        """Write the map of `names` (sorted); answers it, the names that are new or changed, and those that are gone."""
-        rows: list[_Row] = []
+        """Write the map of `names` (sorted); the map, the names that are new or changed, and those that are gone."""
+        rows: list[_NameRow] = []
         buckets: list[_BucketRow] = []
         changed: list[str] = []
         for first, end in cut_buckets(names):
@@ -175,21 +175,21 @@ class SourceBuilder:
         kept = {row.name for row in rows}
         old_names = self.previous.source.names if self.previous else []
         gone = [name for name in old_names if name not in kept]
-        aside += self._aside + self._old_aside(set(changed), kept)
-        source = self._finish(rows, buckets, document, digest, aside)
+        set_aside += self._set_aside + self._old_set_aside(set(changed), kept)
+        source = self._finish(rows, buckets, document, digest, set_aside)
         self.key = store(self.blobs, source)
         return source, changed, gone
 
     def _with_digest(self, given: NameInput, removed: Sequence[str]) -> tuple[NameInput, bytes, bool]:
         """The input, its content digest, and whether the previous map has exactly this."""
         previous = self.previous
-        position = previous.positions.get(given.name) if previous and self.same_specs else None
+        position = previous.positions.get(given.name) if previous and self.has_same_specs else None
         if given.packages is None or given.conda is None:
             old_content = previous.source.content_key(position) if previous and position is not None else _NO_CONTENT
             return given, old_content, True
         if given.removed == () and removed:
             given = given._replace(removed=tuple(removed))
-        packages, conda = given.packages or NO_ROWS, given.conda or NO_ROWS
+        packages, conda = given.packages or NO_RECORDS, given.conda or NO_RECORDS
         if given.is_packed:
             return given, _NO_CONTENT, False
         digest = content_digest(packages, conda, given.removed)
@@ -199,7 +199,7 @@ class SourceBuilder:
     def _bucket(
         self,
         given: Sequence[tuple[NameInput, bytes, bool]],
-        rows: list[_Row],
+        rows: list[_NameRow],
         buckets: list[_BucketRow],
         changed: list[str],
     ) -> None:
@@ -211,7 +211,7 @@ class SourceBuilder:
                 rows.append(self._old_row(item, digest))
             buckets.append(_BucketRow(first, len(rows), old, None))
             return
-        entries: list[_Entry] = []
+        entries: list[_NameOutput] = []
         for item, digest, same in given:
             if same and self.previous:
                 entry = self.previous.entry(item.name)
@@ -221,7 +221,7 @@ class SourceBuilder:
                 if not entry.facts.fns:
                     continue
                 shard = entry.shard or b""
-                row = _Row(
+                row = _NameRow(
                     item.name,
                     item.upstream_key,
                     digest,
@@ -235,23 +235,23 @@ class SourceBuilder:
         if entries:
             buckets.append(_BucketRow(first, len(rows), None, self._write_bucket(entries)))
 
-    def _old_row(self, item: NameInput, digest: bytes) -> _Row:
+    def _old_row(self, item: NameInput, digest: bytes) -> _NameRow:
         previous = self.previous
         assert previous is not None  # noqa: S101 - only called when there is one
         position = previous.positions[item.name]
         key = item.upstream_key if any(item.upstream_key) else previous.source.upstream_key(position)
-        return _Row(item.name, key, digest, previous.source.shard_key(position), -1, previous.shards[position])
+        return _NameRow(item.name, key, digest, previous.source.shard_key(position), -1, previous.shards[position])
 
-    def _read(self, given: NameInput) -> _Entry:
+    def _read(self, given: NameInput) -> _NameOutput:
         known = self.previous.facts(given.name) if self.previous else None
-        packages, conda = given.packages or NO_ROWS, given.conda or NO_ROWS
-        entry, aside = self._read_rows(given, known, packages, conda)
+        packages, conda = given.packages or NO_RECORDS, given.conda or NO_RECORDS
+        entry, set_aside = self._read_rows(given, known, packages, conda)
         if self.parsed_specs:
             kept = {f.fn for f in entry.facts.record_facts(self.subdir, entry.depends) if self._is_wanted(f)}
             if len(kept) < len(entry.facts.fns):
                 wanted = kept.__contains__
-                entry, aside = self._read_rows(given, known, packages.split(wanted)[0], conda.split(wanted)[0])
-        self._aside += aside
+                entry, set_aside = self._read_rows(given, known, packages.split(wanted)[0], conda.split(wanted)[0])
+        self._set_aside += set_aside
         return entry
 
     def _is_wanted(self, facts: Any) -> bool:
@@ -264,8 +264,8 @@ class SourceBuilder:
         return False
 
     def _read_rows(
-        self, given: NameInput, known: NameFacts | None, packages: Rows, conda: Rows
-    ) -> tuple[_Entry, list[tuple[str, str]]]:
+        self, given: NameInput, known: NameFacts | None, packages: RawRecords, conda: RawRecords
+    ) -> tuple[_NameOutput, list[tuple[str, str]]]:
         is_first = self.previous is None
         reader = NameReader(given.name, self.subdir, self.now_ms, known, first=is_first, is_packed=given.is_packed)
         first = reader.read(packages)
@@ -273,9 +273,9 @@ class SourceBuilder:
         second = reader.read(conda)
         shard = self._compressor.compress(shards.encode_shard(first.packed, second.packed, given.removed))
         facts = reader.facts(legacy, given.removed, self.signed)
-        return _Entry(facts, reader.depends(), (first.members, second.members), shard), reader.aside
+        return _NameOutput(facts, reader.depends(), (first.members, second.members), shard), reader.set_aside
 
-    def _write_bucket(self, entries: Sequence[_Entry]) -> _Tickets:
+    def _write_bucket(self, entries: Sequence[_NameOutput]) -> _BucketTickets:
         records = sum(len(entry.facts.fns) for entry in entries)
         legacy = sum(entry.facts.legacy for entry in entries)
         pieces = []
@@ -288,20 +288,20 @@ class SourceBuilder:
             pieces.append((self._pieces[section].add(run.blocks), len(text), count))
         facts = self._facts.add(encode_frame([entry.facts for entry in entries], self._compressor))
         depends = self._depends.add(encode_frame([entry.depends for entry in entries], self._compressor))
-        uses = self._uses({text for entry in entries for text in entry.depends.dependencies})
-        return _Tickets((pieces[0], pieces[1]), facts, depends, records, uses)
+        checksums = self._dependency_checksums({text for entry in entries for text in entry.depends.dependencies})
+        return _BucketTickets((pieces[0], pieces[1]), facts, depends, records, checksums)
 
-    def _uses(self, dependencies: set[str]) -> bytes:
-        """The marks of the names that some dependencies ask for."""
-        known = self._marks
+    def _dependency_checksums(self, dependencies: set[str]) -> bytes:
+        """The checksums of the names that some dependencies ask for."""
+        known = self._checksums
         for text in dependencies.difference(known):
-            known[text] = mark_of(dependency_name(text))
+            known[text] = name_checksum(dependency_name(text))
         return b"".join(sorted({known[text] for text in dependencies}))
 
-    def _old_aside(self, changed: set[str], kept: set[str]) -> list[tuple[str, str]]:
-        if not self.previous or not self.same_specs:
+    def _old_set_aside(self, changed: set[str], kept: set[str]) -> list[tuple[str, str]]:
+        if not self.previous or not self.has_same_specs:
             return []
-        listed = {fn for fn, _ in self._aside}
+        listed = {fn for fn, _ in self._set_aside}
         names = kept - changed
         return [
             (fn, why)
@@ -311,11 +311,11 @@ class SourceBuilder:
 
     def _finish(
         self,
-        rows: Sequence[_Row],
+        rows: Sequence[_NameRow],
         bucket_rows: Sequence[_BucketRow],
         document: SourceDocument,
         digest: bytes,
-        aside: list[tuple[str, str]],
+        set_aside: list[tuple[str, str]],
     ) -> SourceMap:
         shards, facts, depends = self._shards.locations(), self._facts.locations(), self._depends.locations()
         pieces = [writer.locations() for writer in self._pieces]
@@ -323,7 +323,9 @@ class SourceBuilder:
         for first, end, old, tickets in bucket_rows:
             if tickets is None:
                 assert old is not None  # noqa: S101 - a bucket is old or new
-                buckets.append(Bucket(first, end, old.records, old.pieces, old.facts, old.depends, old.uses))
+                buckets.append(
+                    Bucket(first, end, old.records, old.pieces, old.facts, old.depends, old.dependency_checksums)
+                )
                 continue
             made = [
                 Piece(pieces[section][ticket], size, records) if records else NO_PIECE
@@ -332,7 +334,7 @@ class SourceBuilder:
             buckets.append(
                 Bucket(
                     first, end, tickets.records, (made[0], made[1]), facts[tickets.facts], depends[tickets.depends],
-                    tickets.uses,
+                    tickets.dependency_checksums,
                 )
             )  # fmt: skip
         return SourceMap(
@@ -348,12 +350,12 @@ class SourceBuilder:
             shard_keys=b"".join(row.shard_key for row in rows),
             shards=LocationTable.of(shards[row.ticket] if row.ticket >= 0 else row.location for row in rows),
             buckets=buckets,
-            set_aside=aside[:SET_ASIDE_MAX],
-            set_aside_count=len(aside),
+            set_aside=set_aside[:SET_ASIDE_MAX],
+            set_aside_count=len(set_aside),
         )
 
 
-class _Row(NamedTuple):
+class _NameRow(NamedTuple):
     name: str
     upstream_key: bytes
     content_key: bytes
@@ -362,16 +364,16 @@ class _Row(NamedTuple):
     location: Location
 
 
-class _Tickets(NamedTuple):
+class _BucketTickets(NamedTuple):
     pieces: tuple[tuple[int, int, int], tuple[int, int, int]]  # ticket, content size, records
     facts: int
     depends: int
     records: int
-    uses: bytes
+    dependency_checksums: bytes
 
 
 class _BucketRow(NamedTuple):
     first: int
     end: int
     old: Bucket | None
-    tickets: _Tickets | None
+    tickets: _BucketTickets | None

@@ -21,11 +21,16 @@ from antivenom.core.errors import InvalidInputError
 from antivenom.core.source.packs import IndexBlobs, Location, LocationTable, content_key, read, read_many
 
 FORMAT = 1
-SECTIONS = ("packages", "packages.conda")
 # A name whose checksum is divisible by this opens a bucket: 6 names on average, about 250 records at 1 M.
 BUCKET_NAMES = 6
 
-Component = tuple[str, str, tuple[str, ...]]  # name, version, purls
+
+class Component(NamedTuple):
+    """What a finding is about, here: a package version of a channel. `purls` are those that its records state."""
+
+    name: str
+    version: str
+    purls: tuple[str, ...]
 
 
 def opens_bucket(name: str) -> bool:
@@ -33,12 +38,12 @@ def opens_bucket(name: str) -> bool:
     return zlib.crc32(name.encode()) % BUCKET_NAMES == 0
 
 
-MARK_BYTES = 4
+CHECKSUM_BYTES = 4
 
 
-def mark_of(name: str) -> bytes:
-    """A name's mark in `Bucket.uses`. Names that share one are read in vain, no more."""
-    return zlib.crc32(name.encode()).to_bytes(MARK_BYTES, "little")
+def name_checksum(name: str) -> bytes:
+    """The checksum of a name in `Bucket.dependency_checksums`. Names that share one cost a read in vain, no more."""
+    return zlib.crc32(name.encode()).to_bytes(CHECKSUM_BYTES, "little")
 
 
 def dependency_name(text: str) -> str:
@@ -184,7 +189,8 @@ NO_PIECE = Piece(Location("", 0, 0), 0, 0)
 class Bucket(msgspec.Struct, array_like=True, gc=False):
     """A run of names [first, end) with their pieces (one per section) and the frames of their facts and dependencies.
 
-    `uses` are the marks of the names that its records depend on: who depends on a name is found without reading.
+    `dependency_checksums` are those of the names that its records depend on: who depends on a name is found without
+    reading.
     """
 
     first: int
@@ -193,10 +199,10 @@ class Bucket(msgspec.Struct, array_like=True, gc=False):
     pieces: tuple[Piece, Piece]
     facts: Location
     depends: Location
-    uses: bytes = b""
+    dependency_checksums: bytes = b""
 
 
-class Framed(Protocol):
+class BucketFrames(Protocol):
     """Where the frames of a bucket lie: a bucket of either map."""
 
     facts: Location
@@ -244,15 +250,6 @@ class SourceMap(msgspec.Struct, array_like=True):
     def shard_key(self, position: int) -> bytes:
         """Our shard's sha256."""
         return self.shard_keys[32 * position : 32 * position + 32]
-
-
-class ShardRow(NamedTuple):
-    """What the map remembers of one name."""
-
-    upstream_key: bytes
-    content_key: bytes
-    shard_key: bytes
-    location: Location
 
 
 _map_decoder = msgspec.msgpack.Decoder(SourceMap)
@@ -307,14 +304,14 @@ def iterate_facts(blobs: IndexBlobs, buckets: Iterable[Bucket]) -> Iterator[list
         yield _facts_decoder.decode(decompress(frame))
 
 
-def iterate_builds(blobs: IndexBlobs, buckets: Iterable[Framed]) -> Iterator[list[NameBuilds]]:
+def iterate_builds(blobs: IndexBlobs, buckets: Iterable[BucketFrames]) -> Iterator[list[NameBuilds]]:
     """The front columns of the facts of many buckets, in order; see `iterate_facts`."""
     decompress = zstandard.ZstdDecompressor().decompress
     for frame in read_many(blobs, (bucket.facts for bucket in buckets)):
         yield _builds_decoder.decode(decompress(frame))
 
 
-def iterate_depends(blobs: IndexBlobs, buckets: Iterable[Framed]) -> Iterator[list[NameDepends]]:
+def iterate_depends(blobs: IndexBlobs, buckets: Iterable[BucketFrames]) -> Iterator[list[NameDepends]]:
     """The dependencies of many buckets, in order; neighbours are read together."""
     decompress = zstandard.ZstdDecompressor().decompress
     for frame in read_many(blobs, (bucket.depends for bucket in buckets)):
@@ -326,4 +323,4 @@ def iterate_components(blobs: IndexBlobs, key: str) -> Iterator[Component]:
     for bucket in iterate_facts(blobs, load_source(blobs, key).buckets):
         for facts in bucket:
             for version, purls in facts.components:
-                yield facts.name, version, purls
+                yield Component(facts.name, version, purls)

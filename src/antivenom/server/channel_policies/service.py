@@ -115,6 +115,7 @@ async def plan_policy(
         now_ms=round(ctx.now.timestamp() * 1000),
         closure=row.closure,
         previous={s: entry["index"] for s, entry in publication.subdirs.items()},
+        previous_findings=publication.findings_key,
         mapping_channel=row.mapping_channel,
         build_statements=await stored_build_statements(ctx),
     )
@@ -122,7 +123,6 @@ async def plan_policy(
         plan_publication,
         ctx.resources.blobs.url,
         request,
-        previous_findings=publication.findings_key,
         on_progress=on_progress,
     )
     rules = sorted(planned.withheld_by_rule.keys() | planned.released_by_rule.keys())

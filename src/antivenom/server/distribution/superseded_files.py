@@ -19,6 +19,7 @@ from antivenom.core.policy.compile import CompiledPolicy, compile_policy
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Decision
 from antivenom.core.publishing.channel_findings import ChannelAssessor
+from antivenom.core.source.source_map import Component
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.distribution.queries import EvaluationInputs, find_curation, find_evaluation_inputs
 from antivenom.server.findings.service import current_knowledge
@@ -69,7 +70,7 @@ class SupersededFileJudge:
         with self._lock:
             policy, index = self._policy_of(inputs), self._index_of(knowledge_key)
             assess = ChannelAssessor(index, inputs.mapping_channel)
-            (assessment,) = assess([(facts.name, facts.version, facts.purls)])
+            (assessment,) = assess([Component(facts.name, facts.version, facts.purls)])
             if curated is not None:
                 statuses = msgspec.msgpack.decode(curated, type=dict[str, Curated])
                 assessment = apply_curation(assessment, statuses)

@@ -16,16 +16,17 @@ from antivenom.core.policy.compile import Policy, compile_policy, parse_policy
 from antivenom.core.publication.publication_map import UnreadablePublicationError
 from antivenom.core.publishing.changed_names import all_names, changed_names, edited_names
 from antivenom.core.publishing.channel_findings import (
-    Basis,
     ChannelAssessor,
     ChannelFindings,
     ComponentFindings,
     IncrementalAssessor,
+    PublicationBasis,
     decode_findings,
     differing_names,
     encode_findings,
 )
 from antivenom.core.publishing.publish import Plan, Published, plan, publish
+from antivenom.core.publishing.request import PublishRequest
 from antivenom.core.source.ingest import without_gc
 from antivenom.core.source.packs import IndexBlobs, content_key
 from antivenom.core.source.source_map import Component, iterate_components
@@ -36,7 +37,10 @@ EMPTY_POLICY = Policy(name="none")
 
 
 class BuildRequest(msgspec.Struct, frozen=True):
-    """Everything that decides a publication."""
+    """Everything that decides a publication, as keys and texts: it goes to another process.
+
+    `previous_findings`: key of the findings of the publication `previous`; None judges everything.
+    """
 
     sources: dict[str, str]
     channel: ChannelFacts
@@ -45,6 +49,7 @@ class BuildRequest(msgspec.Struct, frozen=True):
     now_ms: int
     closure: bool = True
     previous: dict[str, str] = {}
+    previous_findings: str | None = None
     mapping_channel: str = ""
     build_statements: tuple[StoredBuildStatements, ...] = ()
 
@@ -79,45 +84,23 @@ def build_publication(
     store_url: str,
     request: BuildRequest,
     *,
-    previous_findings: str | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Built:
     """Make the maps of a publication and write their blobs.
 
     Names are judged again only where their records, what is known of them, or the rules that touch them differ from
     those of the previous publication.
-
-    Args:
-        previous_findings: Key of the findings of the publication `request.previous`; None judges everything.
     """
     blobs = StoreBlobs(BlobStore.open(store_url))
     try:
-        return _build(blobs, request, previous_findings, on_progress)
+        return _build(blobs, request, on_progress)
     except UnreadablePublicationError:  # another release wrote it
-        return _build(blobs, msgspec.structs.replace(request, previous={}), None, on_progress)
+        return _build(blobs, msgspec.structs.replace(request, previous={}, previous_findings=None), on_progress)
 
 
-def _build(
-    blobs: IndexBlobs,
-    request: BuildRequest,
-    previous_findings: str | None,
-    on_progress: Callable[[str, int, int], None] | None,
-) -> Built:
-    policy = read_policy(request.policy_text)
-    inputs = _BuildInputs.read(blobs, request, policy, previous_findings)
-    published = publish(
-        blobs,
-        request.sources,
-        channel=request.channel,
-        policy=compile_policy(policy),
-        assess=inputs.assess,
-        now_ms=request.now_ms,
-        closure=request.closure,
-        previous=request.previous or None,
-        rejudge=inputs.rejudge,
-        build_assessments=assess_builds(blobs, request.sources, request.build_statements, inputs.assess),
-        on_progress=_by_subdir(on_progress),
-    )
+def _build(blobs: IndexBlobs, request: BuildRequest, on_progress: Callable[[str, int, int], None] | None) -> Built:
+    inputs = _BuildInputs.read(blobs, request)
+    published = publish(blobs, inputs.publish_request(), on_progress=_by_subdir(on_progress))
     findings, found = inputs.findings()
     data = encode_findings(findings)
     key = content_key("index", data)
@@ -133,6 +116,7 @@ class _BuildInputs:
 
     def __init__(self, blobs: IndexBlobs, request: BuildRequest) -> None:
         self._blobs, self._request = blobs, request
+        self._policy = read_policy(request.policy_text)
         self._basis = _basis(request)
         self._reusing: IncrementalAssessor | None = None
         self._matched: ChannelAssessor | None = None
@@ -140,12 +124,10 @@ class _BuildInputs:
         self.rejudge: set[str] | None = None
 
     @classmethod
-    def read(
-        cls, blobs: IndexBlobs, request: BuildRequest, policy: Policy, previous_findings: str | None
-    ) -> _BuildInputs:
+    def read(cls, blobs: IndexBlobs, request: BuildRequest) -> _BuildInputs:
         """Compare the request with what the previous publication was made from."""
         inputs = cls(blobs, request)
-        earlier = _earlier(blobs, previous_findings) if request.previous else None
+        earlier = _earlier(blobs, request.previous_findings) if request.previous else None
         basis = earlier.basis if earlier else None
         if earlier is None or basis is None:
             inputs._matched = _open_assessor(blobs, request)
@@ -162,13 +144,29 @@ class _BuildInputs:
         inputs.rejudge = changed
         if basis.policy != inputs._basis.policy:
             inputs.rejudge |= edited_names(
-                blobs, request.sources, request.previous, read_policy(basis.policy or None), policy, inputs.assess,
+                blobs, request.sources, request.previous, read_policy(basis.policy or None), inputs._policy,
+                inputs.assess,
                 request.channel, request.now_ms,
             )  # fmt: skip
         return inputs
 
+    def publish_request(self) -> PublishRequest:
+        """What the engine publishes or plans from."""
+        request = self._request
+        return PublishRequest(
+            sources=request.sources,
+            channel=request.channel,
+            policy=compile_policy(self._policy),
+            assess=self.assess,
+            now_ms=request.now_ms,
+            closure=request.closure,
+            previous=request.previous,
+            rejudge=self.rejudge,
+            build_assessments=assess_builds(self._blobs, request.sources, request.build_statements, self.assess),
+        )
+
     def _compare(self, earlier: ChannelFindings) -> set[str]:
-        """Match everything by the new knowledge; the names of which it says something else."""
+        """Match everything by the new knowledge; the names that it assesses differently."""
         keys = self._request.sources.values()
         components = list(dict.fromkeys(c for key in keys for c in iterate_components(self._blobs, key)))
         return differing_names(earlier, components, self.assess(components))
@@ -183,7 +181,7 @@ class _BuildInputs:
         """The channel's findings, and those of components that had none before."""
         if self._reusing is not None:
             names = all_names(self._blobs, self._request.sources)
-            return self._reusing.findings(self._basis, names), self._reusing.found()
+            return self._reusing.findings(self._basis, names), self._reusing.new_findings()
         assert self._matched is not None  # noqa: S101 - `read` chose one
         findings = self._matched.findings(self._basis)
         return findings, [c for c in findings.components if c.component not in self._known]
@@ -201,7 +199,6 @@ def plan_publication(
     store_url: str,
     request: BuildRequest,
     *,
-    previous_findings: str | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Plan:
     """What the policy of the request would withhold or release; nothing is written.
@@ -209,21 +206,8 @@ def plan_publication(
     As with `build_publication`, only what the edit can touch is judged.
     """
     blobs = StoreBlobs(BlobStore.open(store_url))
-    policy = read_policy(request.policy_text)
-    inputs = _BuildInputs.read(blobs, request, policy, previous_findings)
-    return plan(
-        blobs,
-        request.sources,
-        channel=request.channel,
-        policy=compile_policy(policy),
-        assess=inputs.assess,
-        now_ms=request.now_ms,
-        closure=request.closure,
-        previous=request.previous or None,
-        rejudge=inputs.rejudge,
-        build_assessments=assess_builds(blobs, request.sources, request.build_statements, inputs.assess),
-        on_progress=_by_subdir(on_progress),
-    )
+    request_to_plan = _BuildInputs.read(blobs, request).publish_request()
+    return plan(blobs, request_to_plan, on_progress=_by_subdir(on_progress))
 
 
 def _open_assessor(blobs: IndexBlobs, request: BuildRequest) -> ChannelAssessor:
@@ -236,11 +220,11 @@ def read_policy(text: str | None) -> Policy:
     return parse_policy(text) if text is not None else EMPTY_POLICY
 
 
-def _basis(request: BuildRequest) -> Basis:
+def _basis(request: BuildRequest) -> PublicationBasis:
     statements = hashlib.blake2b(digest_size=16)
     for stated in sorted(request.build_statements, key=lambda s: (s.sha256, s.fn)):
         statements.update(msgspec.msgpack.encode(stated))
-    return Basis(
+    return PublicationBasis(
         request.knowledge_key or "",
         request.mapping_channel,
         request.channel,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,11 +13,11 @@ from antivenom.core.conda.shards import decode_record, read_shard
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Assessment
 from antivenom.core.matching.build_statements import Curated, apply_curation
+from antivenom.core.publishing.request import Assess
 from antivenom.core.source.packs import IndexBlobs, read
 from antivenom.core.source.source_map import Component, SourceMap, load_source
 
 SHARD_MAX_BYTES = 256 << 20
-Assess = Callable[[Sequence[Component]], Sequence[Assessment | None]]
 
 
 class StoredBuildStatements(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ def assess_builds(
             record = _find_record(blobs, source, locations, stated.fn)
             if record is None or record.get("sha256") != stated.sha256:
                 continue
-            component = (str(record.get("name", "")), str(record.get("version", "")), _purls(record))
+            component = Component(str(record.get("name", "")), str(record.get("version", "")), _purls(record))
             (assessment,) = assess([component])
             if assessment is not None:
                 statuses = msgspec.msgpack.decode(stated.statuses, type=dict[str, Curated])

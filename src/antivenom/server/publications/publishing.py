@@ -41,7 +41,6 @@ class _Plan:
     request: BuildRequest
     policy_revision_id: int | None
     knowledge_revision: int
-    previous_findings: str | None
 
 
 async def defer_republish(ctx: Context, channel_id: int, *, cause: str) -> None:
@@ -81,7 +80,6 @@ async def publish_channel(
         build_publication,
         resources.blobs.url,
         plan.request,
-        previous_findings=plan.previous_findings,
         on_progress=on_progress,
     )
     async with resources.context(SYSTEM) as ctx:
@@ -110,12 +108,12 @@ async def _gather(ctx: Context, channel_id: int, sources: NewSources | None) -> 
             now_ms=round(ctx.now.timestamp() * 1000),
             closure=channel.closure,
             previous={s: entry["index"] for s, entry in current.subdirs.items() if s in keys} if current else {},
+            previous_findings=current.findings_key if current else None,
             mapping_channel=channel.mapping_channel,
             build_statements=await stored_build_statements(ctx),
         ),
         policy_revision_id=channel.policy_revision_id,
         knowledge_revision=knowledge.revision,
-        previous_findings=current.findings_key if current else None,
     )
 
 

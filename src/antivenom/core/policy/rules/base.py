@@ -69,7 +69,7 @@ class Hit(msgspec.Struct, frozen=True):
     weight: float = 0.0
 
 
-class RuleResult(msgspec.Struct, frozen=True):
+class RuleResult(msgspec.Struct, frozen=True, cache_hash=True):
     """What a check finds in a record, and the instant at which time alone may change that (ms; 0 is never)."""
 
     hits: tuple[Hit, ...] = ()

@@ -44,7 +44,7 @@ class FindingCheck(Check):
     def __init__(self, rule: Rule, params: Mapping[str, Any]) -> None:
         super().__init__(rule)
         self._conditions = tuple(_conditions(params))
-        self._met: dict[int, tuple[Finding, bool]] = {}  # by identity: components share findings
+        self._met: dict[Finding, bool] = {}  # components share findings
         self._min_days = max((params[p] for p in _DAYS if p in params), default=None)
         self.uses_time = self._min_days is not None
 
@@ -67,13 +67,12 @@ class FindingCheck(Check):
         return RuleResult(tuple(hits), until_ms) if hits or until_ms else NOTHING
 
     def _meets(self, finding: Finding) -> bool:
-        known = self._met.get(id(finding))
+        known = self._met.get(finding)
         if known is None:
             if len(self._met) >= _MET_MAX:
                 self._met.clear()
-            met = all(condition(finding) for condition in self._conditions)
-            known = self._met[id(finding)] = finding, met  # the finding is kept, so that no other one takes its id
-        return known[1]
+            known = self._met[finding] = all(condition(finding) for condition in self._conditions)
+        return known
 
     def _starts_ms(self, finding: Finding) -> int:
         """When the rule's patience with the finding ends; 0 when it has none, or nobody knows since when."""
