@@ -234,6 +234,19 @@ def test_every_page_that_code_cites_exists_and_has_the_section() -> None:
     assert wrong == []
 
 
+def test_every_file_that_code_cites_exists() -> None:
+    """Paths are written from the repository, from src/antivenom, from the server, or beside the file."""
+    places = (REPO, SOURCE, SOURCE / "server")
+    wrong = [
+        f"{path.name} cites {cited}"
+        for path in modules()
+        for cited in re.findall(r"(?<![\w./<>-])((?:\w+/)+\w+\.py)\b", path.read_text(encoding="utf-8"))
+        if not any((place / cited).is_file() for place in (*places, path.parent))
+        and not cited.startswith("conda/")  # the client's own source
+    ]
+    assert wrong == []
+
+
 # -- the documentation says what the code does -------------------------------------------------------------------------
 
 

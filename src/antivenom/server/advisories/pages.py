@@ -1,4 +1,4 @@
-"""The search over advisories, and the feeds they come from. One advisory is in findings/pages.py."""
+"""The search over advisories, and the feeds they come from. One advisory is in catalog/pages.py."""
 
 from __future__ import annotations
 

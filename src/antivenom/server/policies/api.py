@@ -1,4 +1,4 @@
-"""/api/v1/policies: check, look up, compare. Attaching one to a channel is in publications/api.py."""
+"""/api/v1/policies: check, look up, compare. Attaching one to a channel is in channel_policies/api.py."""
 
 from __future__ import annotations
 
