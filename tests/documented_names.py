@@ -29,7 +29,8 @@ REPO = Path(__file__).parent.parent
 FOREIGN = frozenset(
     {
         "pytorch", "torch", "redis", "libcurl", "libpq", "x264",  # packages
-        "NOTIFY", "tsvector",  # PostgreSQL
+        "LISTEN", "NOTIFY", "tsvector",  # PostgreSQL
+        "CONDA_NO_PLUGINS",  # conda
         "pathsend", "response_file",  # granian
         "vulns_active", "vulns_cleared", "vulns_disputed", "vulns_mitigated",  # keys of a builder's info/security.json
         "findings.exists(f, f.kev)",  # an expression of a policy
@@ -249,7 +250,7 @@ def find_unknown(text: str) -> list[str]:
 
 def check_span(code: str, foreign: frozenset[str] = FOREIGN) -> str | None:
     """Why a span of code is wrong; None when what it names exists, or when it names nothing of ours."""
-    if code in foreign or "://" in code:
+    if code in foreign or "://" in code or re.fullmatch(r"[A-Z][a-z]*(-[A-Z][a-z]*)+", code):  # a header of HTTP
         return None
     first = code.split(" ")[0]
     if first in COMMANDS and " " in code:
@@ -409,6 +410,8 @@ def _check_word(word: str) -> str | None:
         return None
     looks_like_code = word[0].isupper() and not word.isupper() and "-" not in word
     if not looks_like_code and (word in names.texts or word in words_of_pages() or word in names.libraries):
+        return None
+    if f'"{word}' in (REPO / "pyproject.toml").read_text(encoding="utf-8"):
         return None
     if any(Path(known).stem == word for known in committed()):
         return None

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,10 @@ def texts() -> Iterator[tuple[str, str]]:
         data = path.read_bytes()
         if b"\0" not in data[:8000]:
             yield str(path.relative_to(REPO)), data.decode("utf-8", "replace")
+
+
+def project() -> dict[str, Any]:
+    return tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -187,7 +192,7 @@ def test_every_room_is_declared() -> None:
 
 def test_rooms_stand_in_the_order_of_their_imports() -> None:
     """`rooms.py` goes from low to high; the layers of pyproject.toml, which import-linter holds, from high to low."""
-    contracts = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    contracts = project()["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract.get("containers") == ["antivenom.server"])
     floors = {name: floor for floor, layer in enumerate(layers) for name in re.findall(r"\w+", layer)}
     assert [room for room in ROOMS if room not in floors] == []
@@ -345,10 +350,29 @@ def test_how_to_has_at_most_six_steps(page: Path) -> None:
     assert 3 <= len(steps) <= 6, "a how-to that needs more asks for another structure"
 
 
-def test_every_decision_names_what_holds_it() -> None:
-    decisions = sorted((REPO / "docs" / "adr").glob("*.md"))
-    assert decisions
-    assert [path.name for path in decisions if "**Held by**" not in path.read_text(encoding="utf-8")] == []
+DECISIONS = sorted((REPO / "docs/adr").glob("*.md"))
+DECISION_PARTS = ("Context.", "Alternatives.", "Decision.", "Consequence.", "What would change our mind.", "Held by")
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda path: path.stem)
+def test_decision_says_what_else_was_possible_and_what_would_change_it(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r"^\*\*(.+?)\*\*", text, re.MULTILINE) == list(DECISION_PARTS)
+    assert f"# {int(page.name[:4])}. " in text
+    assert len(re.findall(r"^\* ", text.split("**Decision.**")[0], re.MULTILINE)) >= 2, "name two alternatives"
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    assert [int(page.name[:4]) for page in DECISIONS] == [number + 1 for number in range(len(DECISIONS))]
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda path: path.stem)
+def test_what_holds_a_decision_exists(page: Path) -> None:
+    """It names a test, the bench or CI; what it quotes is the name of a contract of import-linter."""
+    held = " ".join(page.read_text(encoding="utf-8").split("**Held by**")[1].split())
+    contracts = {contract["name"] for contract in project()["tool"]["importlinter"]["contracts"]}
+    assert re.search(r"`(tests/[\w/.]+\.py|make bench|\.ci/run)`|import-linter", held)
+    assert [name for name in re.findall(r'"([^"]+)"', held) if name not in contracts] == []
 
 
 def test_make_help_names_every_target() -> None:
@@ -361,7 +385,7 @@ def test_make_help_names_every_target() -> None:
 
 
 def test_changelog_has_the_version_of_the_project() -> None:
-    version = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["version"]
+    version = project()["project"]["version"]
     headings = re.findall(r"^## \[(.+?)\]", (REPO / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert headings[0] == "Unreleased"
     assert version in headings
@@ -369,7 +393,7 @@ def test_changelog_has_the_version_of_the_project() -> None:
 
 
 def test_licence_is_the_one_that_the_project_names() -> None:
-    assert tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["license"] == "Apache-2.0"
+    assert project()["project"]["license"] == "Apache-2.0"
     text = (REPO / "LICENSE").read_text()
     assert "Apache License\n                           Version 2.0" in text
     assert "END OF TERMS AND CONDITIONS" in text
