@@ -51,7 +51,7 @@ class SetAsideEntry(Base):
 
 
 class AdvisoryRow(Base):
-    """One advisory of one feed. `body` and `prose` are one core.matching.advisories.Advisory (advisories/copy_rows.py)."""
+    """One advisory of one feed. `body` and `prose` are one core `Advisory` (advisories/copy_rows.py)."""
 
     __tablename__ = "advisory"
     __table_args__ = (Index("ix_advisory_id", "id"),)
