@@ -199,9 +199,10 @@ def test_rooms_stand_in_the_order_of_their_imports() -> None:
     assert list(ROOMS) == sorted(ROOMS, key=lambda room: -floors[room])
 
 
-def test_every_room_is_on_the_map() -> None:
+def test_every_room_and_every_folder_of_the_core_has_its_row_on_the_map() -> None:
     text = (REPO / "docs" / "dev" / "map.md").read_text(encoding="utf-8")
-    assert [room for room in ROOMS if not re.search(rf"\b{room}\b", text)] == []
+    folders = [path.parent.name for path in sorted(SOURCE.glob("core/*/__init__.py"))]
+    assert [name for name in (*ROOMS, *folders) if not re.search(rf"^\| `{name}` \| \S", text, re.MULTILINE)] == []
 
 
 def test_public_functions_of_services_are_documented() -> None:
