@@ -91,9 +91,8 @@ async def test_demo_channel_is_published_with_what_was_withheld_and_why(resource
 async def withheld_rules(ctx: Context) -> dict[str, set[str]]:
     page = await catalog.list_withheld(ctx, "demo", page_size=500)
     rules: dict[str, set[str]] = {}
-    for item in page.items:
-        row: Any = item if isinstance(item, dict) else json.loads(json.dumps(item, default=vars))
-        rules.setdefault(f"{row['name']} {row['version']}", set()).update(r["rule_id"] for r in row["reasons"])
+    for row in page.items:
+        rules.setdefault(f"{row.name} {row.version}", set()).update(reason.rule_id for reason in row.reasons)
     return rules
 
 

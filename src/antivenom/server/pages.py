@@ -1,4 +1,4 @@
-"""Pages that belong to no room: the dashboard and the search over everything."""
+"""Pages that belong to no room: the dashboard, and the search in packages and advisories."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from itertools import islice
-from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -19,12 +18,13 @@ from antivenom.core.matching.advisories import Severity
 from antivenom.server.advisories import service as advisories
 from antivenom.server.advisories.schemas import AdvisorySummary
 from antivenom.server.catalog import service as catalog
+from antivenom.server.catalog.rows import ChannelFinding, PackageOverview
 from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.context import Context
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.publications import service as publications
-from antivenom.server.publications.schemas import ChannelSummary
+from antivenom.server.publications.summaries import ChannelSummary, TrendPoint
 from antivenom.server.web.rendering import ago, count, page, redirect, render
 
 CHANNELS_COUNTED = 200
@@ -32,14 +32,14 @@ CHANNELS_SEARCHED = 20
 DAYS_IN_CHART = 30
 RULES_IN_CHART = 8
 RECENT = 8
-FINDINGS_LOOKED_AT = 200  # the same vulnerability in many versions is shown once
+FINDINGS_LOOKED_AT = 200  # many of them are the same vulnerability in other versions, which is shown once
 HITS = 8
 ADVISORY_ID = re.compile(r"(CVE-\d{4}-\d{4,}|GHSA(-[23456789cfghjmpqrvwx]{4}){3}|PYSEC-\d{4}-\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """Something that needs a person, with the page that helps."""
+    """Something that needs a person's attention, with the page that helps."""
 
     tone: str  # critical | medium | low
     title: str
@@ -56,7 +56,7 @@ async def show_dashboard(request: Request, ctx: Context) -> Response:
         (c.name, await publications.get_trend(ctx, c.name, days=DAYS_IN_CHART)) for c in channels if c.publication
     ]
     published = sorted(
-        ({**row, "channel": name} for name, rows in trends for row in rows), key=lambda row: row["at"], reverse=True
+        ((name, point) for name, points in trends for point in points), key=lambda found: found[1].at, reverse=True
     )
     served_exploited = await _count_served_exploited(ctx, channels)
     return render(
@@ -80,12 +80,12 @@ async def show_dashboard(request: Request, ctx: Context) -> Response:
 
 
 async def _count_served_exploited(ctx: Context, channels: list[ChannelSummary]) -> dict[str, int]:
-    """By channel: how many records it serves although a vulnerability of theirs is being exploited."""
+    """By channel: how many records with an exploited vulnerability it serves."""
     served = {}
     for channel in channels:
         if channel.counts.get("exploited"):
             rows = await catalog.filter_channel_findings(ctx, channel.name, catalog.FindingFilter(kev=True))
-            components = {(row["name"], row["version"]): row["records"] - row["withheld"] for row in rows}
+            components = {(row.name, row.version): row.records - row.withheld for row in rows}
             served[channel.name] = sum(components.values())
     return served
 
@@ -122,7 +122,7 @@ def _concerns(
         yield Concern("medium", "Knowledge is stale", text, "/feeds", "Sync")
     for channel in channels:
         if channel.publication and not channel.policy:
-            text = "Everything that its upstream has is served."
+            text = "It serves everything that its upstream has."
             href = f"/channels/{channel.name}/policy"
             yield Concern("medium", f"No policy on {channel.name}", text, href, "Write one")
 
@@ -137,7 +137,7 @@ def _severity_rows(channels: list[ChannelSummary]) -> list[tuple[str, str, tuple
 
 
 async def _rule_rows(ctx: Context, channels: list[ChannelSummary]) -> list[tuple[str, str, tuple[int]]]:
-    """Rows of the chart: the rules of most records, in the colour of what they do; the rest as one."""
+    """Rows of the chart: the rules with most records, coloured by their action; the rest as one row."""
     total: Counter[str] = Counter()
     warning: set[str] = set()
     for channel in channels:
@@ -152,7 +152,7 @@ async def _rule_rows(ctx: Context, channels: list[ChannelSummary]) -> list[tuple
 
 
 def _rule_links(channels: list[ChannelSummary]) -> dict[str, str]:
-    """Where a rule's records are listed; rules of several channels have no one list."""
+    """The list of each rule's records; rules of several channels have no single list."""
     places: dict[str, list[str]] = {}
     for channel in channels:
         for rule in channel.counts.get("by_rule", {}):
@@ -160,43 +160,36 @@ def _rule_links(channels: list[ChannelSummary]) -> dict[str, str]:
     return {rule: found[0] for rule, found in places.items() if len(found) == 1}
 
 
-def _day_rows(ctx: Context, trends: list[tuple[str, list[dict[str, Any]]]]) -> list[tuple[str, str, tuple[int, int]]]:
+def _day_rows(ctx: Context, trends: list[tuple[str, list[TrendPoint]]]) -> list[tuple[str, str, tuple[int, int]]]:
     """Rows of the chart: records served and withheld at the end of each day, all channels together."""
     rows = []
     for back in range(DAYS_IN_CHART - 1, -1, -1):
         day = ctx.now.date() - timedelta(days=back)
-        last = [max(past, key=lambda row: row["at"]) for _, found in trends if (past := _until(found, day))]
-        totals = (sum(row["kept"] for row in last), sum(row["withheld"] for row in last))
+        before = ([point for point in points if point.at.date() <= day] for _, points in trends)
+        last = [max(points, key=lambda point: point.at) for points in before if points]
+        totals = (sum(point.kept for point in last), sum(point.withheld for point in last))
         rows.append((f"{day:%b} {day.day}", "", totals))
     return rows
 
 
-def _until(rows: list[dict[str, Any]], day: date) -> list[dict[str, Any]]:
-    return [row for row in rows if row["at"].date() <= day]
-
-
-async def _riskiest_served(ctx: Context, channels: list[ChannelSummary]) -> list[dict[str, Any]]:
-    """The riskiest findings whose records are served all the same, one a vulnerability and package."""
-    worst: dict[tuple[str, str], dict[str, Any]] = {}
+async def _riskiest_served(ctx: Context, channels: list[ChannelSummary]) -> list[tuple[str, ChannelFinding]]:
+    """(channel, finding) of the riskiest findings with served records, one for each vulnerability and package."""
+    worst: dict[tuple[str, str], tuple[str, ChannelFinding]] = {}
     for channel in channels[:CHANNELS_SEARCHED]:
         if channel.publication:
             rows = await catalog.filter_channel_findings(ctx, channel.name, catalog.FindingFilter(severity="medium"))
-            served = (
-                row
-                for row in rows
-                if row["records"] > row["withheld"] and row["status"] not in ("cleared", "mitigated")
-            )
+            served = (row for row in rows if row.records > row.withheld and row.status not in ("cleared", "mitigated"))
             for row in islice(served, FINDINGS_LOOKED_AT):
-                worst.setdefault((row["ids"][0], row["name"]), {**row, "channel": channel.name})
-    return sorted(worst.values(), key=lambda row: -row["risk"])[:RECENT]
+                worst.setdefault((row.ids[0], row.name), (channel.name, row))
+    return sorted(worst.values(), key=lambda found: -found[1].risk)[:RECENT]
 
 
 async def search(request: Request, ctx: Context) -> Response:
-    """Packages of every channel and advisories; an advisory's own id leads straight to it."""
+    """Packages of every channel, and advisories; the id of an advisory leads straight to its page."""
     q = request.query_params.get("q", "").strip()[:200]
     if ADVISORY_ID.fullmatch(q):
         return redirect(f"/advisories/{quote(q, safe='')}")
-    packages: list[tuple[str, Any]] = []
+    packages: list[tuple[str, PackageOverview]] = []
     found: list[AdvisorySummary] = []
     total = 0
     if q:

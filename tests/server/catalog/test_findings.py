@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.server.catalog.service import FindingFilter
+from antivenom.server.catalog.rows import ChannelFinding
+from antivenom.server.catalog.service import FINDING_SORTS, FindingFilter
+from tests.server.catalog.samples import channel_finding
 
 
-def finding(name: str, ids: list[str], severity: str, **facts: Any) -> dict[str, Any]:
-    return {"name": name, "ids": ids, "severity": severity, "kev": False, "epss": None, "status": "active", **facts}
+def finding(name: str, ids: list[str], severity: str, **facts: Any) -> ChannelFinding:
+    return channel_finding(name=name, ids=tuple(ids), severity=severity, **facts)
 
 
 ROWS = [
@@ -41,6 +43,17 @@ ROWS = [
 )
 def test_every_part_of_a_filter_must_hold(wanted: FindingFilter, places: list[int]) -> None:
     assert wanted.select(ROWS) == [ROWS[place] for place in places]
+
+
+def test_severity_sorts_by_rank_then_by_risk() -> None:
+    rows = [
+        finding("a", ["1"], "low", risk=100.0),
+        finding("b", ["2"], "critical", risk=0.0),
+        finding("c", ["3"], "high", risk=1.0),
+        finding("d", ["4"], "high", risk=99.5),
+        finding("e", ["5"], "unknown", risk=0.0),
+    ]
+    assert [row.name for row in sorted(rows, key=FINDING_SORTS["severity"], reverse=True)] == ["b", "d", "c", "a", "e"]
 
 
 def test_an_unknown_severity_is_refused_with_the_known_ones() -> None:

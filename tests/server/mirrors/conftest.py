@@ -14,6 +14,7 @@ from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors.models import Mirror
+from antivenom.server.publications.reasons import ReasonView
 from tests.server.asking import Asker
 from tests.upstreams import UpstreamServer
 
@@ -71,13 +72,13 @@ class Person:
         """File names of a channel that are admitted."""
         async with self.resources.context(LOCAL) as ctx:
             names = [p.name for p in (await catalog.list_packages(ctx, channel, page_size=500)).items]
-            rows = [row for name in names for row in (await catalog.get_package(ctx, channel, name))["records"]]
-        return {row["fn"] for row in rows if row["decision"] != "withheld"}
+            rows = [row for name in names for row in (await catalog.get_package(ctx, channel, name)).records]
+        return {row.fn for row in rows if row.decision != "withheld"}
 
-    async def withheld(self, channel: str) -> dict[str, list[dict[str, Any]]]:
+    async def withheld(self, channel: str) -> dict[str, list[ReasonView]]:
         """Reasons by file name of what a channel withholds."""
         page = await self.ask(catalog.list_withheld, channel, page_size=500)
-        return {row["fn"]: row["reasons"] for row in page.items}
+        return {row.fn: row.reasons for row in page.items}
 
 
 @pytest.fixture

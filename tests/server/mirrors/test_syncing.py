@@ -75,8 +75,8 @@ async def test_what_needs_something_withheld_is_withheld_with_the_chain_as_reaso
     withheld = await person.withheld("main")
     assert set(withheld) == {"xz-5.6.0-h0_0.conda", "needs-new-xz-1.0-h0_0.conda"}
     (reason,) = withheld["needs-new-xz-1.0-h0_0.conda"]
-    assert reason["gate"] == "closure"
-    assert "xz-5.6.0-h0_0.conda" in reason["message"]
+    assert reason.gate == "closure"
+    assert "xz-5.6.0-h0_0.conda" in reason.message
 
 
 async def test_closure_off_keeps_what_needs_something_withheld(person: Person, upstream: UpstreamServer) -> None:
@@ -273,8 +273,8 @@ async def test_a_plan_says_what_would_change_and_changes_nothing(person: Person,
     write_channel(upstream.folder, small_channel())
     await person.mirror("main", upstream, subdirs=["linux-64"])
     planned = await person.ask(channel_policies.plan_policy, "main", BAN_XZ)
-    assert {row["fn"] for row in planned["withheld"]} == {"xz-5.6.0-h0_0.conda", "needs-new-xz-1.0-h0_0.conda"}
-    assert planned["by_rule"]["banned"]["withheld"] == 1
+    assert {row.fn for row in planned.withheld} == {"xz-5.6.0-h0_0.conda", "needs-new-xz-1.0-h0_0.conda"}
+    assert planned.by_rule["banned"].withheld == 1
     assert await person.withheld("main") == {}
 
 
@@ -282,11 +282,11 @@ async def test_every_record_can_be_explained_by_file_and_by_spec(person: Person,
     write_channel(upstream.folder, small_channel())
     await person.mirror("main", upstream, subdirs=["linux-64"], policy_text=BAN_XZ)
     (row,) = await person.ask(catalog.explain, "main", "xz-5.6.0-h0_0.conda")
-    assert await person.ask(catalog.explain, "main", f"{row['subdir']}/xz-5.6.0-h0_0.conda") == [row]
-    assert row["decision"] == "withheld"
-    assert row["reasons"][0]["rule_id"] == "banned"
+    assert await person.ask(catalog.explain, "main", f"{row.subdir}/xz-5.6.0-h0_0.conda") == [row]
+    assert row.decision == "withheld"
+    assert row.reasons[0].rule_id == "banned"
     rows = await person.ask(catalog.explain, "main", "xz")
-    assert {(r["version"], r["decision"]) for r in rows} == {("5.4.6", "admitted"), ("5.6.0", "withheld")}
+    assert {(r.version, r.decision) for r in rows} == {("5.4.6", "admitted"), ("5.6.0", "withheld")}
     with pytest.raises(NotFoundError):
         await person.ask(catalog.explain, "main", "nothing-like-it")
 

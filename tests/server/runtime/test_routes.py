@@ -101,7 +101,7 @@ async def test_body_beyond_the_limit_is_refused(app, app_client):
     for body in (b"x" * 5000, chunks()):
         answer = await app_client.post("/api/v1/match", content=body)
         assert answer.status_code == 422
-        assert "larger than the 1000 bytes" in answer.json()["detail"]
+        assert "larger than 1000 bytes" in answer.json()["detail"]
 
 
 async def chunks():  # type: ignore[no-untyped-def]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 from fastapi import APIRouter
 from starlette.responses import StreamingResponse
 
 from antivenom.server.catalog import service
 from antivenom.server.catalog.decisions import DecisionFilter
+from antivenom.server.catalog.rows import (
+    ChannelFinding,
+    PackageDetails,
+    PackageOverview,
+    RecordDecision,
+    WithheldRecord,
+)
 from antivenom.server.members.authentication import RequestContext
-from antivenom.server.web.listing import page_answer, stream_answer
+from antivenom.server.web.listing import Listing, stream_answer, streamed
 
 router = APIRouter(tags=["channels"])
 
@@ -26,20 +30,21 @@ async def list_packages(
     sort: str = "name",
     page: int = 1,
     page_size: int = 50,
-) -> dict[str, Any]:
+) -> Listing[PackageOverview]:
+    """Packages of a channel. `severity` is the lowest to list; `withheld=true` lists packages with withheld records."""
     found = await service.list_packages(
         ctx, channel, q=q, severity=severity, withheld=withheld, sort=sort, page=page, page_size=page_size
     )
-    return page_answer(found, (asdict(p) for p in found.items))
+    return Listing.of(found)
 
 
 @router.get("/channels/{channel}/packages/{name}")
-async def get_package(ctx: RequestContext, channel: str, name: str) -> dict[str, Any]:
-    found = await service.get_package(ctx, channel, name)
-    return {**found, "package": asdict(found["package"])}
+async def get_package(ctx: RequestContext, channel: str, name: str) -> PackageDetails:
+    """One package: every record with its decision, and its findings by version."""
+    return await service.get_package(ctx, channel, name)
 
 
-@router.get("/channels/{channel}/withheld", response_model=None)
+@router.get("/channels/{channel}/withheld", response_model=Listing[WithheldRecord], responses=streamed(WithheldRecord))
 async def list_withheld(
     ctx: RequestContext,
     channel: str,
@@ -54,18 +59,18 @@ async def list_withheld(
     page: int = 1,
     page_size: int = 50,
     stream: bool = False,
-) -> dict[str, Any] | StreamingResponse:
+) -> Listing[WithheldRecord] | StreamingResponse:
     """Withheld records with their reasons; `decision=warned` lists those served with a warning.
 
-    `sort` is subdir, name, severity or rule, with - turned.
+    `sort` is subdir, name, severity or rule, with "-" for descending order. `stream=true` answers every row (NDJSON).
     """
     wanted = DecisionFilter(decision, spec, name, q, subdir, gate, rule_id)
     if stream:
         return stream_answer(await service.iterate_withheld(ctx, channel, wanted, sort=sort))
-    return page_answer(await service.list_withheld(ctx, channel, wanted, sort=sort, page=page, page_size=page_size))
+    return Listing.of(await service.list_withheld(ctx, channel, wanted, sort=sort, page=page, page_size=page_size))
 
 
-@router.get("/channels/{channel}/findings", response_model=None)
+@router.get("/channels/{channel}/findings", response_model=Listing[ChannelFinding], responses=streamed(ChannelFinding))
 async def list_findings(
     ctx: RequestContext,
     channel: str,
@@ -79,15 +84,19 @@ async def list_findings(
     page: int = 1,
     page_size: int = 50,
     stream: bool = False,
-) -> dict[str, Any] | StreamingResponse:
+) -> Listing[ChannelFinding] | StreamingResponse:
+    """Findings of a channel, one for each version of a package and vulnerability.
+
+    `severity` and `epss_min` are lower bounds. `stream=true` answers every row (NDJSON).
+    """
     wanted = service.FindingFilter(q, severity, kev, epss_min, status, served)
     if stream:
         return stream_answer(await service.filter_channel_findings(ctx, channel, wanted, sort=sort))
     found = await service.list_channel_findings(ctx, channel, wanted, sort=sort, page=page, page_size=page_size)
-    return page_answer(found)
+    return Listing.of(found)
 
 
 @router.get("/channels/{channel}/explain")
-async def explain(ctx: RequestContext, channel: str, what: str) -> dict[str, Any]:
-    rows = await service.explain(ctx, channel, what)
-    return {"items": rows, "total": len(rows), "page": 1, "page_size": max(1, len(rows))}
+async def explain(ctx: RequestContext, channel: str, what: str) -> Listing[RecordDecision]:
+    """The decision about a file name, SUBDIR/FILE or every record of a match spec, with its reasons."""
+    return Listing.whole(await service.explain(ctx, channel, what))

@@ -1,49 +1,32 @@
-"""Opening what a publication row names: its maps and findings, kept open for the next reader. Read-only."""
+"""The contents of a publication, its maps and findings, loaded from blobs and cached. Read-only."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from antivenom.core.matching.advisories import Finding, Severity
+from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_index import PublicationIndex
-from antivenom.core.publication.publication_map import PackageSummary
+from antivenom.core.publication.publication_map import Decision, PackageSummary
 from antivenom.core.publishing.channel_findings import ChannelFindings, ComponentFindings, decode_findings
 from antivenom.server.catalog.decisions import DecisionList
 from antivenom.server.catalog.finding_groups import newest_first
+from antivenom.server.catalog.rows import ChannelFinding, PackageOverview, evidence_of
 from antivenom.server.context import Context, Resources
+from antivenom.server.findings.service import fix_in_channel
 from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.publications.models import Publication
 
-OPEN_AT_MOST = 16
-
-
-@dataclass(slots=True)
-class PackageOverview:
-    """One package name of a publication, over all its subdirs."""
-
-    name: str
-    latest: str
-    versions: int
-    records: int
-    withheld: int
-    warned: int
-    subdirs: list[str]
-    licenses: list[str]
-    severity: str = "unknown"
-    vulnerabilities: int = 0
-    exploited: bool = False
-    risk: float = 0.0
-    assessed: bool = True
-    not_assessed_reason: str = ""
+LOADED_AT_MOST = 16
 
 
 @dataclass(slots=True)
 class PublicationContents:
-    """A publication's maps by subdir and its findings; immutable, so it can be kept for as long as it is asked for."""
+    """A publication's maps by subdir and its findings. Immutable, so it is cached for as long as it is asked for."""
 
     number: int
     maps: dict[str, PublicationIndex]
@@ -51,50 +34,110 @@ class PublicationContents:
     by_name: dict[str, list[ComponentFindings]] = field(default_factory=dict)
     unassessed: dict[str, str] = field(default_factory=dict)
     _packages: list[PackageOverview] | None = None
-    _finding_rows: list[dict[str, Any]] | None = None
+    _finding_rows: list[ChannelFinding] | None = None
     _decisions: DecisionList | None = None
 
     def packages(self) -> list[PackageOverview]:
-        """Every package name in order; made once."""
+        """Every package, by name; made once."""
         if self._packages is None:
             self._packages = _overviews(self)
         return self._packages
 
-    def finding_rows(self, of_name: Callable[[PublicationContents, str], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-        """Every finding's row, by component; made once by `of_name`."""
+    def finding_rows(self) -> list[ChannelFinding]:
+        """Every finding, by package name; made once (0.9 s for 150,000 of them)."""
         if self._finding_rows is None:
-            self._finding_rows = [row for name in sorted(self.by_name) for row in of_name(self, name)]
+            self._finding_rows = [row for name in sorted(self.by_name) for row in self.finding_rows_of(name)]
         return self._finding_rows
 
+    def finding_rows_of(self, name: str) -> list[ChannelFinding]:
+        """The findings of one package name: one row for each version and vulnerability."""
+        records = self.records_of(name)
+        kept_versions = sorted({d.version for _, d in records if d.action != Action.stop})
+        fixes: dict[tuple[str, ...], bool | None] = {}  # by fixed versions, which many versions of a name share
+        by_version: dict[str, list[tuple[str, Decision]]] = defaultdict(list)
+        for subdir, decision in records:
+            by_version[decision.version].append((subdir, decision))
+        rows = []
+        for component in self.by_name.get(name, ()):
+            of_version = by_version.get(component.version, [])
+            subdirs = sorted({subdir for subdir, _ in of_version})
+            withheld = sum(d.action == Action.stop for _, d in of_version)
+            for finding in component.assessment.findings:
+                if finding.fixed_versions not in fixes:
+                    fixes[finding.fixed_versions] = fix_in_channel(finding, kept_versions)
+                rows.append(
+                    _finding_row(finding, component, subdirs, len(of_version), withheld, fixes[finding.fixed_versions])
+                )
+        return rows
+
     def decisions(self) -> DecisionList:
-        """Withheld and warned records, ready to be narrowed and ordered; made once (0.6 s for 100k of them)."""
+        """Withheld and warned records, ready to be filtered and sorted; made once (0.6 s for 100,000 of them)."""
         if self._decisions is None:
             self._decisions = DecisionList(self.maps)
         return self._decisions
 
-    def assessment_of(self, name: str, version: str) -> ComponentFindings | None:
-        return next((c for c in self.by_name.get(name, ()) if c.version == version), None)
+    def records_of(self, name: str) -> list[tuple[str, Decision]]:
+        """(subdir, decision) of every record of a package name, kept and withheld."""
+        return [(subdir, decision) for subdir, index in self.maps.items() for decision in index.records(name)]
+
+    def allowed_version(self, name: str) -> str | None:
+        """The newest version of a package that any subdir serves."""
+        versions = {v for index in self.maps.values() if (v := index.allowed_version(name))}
+        return newest_first(versions)[0] if versions else None
+
+    def findings_of(self, name: str, version: str) -> tuple[Finding, ...]:
+        """The findings of one version of a package."""
+        found = next((c for c in self.by_name.get(name, ()) if c.version == version), None)
+        return found.assessment.findings if found else ()
+
+
+def _finding_row(
+    finding: Finding, component: ComponentFindings, subdirs: list[str], records: int, withheld: int, fix: bool | None
+) -> ChannelFinding:
+    return ChannelFinding(
+        ids=finding.ids,
+        severity=finding.severity,
+        cvss=finding.cvss,
+        kev=finding.kev,
+        kev_ransomware=finding.kev_ransomware,
+        epss=finding.epss,
+        risk=finding.risk,
+        fixed_versions=finding.fixed_versions,
+        status=finding.status,
+        confidence=finding.confidence,
+        evidence=evidence_of(finding),
+        published=finding.published,
+        summary=finding.summary,
+        name=component.name,
+        version=component.version,
+        subdirs=subdirs,
+        records=records,
+        withheld=withheld,
+        fix_in_channel=fix,
+    )
 
 
 _loaded: OrderedDict[tuple[str, int], PublicationContents] = OrderedDict()
 
 
 async def load_contents(ctx: Context, publication: Publication) -> PublicationContents:
-    """The publication's maps and findings, from memory when they were asked for before."""
+    """The publication's contents, from the cache if they were asked for before."""
     cache_key = (ctx.resources.blobs.url, publication.id)
     found = _loaded.get(cache_key)
     if found is None or found.number != publication.number:
         found = await asyncio.to_thread(
-            _open, ctx.resources, publication.number, publication.subdirs, publication.findings_key
+            _load, ctx.resources, publication.number, publication.subdirs, publication.findings_key
         )
         _loaded[cache_key] = found
-        while len(_loaded) > OPEN_AT_MOST:
+        while len(_loaded) > LOADED_AT_MOST:
             _loaded.popitem(last=False)
     _loaded.move_to_end(cache_key)
     return found
 
 
-def _open(resources: Resources, number: int, subdirs: dict[str, Any], findings_key: str | None) -> PublicationContents:
+def _load(
+    resources: Resources, number: int, subdirs: Mapping[str, Any], findings_key: str | None
+) -> PublicationContents:
     blobs = StoreBlobs(resources.blobs)
     maps = {subdir: PublicationIndex.open(blobs, entry["index"]) for subdir, entry in sorted(subdirs.items())}
     findings = ChannelFindings([], {})
@@ -121,7 +164,11 @@ def _newest(versions: Iterable[str]) -> str:
 
 
 def _overview(contents: PublicationContents, name: str, summaries: list[PackageSummary]) -> PackageOverview:
-    overview = PackageOverview(
+    worst: dict[str, Finding] = {}
+    for component in contents.by_name.get(name, ()):
+        for finding in component.assessment.findings:
+            worst.setdefault(finding.ids[0], finding)
+    return PackageOverview(
         name=name,
         latest=_newest(s.latest for s in summaries) or _newest(s.latest_upstream for s in summaries),
         versions=max(s.versions for s in summaries),
@@ -130,16 +177,10 @@ def _overview(contents: PublicationContents, name: str, summaries: list[PackageS
         warned=sum(s.warned for s in summaries),
         subdirs=sorted({s.subdir for s in summaries}),
         licenses=sorted({text for s in summaries for text in s.licenses}),
+        severity=max((f.severity for f in worst.values()), key=lambda s: Severity[s], default="unknown"),
+        vulnerabilities=len(worst),
+        exploited=any(f.kev for f in worst.values()),
+        risk=max((f.risk for f in worst.values()), default=0.0),
         assessed=name not in contents.unassessed,
         not_assessed_reason=contents.unassessed.get(name, ""),
     )
-    worst: dict[str, Finding] = {}
-    for component in contents.by_name.get(name, ()):
-        for finding in component.assessment.findings:
-            worst.setdefault(finding.ids[0], finding)
-    if worst:
-        overview.vulnerabilities = len(worst)
-        overview.severity = max((f.severity for f in worst.values()), key=lambda s: Severity[s])
-        overview.exploited = any(f.kev for f in worst.values())
-        overview.risk = max(f.risk for f in worst.values())
-    return overview

@@ -1,10 +1,10 @@
-"""Pages of what is published: the tabs of a channel, one package, one advisory with what it affects here."""
+"""Pages of what is published: the tabs of a channel, a package, an advisory with the packages that it affects."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -18,10 +18,11 @@ from antivenom.server.catalog import service
 from antivenom.server.catalog.affected_packages import list_affected_packages
 from antivenom.server.catalog.decisions import DecisionFilter
 from antivenom.server.catalog.finding_groups import merge_versions, newest_first
+from antivenom.server.catalog.rows import PackageDetails, RecordDecision
 from antivenom.server.context import Context
 from antivenom.server.db.paging import Page
 from antivenom.server.publications import service as publications
-from antivenom.server.publications.schemas import ChannelSummary
+from antivenom.server.publications.summaries import ChannelSummary
 from antivenom.server.web.rendering import ListState, page, render
 
 EMPTY: Page[Any] = Page([], 0)
@@ -60,13 +61,13 @@ async def show_withheld(request: Request, ctx: Context) -> Response:
             found = await service.list_withheld(
                 ctx, head.name, wanted, sort=state.sort, page=state.page, page_size=state.page_size
             )
-        except InvalidInputError as error:  # half a match spec is what one has while typing
+        except InvalidInputError as error:  # while typing, a match spec is often incomplete
             problem = error
     return _render_tab(request, ctx, "withheld", head, state=state, found=found, counts=counts, problem=problem)
 
 
 def _decision_filter(state: ListState) -> DecisionFilter:
-    """What the address asks for. One word is looked for in names: typing "opens" finds openssl already."""
+    """The filter that the address gives. A single word is searched in names: typing "opens" already finds openssl."""
     is_word = PART_OF_NAME.fullmatch(state.q) is not None
     return DecisionFilter(
         decision="warned" if state.filter("show") == "warned" else "withheld",
@@ -102,31 +103,31 @@ async def show_package(request: Request, ctx: Context) -> Response:
         raise NotFoundError(f"channel {head.name!r} has published nothing yet")
     found = await service.get_package(ctx, head.name, request.path_params["name"])
     state = ListState.read(request, filters=("versions", "findings"))
-    versions = _version_rows(found["package"].subdirs, found["records"], found["findings"])
-    findings = sorted(merge_versions(found["findings"]), key=lambda row: (-row["risk"], row["ids"][0]))
+    versions = _version_rows(found)
+    findings = sorted(merge_versions(found.findings), key=lambda row: (-row.worst.risk, row.worst.ids[0]))
     return render(
         request,
         ctx,
         "catalog/package.html",
         head=head,
-        package=found["package"],
-        allowed_version=found["allowed_version"],
+        package=found.package,
+        allowed_version=found.allowed_version,
         state=state,
         versions=versions if state.filter("versions") == "all" else versions[:VERSIONS_SHOWN],
         versions_total=len(versions),
         findings=findings if state.filter("findings") == "all" else findings[:FINDINGS_SHOWN],
         findings_total=len(findings),
-        severities=Counter(finding["severity"] for finding in findings),
-        stopped_by=_count_rules(found["records"]),
+        severities=Counter(finding.worst.severity for finding in findings),
+        stopped_by=_count_rules(found.records),
     )
 
 
-def _count_rules(records: list[dict[str, Any]]) -> dict[str, int]:
-    """How many withheld records each rule stops, the most frequent first."""
+def _count_rules(records: list[RecordDecision]) -> dict[str, int]:
+    """How many withheld records each rule stops, the most frequent rule first."""
     rules: Counter[str] = Counter()
     for record in records:
-        if record["decision"] == "withheld":
-            rules.update({reason["rule_id"] for reason in record["reasons"] if reason["action"] == "stop"})
+        if record.decision == "withheld":
+            rules.update({reason.rule_id for reason in record.reasons if reason.action == "stop"})
     return dict(rules.most_common())
 
 
@@ -151,32 +152,43 @@ def _render_tab(request: Request, ctx: Context, tab: str, head: ChannelSummary, 
     return render(request, ctx, f"catalog/{tab}.html", partial="results", tab=tab, head=head, **values)
 
 
-def _version_rows(
-    subdirs: list[str], records: list[dict[str, Any]], findings: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """One row a version, the newest first: its records, and how many of them each subdir serves or not."""
-    by_version: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for record in records:
-        by_version[record["version"]].append(record)
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One version of a package: its records, and for each subdir how many are admitted, warned and withheld."""
+
+    version: str
+    cells: list[Counter[str]]
+    records: list[RecordDecision]
+    withheld: int
+    severity: str  # "" when no finding is known
+
+    @property
+    def anchor(self) -> str:
+        return f"v-{self.version}"
+
+
+def _version_rows(package: PackageDetails) -> list[VersionRow]:
+    """One row for each version, the newest first."""
+    by_version: dict[str, list[RecordDecision]] = defaultdict(list)
+    for record in package.records:
+        by_version[record.version].append(record)
     worst: dict[str, Severity] = {}
-    for finding in findings:
-        severity = Severity[finding["severity"]]
-        worst[finding["version"]] = max(worst.get(finding["version"], severity), severity)
+    for finding in package.findings:
+        severity = Severity[finding.severity]
+        worst[finding.version] = max(worst.get(finding.version, severity), severity)
     return [
-        {
-            "version": version,
-            "anchor": f"v-{version}",
-            "cells": [_count_decisions(r for r in by_version[version] if r["subdir"] == subdir) for subdir in subdirs],
-            "records": sorted(by_version[version], key=lambda r: (r["subdir"], r["fn"])),
-            "withheld": sum(r["decision"] == "withheld" for r in by_version[version]),
-            "severity": worst[version].name if version in worst else "",
-        }
+        VersionRow(
+            version=version,
+            cells=[
+                Counter(record.decision for record in by_version[version] if record.subdir == subdir)
+                for subdir in package.package.subdirs
+            ],
+            records=sorted(by_version[version], key=lambda record: (record.subdir, record.fn)),
+            withheld=sum(record.decision == "withheld" for record in by_version[version]),
+            severity=worst[version].name if version in worst else "",
+        )
         for version in newest_first(by_version.keys())
     ]
-
-
-def _count_decisions(records: Iterable[dict[str, Any]]) -> Counter[str]:
-    return Counter(record["decision"] for record in records)
 
 
 routes: list[Route] = [

@@ -1,31 +1,38 @@
-"""What is in a publication: packages, withheld records, findings, and the reasons for each. Reading only."""
+"""Lists what is in a publication: packages, withheld records, findings, and the reasons for each. Read-only."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from antivenom.core.errors import InvalidInputError, NotFoundError
-from antivenom.core.matching.advisories import Finding, Severity
+from antivenom.core.matching.advisories import Severity
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_map import Decision
-from antivenom.server.catalog.contents import PackageOverview, PublicationContents, load_contents
+from antivenom.server.catalog.contents import PublicationContents, load_contents
 from antivenom.server.catalog.decisions import DecisionCounts, DecisionFilter
-from antivenom.server.catalog.finding_groups import newest_first, page_merged_versions
-from antivenom.server.catalog.schemas import finding_row
+from antivenom.server.catalog.finding_groups import page_merged_versions
+from antivenom.server.catalog.rows import (
+    ChannelFinding,
+    ExceptedReason,
+    FindingFacts,
+    MergedFinding,
+    PackageDetails,
+    PackageOverview,
+    RecordDecision,
+    WithheldRecord,
+)
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, check_paging, check_sort, slice_page
-from antivenom.server.findings import service as findings_service
-from antivenom.server.publications.schemas import reason_row
+from antivenom.server.publications.reasons import ReasonView
 from antivenom.server.publications.service import get_served_publication
 
-Row = dict[str, Any]
 EXPLAIN_AT_MOST = 500
 IDS_SHOWN = 5
+SEVERITY_RANKS = {severity.name: int(severity) for severity in Severity}
 PACKAGE_SORTS: dict[str, Callable[[PackageOverview], Any]] = {
     "name": lambda p: p.name,
     "records": lambda p: p.records,
@@ -35,14 +42,14 @@ PACKAGE_SORTS: dict[str, Callable[[PackageOverview], Any]] = {
     "vulnerabilities": lambda p: p.vulnerabilities,
     "risk": lambda p: p.risk,
 }
-FINDING_SORTS: dict[str, Callable[[Row], Any]] = {
-    "risk": lambda r: r["risk"],
-    "severity": lambda r: (Severity[r["severity"]], r["risk"]),
-    "cvss": lambda r: r["cvss"] or 0.0,
-    "epss": lambda r: r["epss"] or 0.0,
-    "name": lambda r: r["name"],
-    "id": lambda r: r["ids"][0],
-    "published": lambda r: r["published"],
+FINDING_SORTS: dict[str, Callable[[ChannelFinding], Any]] = {
+    "risk": lambda row: row.risk,
+    "severity": lambda row: 1000 * SEVERITY_RANKS[row.severity] + row.risk,  # one number: a risk is at most 100
+    "cvss": lambda row: row.cvss or 0.0,
+    "epss": lambda row: row.epss or 0.0,
+    "name": lambda row: row.name,
+    "id": lambda row: row.ids[0],
+    "published": lambda row: row.published,
 }
 
 
@@ -65,7 +72,7 @@ async def list_packages(
     page: int = 1,
     page_size: int = PAGE_SIZE_DEFAULT,
 ) -> Page[PackageOverview]:
-    """Package names of a channel. `severity` is the least; `withheld` True keeps names with withheld records.
+    """Packages of a channel. `severity` is the lowest to show; `withheld` True keeps names with withheld records.
 
     Raises:
         InvalidInputError: An unknown sort or severity, or a page that cannot be.
@@ -88,52 +95,41 @@ async def list_packages(
     return slice_page(found, page, page_size)
 
 
-async def get_package(ctx: Context, channel: str, name: str) -> Row:
+async def get_package(ctx: Context, channel: str, name: str) -> PackageDetails:
     """One package: its overview, every record with its decision, its findings by version.
 
     Raises:
         NotFoundError: The channel has no record of that name, not even a withheld one.
     """
     contents = await _load_served(ctx, channel)
-    records = await asyncio.to_thread(_records_of, contents, name)
+    records = await asyncio.to_thread(contents.records_of, name)
     if not records:
         raise NotFoundError(
             f"channel {channel!r} has no package {name!r}",
             hint=f"search with: antivenom channel packages {channel} TEXT",
         )
-    overview = next(p for p in contents.packages() if p.name == name)
-    return {
-        "package": overview,
-        "records": await asyncio.to_thread(_decision_rows, contents, records),
-        "findings": await asyncio.to_thread(_finding_rows, contents, name),
-        "allowed_version": _allowed_version(contents, name),
-    }
-
-
-def _records_of(contents: PublicationContents, name: str) -> list[tuple[str, Decision]]:
-    return [(subdir, decision) for subdir, index in contents.maps.items() for decision in index.records(name)]
-
-
-def _allowed_version(contents: PublicationContents, name: str) -> str | None:
-    """The newest version that any subdir serves."""
-    versions = {v for index in contents.maps.values() if (v := index.allowed_version(name))}
-    return newest_first(versions)[0] if versions else None
+    return PackageDetails(
+        package=next(p for p in contents.packages() if p.name == name),
+        records=await asyncio.to_thread(_record_decisions, contents, records),
+        findings=await asyncio.to_thread(contents.finding_rows_of, name),
+        allowed_version=contents.allowed_version(name),
+    )
 
 
 # -- withheld, explain ----------------------------------------
 
 
-def withheld_row(subdir: str, decision: Decision) -> Row:
-    """A withheld record as listings show it."""
-    return {
-        "subdir": subdir,
-        "fn": decision.fn,
-        "name": decision.name,
-        "version": decision.version,
-        "build": decision.build,
-        "severity": Severity(decision.severity).name,
-        "reasons": [reason_row(reason) for reason in decision.reasons],
-    }
+def withheld_record(subdir: str, decision: Decision) -> WithheldRecord:
+    """A withheld (or warned) record as lists show it."""
+    return WithheldRecord(
+        subdir,
+        decision.fn,
+        decision.name,
+        decision.version,
+        decision.build,
+        Severity(decision.severity).name,
+        [ReasonView.of(reason) for reason in decision.reasons],
+    )
 
 
 async def list_withheld(
@@ -144,8 +140,8 @@ async def list_withheld(
     sort: str = "subdir",
     page: int = 1,
     page_size: int = PAGE_SIZE_DEFAULT,
-) -> Page[Row]:
-    """Withheld (or warned) records with their reasons, by subdir and file name or as `sort` (decisions.SORTS) says.
+) -> Page[WithheldRecord]:
+    """Withheld (or warned) records with their reasons, sorted by `sort` (one of decisions.SORTS), then file name.
 
     Raises:
         InvalidInputError: The spec does not parse, an unknown sort, or a page that cannot be.
@@ -153,25 +149,25 @@ async def list_withheld(
     check_paging(page, page_size)
     contents = await _load_served(ctx, channel)
 
-    def take() -> Page[Row]:
+    def take() -> Page[WithheldRecord]:
         decisions = contents.decisions()
         found = slice_page(decisions.select(wanted or DecisionFilter(), sort=sort), page, page_size)
-        return Page([withheld_row(*decisions.row(number)) for number in found.items], found.total, page, page_size)
+        return Page([withheld_record(*decisions.row(number)) for number in found.items], found.total, page, page_size)
 
     return await asyncio.to_thread(take)
 
 
 async def iterate_withheld(
     ctx: Context, channel: str, wanted: DecisionFilter | None = None, *, sort: str = "subdir"
-) -> Iterator[Row]:
-    """The same rows, one after the other; iterate in a thread."""
+) -> Iterator[WithheldRecord]:
+    """The same rows as an iterator, each read when it is asked for: iterate in a thread."""
     contents = await _load_served(ctx, channel)
 
     def select() -> Sequence[int]:
         return contents.decisions().select(wanted or DecisionFilter(), sort=sort)
 
     numbers = await asyncio.to_thread(select)
-    return (withheld_row(*contents.decisions().row(number)) for number in numbers)
+    return (withheld_record(*contents.decisions().row(number)) for number in numbers)
 
 
 async def count_withheld(ctx: Context, channel: str, wanted: DecisionFilter) -> DecisionCounts:
@@ -180,30 +176,30 @@ async def count_withheld(ctx: Context, channel: str, wanted: DecisionFilter) -> 
     return await asyncio.to_thread(lambda: contents.decisions().count(wanted))
 
 
-async def explain(ctx: Context, channel: str, what: str) -> list[Row]:
-    """What was decided for a file name (or SUBDIR/FILE) or every record of a match spec, and why; 500 rows at most.
+async def explain(ctx: Context, channel: str, what: str) -> list[RecordDecision]:
+    """The decision about a file name (or SUBDIR/FILE) or about every record of a match spec; at most 500 rows.
 
     Raises:
         InvalidInputError: `what` is neither a file name nor a match spec.
-        NotFoundError: No record of the channel's upstream is meant by it.
+        NotFoundError: No record of the channel's upstream matches it.
     """
     contents = await _load_served(ctx, channel)
-    maps, meant = contents.maps, what
+    maps, spec = contents.maps, what
     subdir, _, fn = what.partition("/")
     if fn and subdir in maps:
-        maps, meant = {subdir: maps[subdir]}, fn
+        maps, spec = {subdir: maps[subdir]}, fn
 
-    def look() -> list[Row]:
+    def find() -> list[RecordDecision]:
         return [
-            _decision_row(contents, subdir, decision)
+            _record_decision(contents, subdir, decision, _finding_facts(contents, decision))
             for subdir, index in maps.items()
-            for decision in islice(index.explain(meant), EXPLAIN_AT_MOST)
+            for decision in islice(index.explain(spec), EXPLAIN_AT_MOST)
         ]
 
-    rows = await asyncio.to_thread(look)
+    rows = await asyncio.to_thread(find)
     if not rows:
         raise NotFoundError(
-            f"channel {channel!r} has no record that {what!r} names",
+            f"channel {channel!r} has no record that matches {what!r}",
             hint="it may not exist upstream, or be outside the mirror's subdirs and specs",
         )
     return rows[:EXPLAIN_AT_MOST]
@@ -212,43 +208,45 @@ async def explain(ctx: Context, channel: str, what: str) -> list[Row]:
 DECISIONS = {Action.stop: "withheld", Action.warn: "warned", Action.go: "admitted"}
 
 
-def _decision_row(
-    contents: PublicationContents, subdir: str, decision: Decision, findings: list[Row] | None = None
-) -> Row:
-    component = contents.assessment_of(decision.name, decision.version)
-    found = component.assessment.findings if component else ()
-    return {
-        "subdir": subdir,
-        "fn": decision.fn,
-        "name": decision.name,
-        "version": decision.version,
-        "build": decision.build,
-        "size": decision.size_bytes,
-        "sha256": decision.sha256,
-        "decision": DECISIONS[Action(decision.action)],
-        "reasons": [reason_row(reason) for reason in decision.reasons],
-        "excepted": [{"allowlist_id": item, **reason_row(reason)} for item, reason in decision.excepted],
-        "assessment": _assessment_text(contents, decision.name, found),
-        "findings": [finding_row(finding) for finding in found] if findings is None else findings,
-    }
-
-
-def _decision_rows(contents: PublicationContents, records: list[tuple[str, Decision]]) -> list[Row]:
-    """The rows of many records of one name; those of one version share their findings."""
-    findings: dict[str, list[Row]] = {}
+def _record_decisions(contents: PublicationContents, records: list[tuple[str, Decision]]) -> list[RecordDecision]:
+    """The rows of many records of one name; rows of the same version share their findings."""
+    findings: dict[str, list[FindingFacts]] = {}
     rows = []
     for subdir, decision in records:
-        row = _decision_row(contents, subdir, decision, findings.get(decision.version))
-        findings[decision.version] = row["findings"]
-        rows.append(row)
+        if decision.version not in findings:
+            findings[decision.version] = _finding_facts(contents, decision)
+        rows.append(_record_decision(contents, subdir, decision, findings[decision.version]))
     return rows
 
 
-def _assessment_text(contents: PublicationContents, name: str, found: tuple[Finding, ...]) -> str:
-    if found:
-        more = f" and {len(found) - IDS_SHOWN} more" if len(found) > IDS_SHOWN else ""
-        noun = "vulnerability" if len(found) == 1 else "vulnerabilities"
-        return f"{len(found)} known {noun}: {', '.join(f.ids[0] for f in found[:IDS_SHOWN])}{more}"
+def _finding_facts(contents: PublicationContents, decision: Decision) -> list[FindingFacts]:
+    return [FindingFacts.of(finding) for finding in contents.findings_of(decision.name, decision.version)]
+
+
+def _record_decision(
+    contents: PublicationContents, subdir: str, decision: Decision, findings: list[FindingFacts]
+) -> RecordDecision:
+    return RecordDecision(
+        subdir=subdir,
+        fn=decision.fn,
+        name=decision.name,
+        version=decision.version,
+        build=decision.build,
+        size=decision.size_bytes,
+        sha256=decision.sha256,
+        decision=DECISIONS[Action(decision.action)],
+        reasons=[ReasonView.of(reason) for reason in decision.reasons],
+        excepted=[ExceptedReason.of_item(item, reason) for item, reason in decision.excepted],
+        assessment=_assessment_text(contents, decision.name, findings),
+        findings=findings,
+    )
+
+
+def _assessment_text(contents: PublicationContents, name: str, findings: list[FindingFacts]) -> str:
+    if findings:
+        more = f" and {len(findings) - IDS_SHOWN} more" if len(findings) > IDS_SHOWN else ""
+        noun = "vulnerability" if len(findings) == 1 else "vulnerabilities"
+        return f"{len(findings)} known {noun}: {', '.join(f.ids[0] for f in findings[:IDS_SHOWN])}{more}"
     if reason := contents.unassessed.get(name):
         return f"not assessed: {reason}"
     return "no known vulnerability"
@@ -259,10 +257,10 @@ def _assessment_text(contents: PublicationContents, name: str, found: tuple[Find
 
 @dataclass(frozen=True, slots=True)
 class FindingFilter:
-    """Which findings: every given part must hold.
+    """Which findings to list: all given parts must hold.
 
-    `q` is found in the name or in an id; `severity` and `epss_min` are the least; `served` is whether a record of the
-    component is served.
+    `q` is searched in the name and the ids; `severity` and `epss_min` are lower bounds; `served`: whether the channel
+    serves a record of the component.
     """
 
     q: str = ""
@@ -272,8 +270,8 @@ class FindingFilter:
     status: str = ""
     served: bool | None = None
 
-    def select(self, rows: Iterable[Row]) -> list[Row]:
-        """The rows that it leaves.
+    def select(self, rows: Iterable[ChannelFinding]) -> list[ChannelFinding]:
+        """The rows that match.
 
         Raises:
             InvalidInputError: An unknown severity.
@@ -282,12 +280,12 @@ class FindingFilter:
         return [
             row
             for row in rows
-            if (not wanted or wanted in row["name"] or any(wanted in i.lower() for i in row["ids"]))
-            and (least is None or Severity[row["severity"]] >= least)
-            and (self.kev is None or row["kev"] == self.kev)
-            and (self.epss_min is None or (row["epss"] or 0.0) >= self.epss_min)
-            and (not self.status or row["status"] == self.status)
-            and (self.served is None or (row["records"] > row["withheld"]) == self.served)
+            if (not wanted or wanted in row.name or any(wanted in i.lower() for i in row.ids))
+            and (least is None or SEVERITY_RANKS[row.severity] >= least)
+            and (self.kev is None or row.kev == self.kev)
+            and (self.epss_min is None or (row.epss or 0.0) >= self.epss_min)
+            and (not self.status or row.status == self.status)
+            and (self.served is None or (row.records > row.withheld) == self.served)
         ]
 
 
@@ -299,16 +297,16 @@ async def list_channel_findings(
     sort: str = "-risk",
     page: int = 1,
     page_size: int = PAGE_SIZE_DEFAULT,
-) -> Page[Row]:
-    """Findings of a channel's components, one row a (component, vulnerability), the riskiest first."""
+) -> Page[ChannelFinding]:
+    """Findings of a channel: one row for each version of a package and vulnerability, riskiest first by default."""
     check_paging(page, page_size)
     return slice_page(await filter_channel_findings(ctx, channel, wanted, sort=sort), page, page_size)
 
 
 async def filter_channel_findings(
     ctx: Context, channel: str, wanted: FindingFilter | None = None, *, sort: str = "-risk"
-) -> list[Row]:
-    """Every row that the filter leaves.
+) -> list[ChannelFinding]:
+    """Every row that matches the filter.
 
     Raises:
         InvalidInputError: An unknown severity or sort.
@@ -316,12 +314,12 @@ async def filter_channel_findings(
     key, reverse = _sort(sort, FINDING_SORTS)
     contents = await _load_served(ctx, channel)
 
-    def look() -> list[Row]:
-        rows = (wanted or FindingFilter()).select(contents.finding_rows(_finding_rows))
+    def find() -> list[ChannelFinding]:
+        rows = (wanted or FindingFilter()).select(contents.finding_rows())
         rows.sort(key=key, reverse=reverse)
         return rows
 
-    return await asyncio.to_thread(look)
+    return await asyncio.to_thread(find)
 
 
 async def list_channel_vulnerabilities(
@@ -332,37 +330,11 @@ async def list_channel_vulnerabilities(
     sort: str = "-risk",
     page: int = 1,
     page_size: int = PAGE_SIZE_DEFAULT,
-) -> Page[Row]:
-    """The same findings, one row a (package, vulnerability); see finding_groups.page_merged_versions."""
+) -> Page[MergedFinding]:
+    """The same findings, one row for each package and vulnerability (finding_groups.merge_versions)."""
     check_paging(page, page_size)
     rows = await filter_channel_findings(ctx, channel, wanted, sort=sort)
     return await asyncio.to_thread(page_merged_versions, rows, page, page_size)
-
-
-def _finding_rows(contents: PublicationContents, name: str) -> list[Row]:
-    """One row a (component, vulnerability) of one package name."""
-    records = _records_of(contents, name)
-    kept_versions = sorted({d.version for _, d in records if d.action != Action.stop})
-    in_channel: dict[tuple[str, ...], bool | None] = {}  # by fixed versions: many versions of a name share theirs
-    rows = []
-    by_version: dict[str, list[tuple[str, Decision]]] = defaultdict(list)
-    for subdir, decision in records:
-        by_version[decision.version].append((subdir, decision))
-    for component in contents.by_name.get(name, ()):
-        mine = by_version.get(component.version, [])
-        place = {
-            "name": name,
-            "version": component.version,
-            "subdirs": sorted({subdir for subdir, _ in mine}),
-            "records": len(mine),
-            "withheld": sum(d.action == Action.stop for _, d in mine),
-        }
-        for finding in component.assessment.findings:
-            fixed = tuple(finding.fixed_versions)
-            if fixed not in in_channel:
-                in_channel[fixed] = findings_service.fix_in_channel(finding, kept_versions)
-            rows.append({**place, **finding_row(finding), "fix_in_channel": in_channel[fixed]})
-    return rows
 
 
 def _severity(text: str) -> Severity | None:

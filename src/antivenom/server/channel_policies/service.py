@@ -1,15 +1,13 @@
-"""A policy attached to a channel: set, planned, and who is under it."""
+"""Sets and plans the policy of a channel, and finds the channels under a policy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import msgspec
 
 from antivenom.core.policy.compile import parse_policy
 from antivenom.core.publishing.publish import PlanItem
 from antivenom.server.channel_policies import queries
+from antivenom.server.channel_policies.plans import PlanCounts, PlannedRecord, PolicyPlan, RulePlan
 from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import Context
@@ -21,14 +19,14 @@ from antivenom.server.policies.models import Policy, PolicyRevision
 from antivenom.server.publications import queries as publications_queries
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.build import BuildRequest, plan_publication
+from antivenom.server.publications.counts import RecordCounts
 from antivenom.server.publications.publishing import channel_facts, defer_republish, stored_build_statements
-from antivenom.server.publications.schemas import ChannelSummary, reason_row
-
-Row = dict[str, Any]
+from antivenom.server.publications.reasons import ReasonView
+from antivenom.server.publications.summaries import ChannelSummary
 
 
 async def set_policy(ctx: Context, channel: str, text: str) -> PolicyRevision:
-    """Attach a policy (as a new revision, if its text is new) to one channel and have it published anew at once.
+    """Attach a policy to one channel and publish it anew. A new text makes a new revision.
 
     Other channels under a policy of the same name keep their revision; see `set_policy_everywhere`.
 
@@ -43,7 +41,7 @@ async def set_policy(ctx: Context, channel: str, text: str) -> PolicyRevision:
 
 
 async def set_policy_everywhere(ctx: Context, text: str) -> tuple[PolicyRevision, list[str]]:
-    """A new revision of a policy for every channel that is under it; the revision and the channels' names."""
+    """Attach a new revision of a policy to every channel under it. Returns the revision and the channels' names."""
     require(ctx, "policies:write", subject="policy:*")
     revision = await policies.save_policy(ctx, text)
     rows = await queries.channels_under_policy(ctx.session, revision.policy_id, lock=True)
@@ -77,7 +75,7 @@ async def _attach(ctx: Context, channel: Channel, revision: PolicyRevision) -> N
     else:
         serving = await publications_queries.find_publication(ctx.session, channel.publication_id)
         if serving is None or serving.policy_revision_id == revision.id:
-            return  # else a rollback serves what another policy decided: setting this one again ends that
+            return  # otherwise a rollback serves what another policy decided: setting this one ends that
     await defer_republish(ctx, channel.id, cause="policy")
 
 
@@ -92,11 +90,11 @@ async def get_channel_policy(ctx: Context, channel: str) -> tuple[Policy, Policy
 
 async def plan_policy(
     ctx: Context, channel: str, text: str, *, on_progress: Callable[[str, int, int], None] | None = None
-) -> Row:
-    """What a policy would withhold or release on a channel, by rule; nothing is changed.
+) -> PolicyPlan:
+    """What a policy would withhold or release on a channel, by rule. Changes nothing.
 
     Args:
-        on_progress: Told (phase, records done, records in all) meanwhile.
+        on_progress: Called with (phase, records done, records in total).
 
     Raises:
         InvalidInputError: The policy is wrong.
@@ -126,27 +124,17 @@ async def plan_policy(
         on_progress=on_progress,
     )
     rules = sorted(planned.withheld_by_rule.keys() | planned.released_by_rule.keys())
-    return {
-        "withheld": [_planned_row(item) for item in planned.withheld],
-        "released": [_planned_row(item) for item in planned.released],
-        "by_rule": {
-            rule: {"withheld": planned.withheld_by_rule.get(rule, 0), "released": planned.released_by_rule.get(rule, 0)}
+    return PolicyPlan(
+        withheld=[_planned_record(item) for item in planned.withheld],
+        released=[_planned_record(item) for item in planned.released],
+        by_rule={
+            rule: RulePlan(planned.withheld_by_rule.get(rule, 0), planned.released_by_rule.get(rule, 0))
             for rule in rules
         },
-        "counts": {
-            "withheld": planned.withheld_count,
-            "released": planned.released_count,
-            "after": msgspec.to_builtins(planned.counts),
-        },
-    }
+        counts=PlanCounts(planned.withheld_count, planned.released_count, RecordCounts.of(planned.counts)),
+    )
 
 
-def _planned_row(item: PlanItem) -> Row:
-    return {
-        "subdir": item.subdir,
-        "fn": item.fn,
-        "name": item.name,
-        "version": item.version,
-        "build": item.build,
-        "reasons": [reason_row(reason) for reason in item.reasons],
-    }
+def _planned_record(item: PlanItem) -> PlannedRecord:
+    reasons = [ReasonView.of(reason) for reason in item.reasons]
+    return PlannedRecord(item.subdir, item.fn, item.name, item.version, item.build, reasons)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from antivenom.core.policy.compile import Action, Reason
 from antivenom.core.publication.publication_map import Decision
+from antivenom.server.publications.reasons import ReasonView
 
 IDS_SHOWN = 4
 
@@ -32,7 +35,7 @@ def explain_refusal(decision: Decision, *, channel: str, policy: str, install: s
         "fn": decision.fn,
         "policy": policy,
         "rule_id": rule,
-        "reasons": [_reason_document(reason) for reason in decision.reasons],
+        "reasons": [msgspec.to_builtins(ReasonView.of(reason)) for reason in decision.reasons],
         "allowed_version": install,
     }
 
@@ -58,15 +61,3 @@ def vulnerability_ids(reasons: Sequence[Reason]) -> list[str]:
     """The ids that vulnerability reasons stand on, in order, each once."""
     found = (reason.trigger_id.partition("+")[0] for reason in reasons if reason.gate == "vulnerabilities")
     return list(dict.fromkeys(found))
-
-
-def _reason_document(reason: Reason) -> dict[str, str]:
-    return {
-        "rule_id": reason.rule_id,
-        "gate": reason.gate,
-        "trigger": reason.trigger,
-        "trigger_id": reason.trigger_id,
-        "action": reason.action.name,
-        "message": reason.message,
-        "recommendation": reason.recommendation,
-    }

@@ -22,7 +22,7 @@ async def show_history(request: Request, ctx: Context) -> Response:
         ctx, head.name, cause=state.filter("cause"), sort=state.sort, page=state.page, page_size=state.page_size
     )
     trend = await service.get_trend(ctx, head.name)
-    chart = [(f"#{row['number']}", "", (row["withheld"], row["warned"])) for row in trend[-HISTORY_IN_CHART:]]
+    chart = [(f"#{point.number}", "", (point.withheld, point.warned)) for point in trend[-HISTORY_IN_CHART:]]
     return render(
         request,
         ctx,

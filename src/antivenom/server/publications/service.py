@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from antivenom.core.errors import ConflictError, NotFoundError
 from antivenom.server.channels import service as channels
@@ -14,10 +13,7 @@ from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 from antivenom.server.publications import queries
 from antivenom.server.publications.models import Publication
-from antivenom.server.publications.schemas import ChannelSummary, PublicationView
-
-Row = dict[str, Any]
-
+from antivenom.server.publications.summaries import ChannelSummary, PublicationView, TrendPoint
 
 # -- channels with what they serve ----------------------------------------
 
@@ -140,17 +136,20 @@ async def rollback(ctx: Context, channel: str, number: int | None = None) -> Pub
     return target
 
 
-async def get_trend(ctx: Context, channel: str, days: int = 30) -> list[Row]:
-    """Kept and withheld records of each publication of the last days, oldest first; for charts."""
+async def get_trend(ctx: Context, channel: str, days: int = 30) -> list[TrendPoint]:
+    """Kept and withheld records of each publication of the last `days`, oldest first."""
     row = await channels.get_channel(ctx, channel)
     since = ctx.now - timedelta(days=days)
     found = [p for p in await queries.list_retained(ctx.session, row.id) if p.created_at >= since]
     return [
-        {
-            "at": p.created_at,
-            "number": p.number,
-            **{k: p.counts.get(k, 0) for k in ("records", "kept", "withheld", "warned")},
-        }
+        TrendPoint(
+            at=p.created_at,
+            number=p.number,
+            records=p.counts.get("records", 0),
+            kept=p.counts.get("kept", 0),
+            withheld=p.counts.get("withheld", 0),
+            warned=p.counts.get("warned", 0),
+        )
         for p in reversed(found)
     ]
 

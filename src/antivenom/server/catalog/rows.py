@@ -1,0 +1,176 @@
+"""The rows of the catalog's lists. A channel may have 150,000 findings and 100,000 withheld records."""
+
+from __future__ import annotations
+
+from antivenom.core.matching.advisories import Finding
+from antivenom.core.policy.compile import Reason
+from antivenom.server.publications.reasons import ReasonView
+from antivenom.server.web.rows import Row
+
+
+class FindingEvidence(Row, frozen=True):
+    """Why an advisory was tied to a component: which source, by which identity, by which range."""
+
+    source: str
+    via: str
+    range: str
+
+
+def evidence_of(finding: Finding) -> list[FindingEvidence]:
+    """The evidence of a finding."""
+    return [FindingEvidence(item.source, item.via, item.range) for item in finding.evidence]
+
+
+class FindingFacts(Row, frozen=True):
+    """One vulnerability of one component. `cvss` and `epss` are None when unknown, `published` "" likewise."""
+
+    ids: tuple[str, ...]
+    severity: str
+    cvss: float | None
+    kev: bool
+    kev_ransomware: bool
+    epss: float | None
+    risk: float
+    fixed_versions: tuple[str, ...]
+    status: str
+    confidence: str
+    evidence: list[FindingEvidence]
+    published: str
+    summary: str
+
+    @classmethod
+    def of(cls, finding: Finding) -> FindingFacts:
+        """The facts of a finding."""
+        return FindingFacts(
+            ids=finding.ids,
+            severity=finding.severity,
+            cvss=finding.cvss,
+            kev=finding.kev,
+            kev_ransomware=finding.kev_ransomware,
+            epss=finding.epss,
+            risk=finding.risk,
+            fixed_versions=finding.fixed_versions,
+            status=finding.status,
+            confidence=finding.confidence,
+            evidence=evidence_of(finding),
+            published=finding.published,
+            summary=finding.summary,
+        )
+
+
+class ChannelFinding(FindingFacts, frozen=True):
+    """A vulnerability of one version of a package in a channel, with how many of its records are withheld.
+
+    `fix_in_channel`: whether the channel serves a fixed version; None when no fix is known.
+    """
+
+    name: str
+    version: str
+    subdirs: list[str]
+    records: int
+    withheld: int
+    fix_in_channel: bool | None
+
+
+class EvidenceRanges(Row, frozen=True):
+    """Every range of one source and identity."""
+
+    source: str
+    via: str
+    ranges: list[str]
+
+
+class MergedFinding(Row, frozen=True):
+    """A vulnerability of a package, with all versions that it affects.
+
+    `worst` is the finding of the riskiest version; the other fields cover every version. `versions`: newest first.
+    """
+
+    channel: str
+    worst: ChannelFinding
+    versions: list[str]
+    records: int
+    withheld: int
+    subdirs: list[str]
+    fixed_versions: list[str]
+    evidence: list[EvidenceRanges]
+
+
+class PackageOverview(Row, frozen=True):
+    """One package name of a publication, over all its subdirs."""
+
+    name: str
+    latest: str
+    versions: int
+    records: int
+    withheld: int
+    warned: int
+    subdirs: list[str]
+    licenses: list[str]
+    severity: str
+    vulnerabilities: int
+    exploited: bool
+    risk: float
+    assessed: bool
+    not_assessed_reason: str
+
+
+class WithheldRecord(Row, frozen=True):
+    """A withheld (or warned) record with its reasons, the worst first."""
+
+    subdir: str
+    fn: str
+    name: str
+    version: str
+    build: str
+    severity: str
+    reasons: list[ReasonView]
+
+
+class ExceptedReason(ReasonView, frozen=True):
+    """A reason that an item of the policy's allowlist sets aside."""
+
+    allowlist_id: str
+
+    @classmethod
+    def of_item(cls, allowlist_id: str, reason: Reason) -> ExceptedReason:
+        """The reason with the id of the item that sets it aside."""
+        return ExceptedReason(
+            reason.rule_id,
+            reason.gate,
+            reason.trigger,
+            reason.trigger_id,
+            reason.action.name,
+            reason.message,
+            reason.recommendation,
+            allowlist_id,
+        )
+
+
+class RecordDecision(Row, frozen=True):
+    """What was decided about one record, and why. `decision` is withheld, warned or admitted."""
+
+    subdir: str
+    fn: str
+    name: str
+    version: str
+    build: str
+    size: int
+    sha256: str
+    decision: str
+    reasons: list[ReasonView]
+    excepted: list[ExceptedReason]
+    assessment: str
+    findings: list[FindingFacts]
+
+
+class PackageDetails(Row, frozen=True):
+    """One package of a channel: every record with its decision, its findings by version.
+
+    `allowed_version`: the newest version that any subdir serves; None when every record is withheld.
+    """
+
+    package: PackageOverview
+    records: list[RecordDecision]
+    findings: list[ChannelFinding]
+    allowed_version: str | None
