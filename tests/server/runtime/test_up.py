@@ -11,17 +11,16 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from antivenom.server.adapters.postgres import choose_user, find_programs
 from tests.conftest import ANTIVENOM, RunningServer, _clean_environment, launch_server
 from tests.upstreams import UpstreamServer, make_record, write_channel
-
-STOP_LIMIT_S = 5.0
+from tests.waiting import wait_until
 
 
 def processes_of(home: Path) -> list[str]:
@@ -42,59 +41,49 @@ def processes_of(home: Path) -> list[str]:
     return found
 
 
-def wait_until_gone(home: Path, limit_s: float = 10.0) -> float:
-    begun = time.monotonic()
-    while processes_of(home) and time.monotonic() - begun < limit_s:
-        time.sleep(0.02)
-    assert processes_of(home) == []
-    return time.monotonic() - begun
+def wait_until_gone(home: Path) -> None:
+    wait_until(lambda: not processes_of(home))
 
 
 def ask(server: RunningServer, path: str, token: str = "") -> tuple[int, bytes]:
     request = urllib.request.Request(server.url + path, headers={"Authorization": f"Bearer {token}"} if token else {})
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
 
 
-def wait_for_ready(server: RunningServer, limit_s: float = 30.0) -> None:
-    begun = time.monotonic()
-    while time.monotonic() - begun < limit_s:
-        try:
-            if ask(server, "/readyz")[0] == 200:
-                return
-        except OSError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError(ask(server, "/readyz"))
+def is_ready(server: RunningServer) -> bool:
+    try:
+        return ask(server, "/readyz")[0] == 200
+    except OSError:
+        return False
 
 
-def test_first_start_answers_and_leaves_its_secrets_private(new_home: Path, capsys: pytest.CaptureFixture[str]):
+def said(home: Path) -> str:
+    """What `antivenom up` printed."""
+    return (home.parent / f"{home.name}.out").read_text()
+
+
+def test_first_start_answers_and_leaves_its_secrets_private(new_home: Path):
     server = launch_server(new_home, "--no-demo")
     try:
-        with capsys.disabled():
-            print(f"\nfrom an empty folder to the first 200: {server.started_in_s:.2f} s")
         assert ask(server, "/readyz") == (200, b'{"ready":true,"problems":[]}')
         for name in ("admin-password", "local-token", "server.json"):
             assert stat.S_IMODE((new_home / name).stat().st_mode) == 0o600, name
         password = (new_home / "admin-password").read_text().strip()
-        said = (new_home.parent / "home.out").read_text()
-        assert f"Antivenom runs at {server.url}" in said
-        assert password in said
+        assert f"Antivenom runs at {server.url}" in said(new_home)
+        assert password in said(new_home)
         logs = "".join(path.read_text(errors="replace") for path in (new_home / "logs").iterdir())
         assert password not in logs
         assert server.token not in logs
         token = json.loads(server.cli("token", "create", "--name", "ci", "--output", "json").stdout)["token"]
         assert json.loads(ask(server, "/api/v1/me", token)[1])["name"] == "ci"
     finally:
-        begun = time.monotonic()
         code = server.stop()
-        took_s = time.monotonic() - begun
     assert code == 0
-    assert took_s < STOP_LIMIT_S
-    wait_until_gone(new_home, 0.5)
+    wait_until_gone(new_home)
     assert not (new_home / "server.json").exists()
 
 
@@ -120,7 +109,7 @@ def test_second_start_prints_no_password_and_keeps_what_was_made(new_home: Path)
     first.stop()
     second = launch_server(new_home, "--no-demo")
     try:
-        assert "password" not in (new_home.parent / "home.out").read_text()
+        assert "password" not in said(new_home)
         assert [row["name"] for row in json.loads(second.cli("token", "list", "-o", "json").stdout)] == ["kept"]
     finally:
         second.stop()
@@ -128,11 +117,9 @@ def test_second_start_prints_no_password_and_keeps_what_was_made(new_home: Path)
 
 def test_ctrl_c_stops_everything(new_home: Path):
     server = launch_server(new_home, "--no-demo")
-    begun = time.monotonic()
     server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(STOP_LIMIT_S) == 0
-    assert time.monotonic() - begun < STOP_LIMIT_S
-    wait_until_gone(new_home, 0.5)
+    assert server.process.wait() == 0
+    wait_until_gone(new_home)
 
 
 def test_killed_server_leaves_no_process_and_the_next_start_recovers(new_home: Path):
@@ -160,18 +147,32 @@ def test_start_right_after_a_kill_works(new_home: Path):
         first.process.wait()
 
 
+def never_ending_initdb(folder: Path) -> tuple[Path, Path]:
+    """PostgreSQL's programs with an initdb that, when all is written, waits on a pipe; the programs and the pipe."""
+    programs, pipe = folder / "programs", folder / "pipe"
+    programs.mkdir()
+    os.mkfifo(pipe)
+    real = find_programs(None, choose_user()).folder
+    (programs / "postgres").symlink_to(real / "postgres")
+    (programs / "initdb").write_text(f'#!/bin/sh\n"{real}/initdb" "$@" && read -r _ <"{pipe}"\n')
+    (programs / "initdb").chmod(0o755)
+    return programs, pipe
+
+
 def test_kill_while_the_database_is_being_made_does_not_spoil_the_home(new_home: Path):
+    programs, pipe = never_ending_initdb(new_home.parent)
     command = [*ANTIVENOM, "up", "--home", str(new_home), "--port", "0", "--no-demo"]
-    process = subprocess.Popen(command, env=_clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (new_home / "postgres" / "new").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    wait_until_gone(new_home)
+    environment = _clean_environment() | {"ANTIVENOM_POSTGRES_BIN": str(programs)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with pipe.open("wb"):  # opens once initdb has opened it, too
+        assert (new_home / "postgres" / "new" / "PG_VERSION").exists()
+        process.kill()
+        process.wait()
+        wait_until_gone(new_home)
+    assert not (new_home / "postgres" / "data").exists()
     server = launch_server(new_home, "--no-demo")
     try:
-        assert "password" in (new_home.parent / "home.out").read_text()
+        assert "password" in said(new_home)
         assert ask(server, "/readyz")[0] == 200
     finally:
         server.stop()
@@ -196,12 +197,11 @@ def test_port_in_use_is_an_error_that_helps_and_exits_3(new_home: Path):
             env=_clean_environment(),
             capture_output=True,
             text=True,
-            timeout=60,
         )
     assert done.returncode == 3
     assert f"cannot listen on 127.0.0.1:{port}: address already in use" in done.stderr
     assert "--port" in done.stderr
-    wait_until_gone(new_home, 2)
+    wait_until_gone(new_home)
 
 
 def test_home_with_a_space_and_beyond_the_length_of_a_socket_path_works(new_home: Path):
@@ -220,9 +220,8 @@ def test_web_process_that_dies_is_started_again_on_the_same_port(new_home: Path)
     try:
         web = next(line for line in processes_of(new_home) if "antivenom.server.process web" in line)
         os.kill(int(web.partition(":")[0]), signal.SIGKILL)
-        time.sleep(0.3)
-        wait_for_ready(server)
-        assert "starting it again" in (new_home.parent / "home.out").read_text()
+        wait_until(lambda: "the web process ended with signal SIGKILL; starting it again" in said(new_home))
+        wait_until(lambda: is_ready(server))
     finally:
         assert server.stop() == 0
 
@@ -233,8 +232,8 @@ def test_database_that_dies_is_started_again_and_nothing_is_lost(new_home: Path)
         server.cli("token", "create", "--name", "durable")
         pid = int((new_home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0])
         os.kill(pid, signal.SIGKILL)
-        time.sleep(0.5)
-        wait_for_ready(server)
+        wait_until(lambda: "PostgreSQL ended; starting it again" in said(new_home))
+        wait_until(lambda: is_ready(server))
         assert [row["name"] for row in json.loads(server.cli("token", "list", "-o", "json").stdout)] == ["durable"]
     finally:
         assert server.stop() == 0
@@ -246,9 +245,7 @@ def test_wrong_settings_are_reported_together_without_a_trace(new_home: Path):
         "ANTIVENOM_OUTBOUND_ALLOW": "10.0.0.0/99",
         "ANTIVENOM_HOMEE": "/x",
     }
-    done = subprocess.run(
-        [*ANTIVENOM, "up", "--home", str(new_home)], env=environment, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([*ANTIVENOM, "up", "--home", str(new_home)], env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     for part in ("3 settings are wrong", "ANTIVENOM_PORT", "10.0.0.0/99", "did you mean ANTIVENOM_HOME"):
         assert part in done.stderr
@@ -263,7 +260,6 @@ def test_home_that_cannot_be_made_is_an_error(tmp_path: Path):
         env=_clean_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
     )
     assert done.returncode == 2
     assert "cannot be used" in done.stderr
@@ -318,11 +314,8 @@ def test_it_works_for_a_normal_user(new_home: Path):
             cwd="/",
         )
     try:
-        deadline = time.monotonic() + 90
-        while not (new_home / "server.json").exists():
-            assert process.poll() is None, output.read_text()
-            assert time.monotonic() < deadline, output.read_text()
-            time.sleep(0.05)
+        wait_until(lambda: (new_home / "server.json").exists() or process.poll() is not None)
+        assert process.poll() is None, output.read_text()
         done = subprocess.run(
             [*antivenom, "token", "create", "--name", "ci", "--output", "json"],
             env=environment | {"ANTIVENOM_HOME": str(new_home)},
@@ -334,7 +327,7 @@ def test_it_works_for_a_normal_user(new_home: Path):
         assert (new_home / "postgres").stat().st_uid == nobody.pw_uid
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0, output.read_text()
+        assert process.wait() == 0, output.read_text()
 
 
 CEL_POLICY = """
@@ -357,7 +350,7 @@ def test_nothing_is_imported_from_the_folder_that_it_is_started_in(new_home: Pat
         with UpstreamServer(tmp_path / "upstream") as upstream:  # judged in a child of the worker
             command = ["mirror", "create", "main", "--upstream", upstream.url, "--policy", "policy.yaml", "--wait"]
             done = subprocess.run(
-                [*ANTIVENOM, *command], cwd=folder, env=server.environment, capture_output=True, text=True, timeout=120
+                [*ANTIVENOM, *command], cwd=folder, env=server.environment, capture_output=True, text=True
             )
         assert done.returncode == 0, done.stderr
         assert json.loads(server.cli("channel", "list", "--output", "json").stdout)[0]["records"] == 1
