@@ -7,9 +7,10 @@ a pipe that it does not close.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.02
@@ -22,8 +23,12 @@ def wait_until(look: Callable[[], T]) -> T:
     return seen
 
 
-async def until(look: Callable[[], Awaitable[T]]) -> T:
-    """The first awaited answer of `look` that is true."""
-    while not (seen := await look()):  # noqa: ASYNC110  # most of what is waited for is in another process
+async def until(look: Callable[[], T | Awaitable[T]]) -> T:
+    """The first answer of `look`, awaited where need be, that is true."""
+    while not (seen := await _answer(look())):  # noqa: ASYNC110  # most of what is waited for is in another process
         await asyncio.sleep(LOOK_EVERY_S)
     return seen
+
+
+async def _answer(seen: T | Awaitable[T]) -> T:
+    return await seen if inspect.isawaitable(seen) else cast(T, seen)

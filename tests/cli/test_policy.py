@@ -24,7 +24,7 @@ def run(tmp_path: Path, *arguments: str, given: str | None = None) -> subprocess
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ANTIVENOM_")}
     environment["ANTIVENOM_HOME"] = str(tmp_path / "no-home")
     command = [sys.executable, "-m", "antivenom", "policy", *arguments]
-    return subprocess.run(command, env=environment, input=given, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=environment, input=given, capture_output=True, text=True)
 
 
 @pytest.fixture

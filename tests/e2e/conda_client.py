@@ -28,7 +28,6 @@ DEPENDENCIES = HERE / "conda-dependencies.txt"
 CARRIER = HERE / "conda-carrier.txt"
 VENDORED = "conda_lock/_vendor/conda/"
 VERSION = "24.7.1"
-TIMEOUT_S = 300
 
 CONDARC = """\
 solver: classic
@@ -119,7 +118,7 @@ def _register(site: Path) -> None:
 
 def _run(*command: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
 
@@ -147,7 +146,7 @@ class CondaClient:
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         command = [str(self.program), *map(str, arguments)]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=TIMEOUT_S)
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True)
 
     def installed(self, prefix: Path) -> dict[str, str]:
         """Version by name of what is linked into an environment."""

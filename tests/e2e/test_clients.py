@@ -19,6 +19,7 @@ from tests.e2e.node_client import find_node, find_package
 from tests.e2e.node_client import solve as solve_with_node
 from tests.e2e.upstream_channel import Package, write_upstream
 from tests.upstreams import UpstreamServer
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -180,11 +181,7 @@ def test_rattler_for_javascript_solves_and_cannot_have_what_is_withheld(channel:
     assert "alpha" in refused.stderr
 
 
-def test_a_policy_edit_reaches_clients_within_seconds(
-    up_server: RunningServer, channel: ServedChannel, tmp_path: Path
-) -> None:
-    import time
-
+def test_a_policy_edit_reaches_clients(up_server: RunningServer, channel: ServedChannel, tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     name = f"edited-{uuid.uuid4().hex[:8]}"
     policy.write_text(POLICY.replace("baseline", name))
@@ -196,12 +193,9 @@ def test_a_policy_edit_reaches_clients_within_seconds(
     assert "gamma-1.0-0.tar.bz2" in fetch_json(url)["packages"]
     policy.write_text(policy.read_text().replace('["alpha 1.0"]', '["alpha 1.0", "gamma"]'))
     up_server.cli("policy", "set", policy, "--channel", name)
-    deadline = time.monotonic() + 30
-    while "gamma-1.0-0.tar.bz2" in fetch_json(url)["packages"] and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert fetch_json(url)["packages"] == {}
+    wait_until(lambda: fetch_json(url)["packages"] == {})
 
 
 def fetch_json(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url) as answer:
         return json.load(answer)

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import zstandard
 
 from antivenom.server.adapters.postgres import EmbeddedPostgres, choose_user, find_programs
 from tests.conftest import RunningServer, launch_server
+from tests.waiting import wait_until
 
 HERE = Path(__file__).parent
 DOCUMENTS = (
@@ -43,24 +43,22 @@ allowlist:
   - {id: own-weights, gate: vulnerabilities, trigger_id: "CVE-2025-32434+pytorch", owner: ana, reason: "Our own files.",
      expires_on: 2030-06-30T00:00:00Z}
 """
-PATIENCE_S = 60.0
 
 
 def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url) as answer:
         body: bytes = answer.read()
     return body
 
 
 def wait_for_demo(server: RunningServer) -> None:
     """Return once the demo's first publication that knows its feeds is served."""
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
+
+    def is_published() -> bool:
         listed = json.loads(server.cli("channel", "list", "--output", "json").stdout)
-        if any(channel["name"] == "demo" and channel["withheld"] for channel in listed):
-            return
-        time.sleep(0.3)
-    raise SystemExit(f"the demo was not published within {PATIENCE_S:.0f} s")
+        return any(channel["name"] == "demo" and channel["withheld"] for channel in listed)
+
+    wait_until(is_published)
 
 
 def served(server: RunningServer) -> dict[str, str]:
@@ -135,11 +133,7 @@ def edit(server: RunningServer, policy: Path) -> None:
     policy.write_text(EDITED)
     before = publication(server)
     server.cli("policy", "set", policy, "--channel", "demo")
-    until = time.monotonic() + PATIENCE_S
-    while publication(server) == before:
-        if time.monotonic() > until:
-            raise SystemExit(f"the edit was not published within {PATIENCE_S:.0f} s")
-        time.sleep(0.3)
+    wait_until(lambda: publication(server) != before)
 
 
 def publication(server: RunningServer) -> int:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from antivenom.core.errors import DigestMismatchError, InvalidInputError, UnavailableError, UpstreamError
 from antivenom.server.adapters.cpu import CpuPool
+from tests.processes import is_alive
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -68,12 +71,15 @@ async def test_our_errors_arrive_as_they_were_raised(pool: CpuPool):
 
 async def test_progress_arrives_in_order(pool: CpuPool):
     seen: list[tuple[str, int]] = []
-    assert await pool.run(count, 100, on_progress=lambda *news: seen.append(news)) == 100
-    deadline = time.monotonic() + 5
-    while len(seen) < 100 and time.monotonic() < deadline:
-        import asyncio
+    is_last = asyncio.Event()
 
-        await asyncio.sleep(0.01)
+    def note(*news: Any) -> None:
+        seen.append(news)
+        if len(seen) == 100:
+            is_last.set()
+
+    assert await pool.run(count, 100, on_progress=note) == 100
+    await is_last.wait()
     assert seen == [("counting", number) for number in range(100)]
 
 
@@ -101,14 +107,4 @@ def test_child_dies_with_its_parent(tmp_path: Path):
     child = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 10
-    while is_alive(child) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not is_alive(child)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    wait_until(lambda: not is_alive(child))

@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +29,8 @@ from antivenom.server.adapters.postgres import (
 )
 from antivenom.server.adapters.processes import watch_parent
 from tests.conftest import _readable_folder
+from tests.processes import is_alive, is_waiting
+from tests.waiting import wait_until
 
 OWN = RunAs("me", os.geteuid(), os.getegid(), switch=False)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who can become somebody else")
@@ -176,21 +177,15 @@ def test_watcher_ends_a_process_when_its_parent_is_gone(tmp_path: Path):
     child = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
-        if "Z" in Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]:
-            break
-        time.sleep(0.02)
-    else:
-        assert not Path(f"/proc/{child}").exists()
+    wait_until(lambda: not is_alive(child))
 
 
 def test_watcher_leaves_a_process_alone_while_its_parent_lives():
     child = subprocess.Popen(["sleep", "60"])
     watcher = watch_parent(child.pid, signal.SIGTERM)
-    time.sleep(0.3)
+    wait_until(lambda: is_waiting(watcher.pid, "sh"))
     assert child.poll() is None
     assert watcher.stdin is not None
     watcher.stdin.close()
-    assert child.wait(10) == -signal.SIGTERM
-    watcher.wait(10)
+    assert child.wait() == -signal.SIGTERM
+    watcher.wait()

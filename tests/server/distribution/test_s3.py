@@ -14,7 +14,7 @@ import pytest
 from antivenom.server.adapters.cpu import CpuPool
 from antivenom.server.distribution import blob_content
 from tests.e2e.upstream_channel import Package, write_upstream
-from tests.server.adapters.test_blobs import ACCESS, s3_endpoint  # noqa: F401  # a fixture
+from tests.s3_service import ACCESS
 from tests.server.asking import Asker
 from tests.server.distribution.test_channel_files import shards_of
 from tests.server.mirrors.conftest import Person
@@ -30,7 +30,7 @@ def heavy_work() -> Iterator[CpuPool]:
 
 
 @pytest.fixture
-def settings_environment(s3_endpoint: str) -> dict[str, str]:  # noqa: F811
+def settings_environment(s3_endpoint: str) -> dict[str, str]:
     return {
         "ANTIVENOM_OUTBOUND_ALLOW": "127.0.0.1,localhost",
         "ANTIVENOM_BLOB_URL": f"s3://antivenom/{uuid.uuid4().hex}",

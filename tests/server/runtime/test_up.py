@@ -19,6 +19,7 @@ import pytest
 
 from antivenom.server.adapters.postgres import choose_user, find_programs
 from tests.conftest import ANTIVENOM, RunningServer, _clean_environment, launch_server
+from tests.processes import is_alive
 from tests.upstreams import UpstreamServer, make_record, write_channel
 from tests.waiting import wait_until
 
@@ -28,7 +29,7 @@ def processes_of(home: Path) -> list[str]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if folder.name == str(os.getpid()) or (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            if folder.name == str(os.getpid()) or not is_alive(int(folder.name)):
                 continue
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             environment = (folder / "environ").read_bytes()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import uvicorn
 
 from antivenom.server.web import sendfile
 from antivenom.server.web.answers import Answer, FilePart, RequestHeaders, send_answer
-from antivenom.server.web.uvicorn_protocol import parse_plain_head, serve_with
+from antivenom.server.web.uvicorn_protocol import ChannelProtocol, parse_plain_head, serve_with
+from tests.waiting import until
 
 HOT_PATH = b"/conda/main/noarch/shards/hot"
 HEAD_END = b" HTTP/1.1\r\nHost: x\r\n\r\n"
 BIG = 9_000_000
+KEEP_ALIVE_S = 1000
 
 
 class Files:
@@ -60,11 +63,17 @@ class Files:
 
 
 class Client:
+    """One connection, whose kernel keeps little of what is not read: a large answer stays unfinished until it is."""
+
     def __init__(self, port: int) -> None:
         self.port = port
 
     async def __aenter__(self) -> Client:
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self.port))
+        self.reader, self.writer = await asyncio.open_connection(sock=connection)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -77,12 +86,22 @@ class Client:
         return await self.answer()
 
     async def answer(self) -> tuple[int, bytes]:
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)
-        lines = head.lower().split(b"\r\n")
+        status, length = await self.head()
+        return status, await self.reader.readexactly(length)
+
+    async def head(self) -> tuple[int, int]:
+        """Status of an answer, and how many bytes of it follow."""
+        lines = (await self.reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
         status = int(lines[0].split()[1])
         length = next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length")), 0)
         assert any(line.startswith(b"date: ") for line in lines) or status == 400
-        return status, await asyncio.wait_for(self.reader.readexactly(0 if status == 304 else length), 30)
+        return status, 0 if status == 304 else length
+
+    def pause(self) -> None:
+        self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    def resume(self) -> None:
+        self.writer.transport.resume_reading()  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -90,17 +109,28 @@ async def served(tmp_path: Path) -> AsyncIterator[tuple[Files, int, uvicorn.Serv
     files = Files(tmp_path)
     config = uvicorn.Config(
         files, http=serve_with(files), ws="none", loop="asyncio", lifespan="off", port=0, log_config=None,
-        timeout_keep_alive=1, timeout_graceful_shutdown=1, access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=1, access_log=False,
     )  # fmt: skip
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())
-    for _ in range(500):
-        await asyncio.sleep(0.01)
-        if server.started:
-            break
+    await until(lambda: server.started)
     yield files, server.servers[0].sockets[0].getsockname()[1], server
     server.should_exit = True
-    await asyncio.wait_for(task, 10)
+    await task
+
+
+@pytest.fixture
+def received(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What has arrived at the server, piece by piece."""
+    pieces: list[bytes] = []
+    take = ChannelProtocol.data_received
+
+    def note(protocol: ChannelProtocol, data: bytes) -> None:
+        take(protocol, data)
+        pieces.append(data)
+
+    monkeypatch.setattr(ChannelProtocol, "data_received", note)
+    return pieces
 
 
 def get(path: bytes, *lines: bytes) -> bytes:
@@ -139,32 +169,33 @@ async def test_a_hot_request_behind_an_unfinished_one_waits_for_it(served: Any) 
     _, port, _ = served
     async with Client(port) as client:
         client.writer.write(get(b"/conda/big"))
-        await client.writer.drain()
-        await asyncio.sleep(0.05)
+        _, length = await client.head()
         client.writer.write(get(HOT_PATH))
-        assert len((await client.answer())[1]) == BIG // 256 * 256 + 3
+        assert length == BIG // 256 * 256 + 3
+        await client.reader.readexactly(length)
         assert (await client.answer())[0] == 200
 
 
-async def test_a_request_that_comes_in_pieces_is_understood(served: Any) -> None:
+async def test_a_request_that_comes_in_pieces_is_understood(served: Any, received: list[bytes]) -> None:
     _, port, _ = served
     raw = get(HOT_PATH)
     async with Client(port) as client:
         for cut in (1, 5, len(raw) - 1):
+            received.clear()
             client.writer.write(raw[:cut])
-            await client.writer.drain()
-            await asyncio.sleep(0.02)
+            await until(lambda: received)
             assert (await client.ask(raw[cut:]))[0] == 200
+            assert received == [raw[:cut], raw[cut:]]
 
 
-async def test_the_body_of_a_post_is_never_taken_for_a_request(served: Any) -> None:
+async def test_the_body_of_a_post_is_never_taken_for_a_request(served: Any, received: list[bytes]) -> None:
     files, port, _ = served
     inner = get(HOT_PATH)
     async with Client(port) as client:
         client.writer.write(b"POST /conda/x HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(inner))
-        await client.writer.drain()
-        await asyncio.sleep(0.05)
+        await until(lambda: received)
         assert await client.ask(inner) == (200, inner)
+        assert received[-1] == inner
     assert files.asked == []
 
 
@@ -218,12 +249,13 @@ async def test_a_large_file_arrives_whole_and_the_connection_goes_on(served: Any
 
 
 async def test_a_slow_reader_does_not_keep_others_waiting(served: Any) -> None:
-    _, port, _ = served
+    _, port, server = served
     async with Client(port) as slow, Client(port) as quick:
         slow.writer.write(get(b"/conda/big"))
-        await asyncio.sleep(0.1)
+        _, length = await slow.head()
         assert await quick.ask(get(b"/conda/other")) == (200, b"long")
-        assert len((await slow.answer())[1]) > BIG - 256
+        assert len(server.server_state.tasks) == 1
+        await slow.reader.readexactly(length)
 
 
 async def test_more_clients_than_threads_are_all_served_whether_they_are_slow_or_quick(
@@ -231,22 +263,29 @@ async def test_more_clients_than_threads_are_all_served_whether_they_are_slow_or
 ) -> None:
     files, port, server = served
     monkeypatch.setattr(sendfile, "PATIENCE_MS", 50)
+    monkeypatch.setattr(sendfile, "STALL_S", 3600.0)
     monkeypatch.setattr(sendfile, "SEND_BUFFER_BYTES", 65_536)
     digest = hashlib.sha256(files.big.read_bytes()).digest()
 
-    async def download(pause_s: float) -> bytes:
+    async def download(start: asyncio.Event) -> bytes:
         async with Client(port) as client:
             client.writer.write(get(b"/conda/big"))
-            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            await asyncio.sleep(pause_s)
-            client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            client.pause()
+            await start.wait()
+            client.resume()
             return hashlib.sha256((await client.answer())[1]).digest()
 
-    pauses_s = [0.3 * (i % 2) for i in range(sendfile.THREADS * 2)]
-    assert await asyncio.gather(*map(download, pauses_s)) == [digest] * len(pauses_s)
+    go, quick_ones_are_done = asyncio.Event(), asyncio.Event()
+    slow = [asyncio.create_task(download(quick_ones_are_done)) for _ in range(sendfile.THREADS)]
+    await until(lambda: len(files.calls) == len(slow))
+    go.set()
+    assert await asyncio.gather(*(download(go) for _ in slow)) == [digest] * len(slow)
+    assert not any(task.done() for task in slow)
+    quick_ones_are_done.set()
+    assert await asyncio.gather(*slow) == [digest] * len(slow)
     async with Client(port) as client:  # the connection of a slow client does not block the loop afterwards
         assert await client.ask(get(HOT_PATH)) == (200, b"hot")
-    assert len(server.server_state.tasks) == 0
+    await until(lambda: len(server.server_state.tasks) == 0)
 
 
 async def test_a_second_request_during_a_large_body_is_answered_after_it(served: Any) -> None:
@@ -263,12 +302,11 @@ async def test_a_server_that_stops_lets_go_of_a_client_in_the_middle_of_a_file(s
     _, port, server = served
     async with Client(port) as client:
         client.writer.write(get(b"/conda/big"))
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await asyncio.sleep(0.1)
-        for task in list(server.server_state.tasks):
-            task.cancel()
-        await asyncio.wait_for(asyncio.gather(*server.server_state.tasks, return_exceptions=True), 2)
-        assert len(server.server_state.tasks) == 0
+        await client.head()
+        client.pause()
+        (task,) = server.server_state.tasks
+        task.cancel()
+        await until(lambda: len(server.server_state.tasks) == 0)
 
 
 async def test_a_client_that_leaves_in_the_middle_harms_nobody(served: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -280,25 +318,24 @@ async def test_a_client_that_leaves_in_the_middle_harms_nobody(served: Any, capl
             client.writer.transport.abort()
     async with Client(port) as client:
         assert await client.ask(get(HOT_PATH)) == (200, b"hot")
-    for _ in range(300):
-        if len(server.server_state.tasks) == 0:
-            break
-        await asyncio.sleep(0.01)
-    assert len(server.server_state.tasks) == 0
+    await until(lambda: len(server.server_state.tasks) == 0)
     assert "Traceback" not in caplog.text
 
 
 async def test_a_client_that_takes_nothing_is_let_go(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, port, server = served
+    files, port, server = served
     monkeypatch.setattr(sendfile, "STALL_S", 0.2)
     monkeypatch.setattr(sendfile, "WATCH_S", 0.05)
     monkeypatch.setattr(sendfile, "PATIENCE_MS", 100)
     monkeypatch.setattr(sendfile, "SEND_BUFFER_BYTES", 65_536)
     async with Client(port) as client:
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.pause()
         client.writer.write(get(b"/conda/big"))
-        await asyncio.sleep(1.0)
-        assert len(server.server_state.tasks) == 0
+        await until(lambda: files.calls)
+        await until(lambda: len(server.server_state.tasks) == 0)
+        client.resume()
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await client.answer()
 
 
 async def test_a_file_shorter_than_promised_breaks_the_connection(served: Any) -> None:
@@ -309,13 +346,41 @@ async def test_a_file_shorter_than_promised_breaks_the_connection(served: Any) -
             await client.answer()
 
 
+class Clock:
+    """A loop's time in the test's hands, and the timers that were set by it."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now_s
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> object:
+        self.timers.append((self.now_s + delay_s, call))
+        return object()
+
+    def go_on(self, seconds: float) -> None:
+        self.now_s += seconds
+        due = [call for at_s, call in self.timers if at_s <= self.now_s]
+        self.timers = [(at_s, call) for at_s, call in self.timers if at_s > self.now_s]
+        for call in due:
+            call()
+
+
 async def test_an_idle_connection_is_closed_and_hot_answers_keep_it_open(served: Any) -> None:
-    _, port, _ = served
+    _, port, server = served
+    clock = Clock()
     async with Client(port) as client:
+        (protocol,) = await until(lambda: server.server_state.connections)
+        protocol.loop = clock
         for _ in range(4):
             assert await client.ask(get(HOT_PATH)) == (200, b"hot")
-            await asyncio.sleep(0.5)
-        assert await asyncio.wait_for(client.reader.read(), 3) == b""
+            clock.go_on(KEEP_ALIVE_S * 0.6)
+        clock.go_on(KEEP_ALIVE_S * 0.3)
+        assert await client.ask(get(HOT_PATH)) == (200, b"hot")
+        clock.go_on(KEEP_ALIVE_S)
+        assert await client.reader.read() == b""
 
 
 async def test_nonsense_is_refused(served: Any) -> None:
