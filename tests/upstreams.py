@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -86,13 +86,14 @@ def write_shards(
 class UpstreamServer:
     """Serves a folder on loopback.
 
-    `faults[path]` is one of: a status, "truncate", "slow", "garbage"; `requests` is the log of (method, path, status).
+    `faults[path]` is one of: a status, "truncate", "garbage"; `requests` is the log of (method, path, status).
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.faults: dict[str, int | str] = {}
         self.requests: list[tuple[str, str, int]] = []
+        self._gates: dict[str, threading.Event] = {}
         self.credentials: set[str] = set()
         self.conditional = True
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -111,6 +112,16 @@ class UpstreamServer:
         self._server.shutdown()
         self._server.server_close()
 
+    @contextmanager
+    def holding(self, path: str) -> Iterator[None]:
+        """Who asks for `path` gets no answer before the block ends."""
+        gate = self._gates[path] = threading.Event()
+        try:
+            yield
+        finally:
+            del self._gates[path]
+            gate.set()
+
     def _handler(upstream) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -125,6 +136,8 @@ class UpstreamServer:
                 path = self.path.split("?")[0].lstrip("/")
                 if credentials := self.headers.get("Authorization"):
                     upstream.credentials.add(credentials)
+                if gate := upstream._gates.get(path):
+                    gate.wait()
                 fault = upstream.faults.get(path)
                 file = upstream.folder / path
                 if isinstance(fault, int):
@@ -135,8 +148,6 @@ class UpstreamServer:
                 etag = '"' + hashlib.sha256(data).hexdigest()[:32] + '"'
                 if upstream.conditional and self.headers.get("If-None-Match") == etag:
                     return self._reply(304, b"", body=False, etag=etag)
-                if fault == "slow":
-                    time.sleep(30)
                 cut = len(data) // 2 if fault == "truncate" else None
                 modified = formatdate(file.stat().st_mtime, usegmt=True)
                 return self._reply(200, data, body=body, etag=etag, cut=cut, modified=modified)

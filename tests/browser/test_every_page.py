@@ -6,19 +6,13 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
 
-from tests.browser.conftest import NARROW, SCREENSHOTS, WIDE, NewContext, Watch
+from tests.browser.conftest import NARROW, SCREENSHOTS, WIDE, NewContext, Watch, show
 from tests.browser.places import PLACES
 from tests.conftest import RunningServer
 
 pytestmark = pytest.mark.browser
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-
-
-def show(page: Page, address: str) -> None:
-    page.goto(address)
-    page.wait_for_load_state("networkidle")
 
 
 @pytest.mark.parametrize("name", PLACES)

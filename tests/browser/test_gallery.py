@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from antivenom.server.db.paging import Page
 from antivenom.server.web.rendering import ListState, environment, render_text
-from tests.browser.conftest import SCREENSHOTS, NewContext
+from tests.browser.conftest import SCREENSHOTS, NewContext, show
 
 pytestmark = pytest.mark.browser
 
@@ -30,8 +30,7 @@ def gallery(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_axe_finds_nothing_in_any_component(open_context: NewContext, gallery: str, theme: str) -> None:
     page = open_context(theme=theme, bypass_csp=True).new_page()
     page.route("**/gallery", lambda route: route.fulfill(body=gallery, content_type="text/html; charset=utf-8"))
-    page.goto("/gallery")
-    page.wait_for_load_state("networkidle")
+    show(page, "/gallery")
     page.screenshot(path=SCREENSHOTS / f"gallery-{theme}.png", full_page=True)
     found = Axe().run(page).response["violations"]
     assert [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in found] == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import SCREENSHOTS, NewContext
+from tests.browser.conftest import SCREENSHOTS, NewContext, show
 from tests.conftest import REPO
 
 pytestmark = pytest.mark.browser
@@ -22,8 +22,7 @@ def test_a_picture_is_small_enough_for_the_repository(open_context: NewContext, 
     folder = REPO / wanted if wanted else SCREENSHOTS
     folder.mkdir(parents=True, exist_ok=True)
     page = open_context(viewport={"width": 1280, "height": 820}).new_page()
-    page.goto(PICTURES[name])
-    page.wait_for_load_state("networkidle")
+    show(page, PICTURES[name])
     picture: Path = folder / f"{name}.png"
     page.screenshot(path=picture)
     assert 10_000 < picture.stat().st_size < BYTES_MAX
