@@ -388,6 +388,31 @@ def test_make_help_names_every_target() -> None:
     assert [target for target in phony if not re.search(rf"^{target}:.*## ", text, re.MULTILINE)] == []
 
 
+# -- the suite itself --------------------------------------------------------------------------------------------------
+
+SPEED = {"sleep", "monotonic", "perf_counter", "wait_for", "wait_for_timeout", "wait_for_load_state"}
+WAITS = REPO / "tests" / "waiting.py"
+
+
+def depends_on_speed(path: Path) -> Iterator[str]:
+    """Calls that sleep, read a stopwatch, or give up after a number of seconds."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        is_yield = name == "sleep" and ast.unparse(node.args[0]) == "0"
+        gives_up = any(word.arg == "timeout" and isinstance(word.value, ast.Constant) for word in node.keywords)
+        waits_long = name == "wait" and any(isinstance(argument, ast.Constant) for argument in node.args)
+        if (name in SPEED and not is_yield) or gives_up or waits_long:
+            yield f"{path.relative_to(REPO)}:{node.lineno}: {ast.unparse(node)}"
+
+
+def test_no_test_depends_on_how_fast_the_machine_is() -> None:
+    """A state is held open by what the test controls; what comes and stays is waited for by `tests/waiting.py`."""
+    tests = [path for path in (REPO / "tests").rglob("*.py") if path != WAITS and "bench" not in path.parts]
+    assert [found for path in sorted(tests) for found in depends_on_speed(path)] == []
+
+
 # -- what a contributor looks for --------------------------------------------------------------------------------------
 
 

@@ -91,12 +91,12 @@ async def test_child_that_dies_is_an_error_and_the_next_call_works(pool: CpuPool
 
 def test_child_dies_with_its_parent(tmp_path: Path):
     code = (
-        "import asyncio, os, sys, time\n"
+        "import asyncio, os, signal\n"
         "from antivenom.server.adapters.cpu import CpuPool\n"
         "async def main():\n"
         "    pool = CpuPool(1)\n"
         "    print(await pool.run(os.getpid), flush=True)\n"
-        "    await pool.run(time.sleep, 60)\n"
+        "    await pool.run(signal.pause)\n"
         "if __name__ == '__main__':\n"
         "    asyncio.run(main())\n"
     )

@@ -165,12 +165,12 @@ def test_lock_file_of_a_dead_server_is_not_in_the_way(home: Path):
 def test_watcher_ends_a_process_when_its_parent_is_gone(tmp_path: Path):
     """What stands in for prctl where there is none."""
     code = (
-        "import os, signal, subprocess, sys, time\n"
+        "import signal, subprocess\n"
         "from antivenom.server.adapters.processes import watch_parent\n"
-        "child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "child = subprocess.Popen(['sleep', '3600'], start_new_session=True)\n"
         "watcher = watch_parent(child.pid, signal.SIGTERM)\n"
         "print(child.pid, flush=True)\n"
-        "time.sleep(60)\n"
+        "signal.pause()\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
@@ -181,7 +181,7 @@ def test_watcher_ends_a_process_when_its_parent_is_gone(tmp_path: Path):
 
 
 def test_watcher_leaves_a_process_alone_while_its_parent_lives():
-    child = subprocess.Popen(["sleep", "60"])
+    child = subprocess.Popen(["sleep", "3600"])
     watcher = watch_parent(child.pid, signal.SIGTERM)
     wait_until(lambda: is_waiting(watcher.pid, "sh"))
     assert child.poll() is None
