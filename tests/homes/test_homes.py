@@ -124,3 +124,19 @@ async def test_next_policy_is_published(stored_home: StoredHome, app_client, res
     names = {record["name"] for record in (records["packages"] | records["packages.conda"]).values()}
     assert names
     assert "zlib" not in names
+
+
+async def test_vulnerabilities_are_formed_again_by_todays_rules(stored_home: StoredHome, app_client, resources):
+    from antivenom.server.advisories import jobs
+
+    before = (await app_client.get("/api/v1/advisories?page_size=500")).json()
+    assert before["total"] > 0
+    await jobs.regroup(resources)
+    after = (await app_client.get("/api/v1/advisories?page_size=500")).json()
+    kept = ("id", "ids", "severity", "cvss", "epss", "kev", "packages", "sources", "published")  # not: risk, summary
+    by_id = [sorted(([row[key] for key in kept] for row in page["items"]), key=str) for page in (before, after)]
+    assert by_id[0] == by_id[1]
+    with psycopg.connect(stored_home.database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM vulnerability WHERE impact IS NULL").fetchone() == (0,)
+        causes = connection.execute("SELECT cause FROM knowledge_revision ORDER BY id DESC LIMIT 1")
+        assert causes.fetchone() == ("release",)

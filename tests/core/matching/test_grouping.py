@@ -47,7 +47,8 @@ def test_one_mistaken_alias_does_not_weld_two_cves() -> None:
 
 
 def test_cve_that_names_another_is_another() -> None:
-    assert groups_of(CVE_1=("CVE-2",)) == [("CVE-1",), ("CVE-2",)]
+    assert groups_of(CVE_1=("CVE-2",), CVE_2=()) == [("CVE-1",), ("CVE-2",)]
+    assert groups_of(CVE_1=("CVE-2",)) == [("CVE-1",)]  # nothing is said of CVE-2
 
 
 def test_groups_that_aliases_connect_share_a_cluster() -> None:

@@ -13,12 +13,12 @@ from antivenom.server.context import LOCAL, Resources
 
 VULNERABILITIES = 85_000
 FILL = f"""
-    INSERT INTO vulnerability (id, ids, sources, packages, summary, severity, cvss, epss, kev, kev_ransomware, risk,
+    INSERT INTO vulnerability (id, ids, sources, packages, summary, severity, cvss, impact, epss, kev, kev_ransomware, risk,
       published_at, modified_at, is_withdrawn, is_disputed, search)
-    SELECT id, ARRAY[id], ARRAY['osv'], ARRAY['pypi/package-' || n % 9000], summary, severity, cvss, epss, kev,
+    SELECT id, ARRAY[id], ARRAY['osv'], ARRAY['pypi/package-' || n % 9000], summary, severity, cvss, impact, epss, kev,
       kev AND n % 2000 = 0, {RISK.replace("kev_ransomware", "(kev AND n % 2000 = 0)")}, now() - n * interval '1 hour',
       now() - n % 977 * interval '1 day', n % 300 = 0, n % 500 = 0, lower(id || ' ' || summary)
-    FROM (SELECT n, 'CVE-' || 2000 + n % 26 || '-' || n AS id, n % 5 AS severity, n % 250 = 0 AS kev,
+    FROM (SELECT n, 'CVE-' || 2000 + n % 26 || '-' || n AS id, n % 5 AS severity, n % 250 = 0 AS kev, n % 91 / 10.0::float8 AS impact,
       CASE WHEN n % 7 > 0 THEN n % 100 / 10.0 END AS cvss, CASE WHEN n % 3 > 0 THEN power(n % 1000 / 1000.0, 6) END AS epss,
       'A flaw of kind ' || n % 400 || ' that is described at the usual length, ' || repeat('word ', 30) AS summary
       FROM generate_series(1, {VULNERABILITIES}) n) made

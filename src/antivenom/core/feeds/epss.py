@@ -18,6 +18,7 @@ TITLE = "Exploit prediction scores (EPSS)"
 TABLE = "score"
 USUAL_LOCATION = "https://epss.empiricalsecurity.com/epss_scores-current.csv.gz"
 
+SMALLEST_SCORE = 1e-9  # EPSS has five decimals; with far smaller ones PostgreSQL refuses products: they underflow
 SCORE_DATE = re.compile(r"score_date:(\d{4}-\d{2}-\d{2})")
 HEADER = ["cve", "epss"]
 
@@ -79,4 +80,4 @@ def _probability(number: str) -> float:
         raise EntryError(f"{number[:40]!r} is not a number") from None
     if not 0.0 <= value <= 1.0:
         raise EntryError(f"{number[:40]!r} is not between 0 and 1")
-    return value
+    return value if value >= SMALLEST_SCORE else 0.0

@@ -235,7 +235,7 @@ def _vulnerability(
         kev,
         ransomware,
         epss,
-        risk_score(merged.points, epss=epss, kev=kev, ransomware=ransomware),
+        risk_score(merged.impact, epss=epss, kev=kev, ransomware=ransomware),
         merged.disputed,
         merged.published,
         merged.modified,

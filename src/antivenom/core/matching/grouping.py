@@ -55,14 +55,16 @@ def sort_ids(ids: Iterable[str]) -> tuple[str, ...]:
 def group_aliases(entries: Iterable[tuple[str, Iterable[str]]]) -> list[AliasGroup]:
     """The vulnerabilities that entries of any feeds are about, by primary id.
 
-    Every id of every entry is in at least one group, and no two CVE ids share one. The order of entries, and of their
-    aliases, makes no difference.
+    No two CVE ids share a group. Every id is in at least one, but for a CVE id that only another CVE id's entry names:
+    nothing is said of it. The order of entries, and of their aliases, makes no difference.
 
     Args:
         entries: (id, aliases) of each advisory; an id may occur several times.
     """
     neighbours: dict[str, list[str]] = {}
+    described: set[str] = set()
     for one, aliases in entries:
+        described.add(one)
         own = neighbours.setdefault(one, [])
         for other in aliases:
             own.append(other)
@@ -71,6 +73,7 @@ def group_aliases(entries: Iterable[tuple[str, Iterable[str]]]) -> list[AliasGro
         AliasGroup(ids, connected[0])
         for connected in _connect(neighbours)
         for ids in (_split(connected, neighbours) if _has_several_cves(connected) else (connected,))
+        if not described.isdisjoint(ids)
     ]
     return sorted(groups)
 

@@ -23,10 +23,10 @@ from typing import TypeVar
 import msgspec
 
 from antivenom.core.matching.advisories import Advisory, Severity
-from antivenom.core.matching.risk import best_score, impact_points, rate, score_vector
+from antivenom.core.matching.risk import best_score, rate, rate_impact, score_vector
 
 OLDEST_DATE = "1971"
-_COPY = re.compile(r"\b(?:bundled|included in|vendored|via|wheels?)\b", re.IGNORECASE)
+_COPY = re.compile(r"\b(?:bundled|included in|vendored|via C|wheels?)\b", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}T")
 
 T = TypeVar("T")
@@ -36,14 +36,14 @@ Entries = Sequence[Advisory]
 class MergedEntries(msgspec.Struct, frozen=True, gc=False):
     """One vulnerability as all its entries describe it.
 
-    `points` is what its risk is computed from (risk.py). Dates are RFC 3339 texts, "" when none is known. `withdrawn`
+    `impact` is what its risk is computed from (risk.py). Dates are RFC 3339 texts, "" when none is known. `withdrawn`
     is "" while any entry stands, else the last date of withdrawal. Tuples have no repeats.
     """
 
     summary: str
     severity: Severity
     cvss: float | None
-    points: float
+    impact: float
     published: str
     modified: str
     withdrawn: str
@@ -70,13 +70,13 @@ def merge_entries(ids: Iterable[str], entries: Iterable[Advisory], shared: Itera
     standing = [tier for tier in (_standing(own), _standing(wider)) if tier]
     tiers = standing or [everything]
     rated = next((tier for tier in tiers if any(a.cvss is not None or a.severity for a in tier)), tiers[0])
-    severity, cvss, points = _rate(rated)
+    severity, cvss, impact = _rate(rated)
     named = set(ids)
     return MergedEntries(
         summary=_first(tiers, _best_summary),
         severity=severity,
         cvss=cvss,
-        points=points,
+        impact=impact,
         published=_first(tiers, lambda tier: min(_dates(a.published for a in tier), default="")),
         modified=max(_dates(a.modified for tier in tiers for a in tier), default=""),
         withdrawn="" if standing else max((a.withdrawn for a in everything), default=""),
@@ -109,7 +109,7 @@ def _first(tiers: Sequence[Entries], read: Callable[[Entries], T]) -> T:
 
 
 def _rate(entries: Entries) -> tuple[Severity, float | None, float]:
-    """Severity, score, and the points of risk."""
+    """Severity, score, and impact."""
     scores = [scored[1] for a in entries for vector in a.cvss_vectors if (scored := score_vector(vector))]
     bare = [a for a in entries if a.cvss is not None and not a.cvss_vectors]  # a score without its vector
     worst = max(a.severity for a in entries)
@@ -122,7 +122,7 @@ def _rate(entries: Entries) -> tuple[Severity, float | None, float]:
     else:
         severity, cvss = worst, None
     scores += [a.cvss for a in bare if a.cvss is not None]
-    return severity, cvss, impact_points(severity, scores)
+    return severity, cvss, rate_impact(severity, scores)
 
 
 def _best_summary(entries: Entries) -> str:

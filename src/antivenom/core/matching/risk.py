@@ -58,7 +58,7 @@ def rate(version: int, score: float) -> Severity:
     return Severity.medium if score >= 4.0 else Severity.low
 
 
-def impact_points(severity: Severity, scores: Iterable[float]) -> float:
+def rate_impact(severity: Severity, scores: Iterable[float]) -> float:
     """How bad a vulnerability is, 0-10: the points of its severity, averaged with the mean of its distinct scores.
 
     Args:
@@ -71,14 +71,14 @@ def impact_points(severity: Severity, scores: Iterable[float]) -> float:
     return (points + sum(listed) / len(listed)) / 2 if listed else points
 
 
-def risk_score(points: float, *, epss: float | None, kev: bool, ransomware: bool = False) -> float:
+def risk_score(impact: float, *, epss: float | None, kev: bool, ransomware: bool = False) -> float:
     """Risk 0-100, two decimals: threat x impact x exploitation, at most 100.
 
     `server/advisories/vulnerabilities.py` has the same formula in SQL, operation by operation, so that one statement
-    can move every row when a day's EPSS arrives; tests/server/advisories/test_risk.py compares the two.
+    can move every row when a day's EPSS arrives; tests/server/advisories/test_vulnerabilities.py compares the two.
 
     Args:
-        points: What `impact_points` gives.
+        impact: What `rate_impact` gives.
         epss: Probability 0-1; unknown counts as 0, as in grype. A known exploited vulnerability has threat 1.
 
     Source: docs/dev/measurements.md (Risk).
@@ -86,4 +86,4 @@ def risk_score(points: float, *, epss: float | None, kev: bool, ransomware: bool
     threat = 1.0 if kev else epss or 0.0
     factor = (RANSOMWARE_FACTOR if ransomware else KEV_FACTOR) if kev else 1.0
     # Not `round`: that decides ties by the decimal text of a float, and PostgreSQL by its binary value.
-    return math.floor(min(threat * points / 10 * factor, 1.0) * 10_000 + 0.5) / 100
+    return math.floor(min(threat * impact / 10 * factor, 1.0) * 10_000 + 0.5) / 100

@@ -69,7 +69,8 @@ def join_prose(body: bytes, prose: bytes) -> Advisory:
     return msgspec.structs.replace(_body_decoder.decode(body), details=details, references=references)
 
 
-def _when(published: str) -> str | None:
+def date_or_none(published: str) -> str | None:
+    """A date as PostgreSQL reads it; None when it is none."""
     return published if instant(published) else None
 
 
@@ -84,10 +85,10 @@ def advisory_line(advisory: Advisory) -> bytes:
             advisory.summary,
             int(advisory.severity),
             advisory.cvss,
-            _when(advisory.published),
-            _when(advisory.modified),
+            date_or_none(advisory.published),
+            date_or_none(advisory.modified),
             # A withdrawal date that is no date still means withdrawn.
-            (_when(advisory.withdrawn) or "1970-01-01T00:00:00+00:00") if advisory.withdrawn else None,
+            (date_or_none(advisory.withdrawn) or "1970-01-01T00:00:00+00:00") if advisory.withdrawn else None,
             advisory.disputed,
             advisory.flags,
             hashlib.blake2b(body + prose, digest_size=DIGEST_BYTES).digest(),

@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from psycopg import AsyncConnection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.core.matching.advisories import Advisory
+from antivenom.server.advisories.copying import copy_out
 
 COPY_HEADER_BYTES = 19
 COPY_ONE_FIELD = b"\0\1"
@@ -33,24 +32,19 @@ PRODUCTS = """COPY (SELECT ecosystem, name, array_to_string(products, E'\\n') FR
 
 async def export_all(session: AsyncSession, folder: Path) -> None:
     """Write what the functions below read."""
-    raw = await (await session.connection()).get_raw_connection()
-    connection: AsyncConnection[Any] = raw.driver_connection  # type: ignore[assignment]
     statements = {"advisories": ADVISORIES, "exploitation": EXPLOITATION, "names": NAMES, "products": PRODUCTS}
     for name, statement in statements.items():
-        with (folder / name).open("wb") as file:
-            async with connection.cursor() as cursor, cursor.copy(statement) as copy:
-                async for chunk in copy:
-                    file.write(chunk)
+        await copy_out(session, statement, folder / name)
 
 
-def read_advisories(folder: Path) -> Iterator[Advisory]:
-    """Every advisory of every feed, without what only people read, in no order.
+def read_advisories(path: Path) -> Iterator[Advisory]:
+    """The advisories of a file that `COPY (SELECT body …) … (FORMAT binary)` wrote: without what only people read.
 
     Source: PostgreSQL manual, COPY, "Binary Format": a header of 19 bytes; per row a count of fields (2 bytes,
     big-endian; -1 ends the file) and per field its length (4 bytes) and its bytes.
     """
     decode = msgspec.msgpack.Decoder(Advisory).decode
-    with (folder / "advisories").open("rb") as file:
+    with path.open("rb") as file:
         file.read(COPY_HEADER_BYTES)
         while (head := file.read(6))[:2] == COPY_ONE_FIELD:
             yield decode(file.read(int.from_bytes(head[2:], "big")))

@@ -1,10 +1,12 @@
-"""Jobs that keep feeds in step with their locations."""
+"""Jobs that keep feeds in step with their locations, and what is stored of them with today's rules."""
 
 from __future__ import annotations
 
-from antivenom.server.advisories import queries, service, syncing
+from antivenom.server.advisories import queries, service, storing, syncing, vulnerabilities
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.jobs import job
+
+REGROUPED_AT_ONCE = 5_000  # vulnerabilities in one transaction
 
 
 @job("feed.sync", retries=0)
@@ -19,3 +21,21 @@ async def sync_due(resources: Resources) -> None:
     async with resources.context(SYSTEM) as ctx:
         for feed in await queries.list_due(ctx.session, ctx.now):
             await service.defer_sync(ctx, feed)
+
+
+@job("advisory.regroup", every_s=60)
+async def regroup(resources: Resources) -> None:
+    """Form again, a part at a time, the vulnerabilities that an earlier release formed by its own rules.
+
+    The last part makes a knowledge revision: findings by today's rules follow.
+    """
+    is_stale = True
+    while is_stale:
+        async with resources.context(SYSTEM) as ctx:
+            if not await vulnerabilities.has_stale_rows(ctx.session):
+                return
+            await storing.lock_knowledge(ctx.session)
+            await vulnerabilities.refresh_stale_rows(ctx, REGROUPED_AT_ONCE)
+            is_stale = await vulnerabilities.has_stale_rows(ctx.session)
+            if not is_stale:
+                await syncing.publish_knowledge(ctx, "release", {"keys": [], "everything": True})

@@ -74,7 +74,7 @@ class AdvisoryRow(Base):
 
 
 class Vulnerability(Base):
-    """One vulnerability under all its ids, merged from every feed: derived, for search.
+    """One vulnerability under all its ids, merged from every feed (core/matching/merging.py): derived, for search.
 
     Its indexes are the orders of queries.SORTS, highest first and unknown last, so that a page is read from its index.
     """
@@ -87,15 +87,17 @@ class Vulnerability(Base):
         Index("ix_vulnerability_published", text("published_at DESC NULLS LAST"), text("id DESC")),
         Index("ix_vulnerability_modified", text("modified_at DESC NULLS LAST"), text("id DESC")),
         Index("ix_vulnerability_kev", "id", postgresql_where="kev"),
+        Index("ix_vulnerability_stale", "id", postgresql_where="impact IS NULL"),
     )
 
-    id: Mapped[str] = mapped_column(primary_key=True)  # the smallest CVE id, else the smallest id
+    id: Mapped[str] = mapped_column(primary_key=True)  # its CVE id, else the smallest id
     ids: Mapped[Texts]
     sources: Mapped[Texts]  # feed kinds
     packages: Mapped[Texts]  # package keys, at most PACKAGES_SHOWN
     summary: Mapped[str]
     severity: Mapped[int]
     cvss: Mapped[float | None]
+    impact: Mapped[float | None]  # 0-10, what risk is computed from; NULL: formed by an earlier release, not yet again
     epss: Mapped[float | None]
     kev: Mapped[bool]
     kev_ransomware: Mapped[bool]
@@ -108,12 +110,13 @@ class Vulnerability(Base):
 
 
 class VulnerabilityId(Base):
-    """Every id under which a vulnerability is known."""
+    """Every id under which a vulnerability is known; that of an advisory of several has a row for each."""
 
     __tablename__ = "vulnerability_id"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    vulnerability: Mapped[str] = mapped_column(index=True)
+    vulnerability: Mapped[str] = mapped_column(primary_key=True, index=True)
+    cluster: Mapped[str] = mapped_column(index=True)  # what aliases connect: to be grouped again together
 
 
 class Exploitation(Base):

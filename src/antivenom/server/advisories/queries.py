@@ -183,12 +183,14 @@ def _ordered(column: InstrumentedAttribute[Any], descends: bool) -> UnaryExpress
 
 
 async def find_vulnerability(session: AsyncSession, any_id: str) -> Vulnerability | None:
-    """The vulnerability that has this id or alias; CVE, GHSA and PYSEC ids in any case."""
+    """The vulnerability that has this id or alias, the first of several; CVE, GHSA and PYSEC ids in any case."""
     for candidate in dict.fromkeys((any_id, any_id.upper(), _ghsa(any_id))):
         query = (
             select(Vulnerability)
             .join(VulnerabilityId, VulnerabilityId.vulnerability == Vulnerability.id)
             .where(VulnerabilityId.id == candidate)
+            .order_by(Vulnerability.id)
+            .limit(1)
         )
         if found := await session.scalar(query):
             return found
@@ -202,23 +204,26 @@ def _ghsa(any_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourcedAdvisory:
-    """An advisory with the feed that brought it."""
+    """An advisory with the feed that brought it; `is_shared`: it is about other vulnerabilities too."""
 
     advisory: Advisory
     feed_id: int
     kind: str
-    location: str
+    is_shared: bool = False
 
 
 async def list_advisories_of(session: AsyncSession, ids: Sequence[str]) -> list[SourcedAdvisory]:
     """Every feed's advisories under these ids, by kind and id."""
+    vulnerabilities = (
+        select(func.count()).where(VulnerabilityId.id == AdvisoryRow.id).correlate(AdvisoryRow).scalar_subquery()
+    )
     rows = await session.execute(
-        select(AdvisoryRow.body, AdvisoryRow.prose, Feed.id, Feed.kind, Feed.location)
+        select(AdvisoryRow.body, AdvisoryRow.prose, Feed.id, Feed.kind, (vulnerabilities > 1).label("is_shared"))
         .join(Feed, Feed.id == AdvisoryRow.feed_id)
         .where(AdvisoryRow.id.in_(ids))
         .order_by(Feed.kind, AdvisoryRow.id, Feed.id)
     )
-    return [SourcedAdvisory(join_prose(row.body, row.prose), row.id, row.kind, row.location) for row in rows]
+    return [SourcedAdvisory(join_prose(row.body, row.prose), row.id, row.kind, row.is_shared) for row in rows]
 
 
 async def list_exploitation(session: AsyncSession, ids: Sequence[str]) -> list[Exploitation]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from antivenom.core.matching.advisories import Severity
-from antivenom.server.advisories.merging import AdvisoryView
+from antivenom.server.advisories.advisory_view import AdvisoryView
 from antivenom.server.advisories.models import Feed, SetAsideEntry, Vulnerability
 from antivenom.server.events.schemas import ProgressView, view_progress
 

@@ -13,9 +13,9 @@ from antivenom.core.errors import ConflictError, ForbiddenError, InvalidInputErr
 from antivenom.core.feeds.registry import find_source, identify, wrong_kind
 from antivenom.core.matching.advisories import Severity
 from antivenom.server.advisories import feed_files, queries, storing
+from antivenom.server.advisories.advisory_view import AdvisoryView, view_of_exploitation, view_vulnerability
 from antivenom.server.advisories.fetching import fingerprint
 from antivenom.server.advisories.locations import Location, parse_location
-from antivenom.server.advisories.merging import AdvisoryView, merge, view_of_exploitation
 from antivenom.server.advisories.models import Feed, SetAsideEntry, Vulnerability
 from antivenom.server.advisories.syncing import publish_knowledge
 from antivenom.server.context import Context
@@ -190,7 +190,7 @@ async def remove_feed(ctx: Context, feed_id: int) -> None:
         for other in others:
             other.cursor = {}
             await defer_sync(ctx, other)
-    changes = await storing.remove_all(ctx.session, find_source(feed.kind).TABLE, feed.id)
+    changes = await storing.remove_all(ctx, find_source(feed.kind).TABLE, feed.id)
     revision = None
     if changes.is_any:
         pending = {"keys": list(changes.keys or ()), "everything": changes.keys is None}
@@ -279,7 +279,7 @@ async def get_advisory(ctx: Context, any_id: str) -> AdvisoryView:
     ids = list(found.ids) if found else [any_id.upper()]
     exploitation = await queries.list_exploitation(ctx.session, ids)
     if found is not None:
-        return merge(found, await queries.list_advisories_of(ctx.session, ids), exploitation)
+        return view_vulnerability(ids, await queries.list_advisories_of(ctx.session, ids), exploitation)
     if exploitation:
         return view_of_exploitation(exploitation[0])
     raise NotFoundError(
@@ -339,7 +339,3 @@ def freshness(feed: Feed, now: datetime) -> FeedFreshness:
     age = now - feed.last_success_at
     limit = timedelta(seconds=3 * feed.every_s) if feed.every_s else STALE_AFTER
     return FeedFreshness(feed, age > limit and not feed.is_demo, age.total_seconds())
-
-
-def severity_name(severity: int) -> str:
-    return Severity(severity).name

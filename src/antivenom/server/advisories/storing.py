@@ -6,21 +6,19 @@ A feed that brings what is stored already writes nothing. What a whole feed (a s
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from psycopg import AsyncConnection
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from antivenom.core.errors import StorageError
 from antivenom.server.advisories import vulnerabilities
+from antivenom.server.advisories.copying import copy_in
+from antivenom.server.context import Context
 
-COPY_CHUNK_BYTES = 1 << 20
 KEYS_MAX = 20_000  # more changed entries or package keys than this: "everything"
 BULK_ROWS = 2_000  # from here on joins are over sets
 STORE_LOCK = 0x616E7470
@@ -58,7 +56,7 @@ class Changes:
 
 
 async def store_part(
-    session: AsyncSession,
+    ctx: Context,
     table: str,
     feed_id: int,
     rows: Path,
@@ -73,8 +71,8 @@ async def store_part(
         is_snapshot: The file is the whole feed: what is not in it is removed.
         protected: Ids that are not removed, because the feed still has them in a form that could not be read.
     """
-    await stage(session, table, rows)
-    await lock_knowledge(session)
+    await stage(ctx.session, table, rows)
+    await lock_knowledge(ctx.session)
     step = {
         "advisory": _store_advisories,
         "score": _store_scores,
@@ -82,13 +80,13 @@ async def store_part(
         "name": _store_names,
         "product": _store_products,
     }[table]
-    return await step(session, feed_id, is_snapshot, list(protected))
+    return await step(ctx, feed_id, is_snapshot, list(protected))
 
 
-async def remove_all(session: AsyncSession, table: str, feed_id: int) -> Changes:
+async def remove_all(ctx: Context, table: str, feed_id: int) -> Changes:
     """Remove everything that a feed brought: the snapshot of an empty feed."""
     with tempfile.NamedTemporaryFile(prefix="antivenom-empty-") as nothing:
-        return await store_part(session, table, feed_id, Path(nothing.name), is_snapshot=True)
+        return await store_part(ctx, table, feed_id, Path(nothing.name), is_snapshot=True)
 
 
 async def lock_knowledge(session: AsyncSession) -> None:
@@ -109,26 +107,13 @@ async def stage(session: AsyncSession, table: str, rows: Path) -> None:
     """A temporary table `staging` with the file's rows; it lasts as long as the transaction."""
     await session.execute(text("DROP TABLE IF EXISTS staging, touched"))
     await session.execute(text(f"CREATE TEMP TABLE staging ({STAGING[table]}) ON COMMIT DROP"))
-    await copy_file(session, "COPY staging FROM STDIN", rows)
+    await copy_in(session, "COPY staging FROM STDIN", rows)
     await session.execute(text(f"ANALYZE staging ({STAGING[table].split()[0]})"))
     is_bulk = await _count(session, "SELECT count(*) FROM (SELECT FROM staging LIMIT :n) s", n=BULK_ROWS) == BULK_ROWS
     # The planner has no statistics of what this very transaction writes and would walk 44,000 rows 44,000 times.
     await session.execute(text(f"SET LOCAL enable_nestloop = {'off' if is_bulk else 'on'}"))
     await session.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
     await session.execute(text(f"SET LOCAL work_mem = '{WORK_MEM}'"))
-
-
-async def copy_file(session: AsyncSession, statement: str, rows: Path) -> None:
-    """Forward a file to COPY in chunks, so that nothing of it stays in memory."""
-    raw = await (await session.connection()).get_raw_connection()
-    connection: AsyncConnection[Any] = raw.driver_connection  # type: ignore[assignment]
-    try:
-        with rows.open("rb") as file:
-            async with connection.cursor() as cursor, cursor.copy(statement) as copy:
-                while chunk := await asyncio.to_thread(file.read, COPY_CHUNK_BYTES):
-                    await copy.write(chunk)
-    except OSError as error:
-        raise StorageError(f"cannot read a temporary file: {error.strerror or error}") from None
 
 
 async def _run(session: AsyncSession, statement: str, **parameters: Any) -> int:
@@ -143,8 +128,9 @@ async def _count(session: AsyncSession, statement: str, **parameters: Any) -> in
 # -- advisories -------------------------------------------------------------------------------------
 
 
-async def _store_advisories(session: AsyncSession, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
+async def _store_advisories(ctx: Context, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
     """Within one file the entry with the newest `modified` wins, the later one when they are equal."""
+    session = ctx.session
     await _run(
         session,
         "DELETE FROM staging a USING staging b WHERE a.id = b.id AND (coalesce(a.modified_at, '-infinity'), a.ctid)"
@@ -175,7 +161,7 @@ async def _store_advisories(session: AsyncSession, feed: int, is_snapshot: bool,
     if changes.is_any:
         await _write_advisories(session, feed)
         await session.execute(text("ANALYZE advisory (id)"))
-        await vulnerabilities.refresh_touched(session)
+        await vulnerabilities.refresh_touched(ctx)
     return changes
 
 
@@ -224,12 +210,12 @@ async def _sum_up(session: AsyncSession, *, keys: str, entry: str) -> Changes:
 # -- exploitation -----------------------------------------------------------------------------------
 
 KEYS_OF_CVES = """SELECT DISTINCT unnest(a.package_keys) FROM touched t
-    JOIN vulnerability_id i ON i.id = t.cve JOIN vulnerability_id j ON j.vulnerability = i.vulnerability
-    JOIN advisory a ON a.id = j.id"""
+    JOIN vulnerability_id i ON i.vulnerability = t.cve JOIN advisory a ON a.id = i.id"""
 
 
-async def _store_scores(session: AsyncSession, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
+async def _store_scores(ctx: Context, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
     """The newest date wins between feeds, so that the order in which they are synced does not matter."""
+    session = ctx.session
     await _run(
         session,
         "DELETE FROM staging a USING staging b WHERE a.cve = b.cve AND (a.date, a.ctid) < (b.date, b.ctid)",
@@ -272,7 +258,8 @@ async def _store_scores(session: AsyncSession, feed: int, is_snapshot: bool, pro
     return changes
 
 
-async def _store_exploited(session: AsyncSession, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
+async def _store_exploited(ctx: Context, feed: int, is_snapshot: bool, protected: list[str]) -> Changes:
+    session = ctx.session
     await _run(session, "DELETE FROM staging a USING staging b WHERE a.cve = b.cve AND a.ctid < b.ctid")
     await _run(
         session,
@@ -322,16 +309,16 @@ async def _finish_exploitation(session: AsyncSession) -> None:
 # -- maps -------------------------------------------------------------------------------------------
 
 
-async def _store_names(session: AsyncSession, feed: int, is_snapshot: bool, _protected: list[str]) -> Changes:
+async def _store_names(ctx: Context, feed: int, is_snapshot: bool, _protected: list[str]) -> Changes:
     return await _store_map(
-        session, feed, is_snapshot, table="name_mapping", key=("channel", "conda_name", "ecosystem"), value="names",
+        ctx.session, feed, is_snapshot, table="name_mapping", key=("channel", "conda_name", "ecosystem"), value="names",
         keys="SELECT DISTINCT 'conda/' || conda_name FROM touched", entry="conda_name",
     )  # fmt: skip
 
 
-async def _store_products(session: AsyncSession, feed: int, is_snapshot: bool, _protected: list[str]) -> Changes:
+async def _store_products(ctx: Context, feed: int, is_snapshot: bool, _protected: list[str]) -> Changes:
     return await _store_map(
-        session, feed, is_snapshot, table="product_mapping", key=("ecosystem", "name"), value="products",
+        ctx.session, feed, is_snapshot, table="product_mapping", key=("ecosystem", "name"), value="products",
         keys="SELECT DISTINCT ecosystem || '/' || name FROM touched", entry="ecosystem || '/' || name",
     )  # fmt: skip
 

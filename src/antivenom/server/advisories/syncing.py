@@ -107,7 +107,7 @@ async def _store(
         report.put_aside(entry)
     async with resources.context(SYSTEM) as ctx:
         changes = await store_part(
-            ctx.session,
+            ctx,
             find_source(sync.kind).TABLE,
             sync.feed_id,
             rows,

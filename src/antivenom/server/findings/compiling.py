@@ -76,7 +76,7 @@ def compile_index(store_url: str, folder: str) -> str:
         exploitation = {
             cve: Exploited(epss, kev, ransomware) for cve, epss, kev, ransomware in export.read_exploitation(source)
         }
-        data = build_index(export.read_advisories(source), exploitation, _read_maps(source))
+        data = build_index(export.read_advisories(source / "advisories"), exploitation, _read_maps(source))
     key = f"knowledge/{hashlib.sha256(data).hexdigest()}"
     BlobStore.open(store_url).put_sync(key, data)
     return key

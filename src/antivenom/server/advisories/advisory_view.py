@@ -1,12 +1,16 @@
-"""One view of a vulnerability out of everything that its sources say."""
+"""One vulnerability as its page and the API show it: merged, and source by source."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from antivenom.core.feeds.entry import instant
 from antivenom.core.matching.advisories import AffectedPackage, AffectedRange, Severity
-from antivenom.server.advisories.models import Exploitation, Vulnerability
+from antivenom.core.matching.merging import merge_entries
+from antivenom.core.matching.risk import risk_score
+from antivenom.server.advisories.models import Exploitation
 from antivenom.server.advisories.queries import SourcedAdvisory
 
 REFERENCES_MAX = 100
@@ -16,7 +20,7 @@ AFFECTED_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class AffectedView:
-    """One source's word on one package; `ranges` are texts for people, `versions` the first enumerated ones."""
+    """What one source says of one package; `ranges` are texts for people, `versions` the first enumerated ones."""
 
     ecosystem: str
     package: str
@@ -73,7 +77,7 @@ class AdvisoryView:
     sources: tuple[str, ...] = ()
     entries: tuple[SourceView, ...] = ()
     affected: tuple[AffectedView, ...] = ()
-    references: tuple[str, ...] = field(default=())
+    references: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -121,40 +125,47 @@ def _source_view(sourced: SourcedAdvisory) -> SourceView:
     )
 
 
-def merge(found: Vulnerability, entries: list[SourcedAdvisory], exploitation: list[Exploitation]) -> AdvisoryView:
-    """The view of a vulnerability. Withdrawn entries are shown, and count only while no other stands."""
+def view_vulnerability(
+    ids: Sequence[str], entries: Sequence[SourcedAdvisory], exploitation: Sequence[Exploitation]
+) -> AdvisoryView:
+    """The view of the vulnerability that has these ids.
+
+    Withdrawn entries are listed, but the packages they name only while no other entry stands.
+    """
+    merged = merge_entries(
+        ids, (e.advisory for e in entries if not e.is_shared), (e.advisory for e in entries if e.is_shared)
+    )
     standing = [e for e in entries if not e.advisory.withdrawn] or entries
-    advisories = [e.advisory for e in standing]
-    scored = max((e for e in exploitation if e.epss is not None), key=lambda e: e.epss or 0.0, default=None)
-    listed = next((e for e in exploitation if e.kev_added is not None), None)
     affected = [_affected_view(package, e) for e in standing for package in e.advisory.affected]
+    known = exploitation[0] if exploitation else Exploitation(kev_ransomware=False)  # of its one CVE id
+    kev = known.kev_added is not None
     return AdvisoryView(
-        ids=tuple(found.ids),
-        summary=found.summary,
-        details=max((a.details for a in advisories), key=len, default=""),
-        severity=Severity(found.severity).name,
-        cvss=found.cvss,
-        vectors=tuple(dict.fromkeys(v for a in advisories for v in a.cvss_vectors)),
-        epss=scored.epss if scored else None,
-        epss_percentile=scored.epss_percentile if scored else None,
-        epss_date=(scored.epss_date or "") if scored else "",
-        kev=listed is not None,
-        ransomware=any(e.kev_ransomware for e in exploitation),
-        kev_added=(listed.kev_added or "") if listed else "",
-        kev_due=(listed.kev_due or "") if listed else "",
-        risk=found.risk,
-        published=found.published_at,
-        modified=found.modified_at,
-        withdrawn=max((e.advisory.withdrawn for e in entries), default="") if found.is_withdrawn else "",
-        disputed=found.is_disputed,
-        flags=tuple(sorted({f for e in entries for f in e.advisory.flags})),
-        cwes=tuple(sorted({c for a in advisories for c in a.cwes})),
-        related=tuple(sorted({r for a in advisories for r in a.related} - set(found.ids))),
-        upstream=tuple(sorted({u for a in advisories for u in a.upstream} - set(found.ids))),
+        ids=tuple(ids),
+        summary=merged.summary,
+        details=merged.details,
+        severity=merged.severity.name,
+        cvss=merged.cvss,
+        vectors=merged.vectors,
+        epss=known.epss,
+        epss_percentile=known.epss_percentile,
+        epss_date=known.epss_date or "",
+        kev=kev,
+        ransomware=known.kev_ransomware,
+        kev_added=known.kev_added or "",
+        kev_due=known.kev_due or "",
+        risk=risk_score(merged.impact, epss=known.epss, kev=kev, ransomware=known.kev_ransomware),
+        published=instant(merged.published),
+        modified=instant(merged.modified),
+        withdrawn=merged.withdrawn,
+        disputed=merged.disputed,
+        flags=merged.flags,
+        cwes=merged.cwes,
+        related=merged.related,
+        upstream=merged.upstream,
         sources=tuple(dict.fromkeys(e.kind for e in entries)),
         entries=tuple(_source_view(e) for e in entries),
         affected=tuple(affected[:AFFECTED_MAX]),
-        references=tuple(dict.fromkeys(r for a in advisories for r in a.references))[:REFERENCES_MAX],
+        references=merged.references[:REFERENCES_MAX],
     )
 
 
