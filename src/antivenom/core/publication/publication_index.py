@@ -174,7 +174,7 @@ class PublicationIndex:
     def allowed_version(self, name: str) -> str | None:
         """The highest version of a name of which something is served."""
         stopped = {d.fn for d in self._decisions_of_name(name.lower()) if d.action == Action.stop}
-        return latest_version({f.version for f in self.facts(name) if f.fn not in stopped}) or None
+        return latest_version(dict.fromkeys(f.version for f in self.facts(name) if f.fn not in stopped)) or None
 
     def _decisions_of_name(self, name: str) -> list[Decision]:
         position = self._positions.get(name)

@@ -178,8 +178,8 @@ def count_records(records: int, decided: Iterable[NameDecisions], severities: Ma
                 counts.warned += number
             if decision.excepted:
                 counts.excepted += number
-            _add(counts.by_rule, {reason.rule_id for reason in decision.reasons}, number)
-            _add(counts.by_gate, {reason.gate for reason in decision.reasons}, number)
+            _add(counts.by_rule, dict.fromkeys(reason.rule_id for reason in decision.reasons), number)
+            _add(counts.by_gate, dict.fromkeys(reason.gate for reason in decision.reasons), number)
     counts.withheld = sum(withheld.values())
     counts.kept = records - counts.withheld
     counts.by_severity = {severity.name: number for severity, number in Counter(severities.values()).items()}

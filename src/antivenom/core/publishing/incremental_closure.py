@@ -220,7 +220,7 @@ class IncrementalClosure:
         before = self._records([previous.rows[row] for row in rows], names)
         for name in sorted(names):
             was, is_ = before.get(name, {}), now.get(name, {})
-            for fn in was.keys() | is_.keys():
+            for fn in {**was, **is_}:
                 if was.get(fn) != is_.get(fn):
                     for record, is_new in ((was.get(fn), False), (is_.get(fn), True)):
                         if record is not None:

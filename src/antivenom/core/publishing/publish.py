@@ -252,7 +252,7 @@ def _place(item: PlanItem) -> tuple[str, str, str]:
 def _by_rule(items: Sequence[PlanItem]) -> dict[str, int]:
     found: Counter[str] = Counter()
     for item in items:
-        found.update({reason.rule_id for reason in item.reasons if reason.action == Action.stop})
+        found.update([*dict.fromkeys(reason.rule_id for reason in item.reasons if reason.action == Action.stop)])
     return dict(found)
 
 

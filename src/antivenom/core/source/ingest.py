@@ -351,7 +351,7 @@ def _group(document: _Document, set_aside: list[tuple[str, str]]) -> dict[str, t
     """Records by name (lower case, from the file name), apart by section."""
     groups: dict[str, tuple[RawRecords, RawRecords]] = {}
     packages, conda = document.packages or {}, document.packages_conda or {}
-    for fn in packages.keys() & conda.keys():
+    for fn in [fn for fn in packages if fn in conda]:
         set_aside.append((fn, "is listed in both sections; the one in packages.conda counts"))
         del packages[fn]
     for section, rows in ((0, packages), (1, conda)):
