@@ -93,19 +93,18 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def encode_findings(found: ChannelFindings) -> bytes:
     """The blob of a channel's findings."""
-    findings: dict[int, tuple[int, Finding]] = {}  # by identity: equal ones are shared, comparing them would cost more
-    assessments: dict[int, int] = {}
+    findings: dict[Finding, int] = {}
+    assessments: dict[Assessment, int] = {}
     rows: list[tuple[str, list[int]]] = []
     components = []
     for item in found.components:
-        number = assessments.get(id(item.assessment))
+        number = assessments.get(item.assessment)
         if number is None:
-            number = assessments[id(item.assessment)] = len(rows)
-            positions = [findings.setdefault(id(f), (len(findings), f))[0] for f in item.assessment.findings]
+            number = assessments[item.assessment] = len(rows)
+            positions = [findings.setdefault(finding, len(findings)) for finding in item.assessment.findings]
             rows.append((item.assessment.reason, positions))
         components.append((*item.component, number))
-    distinct = [finding for _, finding in findings.values()]
-    stored = _Stored(FORMAT, found.basis, distinct, rows, components, found.unassessed, found.partly)
+    stored = _Stored(FORMAT, found.basis, list(findings), rows, components, found.unassessed, found.partly)
     return zstandard.ZstdCompressor(level=1).compress(_encode(stored))
 
 
