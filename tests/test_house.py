@@ -30,8 +30,6 @@ CORE_LIBRARIES = {
     "license_expression",
     "msgspec",
     "packageurl",
-    "packaging",
-    "univers",
     "yaml",
     "zstandard",
 }
