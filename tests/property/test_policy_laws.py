@@ -23,6 +23,7 @@ from antivenom.core.policy.compile import (
     explain_change,
     parse_policy,
 )
+from antivenom.core.policy.rules import TRIGGERS
 
 DAY_MS = 86_400_000
 NOW_MS = 1_790_000_000_000
@@ -142,6 +143,10 @@ def cases(draw: st.DrawFn) -> Case:
 
 sweeps = st.lists(cases(), min_size=1, max_size=6)
 many = settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def test_every_trigger_is_tried() -> None:
+    assert set(PARAMS) == set(TRIGGERS)
 
 
 @many

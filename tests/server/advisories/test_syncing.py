@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import select, text
 
 from antivenom.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError, OutboundRefusedError
-from antivenom.server.advisories import queries, service, syncing
+from antivenom.core.feeds.registry import SOURCES
+from antivenom.server.advisories import queries, service, storing, syncing
 from antivenom.server.advisories.models import Feed, KnowledgeRevision
 from antivenom.server.context import LOCAL, Actor, Resources
 from tests.server.advisories.conftest import FeedServer
@@ -151,6 +152,12 @@ async def test_an_alias_that_goes_splits_the_group(resources: Resources, tmp_pat
     async with resources.context(LOCAL) as ctx:
         found = await service.search_advisories(ctx, sort="id")
         assert [list(v.ids) for v in found.items] == [["CVE-2026-0001"], ["PYSEC-2026-1"]]
+
+
+def test_entries_of_every_kind_are_stored_and_counted_by_its_table() -> None:
+    """Another kind of a known table needs nothing in the server (docs/dev/how-to-add-a-feed.md)."""
+    assert set(queries.FEED_COLUMNS) == set(storing.STAGING)
+    assert {source.TABLE for source in SOURCES.values()} <= set(storing.STAGING)
 
 
 async def test_removing_a_feed_removes_what_only_it_brought(resources: Resources, tmp_path: Path) -> None:

@@ -111,15 +111,19 @@ async def page_set_aside(
     return Page(list(rows), total, page, page_size)
 
 
-async def count_entries(session: AsyncSession, kind: str, feed_id: int) -> int:
-    """How many entries are stored of a feed."""
-    column: Any = {
-        "epss": Exploitation.epss_feed_id,
-        "kev": Exploitation.kev_feed_id,
-        "name-map": NameMapping.feed_id,
-        "purl-cpe": ProductMapping.feed_id,
-    }.get(kind, AdvisoryRow.feed_id)
-    return await session.scalar(select(func.count()).where(column == feed_id)) or 0
+FEED_COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
+    "advisory": AdvisoryRow.feed_id,
+    "score": Exploitation.epss_feed_id,
+    "exploited": Exploitation.kev_feed_id,
+    "name": NameMapping.feed_id,
+    "product": ProductMapping.feed_id,
+}
+"""Which column names the feed of a stored entry, by `STAGING` table."""
+
+
+async def count_entries(session: AsyncSession, table: str, feed_id: int) -> int:
+    """How many entries of a `STAGING` table are stored of a feed."""
+    return await session.scalar(select(func.count()).where(FEED_COLUMNS[table] == feed_id)) or 0
 
 
 async def is_syncing(session: AsyncSession) -> bool:

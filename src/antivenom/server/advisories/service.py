@@ -183,14 +183,16 @@ async def remove_feed(ctx: Context, feed_id: int) -> None:
     require(ctx, "feeds:write", subject=f"feed:{feed_id}")
     await storing.lock_knowledge(ctx.session)
     feed = await get_feed(ctx, feed_id, permission="feeds:write", lock=True)
-    others = [f for f in await queries.list_feeds_of_kind(ctx.session, feed.kind) if f.id != feed.id]
-    if others and feed.kind in ("kev", "epss"):
+    table = find_source(feed.kind).TABLE
+    feeds = await queries.list_all_feeds(ctx.session)
+    others = [other for other in feeds if other.id != feed.id and table == find_source(other.kind).TABLE]
+    if others and table in ("exploited", "score"):
         # What two of them said is stored once. One of the others keeps all of it until all of them have spoken again.
         await storing.hand_over_exploitation(ctx.session, feed.id, others[0].id)
         for other in others:
             other.cursor = {}
             await defer_sync(ctx, other)
-    changes = await storing.remove_all(ctx, find_source(feed.kind).TABLE, feed.id)
+    changes = await storing.remove_all(ctx, table, feed.id)
     revision = None
     if changes.is_any:
         pending = {"keys": list(changes.keys or ()), "everything": changes.keys is None}

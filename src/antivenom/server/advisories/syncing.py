@@ -193,7 +193,7 @@ async def _note_success(ctx: Context, feed: Feed, sync: _Sync) -> None:
     feed.next_sync_at = ctx.now + timedelta(seconds=feed.every_s) if feed.every_s else None
     is_unread = "read" not in sync.counts  # not modified: what was set aside before still is
     kept: dict[str, Any] = {k: feed.counts[k] for k in ("set_aside", "flagged") if is_unread and k in feed.counts}
-    entries = await queries.count_entries(ctx.session, feed.kind, feed.id)
+    entries = await queries.count_entries(ctx.session, find_source(feed.kind).TABLE, feed.id)
     feed.counts = {**sync.counts, **kept, "entries": entries}
 
 
