@@ -10,7 +10,7 @@ from sqlalchemy import text
 from antivenom.core.errors import UpstreamError
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.events import jobs
-from antivenom.server.events.jobs import defer, job
+from antivenom.server.events.jobs import EventNotice, defer, job
 from antivenom.server.events.queue import cron_of, open_queue, requeue_stalled
 from antivenom.server.events.service import record
 
@@ -46,9 +46,15 @@ async def test_event_runs_the_jobs_that_listen_to_its_kind(resources, declared, 
         event = await record(ctx, "thing.happened", subject="thing:1", color="red")
         await record(ctx, "thing.else", subject="thing:1")
     await run_jobs(resources)
-    assert declared == [
-        {"job": "listen", "event": {"id": event.id, "kind": "thing.happened", "subject": "thing:1", "color": "red"}}
-    ]
+    assert declared == [{"job": "listen", "event": EventNotice("thing.happened", "thing:1", event.id)}]
+
+
+async def test_event_that_an_earlier_release_queued_is_read(resources, declared, run_jobs):
+    """It had the event's data beside its kind and subject."""
+    async with resources.context(LOCAL) as ctx:
+        await defer(ctx, "test.listen", event={"id": 7, "kind": "thing.happened", "subject": "thing:1", "color": "red"})
+    await run_jobs(resources)
+    assert declared == [{"job": "listen", "event": EventNotice("thing.happened", "thing:1", 7)}]
 
 
 async def test_rolled_back_transaction_leaves_neither_event_nor_job(resources, declared, run_jobs):
@@ -93,7 +99,7 @@ async def test_retry_does_not_collide_with_a_job_asked_for_meanwhile(resources, 
     await run_jobs(resources)
     async with resources.context(LOCAL) as ctx:
         assert await defer(ctx, "test.run", queueing_lock="one", number=2), (
-            "a waiting retry must not swallow a new wish"
+            "a waiting retry must not swallow a new request"
         )
     await run_jobs(resources)
     assert await states(resources) == ["todo", "succeeded"]
@@ -114,16 +120,16 @@ async def test_job_of_a_dead_worker_starts_again(resources, declared, run_jobs):
 async def test_event_is_announced_when_it_is_committed(resources, declared):
     import asyncio
 
-    from antivenom.server.events.listen import listen
+    from antivenom.server.events.listen import LISTENING, listen
 
-    heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    heard: asyncio.Queue[EventNotice] = asyncio.Queue()
     task = asyncio.create_task(listen(resources.engine.url, heard.put_nowait))
     try:
-        assert (await heard.get())["kind"] == "listening"
+        assert await heard.get() == LISTENING
         async with resources.context(LOCAL) as ctx:
             await record(ctx, "thing.happened", subject="thing:1")
             assert heard.empty()
-        assert await heard.get() == {"kind": "thing.happened", "subject": "thing:1"}
+        assert await heard.get() == EventNotice("thing.happened", "thing:1")
     finally:
         task.cancel()
 

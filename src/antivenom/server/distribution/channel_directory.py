@@ -23,6 +23,7 @@ from antivenom.core.source.packs import IndexBlobs, Location
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.distribution.queries import ChannelPointer, list_index_keys, list_pointers
 from antivenom.server.distribution.superseded_files import SupersededFile
+from antivenom.server.events.jobs import EventNotice
 from antivenom.server.events.listen import listen
 from antivenom.server.publications.build import StoreBlobs
 
@@ -78,7 +79,7 @@ class ChannelDirectory:
         await self.refresh()
         self._tasks = [
             asyncio.create_task(self._poll()),
-            asyncio.create_task(listen(self._resources.engine.url, self._take)),
+            asyncio.create_task(listen(self._resources.engine.url, self._handle_event)),
         ]
 
     async def stop(self) -> None:
@@ -204,12 +205,11 @@ class ChannelDirectory:
                     "the database does not answer (%s); the last publications are served", type(error).__name__
                 )
 
-    def _take(self, event: dict[str, Any]) -> None:
-        """What was committed in any process; after a (re)connection ("listening") anything may have been missed."""
-        kind = str(event.get("kind", ""))
-        if kind.partition(".")[0] in ("publication", "channel", "policy", "listening"):
+    def _handle_event(self, event: EventNotice) -> None:
+        """Look again after what any process committed; after a connection ("listening") anything may be missed."""
+        if event.kind.partition(".")[0] in ("publication", "channel", "policy", "listening"):
             self._wake.set()
-        self._on_event(kind, str(event.get("subject", "")))
+        self._on_event(event.kind, event.subject)
 
 
 def open_index(blobs: IndexBlobs, key: str) -> PublicationIndex:

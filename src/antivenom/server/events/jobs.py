@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+import msgspec
 from procrastinate import PsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import DEFAULT_QUEUE, Job
@@ -22,9 +23,21 @@ JobFunction = Callable[..., Awaitable[None]]
 F = TypeVar("F", bound=JobFunction)
 
 
+class EventNotice(msgspec.Struct, frozen=True):
+    """What jobs and other processes learn of an event; the audit trail has its data.
+
+    In the queue and in notifications it is JSON with these keys. Earlier releases queued the event's data beside them.
+    """
+
+    kind: str
+    subject: str
+    id: int = 0
+    """0 in a notification."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobDeclaration:
-    """What `@job` was told."""
+    """What `@job` declares."""
 
     name: str
     function: JobFunction
@@ -52,11 +65,11 @@ def job(
     """Declare `async def function(resources, **arguments)` as the job `name` ("room.verb").
 
     Args:
-        on: Kinds of events that start it; it then gets `event=`.
+        on: Kinds of events that start it; it then gets `event=`, an EventNotice.
         every_s: Start it this often (whole minutes, or a divisor of 60 seconds), once for all workers together.
         retries: How often it is tried again after a failure, with growing pauses (2 s, 4 s, 8 s, … up to an hour).
-        lock: Jobs of one lock run one after another. Default for jobs started by `on` and `every_s`.
-        queueing_lock: At most one job of it waits; a second is dropped. Likewise.
+        lock: Jobs of one lock run one after another. Default for jobs started by `every_s`: the job's name.
+        queueing_lock: At most one job of it waits; a second is dropped. The same default.
     """
 
     def declare(function: F) -> F:
@@ -83,7 +96,7 @@ async def defer(
     schedule_at: datetime | None = None,
     **arguments: Any,
 ) -> bool:
-    """Ask for a job, as part of the context's transaction.
+    """Queue a job, as part of the context's transaction.
 
     Returns:
         False when a job of the same `queueing_lock` waits already: nothing was added, and nothing needs to be.

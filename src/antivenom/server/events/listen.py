@@ -1,28 +1,27 @@
-"""Hearing of events as they are committed, in any process."""
+"""Listening to events as they are committed, in any process."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
-from typing import Any
 
+import msgspec
 import psycopg
 from sqlalchemy.engine import URL
 
+from antivenom.server.events.jobs import EventNotice
 from antivenom.server.events.service import NOTIFY_CHANNEL
 
 log = logging.getLogger("antivenom.events")
 RECONNECT_S = 1.0
-OnEvent = Callable[[dict[str, Any]], None]
+OnEvent = Callable[[EventNotice], None]
+LISTENING = EventNotice("listening", "")
+"""Comes after each connection: events may have been missed."""
 
 
 async def listen(url: URL, on_event: OnEvent) -> None:
-    """Call `on_event({"kind", "subject"})` for every event until cancelled.
-
-    After each (re)connection it is called with `{"kind": "listening", "subject": ""}`: some may have been missed.
-    """
+    """Call `on_event` for every event, and with LISTENING after each connection, until cancelled."""
     text = url.set(drivername="postgresql").render_as_string(hide_password=False)
     while True:
         try:
@@ -30,9 +29,9 @@ async def listen(url: URL, on_event: OnEvent) -> None:
                 text, autocommit=True, application_name="antivenom listen"
             ) as connection:
                 await connection.execute(f"LISTEN {NOTIFY_CHANNEL}")
-                on_event({"kind": "listening", "subject": ""})
+                on_event(LISTENING)
                 async for notice in connection.notifies():
-                    on_event(json.loads(notice.payload))
+                    on_event(msgspec.json.decode(notice.payload, type=EventNotice))
         except (psycopg.Error, OSError) as error:
-            log.info("lost the connection that hears of events, trying again: %s", str(error).partition("\n")[0])
+            log.info("lost the connection that listens to events, trying again: %s", str(error).partition("\n")[0])
         await asyncio.sleep(RECONNECT_S)

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 
 from antivenom.core.errors import AntivenomError
 from antivenom.server.context import Resources
-from antivenom.server.events.jobs import DECLARED, JobDeclaration
+from antivenom.server.events.jobs import DECLARED, EventNotice, JobDeclaration
 
 log = logging.getLogger("antivenom.jobs")
 RETRY_MAX_S = 3600
@@ -21,7 +22,7 @@ HEARTBEAT_S = 5.0
 STALLED_AFTER_S = 30.0
 KEEP_FINISHED_HOURS = 24 * 7
 QUEUE_CONNECTIONS = 4
-POLL_S = 1.0  # new jobs are announced; this is for those whose time comes
+POLL_S = 1.0  # new jobs are announced; this finds the scheduled ones
 RELEASE_QUEUEING_LOCK = (
     "UPDATE procrastinate_jobs SET queueing_lock = NULL WHERE id = %(id)s AND queueing_lock IS NOT NULL"
 )
@@ -80,6 +81,8 @@ async def open_queue(resources: Resources, *, periodic: bool = True) -> AsyncIte
 def _register(app: App, declared: JobDeclaration, resources: Resources, *, periodic: bool) -> None:
     async def run(**arguments: Any) -> None:
         arguments.pop("timestamp", None)  # procrastinate gives it to periodic jobs
+        if "event" in arguments:
+            arguments["event"] = msgspec.convert(arguments["event"], EventNotice)
         await declared.function(resources, **arguments)
 
     retry = _Retry(declared.retries)
@@ -130,8 +133,8 @@ async def run_worker(
     """Run jobs until stopped, or with `wait` off until none is due."""
 
     async def report(call: Callable[[], Awaitable[Any]], context: JobContext, _worker: Any) -> Any:
-        # A running job gives its queueing lock back: else going back into the queue for another try would collide with
-        # one that was asked for meanwhile, and the job would stay "doing" for ever.
+        # A running job gives its queueing lock back: else its return to the queue for another try would collide with a
+        # job queued since, and it would stay "doing" for ever.
         await app.connector.execute_query_async(RELEASE_QUEUEING_LOCK, id=context.job.id)
         try:
             return await call()

@@ -1,4 +1,4 @@
-"""Recording what happened: the audit row, the jobs that listen, and the word to other processes, in one transaction."""
+"""Recording what happened: the audit row, the jobs that listen, and the notice to processes, in one transaction."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ NOTIFY_BYTES_MAX = 7900  # PostgreSQL takes payloads shorter than 8000 bytes
 async def record(ctx: Context, kind: str, *, subject: str, **data: Any) -> Event:
     """Add one event to the audit trail and defer every job that is declared `on=` its kind.
 
-    Jobs get it as `event={"id", "kind", "subject", **data}`. Processes that LISTEN to `antivenom` get
-    `{"kind", "subject"}` when the transaction commits. `data` must be JSON and hold no secret.
+    Jobs get an EventNotice as `event`; processes that LISTEN to `antivenom` get one when the transaction commits.
+    `data` must be JSON and hold no secret.
     """
     event = Event(at=ctx.now, actor=ctx.actor.label, kind=kind, subject=subject, data=data)
     ctx.session.add(event)
@@ -30,7 +30,7 @@ async def record(ctx: Context, kind: str, *, subject: str, **data: Any) -> Event
             job.name,
             lock=job.lock,
             queueing_lock=job.queueing_lock,
-            event={"id": event.id, "kind": kind, "subject": subject, **data},
+            event={"id": event.id, "kind": kind, "subject": subject},
         )
     payload = json.dumps({"kind": kind, "subject": subject[: NOTIFY_BYTES_MAX // 8]})
     await ctx.session.execute(select(func.pg_notify(NOTIFY_CHANNEL, payload)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.events.jobs import defer, job
+from antivenom.server.events.jobs import EventNotice, defer, job
 from antivenom.server.publications import publishing, queries, retention
 
 
@@ -25,20 +25,20 @@ async def republish_all(resources: Resources, **_event: Any) -> None:
 
 
 @job("publication.take_closure", on=("channel.closure_changed",))
-async def take_closure(resources: Resources, *, event: dict[str, Any]) -> None:
+async def take_closure(resources: Resources, *, event: EventNotice) -> None:
     """Whether a channel withholds what needs something withheld was changed: it is judged anew."""
     await _republish_subject(resources, event, cause="policy")
 
 
-async def _republish_subject(resources: Resources, event: dict[str, Any], *, cause: str) -> None:
+async def _republish_subject(resources: Resources, event: EventNotice, *, cause: str) -> None:
     async with resources.context(SYSTEM) as ctx:
-        channel = await find_channel(ctx.session, event["subject"].removeprefix("channel:"))
+        channel = await find_channel(ctx.session, event.subject.removeprefix("channel:"))
         if channel is not None:
             await publishing.defer_republish(ctx, channel.id, cause=cause)
 
 
 @job("publication.take_curation", on=("curation.found",))
-async def take_build_statements(resources: Resources, *, event: dict[str, Any]) -> None:
+async def take_build_statements(resources: Resources, *, event: EventNotice) -> None:
     """Judge a channel anew when one of its artifacts states something about its own vulnerabilities."""
     await _republish_subject(resources, event, cause="curation")
 
