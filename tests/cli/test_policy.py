@@ -44,7 +44,7 @@ def wrong(tmp_path: Path) -> str:
 def test_check_says_that_a_policy_is_right_without_a_server(tmp_path: Path, right: str) -> None:
     done = run(tmp_path, "check", right)
     assert done.returncode == 0
-    assert done.stdout == f"{right}: policy baseline is right: 1 rule, 0 exceptions\n"
+    assert done.stdout == f"{right}: policy baseline is valid: 1 rule, 0 exceptions\n"
     as_json = run(tmp_path, "check", right, "--output", "json")
     assert json.loads(as_json.stdout) == {"valid": True, "name": "baseline", "rules": 1, "problems": []}
     assert as_json.stderr == ""

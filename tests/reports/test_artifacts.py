@@ -48,7 +48,7 @@ async def test_a_wrong_artifact_is_never_given_and_the_right_one_is_as_soon_as_i
     assert (answer.status, answer.headers["cache-control"]) == (502, "no-store")
     del odd.replies[PATH]
     assert (await ask(f"/conda/main/{PATH}")).body == right
-    await ask.application.artifacts.settle()
+    await ask.application.artifacts.finish_recording()
 
 
 async def test_a_failed_download_is_not_joined_while_its_failure_is_being_noted(
@@ -63,7 +63,7 @@ async def test_a_failed_download_is_not_joined_while_its_failure_is_being_noted(
         assert (await ask(f"/conda/main/{PATH}")).status == 502
         del odd.replies[PATH]
         assert (await ask(f"/conda/main/{PATH}")).body == right
-    await ask.application.artifacts.settle()
+    await ask.application.artifacts.finish_recording()
     assert PATH in (await person.look("main")).last_error
 
 
@@ -91,7 +91,7 @@ async def test_the_same_file_name_in_two_subdirs_means_two_files(person: Person,
     await person.mirror("main", odd, subdirs=list(bodies))
     for subdir, body in bodies.items():
         assert (await ask(f"/conda/main/{subdir}/a-1.0-h0_0.conda")).body == body
-    await ask.application.artifacts.settle()
+    await ask.application.artifacts.finish_recording()
 
 
 async def test_both_formats_of_a_build_keep_their_own_digests(person: Person, odd: OddUpstream, ask: Asker) -> None:
@@ -101,7 +101,7 @@ async def test_both_formats_of_a_build_keep_their_own_digests(person: Person, od
     await person.mirror("main", odd, subdirs=["linux-64"])
     for fn, data in artifacts.items():
         assert (await ask(f"/conda/main/noarch/{fn}")).body == data
-    await ask.application.artifacts.settle()
+    await ask.application.artifacts.finish_recording()
 
 
 async def test_a_file_that_was_replaced_under_its_name_is_served_as_its_new_index_says(
@@ -116,7 +116,7 @@ async def test_a_file_that_was_replaced_under_its_name_is_served_as_its_new_inde
     await person.sync("main")
     answer = await ask(f"/conda/main/{PATH}")
     assert (answer.body, answer.headers["etag"]) == (new, f'"{hashlib.sha256(new).hexdigest()}"')
-    await ask.application.artifacts.settle()
+    await ask.application.artifacts.finish_recording()
 
 
 async def test_an_interrupted_client_goes_on_where_it_was_or_begins_anew(
@@ -128,7 +128,7 @@ async def test_an_interrupted_client_goes_on_where_it_was_or_begins_anew(
     for _ in ("while it is fetched", "when it is stored"):
         part = await ask(f"/conda/main/{PATH}", range="bytes=100-")
         assert (part.status, part.body) == (206, right[100:])
-        await ask.application.artifacts.settle()
+        await ask.application.artifacts.finish_recording()
     etag = (await ask(f"/conda/main/{PATH}")).headers["etag"]
     assert (await ask(f"/conda/main/{PATH}", range="bytes=100-", if_range=etag)).body == right[100:]
     changed = await ask(f"/conda/main/{PATH}", range="bytes=100-", if_range='"another"')
@@ -155,7 +155,7 @@ async def test_every_spelling_of_a_file_name_finds_it_here_and_upstream(
     await person.mirror("main", odd, subdirs=["linux-64"])
     for spelling in {fn, quote(fn), quote(fn, safe="!+~@"), "".join(f"%{byte:02x}" for byte in fn.encode())}:
         assert (await ask(f"/conda/main/linux-64/{spelling}")).body == body, spelling
-    await ask.application.artifacts.settle()
+    await ask.application.artifacts.finish_recording()
 
 
 def described(body: bytes) -> dict[str, object]:
@@ -195,6 +195,6 @@ async def test_an_odd_archive_with_the_promised_digest_is_handed_on_and_harms_no
     await person.mirror("main", odd, subdirs=["linux-64"])
     before = {path for path in odd.folder.parent.rglob("*") if path.name == "outside.txt"}
     assert (await ask(f"/conda/main/linux-64/{fn}")).body == body
-    await ask.application.artifacts.settle()
+    await ask.application.artifacts.finish_recording()
     assert {path for path in odd.folder.parent.rglob("*") if path.name == "outside.txt"} == before == set()
     assert (await person.look("main")).state == "ok"

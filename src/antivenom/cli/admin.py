@@ -25,7 +25,7 @@ def reset_password(
         emit(answer, None, output)
         return
     note(answer["password"], to_stdout=True)
-    note(f"new password of {name}; this is the only time that it is shown")
+    note(f"new password of {name}; it is shown this once")
 
 
 @commands.command("events")
@@ -33,8 +33,8 @@ def events(
     kind: Annotated[str, typer.Option(help="Only this kind, such as policy.revised.")] = "",
     subject: Annotated[str, typer.Option(help="Only this subject, such as channel:main.")] = "",
     actor: Annotated[str, typer.Option(help="Only this actor, such as token:ci.")] = "",
-    text: Annotated[str, typer.Option(help="Only what has this text anywhere.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    text: Annotated[str, typer.Option(help="Only those with this text anywhere.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 100,
     output: OutputOption = Output.table,
 ) -> None:
     """List what happened, to what and by whom, the newest first."""
@@ -45,7 +45,7 @@ def events(
 
 @commands.command("status")
 def status(output: OutputOption = Output.table) -> None:
-    """Say which server this is and who you are to it."""
+    """Show which server answers, its version, and who you are to it."""
     me = client().get("/api/v1/me")
     emit({"url": client().url, "version": me["version"], "you": f"{me['kind']} ({me['role']})"}, None, output)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from antivenom.cli.arguments import ChannelArgument, OutputOption, YesOption, confirm, parse_switch
+from antivenom.cli.arguments import CLOSURE_HELP, ChannelArgument, OutputOption, YesOption, confirm, parse_switch
 from antivenom.cli.client import client
 from antivenom.cli.output import Output, emit, note
 
@@ -21,10 +21,10 @@ def create(
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits, '-' and '_'; begins with a letter.")],
     description: Annotated[str, typer.Option(help="What the channel is for.")] = "",
     privacy: Annotated[str, typer.Option(help="public, or authenticated (a token is needed to read).")] = "public",
-    closure: Annotated[str, typer.Option(help="on: withhold what needs something withheld. off: don't.")] = "on",
+    closure: Annotated[str, typer.Option(help=CLOSURE_HELP)] = "on",
     output: OutputOption = Output.table,
 ) -> None:
-    """Make a new, empty channel."""
+    """Create an empty channel."""
     body = {"name": name, "description": description, "privacy": privacy, "closure": parse_switch(closure, "--closure")}
     row = client().post("/api/v1/channels", json=body)
     note(f"channel {name} created")
@@ -50,10 +50,10 @@ def edit(
     channel: ChannelArgument,
     description: Annotated[str | None, typer.Option(help="What the channel is for.")] = None,
     privacy: Annotated[str | None, typer.Option(help="public, or authenticated (a token is needed to read).")] = None,
-    closure: Annotated[str | None, typer.Option(help="on: withhold what needs something withheld. off: don't.")] = None,
+    closure: Annotated[str | None, typer.Option(help=CLOSURE_HELP)] = None,
     output: OutputOption = Output.table,
 ) -> None:
-    """Change a channel; what is not given stays. Another closure has it published anew."""
+    """Change a channel; what is not given stays. A change of the closure republishes it."""
     body = {
         "description": description,
         "privacy": privacy,
@@ -127,7 +127,7 @@ def explain(
     what: Annotated[str, typer.Argument(metavar="FILE|SPEC", help="A file name (or SUBDIR/FILE), or a match spec.")],
     output: OutputOption = Output.table,
 ) -> None:
-    """Say for each record what was decided, by which rules, with what evidence."""
+    """Explain each record: its decision, the rules behind it, the evidence."""
     rows = client().get(f"/api/v1/channels/{channel}/explain", params={"what": what})["items"]
     if output is Output.json:
         emit(rows, None, output)
@@ -138,7 +138,7 @@ def explain(
 
 
 def explanation(row: dict[str, Any]) -> Iterator[str]:
-    """The lines that tell people of one record: the decision, its reasons, what is excepted, what is known, and why."""
+    """The lines that explain one record: its decision, the reasons, exceptions, assessment and evidence."""
     yield f"{row['subdir']}/{row['fn']}: {row['decision']}"
     for reason in row["reasons"]:
         yield f"  {reason['action']}: {reason['message']} (rule {reason['rule_id']})"
@@ -167,7 +167,7 @@ def rollback(
     ] = None,
     output: OutputOption = Output.table,
 ) -> None:
-    """Serve an earlier publication again; the next change publishes anew."""
+    """Serve an earlier publication again, until the next change publishes a new one."""
     answer = client().post(f"/api/v1/channels/{channel}/rollback", json={"number": to})
     note(f"channel {channel} serves publication {answer['number']} again")
     if output is Output.json:

@@ -1,4 +1,4 @@
-"""Talking to a server: which one, as whom, and what its refusals mean."""
+"""Requests to a server: which one, with which token, and its refusals as errors."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def add(
     wait: WaitOption = True,
     output: OutputOption = Output.table,
 ) -> None:
-    """Add a feed and read it. What it is, its first bytes say: zip, .gz, .zst, JSON, JSON lines, a table, a folder."""
+    """Add a feed and read it. Its first bytes say what it is: zip, .gz, .zst, JSON, JSON lines, a table, a folder."""
     every_s = parse_interval(every) if every else None
     body = {"kind": kind, "location": absolute(location), "every_s": every_s}
     row = client().post("/api/v1/feeds", json=body)
@@ -70,7 +70,7 @@ def sync(
     if wait:
         rows = wait_for_feeds([row["id"] for row in rows])
     elif rows:
-        note(f"sync of {count_of(len(rows), 'feeds')} asked for; watch with: antivenom feed list")
+        note(f"sync of {count_of(len(rows), 'feeds')} requested; watch with: antivenom feed list")
     if output is Output.json:
         emit(rows, None, output)
     fail_if_any_failed(rows)

@@ -21,7 +21,7 @@ GROUPS = {
     "mirror": "Mirrors: fill a channel from an upstream, under a policy.",
     "policy": "Policies: check, plan, set, look back.",
     "feed": "Feeds: where advisories and name maps come from.",
-    "match": "Say what is known about packages, without a channel.",
+    "match": "List the vulnerabilities of packages, without a channel.",
     "token": "Tokens: what programs sign in with.",
     "admin": "Passwords, the audit trail and the demo.",
 }

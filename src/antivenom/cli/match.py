@@ -43,7 +43,7 @@ def match(
     channel: Annotated[str, typer.Option("--channel", "-c", help="Where conda components come from.")] = "",
     output: OutputOption = Output.table,
 ) -> None:
-    """Say which vulnerabilities components have, and why we think so."""
+    """List the vulnerabilities of components, with the evidence."""
     given = [text for argument in components for text in (_lines() if argument == "-" else (argument,))]
     if not given:
         raise InvalidInputError("there is nothing to match", hint="antivenom match conda:openssl=3.0.7")

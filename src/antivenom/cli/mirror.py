@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from antivenom.cli.arguments import (
+    CLOSURE_HELP,
     ChannelArgument,
     EveryOption,
     OutputOption,
@@ -36,11 +37,11 @@ def create(
     spec: Annotated[list[str] | None, typer.Option(help="Only what matches. Repeat for several.")] = None,
     policy: Annotated[str | None, typer.Option(metavar="FILE", help="The policy to publish under.")] = None,
     every: EveryOption = None,
-    closure: Annotated[str, typer.Option(help="on: withhold what needs something withheld. off: don't.")] = "on",
+    closure: Annotated[str, typer.Option(help=CLOSURE_HELP)] = "on",
     wait: WaitOption = False,
     output: OutputOption = Output.table,
 ) -> None:
-    """Fill CHANNEL from an upstream. The channel is made if it does not exist; the first sync starts at once."""
+    """Fill CHANNEL from an upstream. The channel is created if it does not exist; the first sync starts at once."""
     body = {
         "channel": channel,
         "upstream": upstream,
@@ -76,9 +77,13 @@ def edit(
     channel: ChannelArgument,
     upstream: Annotated[str | None, typer.Option(help="Another URL or well-known name.")] = None,
     mode: Annotated[str | None, typer.Option(help="passive or active.")] = None,
-    subdir: Annotated[list[str] | None, typer.Option(help="These instead; all: what the upstream has.")] = None,
-    spec: Annotated[list[str] | None, typer.Option(help="These instead; '*': everything.")] = None,
-    every: Annotated[str | None, typer.Option(help="30m, 1h, 1d; never: only when asked.")] = None,
+    subdir: Annotated[
+        list[str] | None, typer.Option(help="Mirror these instead; all: every one that the upstream has.")
+    ] = None,
+    spec: Annotated[list[str] | None, typer.Option(help="Mirror what these match instead; '*': everything.")] = None,
+    every: Annotated[
+        str | None, typer.Option(help="Sync again after this long: 30m, 1h, 1d; never: only on request.")
+    ] = None,
     wait: WaitOption = False,
     output: OutputOption = Output.table,
 ) -> None:
@@ -115,7 +120,7 @@ def sync(
     if wait:
         row = wait_for_mirror(channel)
     else:
-        note(f"sync of {channel} asked for; watch it with: antivenom mirror show {channel}")
+        note(f"sync of {channel} requested; watch it with: antivenom mirror show {channel}")
     if output is Output.json:
         emit(row, None, output)
 

@@ -26,7 +26,7 @@ ChannelOption = Annotated[
 
 @commands.command("check")
 def check(file: FileArgument, output: OutputOption = Output.table) -> None:
-    """Say whether a policy is right; needs no server. Exit code 2 when it is not."""
+    """Check a policy; needs no server. Exit code 2 if it has problems."""
     try:
         policy = parse_policy(read_text(file))
     except InvalidInputError as error:
@@ -38,11 +38,11 @@ def check(file: FileArgument, output: OutputOption = Output.table) -> None:
     if output is Output.json:
         emit({"valid": True, "name": policy.name, "rules": len(policy.rules), "problems": []}, None, output)
     else:
-        note(f"{file}: policy {policy.name} is right: {describe(policy)}", to_stdout=True)
+        note(f"{file}: policy {policy.name} is valid: {describe(policy)}", to_stdout=True)
 
 
 def report_problems(file: str, problems: list[dict[str, Any]], output: Output) -> None:
-    """Each problem as compilers say it, so that editors can jump to it."""
+    """Print each problem as compilers do, so that editors can jump to it."""
     if output is Output.json:
         emit({"valid": False, "file": file, "problems": problems}, None, output)
         return
@@ -93,7 +93,7 @@ def set_(
     ] = False,
     output: OutputOption = Output.table,
 ) -> None:
-    """Put a channel under a policy, or edit a policy for all its channels; they are published anew at once."""
+    """Put a channel under a policy, or edit a policy for all its channels. They are republished at once."""
     if bool(channel) == everywhere:
         raise InvalidInputError(
             "which channels?", hint="give --channel C, or --everywhere for all that are under the policy"
@@ -171,7 +171,7 @@ def channel_policy(channel: str) -> dict[str, Any]:
 
 
 def checked_text(file: str) -> str:
-    """The text of a policy file that is right; a wrong one is reported as `policy check` does."""
+    """The text of a valid policy file; problems of another are reported as `policy check` does."""
     text = read_text(file)
     try:
         parse_policy(text)

@@ -21,18 +21,18 @@ def create(
     name: Annotated[str, typer.Option("--name", help="What will use it, such as ci or ana-laptop.")],
     role: Annotated[str, typer.Option(help="reader, author or admin.")] = "reader",
     expires: Annotated[
-        str, typer.Option(help="After 12h, 30d, 8w, 1y; or at a date such as 2027-01-31. Default: never.")
+        str, typer.Option(help="After 12h, 30d, 8w, 1y, or on a date such as 2027-01-31. Default: never.")
     ] = "",
     output: OutputOption = Output.table,
 ) -> None:
-    """Make a token and print it. Only its digest is kept, so this is the one time that it is shown."""
+    """Create a token and print it. Only its digest is stored, so it is shown this once."""
     body = {"name": name, "role": role, "expires_at": parse_expiry(expires, datetime.now(UTC))}
     answer = client().post("/api/v1/tokens", json=body)
     if output is Output.json:
         emit(answer, None, output)
         return
     note(answer["token"], to_stdout=True)
-    note(f"token {name} ({answer['role']}) made; this is the only time that it is shown")
+    note(f"token {name} ({answer['role']}) created; it is shown this once")
     note(f"use it as: conda install -c {client().url}/t/{answer['token']}/conda/CHANNEL PACKAGE")
 
 

@@ -14,7 +14,7 @@ BUSY = ("new", "queued", "syncing")
 POLL_FIRST_S, POLL_LONGEST_S = 0.1, 0.5  # a long sync is looked at less often: asking costs the server too
 
 WaitOption = Annotated[
-    bool, typer.Option("--wait/--no-wait", help="Wait for the sync; exit 3 when it fails. --no-wait: only ask for it.")
+    bool, typer.Option("--wait/--no-wait", help="Wait for the sync; exit 3 when it fails. --no-wait: only request it.")
 ]
 
 

@@ -78,8 +78,8 @@ class Application:
 
 
 def create_site(resources: Resources, metrics: Metrics) -> FastAPI:
-    """API and pages of every room, with what belongs to none."""
-    list(rooms.load("jobs"))  # services defer them
+    """The application with API and pages of every room, and the routes that belong to none."""
+    list(rooms.load("jobs"))  # declare them: services defer jobs by name
     site = FastAPI(
         title="Antivenom",
         version=__version__,
@@ -112,13 +112,15 @@ async def _explain(request: Request, error: Exception) -> Response:
 
 
 async def explain_error(request: Request, error: Exception) -> Response:
-    """Every error of API and pages in words; Starlette would answer a bare 500 to what it does not know."""
+    """Explain every error of API and pages; Starlette would answer a bare 500 to what it does not know."""
     return answer_error(request, error)
 
 
 async def refuse_input(request: Request, error: Exception) -> Response:
-    """A wrong body or parameter, explained to those who are signed in. FastAPI reads the body before it asks who sent
-    it; a stranger hears only that a sign-in is needed."""
+    """Explain a wrong body or parameter to those who are signed in; answer others only that a sign-in is needed.
+
+    FastAPI reads the body before it asks who sent it.
+    """
     unreadable = isinstance(error, HTTPException) and error.status_code == 400
     if request.url.path.startswith("/api/") and (unreadable or isinstance(error, RequestValidationError)):
         try:
@@ -151,7 +153,7 @@ def _own_routes(resources: Resources, metrics: Metrics) -> list[Route]:
 
 
 class BuiltFiles(StaticFiles):
-    """The built frontend. An address with the file's digest may be kept for ever."""
+    """The built frontend. Browsers may keep an address that has the file's digest for ever."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)

@@ -14,6 +14,7 @@ LOCAL_TOKEN = "local-token"  # noqa: S105  # a file's name
 SERVER_FACTS = "server.json"
 ADMIN_PASSWORD = "admin-password"  # noqa: S105  # a file's name
 LOCAL_PREFIX = "avlocal-"
+DEMO_WANTED = "demo-wanted"  # written at the first start, removed once the demo is set up
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def make_home(home: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads; it is never there half written."""
+    """Write a file that only its owner may read; it appears whole or not at all."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -54,7 +55,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def write_local_token(home: Path) -> str:
-    """The token by which whoever can read this home is the local administrator; made when there is none."""
+    """The token that makes whoever can read this home the local administrator; made if there is none."""
     path = home / LOCAL_TOKEN
     try:
         known = path.read_text().strip()
@@ -75,6 +76,6 @@ def remove_server_facts(home: Path) -> None:
     (home / SERVER_FACTS).unlink(missing_ok=True)
 
 
-def forget_first_password(home: Path) -> None:
-    """Remove the file with the first password: it is not valid any more."""
+def remove_first_password(home: Path) -> None:
+    """Remove the file with the first password, which is no longer valid."""
     (home / ADMIN_PASSWORD).unlink(missing_ok=True)

@@ -42,7 +42,7 @@ async def run_worker_process(settings: Settings, *, is_only_worker: bool = False
 
 @contextlib.contextmanager
 def announced(home: Path, url: str) -> Iterator[None]:
-    """While it lasts, commands on this machine find the server by its home."""
+    """Let commands on this machine find the server by its home while the block runs."""
     write_server_facts(home, ServerFacts(url, os.getpid()))
     try:
         yield
@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=("web", "worker"))
     parser.add_argument("--socket", type=int, help="file descriptor of the listening socket")
-    parser.add_argument("--ready", type=int, help="file descriptor that hears when the web process answers")
+    parser.add_argument("--ready", type=int, help="file descriptor that gets a byte once the web process answers")
     options = parser.parse_args()
     try:
         settings = load_settings(os.environ)

@@ -19,7 +19,7 @@ from antivenom.server.migrations import HEAD, migrate
 
 log = logging.getLogger("antivenom.start")
 DATABASE_PATIENCE_S = 60.0
-SILENCE_S = 5.0  # after so long without a database, the log says what is waited for
+QUIET_WAIT_S = 5.0  # after so long without a database, the log names what is waited for
 
 
 async def check_readiness(resources: Resources) -> list[str]:
@@ -73,7 +73,7 @@ async def wait_for_database(resources: Resources, patience_s: float = DATABASE_P
     """
     url = resources.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     started = time.monotonic()
-    has_said = False
+    has_warned = False
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(url, connect_timeout=5):
@@ -86,7 +86,7 @@ async def wait_for_database(resources: Resources, patience_s: float = DATABASE_P
                     f"the database does not answer: {reason}",
                     hint="check ANTIVENOM_DATABASE_URL, and that PostgreSQL runs",
                 ) from None
-            if waited_s > SILENCE_S and not has_said:  # an embedded one is there by then
-                has_said = True
+            if waited_s > QUIET_WAIT_S and not has_warned:  # an embedded one is there by then
+                has_warned = True
                 log.warning("waiting for the database, %d s at most: %s", patience_s, reason)
-        await asyncio.sleep(0.5 if has_said else 0.02)
+        await asyncio.sleep(0.5 if has_warned else 0.02)

@@ -1,7 +1,7 @@
 """`antivenom up`: PostgreSQL, a web process and a worker under one supervisor, from one command.
 
-The supervisor only starts, watches and stops; it opens no database and imports little, so that it is up at once. While
-it makes the database, both processes import and then wait for it. None of them outlives it, however it ends.
+The supervisor only starts, watches and stops; it opens no database and imports little, so that it starts fast. While it
+makes the database, both processes import and then wait for it. None of them outlives it, however it ends.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from antivenom.server.adapters.postgres import EmbeddedPostgres
 from antivenom.server.adapters.processes import start_child, stop_child
 from antivenom.server.home import (
     ADMIN_PASSWORD,
+    DEMO_WANTED,
     ServerFacts,
     make_home,
     remove_server_facts,
@@ -34,7 +35,6 @@ from antivenom.server.home import (
 from antivenom.server.listening import address_of, open_listening_socket
 from antivenom.server.settings import Settings
 
-DEMO_WANTED = "demo-wanted"
 STOP_PATIENCE = ((signal.SIGTERM, 2.5), (signal.SIGKILL, 5.0))
 RESTART_PAUSES_S = (0.2, 1.0, 3.0, 10.0)
 CRASHES_MAX = 5  # within CRASH_WINDOW_S: then it is no accident, and we stop with the reason
@@ -61,7 +61,7 @@ def run(settings: Settings, *, demo: bool) -> int:
         InvalidInputError: The home or the PostgreSQL programs cannot be used.
     """
     make_home(settings.home)
-    with hold_home(settings.home):
+    with lock_home(settings.home):
         supervisor = Supervisor(settings, demo=demo)
         try:
             supervisor.start()
@@ -71,8 +71,8 @@ def run(settings: Settings, *, demo: bool) -> int:
 
 
 @contextlib.contextmanager
-def hold_home(home: Path) -> Iterator[None]:
-    """Keep every other server out of the home. However this process ends, the kernel then lets go of the lock."""
+def lock_home(home: Path) -> Iterator[None]:
+    """Keep every other server out of the home. The kernel releases the lock when this process ends, however it ends."""
     with (home / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,7 +96,7 @@ class Supervisor:
         self._settings = settings
         self._home = settings.home
         self._is_first_start = not (self._home / "postgres" / "data").exists()
-        self._wants_demo = demo
+        self._is_demo_wanted = demo
         self._postgres = EmbeddedPostgres(self._home, programs=settings.postgres_bin, user=settings.postgres_user)
         self._database = Part("postgres")
         self._web, self._worker = Part("web"), Part("worker")
@@ -131,7 +131,7 @@ class Supervisor:
 
         self._password = self._settings.admin_password or make_password()
         write_private(self._home / ADMIN_PASSWORD, self._password + "\n")
-        if self._wants_demo:
+        if self._is_demo_wanted:
             (self._home / DEMO_WANTED).touch()
 
     def _open_log(self) -> IO[bytes]:
@@ -144,11 +144,11 @@ class Supervisor:
 
     def _listen_to_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._take_signal)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # it only has to wake us
+            signal.signal(number, self._handle_signal)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # it only has to wake `watch`
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
 
-    def _take_signal(self, number: int, _frame: object) -> None:
+    def _handle_signal(self, number: int, _frame: object) -> None:
         if self._asked_to_stop and number == signal.SIGINT:  # a second Ctrl-C: at once
             for part in self._parts:
                 if part.process is not None:
@@ -158,16 +158,16 @@ class Supervisor:
     def _start_part(self, part: Part) -> None:
         # -P: nothing is imported from the folder that somebody started the server in.
         command = [sys.executable, "-P", "-m", "antivenom.server.process", part.name]
-        handed_on: tuple[int, ...] = ()
+        inherited_fds: tuple[int, ...] = ()
         if part.name == "web":
-            handed_on = (self._listening.fileno(), self._announce)
-            command += ["--socket", str(handed_on[0]), "--ready", str(handed_on[1])]
+            inherited_fds = (self._listening.fileno(), self._announce)
+            command += ["--socket", str(inherited_fds[0]), "--ready", str(inherited_fds[1])]
         part.process = start_child(
             command,
             on_parent_death=signal.SIGKILL,
             environment=self._environment(),
             output=self._log,
-            handed_on=handed_on,
+            inherited_fds=inherited_fds,
         )
 
     def _environment(self) -> dict[str, str]:
@@ -188,25 +188,25 @@ class Supervisor:
     def watch(self) -> int:
         """Return when asked to stop, or when a part cannot be kept alive."""
         while not self._asked_to_stop:
-            if not self._is_ready and self._hears_ready():
+            if not self._is_ready and self._is_web_answering():
                 self._is_ready = True
                 self._start_part(self._worker)
-                self._say_hello()
+                self._announce_start()
             now = time.monotonic()
             if not self._postgres.is_running:
                 self._restart_postgres(now)
             for part in self._parts:
-                self._look_after(part, now)
+                self._restart_if_ended(part, now)
             select.select([self._wake] if self._is_ready else [self._wake, self._ready], [], [], 0.5)
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake, 512)
-        _say("stopping")
+        _print("stopping")
         return 0
 
-    def _hears_ready(self) -> bool:
+    def _is_web_answering(self) -> bool:
         return bool(select.select([self._ready], [], [], 0)[0])
 
-    def _look_after(self, part: Part, now: float) -> None:
+    def _restart_if_ended(self, part: Part, now: float) -> None:
         if part.process is not None and part.process.poll() is not None:
             status = part.process.returncode
             part.process = None
@@ -222,24 +222,24 @@ class Supervisor:
     def _count_crash(self, part: Part, now: float, what: str) -> None:
         part.crashes = [at for at in part.crashes if now - at < CRASH_WINDOW_S] + [now]
         if len(part.crashes) >= CRASHES_MAX or not self._is_ready:
-            raise UnavailableError(f"{what}: {self._last_words()}", hint=f"the log says more: {self._log.name}")
-        _say(f"{what}; starting it again")
+            raise UnavailableError(f"{what}: {self._read_last_line()}", hint=f"see the log: {self._log.name}")
+        _print(f"{what}; starting it again")
 
-    def _last_words(self) -> str:
+    def _read_last_line(self) -> str:
         with contextlib.suppress(OSError):
             lines = Path(self._log.name).read_text(errors="replace").splitlines()
-            return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-        return "it said nothing"
+            return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
+        return "its log is empty"
 
-    # -- saying and stopping -----------------------------------------------------------------------------------------
+    # -- announcing and stopping -------------------------------------------------------------------------------------
 
-    def _say_hello(self) -> None:
+    def _announce_start(self) -> None:
         write_server_facts(self._home, ServerFacts(address_of(self._listening), os.getpid()))
-        _say(f"Antivenom runs at {self._url}")
+        _print(f"Antivenom runs at {self._url}")
         if self._is_first_start:
-            _say(f"sign in as admin with the password {self._password}")
-            _say(f"(it is also in {self._home / ADMIN_PASSWORD}; change it after you signed in)")
-        _say(f"logs are in {self._home / 'logs'}; stop with Ctrl-C")
+            _print(f"sign in as admin with the password {self._password}")
+            _print(f"(it is also in {self._home / ADMIN_PASSWORD}; change it after you signed in)")
+        _print(f"logs are in {self._home / 'logs'}; stop with Ctrl-C")
 
     def stop(self) -> None:
         """End every child, the database last."""
@@ -258,5 +258,5 @@ def _describe(status: int) -> str:
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)  # noqa: T201  # the terminal is this program's surface

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from pathlib import Path
 
 from antivenom.server import rooms
 from antivenom.server.context import Resources
 from antivenom.server.events.queue import open_queue, requeue_stalled, run_worker
+from antivenom.server.home import DEMO_WANTED
 
 log = logging.getLogger("antivenom.worker")
 STOP_PATIENCE_S = 1.5
-DEMO_WANTED = "demo-wanted"  # a file in the home: written at the first start, removed once the demo is there
 
 
 async def run_jobs_forever(resources: Resources, *, is_only_worker: bool = False) -> None:
     """Run jobs until SIGTERM or SIGINT.
 
-    `is_only_worker` says that no other can be alive: what is marked as running was cut short and starts again now.
+    `is_only_worker` says that no other can be alive: jobs marked as running were cut short, and start again now.
     """
     list(rooms.load("jobs"))
     async with open_queue(resources) as app:
@@ -36,8 +35,9 @@ async def run_jobs_forever(resources: Resources, *, is_only_worker: bool = False
 
 
 async def _start_demo(resources: Resources) -> None:
-    """Fill a new home with the demo; once, and never at the cost of the start."""
-    if not _is_demo_wanted(resources.settings.home) or importlib.util.find_spec("antivenom.server.demo") is None:
+    """Set up the demo in a new home, once. A failure is logged and does not stop the start."""
+    wanted = resources.settings.home / DEMO_WANTED
+    if not wanted.exists() or importlib.util.find_spec("antivenom.server.demo") is None:
         return
     from antivenom.server import demo
 
@@ -45,12 +45,4 @@ async def _start_demo(resources: Resources) -> None:
         await demo.start(resources)
     except Exception:
         log.exception("the demo could not be set up; the server works without it")
-    forget_demo(resources.settings.home)
-
-
-def _is_demo_wanted(home: Path) -> bool:
-    return (home / DEMO_WANTED).exists()
-
-
-def forget_demo(home: Path) -> None:
-    (home / DEMO_WANTED).unlink(missing_ok=True)
+    wanted.unlink(missing_ok=True)

@@ -51,7 +51,7 @@ async def test_a_bucket_serves_shards_monolith_and_artifacts(
         assert (shard.status, hashlib.sha256(shard.body).hexdigest()) == (200, digest)
     whole = (upstream.folder / "noarch" / big.fn).read_bytes()
     assert (await ask(f"/conda/main/noarch/{big.fn}")).body == whole  # from upstream, stored meanwhile
-    await ask.application.artifacts.settle()
+    await ask.application.artifacts.finish_recording()
     upstream.requests.clear()
     assert (await ask(f"/conda/main/noarch/{big.fn}")).body == whole
     assert (await ask(f"/conda/main/noarch/{big.fn}", range="bytes=-7")).body == whole[-7:]

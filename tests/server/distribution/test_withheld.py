@@ -225,7 +225,7 @@ async def test_an_artifact_that_clears_a_vulnerability_itself_releases_its_recor
         return (await ask(ALPHA_1)).status == 200
 
     await until(is_stored)
-    await ask.application.artifacts.settle()
+    await ask.application.artifacts.finish_recording()
     await person.run_jobs(person.resources)
     await person.set_policy("main", STOP_ACTIVE)
     assert await person.withheld("main") == {}

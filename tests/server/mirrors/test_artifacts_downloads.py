@@ -15,7 +15,7 @@ import pytest
 from antivenom.core.errors import DigestMismatchError, StorageError, UpstreamError
 from antivenom.server.adapters.http import Stream
 from antivenom.server.mirrors import downloads
-from antivenom.server.mirrors.downloads import Download, Expected
+from antivenom.server.mirrors.downloads import Download, ExpectedFile
 
 DATA = os.urandom(3_000_000)
 SMALL = DATA[:5000]
@@ -59,7 +59,7 @@ def begin(
         kept.append(path.read_bytes())
 
     digests = digests or {"sha256": hashlib.sha256(data).hexdigest()}
-    expected = Expected(
+    expected = ExpectedFile(
         "f.conda",
         sha256=digests.get("sha256", ""),
         md5=digests.get("md5", ""),
@@ -144,7 +144,7 @@ async def test_md5_verifies_where_the_index_has_no_sha256(tmp_path: Path, kept: 
 
 def test_a_file_without_any_digest_is_refused() -> None:
     with pytest.raises(UpstreamError, match="no digest"):
-        Expected("f.conda", sha256="", md5="", size=1)
+        ExpectedFile("f.conda", sha256="", md5="", size=1)
 
 
 @pytest.mark.parametrize("size", [len(SMALL) - 1, len(SMALL) + 1])

@@ -78,7 +78,7 @@ async def test_an_artifact_is_fetched_once_however_many_ask(
     answers = await asyncio.gather(*(ask(path) for _ in range(8)), ask(path, range="bytes=5-9"))
     whole = (upstream.folder / "noarch" / "big-1.0-0.conda").read_bytes()
     assert [answer.body for answer in answers] == [whole] * 8 + [whole[5:10]]
-    await ask.application.artifacts.settle()
+    await ask.application.artifacts.finish_recording()
     assert (await ask(path)).body == whole
     assert fetched(upstream) == ["/noarch/big-1.0-0.conda"]
 

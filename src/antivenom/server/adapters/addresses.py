@@ -122,7 +122,7 @@ class AllowList:
         return any((name, p) in self._hosts for name in names for p in (port, None))
 
     def has_address(self, address: Address) -> bool:
-        """Whether the address, or one that it carries, is in a listed network."""
+        """Whether the address, or one embedded in it, is in a listed network."""
         return any(
             a in network
             for a in embedded_addresses(address)

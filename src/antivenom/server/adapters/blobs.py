@@ -1,7 +1,7 @@
 """Where bytes are kept: a folder or an S3 bucket behind one small interface.
 
-Blobs are immutable and keyed by content, so a put of a key that is there already does nothing. A put has happened
-entirely or not at all, and survives a power cut once it returns. What moves (which blob is current) is in PostgreSQL.
+Blobs are immutable and keyed by content, so putting a key that exists does nothing. A put is done entirely or not at
+all, and survives a power cut once it returns. What changes (which blob is current) is in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class BlobStore(ABC):
 
     @abstractmethod
     def put_sync(self, key: str, data: bytes) -> None:
-        """Store bytes under a key that is free; nothing happens when it is taken.
+        """Store bytes under a key; does nothing if the key is taken.
 
         Raises:
             StorageError: The store refused, such as for a full disk. Nothing is left behind.
@@ -96,7 +96,7 @@ class BlobStore(ABC):
 
     @abstractmethod
     def delete_sync(self, key: str) -> None:
-        """Remove a blob; nothing happens when there is none."""
+        """Remove a blob; does nothing if there is none."""
 
     @abstractmethod
     def list_sync(self, prefix: str) -> Iterator[tuple[str, int, float]]:
@@ -252,7 +252,7 @@ def _write_all(file: int, data: bytes) -> None:
 
 
 def _read_range(file: int, offset: int, length: int) -> bytes:
-    """os.pread may answer less than asked for above 2 GB or on odd file systems."""
+    """Exactly `length` bytes if the file has them: os.pread may return fewer above 2 GB or on some file systems."""
     data = os.pread(file, length, offset)
     if len(data) == length or not data:
         return data

@@ -259,9 +259,9 @@ class EmbeddedPostgres:
         return self.process is not None and self.process.poll() is None
 
     def choose_socket(self) -> None:
-        """Settle where clients connect, so that `url` is known before the server is started."""
+        """Choose where clients connect, so that `url` is known before the server is started."""
         if self._socket_folder is None:
-            self._forget_old_socket_folder()
+            self._remove_old_socket_folder()
             self._socket_folder = _socket_folder(self._user)
             (self._home / "socket-folder").write_text(str(self._socket_folder))
 
@@ -302,17 +302,17 @@ class EmbeddedPostgres:
             UnavailableError: It ended, or is not ready in time; the message has the end of its log.
         """
         deadline = time.monotonic() + timeout_s
-        while not self._says_ready():
+        while not self._is_ready():
             if not self.is_running:
                 raise UnavailableError(
-                    f"PostgreSQL ended while it started: {self._last_words()}", hint=f"its log: {self._log}"
+                    f"PostgreSQL ended while it started: {self._read_log_end()}", hint=f"its log: {self._log}"
                 )
             if time.monotonic() > deadline:
                 raise UnavailableError(f"PostgreSQL is not ready after {timeout_s:g} s", hint=f"its log: {self._log}")
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """End it: first politely, in no case later than after some seconds."""
+        """Stop it: first politely, by force after some seconds."""
         if self.process is not None:
             stop_child(self.process, STOP_PATIENCE)
         if self._socket_folder is not None:
@@ -320,7 +320,7 @@ class EmbeddedPostgres:
             (self._home / "socket-folder").unlink(missing_ok=True)
             self._socket_folder = None
 
-    def _says_ready(self) -> bool:
+    def _is_ready(self) -> bool:
         lines = self._read_lock_file()
         return self.process is not None and lines[:1] == [str(self.process.pid)] and lines[7:8] == ["ready"]
 
@@ -360,7 +360,7 @@ class EmbeddedPostgres:
             )
             if process.wait(120) != 0:
                 raise UnavailableError(
-                    f"the database could not be made: {self._last_words()}", hint=f"its log: {self._log}"
+                    f"the database could not be made: {self._read_log_end()}", hint=f"its log: {self._log}"
                 )
         partial.rename(self._data)
         threading.Thread(target=os.sync, daemon=True).start()  # instead of initdb's own, which would hold up the start
@@ -372,7 +372,7 @@ class EmbeddedPostgres:
             if (self._data / name).read_text() != text:
                 (self._data / name).write_text(text)
 
-    def _forget_old_socket_folder(self) -> None:
+    def _remove_old_socket_folder(self) -> None:
         """After a kill nobody tidied up."""
         with contextlib.suppress(OSError):
             old = Path((self._home / "socket-folder").read_text())
@@ -382,11 +382,11 @@ class EmbeddedPostgres:
     def _open_log(self) -> IO[bytes]:
         return self._log.open("ab")
 
-    def _last_words(self) -> str:
+    def _read_log_end(self) -> str:
         with contextlib.suppress(OSError):
             lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
             return " / ".join(lines[-3:])[-500:]
-        return "it said nothing"
+        return "its log is empty"
 
 
 def _is_postgres(pid: str) -> bool:

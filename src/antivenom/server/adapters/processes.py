@@ -19,7 +19,7 @@ _watchers: list[subprocess.Popen[bytes]] = []  # holds their pipes open for as l
 def die_with_parent(parent: int, number: int) -> None:
     """Ask the kernel to send this process a signal when its parent ends (Linux; elsewhere see `watch_parent`).
 
-    The kernel means the parent's *thread* that made us, so children are started from threads that stay.
+    The kernel watches the parent's *thread* that made us, so start children from threads that stay.
     """
     if _libc is None:
         return
@@ -36,14 +36,14 @@ def start_child(
     output: IO[bytes] | int | None = None,
     user: tuple[int, int] | None = None,
     folder: Path | None = None,
-    handed_on: Sequence[int] = (),
+    inherited_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own (Ctrl-C reaches only us) that ends when we end.
 
     Args:
         user: uid and gid to run as; needs root.
         output: Where stdout and stderr go.
-        handed_on: File descriptors that the child keeps, under their numbers.
+        inherited_fds: File descriptors that the child keeps, under their numbers.
     """
     parent = os.getpid()
     child = subprocess.Popen(
@@ -53,7 +53,7 @@ def start_child(
         stderr=subprocess.STDOUT if output is not None else None,
         env=None if environment is None else dict(environment),
         cwd=folder,
-        pass_fds=tuple(handed_on),
+        pass_fds=tuple(inherited_fds),
         start_new_session=True,
         user=user[0] if user else None,
         group=user[1] if user else None,

@@ -1,4 +1,4 @@
-"""/api/v1/channels: the channels themselves. What they publish is in publications/api.py."""
+"""/api/v1/channels: create, change, delete. Reading them is in publications/api.py and catalog/api.py."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ router = APIRouter(prefix="/channels", tags=["channels"])
 
 @router.post("", status_code=201)
 async def create_channel(ctx: RequestContext, body: ChannelCreate) -> ChannelView:
+    """Create an empty channel."""
     channel = await service.create_channel(
         ctx, body.name, description=body.description, privacy=body.privacy, closure=body.closure
     )
@@ -21,6 +22,7 @@ async def create_channel(ctx: RequestContext, body: ChannelCreate) -> ChannelVie
 
 @router.patch("/{channel}")
 async def update_channel(ctx: RequestContext, channel: str, body: ChannelUpdate) -> ChannelView:
+    """Change what is sent; a change of `closure` republishes the channel."""
     row = await service.update_channel(
         ctx, channel, description=body.description, privacy=body.privacy, closure=body.closure
     )
@@ -29,4 +31,5 @@ async def update_channel(ctx: RequestContext, channel: str, body: ChannelUpdate)
 
 @router.delete("/{channel}", status_code=204)
 async def delete_channel(ctx: RequestContext, channel: str) -> None:
+    """Delete a channel with its mirror and its publications."""
     await service.delete_channel(ctx, channel)

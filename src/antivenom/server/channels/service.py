@@ -80,7 +80,7 @@ async def update_channel(
     privacy: str | None = None,
     closure: bool | None = None,
 ) -> Channel:
-    """Change what is given; another `closure` has the channel published anew.
+    """Change what is given; a change of `closure` republishes the channel.
 
     Raises:
         InvalidInputError: The privacy is unknown.

@@ -39,7 +39,7 @@ def retry_after_s(failures: int) -> int:
 
 
 def explain_failure(error: Exception) -> AntivenomError:
-    """What ended a job, in words for the row that shows it; what nobody expected is in the log under a reference.
+    """The error that ended a job, for the row that shows it; the log has an unexpected one under a reference.
 
     Of several tasks that failed together, the first counts.
     """

@@ -29,7 +29,7 @@ router = APIRouter(tags=["members"])
 
 @router.get("/me")
 async def show_actor(actor: RequestActor) -> ActorView:
-    """Who the server takes you for."""
+    """Who the server takes the request to come from."""
     return ActorView(kind=actor.kind, name=actor.name, role=actor.role, version=__version__)
 
 
@@ -104,7 +104,7 @@ async def list_events(
 
 @router.get("/events.csv", response_class=StreamingResponse)
 async def export_events(ctx: RequestContext, query: EventFilters) -> StreamingResponse:
-    """The same as a file for spreadsheets: id, at, actor, kind, subject, data (JSON)."""
+    """The events as a file for spreadsheets: id, at, actor, kind, subject, data (JSON)."""
     lines = await audit.iterate_events_as_csv(ctx, query.filter(), sort=query.sort)
     headers = {"content-disposition": 'attachment; filename="antivenom-audit.csv"'}
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)

@@ -1,4 +1,4 @@
-"""The audit trail: who did what to what. It is read here and not in `events`, which knows no permissions."""
+"""Reading the audit trail: who did what to what. `events` writes it and knows no permissions."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def iterate_events(ctx: Context, wanted: EventFilter, *, sort: str = NEWES
 
 
 async def iterate_events_as_csv(ctx: Context, wanted: EventFilter, *, sort: str = NEWEST_FIRST) -> AsyncIterator[str]:
-    """The same as lines of CSV under a head. What a spreadsheet would take for a formula begins with an apostrophe."""
+    """The events as lines of CSV under a head. An apostrophe keeps spreadsheets from running a cell as a formula."""
     events = await iterate_events(ctx, wanted, sort=sort)
 
     async def lines() -> AsyncIterator[str]:

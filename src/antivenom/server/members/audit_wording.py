@@ -13,14 +13,14 @@ from antivenom.server.events.models import Event
 
 PAGES = {"channel": "/channels/{}", "policy": "/policies/{}", "feed": "/feeds/{}", "token": "/tokens"}
 ACTORS = {"local": "command line", "system": "Antivenom"}
-UNSAID = ("index_key", "feed_kind")  # a blob's key says nothing to people; a feed's kind is in its name
+HIDDEN = ("index_key", "feed_kind")  # a blob's key means nothing to people; a feed's kind is in its name
 LONG_TEXT = 160
 LONG_LIST = 6
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class EventWords:
+class EventDescription:
     """One line of the audit trail."""
 
     id: int
@@ -36,12 +36,12 @@ class EventWords:
     is_failure: bool
 
 
-def describe_event(event: Event) -> EventWords:
-    """The event in words; numbers that are 0 and nameless keys are left to the export."""
+def describe_event(event: Event) -> EventDescription:
+    """The event in words, without numbers that are 0 and keys that mean nothing to people; the export has them."""
     noun = event.kind.partition(".")[0]
     kind, _, name = event.subject.partition(":")
     address = PAGES.get(kind, "")
-    return EventWords(
+    return EventDescription(
         id=event.id,
         at=event.at,
         actor=event.actor,
@@ -69,7 +69,7 @@ def describe_kind(kind: str) -> str:
 
 
 def describe_actor(actor: str) -> str:
-    """Whom an actor's label names: members and tokens by their name."""
+    """Who an actor's label names: members and tokens by their name."""
     return ACTORS.get(actor, actor.partition(":")[2] or actor)
 
 
@@ -77,7 +77,7 @@ def _facts(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in data.items():
         if isinstance(value, Mapping):
             yield from _facts(value)
-        elif name not in UNSAID and (value or value is False):
+        elif name not in HIDDEN and (value or value is False):
             yield name.replace("_", " "), _text(value)
 
 

@@ -1,4 +1,4 @@
-"""Telling who sends a request: token (Bearer, Basic, in the path), the local administrator, or a signed-in member."""
+"""Who sends a request: a token (Bearer, Basic, in the path), the local administrator, or a signed-in member."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from antivenom.server.members import queries
 from antivenom.server.members.passwords import TOKEN_PREFIX, digest
 
 SESSION_COOKIE: Final = "antivenom_session"
-
-
 CSRF_HEADER: Final = "x-csrf-token"
 USED_PRECISION = timedelta(minutes=5)  # `last_used_at` is written no more often
 
@@ -95,13 +93,13 @@ async def authenticate(resources: Resources, *, authorization: str | None, token
     """The actor of a request without cookies; the token in the path wins over the header.
 
     Raises:
-        UnauthenticatedError: A credential was sent and is not valid. (None at all is the anonymous actor.)
+        UnauthenticatedError: A credential was sent and is not valid. (Without one, the actor is anonymous.)
     """
     credential = token if token is not None else read_credential(authorization) if authorization else None
     if credential is None:
         if authorization:
             raise UnauthenticatedError(
-                "the Authorization header is not understood", hint="send: Authorization: Bearer TOKEN"
+                "the Authorization header cannot be read", hint="send: Authorization: Bearer TOKEN"
             )
         return ANONYMOUS
     actor = await find_token_actor(resources, credential)

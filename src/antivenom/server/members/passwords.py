@@ -1,4 +1,4 @@
-"""Passwords (argon2id) and the other secrets that are handed out."""
+"""Passwords (argon2id), tokens, and their digests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PASSWORD_MIN = 10
 PASSWORD_MAX = 1024
-TOKEN_PREFIX = "av-"  # noqa: S105  # tells what it is; conda takes only letters, digits and "-" in /t/TOKEN/
+TOKEN_PREFIX = "av-"  # noqa: S105  # marks a token of ours; conda takes only letters, digits and "-" in /t/TOKEN/
 SECRET_BYTES = 32
 
 
@@ -49,7 +49,7 @@ def hash_password(password: str) -> str:
 
 
 def verify_password(password_hash: str | None, password: str) -> bool:
-    """Whether the password is right. Without a hash (no such member) it takes as long and is wrong."""
+    """Whether the password is right. Without a hash (no such member) it is wrong, after the same time."""
     from argon2.exceptions import Argon2Error, InvalidHashError
 
     try:
@@ -71,5 +71,5 @@ def make_token() -> str:
 
 
 def digest(secret: str) -> bytes:
-    """What is stored of a random secret: its sha256 is enough, for nobody can guess 256 random bits."""
+    """The sha256 of a random secret, which is what is stored: nobody can guess 256 random bits."""
     return hashlib.sha256(secret.encode()).digest()

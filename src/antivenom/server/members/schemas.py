@@ -33,7 +33,7 @@ class TokenView(BaseModel):
 
 
 class TokenCreated(TokenView):
-    """A new token; `token` is its value, shown this once."""
+    """A new token; `token` is its value, which no other answer has."""
 
     token: str
 

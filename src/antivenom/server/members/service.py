@@ -14,7 +14,7 @@ from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundErro
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
 from antivenom.server.events.service import record
-from antivenom.server.home import forget_first_password
+from antivenom.server.home import remove_first_password
 from antivenom.server.members import passwords, queries
 from antivenom.server.members.authorization import ROLES, require
 from antivenom.server.members.models import Member, MemberSession, Token
@@ -65,7 +65,7 @@ async def create_token(
         state = "was" if known.revoked_at else "is"
         raise ConflictError(
             f"there {state} a token {name!r} already",
-            hint="choose another name: the audit trail tells tokens by their names, revoked ones too",
+            hint="choose another name: the audit trail names tokens, revoked ones too",
             field="name",
         )
     value = passwords.make_token()
@@ -98,7 +98,7 @@ async def list_tokens(
 
 
 async def revoke_token(ctx: Context, name: str) -> Token:
-    """End a token at once; ending it again changes nothing.
+    """End a token at once; does nothing if it has ended.
 
     Raises:
         NotFoundError: There is none of that name.
@@ -158,8 +158,8 @@ async def create_first_admin(ctx: Context, password: str) -> bool:
 async def sign_in(ctx: Context, name: str, password: str, *, address: str = "") -> SignedIn:
     """A session for a member who knows the password.
 
-    Wrong names and wrong passwords are told apart by nothing, not even by time. After ten failures in a quarter of an
-    hour for a name or an address, further tries are refused until some have passed.
+    Nothing tells a wrong name from a wrong password, not even the time. After ten failures in a quarter of an hour for
+    a name or an address, further tries are refused until some of them are older.
 
     Raises:
         UnauthenticatedError: Name or password are wrong, or there were too many tries.
@@ -184,16 +184,16 @@ async def sign_in(ctx: Context, name: str, password: str, *, address: str = "") 
 
 
 async def sign_out(ctx: Context, value: str) -> None:
-    """End the session of a cookie; nothing happens when it has ended."""
+    """End the session of a cookie; does nothing if it has ended."""
     await ctx.session.execute(delete(MemberSession).where(MemberSession.id_hash == passwords.digest(value)))
 
 
 async def change_password(ctx: Context, name: str, old: str, new: str) -> None:
-    """A member changes their own password; every session of theirs ends.
+    """Change a member's own password; every session of theirs ends.
 
     Raises:
         UnauthenticatedError: The old password is wrong.
-        InvalidInputError: The new one will not do.
+        InvalidInputError: The new one is too short or too simple.
     """
     member = await queries.find_member(ctx.session, name)
     if (
@@ -226,7 +226,7 @@ async def _set_password(ctx: Context, member: Member, password: str) -> None:
     await ctx.session.execute(delete(MemberSession).where(MemberSession.member_id == member.id))
     await record(ctx, "member.password_changed", subject=f"member:{member.name}")
     if member.name == ADMIN_NAME:
-        forget_first_password(ctx.resources.settings.home)
+        remove_first_password(ctx.resources.settings.home)
 
 
 def _check_name(name: str, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Slowing down those who guess passwords. In memory: each web process counts for itself."""
+"""Limits failed sign-ins. In memory: each web process counts its own."""
 
 from __future__ import annotations
 

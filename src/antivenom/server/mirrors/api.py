@@ -16,6 +16,7 @@ router = APIRouter(prefix="/mirrors", tags=["mirrors"])
 
 @router.post("", status_code=201)
 async def create_mirror(ctx: RequestContext, body: MirrorCreate) -> MirrorView:
+    """Fill a channel, which is created if it does not exist, from an upstream; the first sync starts at once."""
     mirror = await service.create_mirror(
         ctx,
         body.channel,
@@ -34,6 +35,7 @@ async def list_mirrors(ctx: RequestContext) -> dict[str, Any]:
 
 @router.get("/{channel}")
 async def get_mirror(ctx: RequestContext, channel: str) -> MirrorView:
+    """The mirror that fills a channel."""
     return MirrorView.of(channel, await service.get_mirror(ctx, channel))
 
 
@@ -54,9 +56,11 @@ async def update_mirror(ctx: RequestContext, channel: str, body: MirrorChange) -
 
 @router.delete("/{channel}", status_code=204)
 async def delete_mirror(ctx: RequestContext, channel: str) -> None:
+    """Stop mirroring; the channel keeps its last publication."""
     await service.delete_mirror(ctx, channel)
 
 
 @router.post("/{channel}/sync", status_code=202)
 async def request_sync(ctx: RequestContext, channel: str) -> MirrorView:
+    """Request a sync now; the answer does not wait for it."""
     return MirrorView.of(channel, await service.request_sync(ctx, channel))

@@ -22,7 +22,7 @@ from antivenom.server.distribution.channel_files import WantedArtifact
 from antivenom.server.events.service import record
 from antivenom.server.findings import service as findings
 from antivenom.server.mirrors import queries
-from antivenom.server.mirrors.downloads import Download, Expected
+from antivenom.server.mirrors.downloads import Download, ExpectedFile
 from antivenom.server.mirrors.subdir_state import SubdirState
 from antivenom.server.mirrors.upstream_url import artifact_address
 from antivenom.server.publications.build import StoreBlobs
@@ -42,29 +42,29 @@ OnProgress = Callable[[str, int, int], None]
 
 
 class ArtifactStore:
-    """The artifacts that this process knows to be stored or has under way."""
+    """The artifacts of mirrors: those that are stored, and the downloads of this process."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._downloads: dict[str, tuple[Download, asyncio.Task[None]]] = {}
         self._slots = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
         self._folder = resources.settings.home / "scratch" / "artifacts"
-        self._notes: set[asyncio.Task[None]] = set()
+        self._recording: set[asyncio.Task[None]] = set()
         _sweep(self._folder)
 
-    async def settle(self) -> None:
-        """Wait until what was stored is also noted."""
-        await asyncio.gather(*self._notes)
+    async def finish_recording(self) -> None:
+        """Wait until what became of each artifact is in the database."""
+        await asyncio.gather(*self._recording)
 
     async def stop(self) -> None:
-        """Give up what is under way."""
-        tasks = [task for _, task in self._downloads.values()] + list(self._notes)
+        """Cancel the downloads that are under way."""
+        tasks = [task for _, task in self._downloads.values()] + list(self._recording)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def open(self, wanted: WantedArtifact) -> Content | None:
-        """An artifact's content: stored, or fetched from the channel's upstream when its first byte is asked for.
+        """An artifact's content: stored, or fetched from the channel's upstream when its first byte is read.
 
         None when it is not stored and may not be fetched any more. Nothing is fetched for HEAD, nor for a 304.
 
@@ -102,7 +102,9 @@ class ArtifactStore:
         await asyncio.shield(task)
         return True
 
-    async def _begin(self, wanted: WantedArtifact, expected: Expected, key: str) -> tuple[Download, asyncio.Task[None]]:
+    async def _begin(
+        self, wanted: WantedArtifact, expected: ExpectedFile, key: str
+    ) -> tuple[Download, asyncio.Task[None]]:
         """The download of an artifact: the one that is under way, or a new one."""
         if key in self._downloads:
             return self._downloads[key]
@@ -110,12 +112,14 @@ class ArtifactStore:
         if key in self._downloads:  # somebody began while we asked the database
             return self._downloads[key]
 
-        async def keep(path: Path) -> None:
-            await self._keep(wanted, expected, key, path)
+        async def store(path: Path) -> None:
+            await self._store(wanted, expected, key, path)
 
-        download = Download(expected, open_stream, keep, self._folder)
+        download = Download(expected, open_stream, store, self._folder)
         task = asyncio.create_task(self._run(download, wanted, key))
-        task.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # every reader was told
+        task.add_done_callback(
+            lambda done: None if done.cancelled() else done.exception()
+        )  # every reader has raised it
         self._downloads[key] = download, task
         return download, task
 
@@ -124,25 +128,25 @@ class ArtifactStore:
             async with self._slots:
                 await download.run()
         except UpstreamError as error:
-            # Noted behind this task's back: whoever asks meanwhile gets a new download, not the one that is over.
-            self._note(self._show_failure(wanted, error))
+            # In a task of its own: whoever asks in between gets a new download, not the one that is over.
+            self._record_later(self._record_failure(wanted, error))
             raise
         finally:
             self._downloads.pop(key, None)
 
-    def _note(self, writing: Coroutine[Any, Any, None]) -> None:
-        """Write something down later; `settle` waits for it."""
-        note = asyncio.create_task(writing)
-        self._notes.add(note)
-        note.add_done_callback(self._forget_note)
+    def _record_later(self, writing: Coroutine[Any, Any, None]) -> None:
+        """Write to the database in a task of its own; `finish_recording` waits for it."""
+        task = asyncio.create_task(writing)
+        self._recording.add(task)
+        task.add_done_callback(self._end_recording)
 
-    def _forget_note(self, note: asyncio.Task[None]) -> None:
-        self._notes.discard(note)
-        if not note.cancelled() and (error := note.exception()) is not None:
-            logger.warning("what became of an artifact could not be noted (%s)", type(error).__name__)
+    def _end_recording(self, task: asyncio.Task[None]) -> None:
+        self._recording.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("the outcome of a download could not be recorded (%s)", type(error).__name__)
 
     async def _upstream_of(
-        self, wanted: WantedArtifact, expected: Expected
+        self, wanted: WantedArtifact, expected: ExpectedFile
     ) -> Callable[[], AbstractAsyncContextManager[Stream]]:
         async with self._resources.context(SYSTEM) as ctx:
             mirror = await queries.find_mirror(ctx.session, wanted.channel)
@@ -158,13 +162,13 @@ class ArtifactStore:
             url, max_bytes=expected.size or ARTIFACT_MAX_BYTES, timeout_s=DOWNLOAD_TIMEOUT_S, basic_auth=auth
         )
 
-    async def _keep(self, wanted: WantedArtifact, expected: Expected, key: str, path: Path) -> None:
+    async def _store(self, wanted: WantedArtifact, expected: ExpectedFile, key: str, path: Path) -> None:
         info = await asyncio.to_thread(_read_info, path, wanted.decision.fn)
         await self._resources.blobs.put_file(key, path, move=True)
-        self._note(self._note_stored(wanted, expected, info))
+        self._record_later(self._record_stored(wanted, expected, info))
 
-    async def _note_stored(self, wanted: WantedArtifact, expected: Expected, info: ArtifactInfo) -> None:
-        """Say that an artifact is stored, and hand over what it says about its own vulnerabilities."""
+    async def _record_stored(self, wanted: WantedArtifact, expected: ExpectedFile, info: ArtifactInfo) -> None:
+        """Record that an artifact is stored, and store what it states about its own vulnerabilities."""
         try:
             async with self._resources.context(SYSTEM) as ctx:
                 subject, fn = f"channel:{wanted.channel}", wanted.decision.fn
@@ -174,10 +178,12 @@ class ArtifactStore:
                     if await findings.store_curation(ctx, sha256=digest, fn=fn, document=info.security):
                         await record(ctx, "curation.found", subject=subject, fn=fn, sha256=expected.digest)
         except AntivenomError as error:
-            logger.warning("%s: its own notes on vulnerabilities are not taken: %s", wanted.decision.fn, error.message)
+            logger.warning(
+                "%s: its own statements on vulnerabilities are ignored: %s", wanted.decision.fn, error.message
+            )
 
-    async def _show_failure(self, wanted: WantedArtifact, error: UpstreamError) -> None:
-        """The mirror shows why an artifact could not be had, until its next sync; a lasting reason is also an event."""
+    async def _record_failure(self, wanted: WantedArtifact, error: UpstreamError) -> None:
+        """Show the failure on the mirror until its next sync; record an event if trying again cannot help."""
         fn = wanted.decision.fn
         async with self._resources.context(SYSTEM) as ctx:
             mirror = await queries.find_mirror(ctx.session, wanted.channel, lock=True)
@@ -188,12 +194,12 @@ class ArtifactStore:
                 await record(ctx, "artifact.failed", subject=subject, fn=fn, code=error.code, error=error.message)
 
 
-def expected_of(wanted: WantedArtifact) -> Expected:
+def expected_of(wanted: WantedArtifact) -> ExpectedFile:
     decision = wanted.decision
-    return Expected(decision.fn, sha256=decision.sha256, md5=decision.md5, size=decision.size_bytes)
+    return ExpectedFile(decision.fn, sha256=decision.sha256, md5=decision.md5, size=decision.size_bytes)
 
 
-def artifact_key(expected: Expected) -> str:
+def artifact_key(expected: ExpectedFile) -> str:
     """Where an artifact is stored. One that its index names by md5 alone has a place of its own."""
     if expected.algorithm == "md5":
         return f"artifact/md5/{expected.digest}"
@@ -201,7 +207,7 @@ def artifact_key(expected: Expected) -> str:
 
 
 def _read_info(path: Path, fn: str) -> ArtifactInfo:
-    """What the artifact says about itself; an odd archive is served as it is, since its digest is the promised one."""
+    """What the artifact says about itself. One that cannot be read is served all the same: its digest is right."""
     try:
         with path.open("rb") as file:
             return read_artifact_info(file, fn)
@@ -223,10 +229,10 @@ def _sweep(folder: Path) -> None:
 async def fetch_artifacts(resources: Resources, channel: str, *, on_progress: OnProgress | None = None) -> int:
     """Store every artifact that a channel serves and that is not stored yet; how many were fetched.
 
-    Interrupted, it goes on where it was: what is stored is not fetched again. A failure does not stop the others.
+    A second call after an interruption fetches only what is missing. A failure does not stop the others.
 
     Raises:
-        UpstreamError: Some could not be had; the first reason is told.
+        UpstreamError: Some could not be had; the message has the first reason.
         StorageError: The store is full or refuses; the rest was not tried.
     """
     keys = await _index_keys(resources, channel)
@@ -234,7 +240,7 @@ async def fetch_artifacts(resources: Resources, channel: str, *, on_progress: On
     store = ArtifactStore(resources)
     try:
         fetched, failures = await _fetch_all(store, wanted, on_progress)
-        await store.settle()
+        await store.finish_recording()
     finally:
         await store.stop()
     if failures:

@@ -1,7 +1,7 @@
-"""One download that several readers follow while it arrives, and that counts as good only when its digest is right.
+"""One download that several readers follow while it arrives, and that is verified by its digest.
 
-A reader gets every byte but the last ones at once, and the last ones after verification: nobody ever holds a complete
-file that is not the promised one.
+A reader gets the bytes as they arrive, but the last ones only after verification: nobody ever holds a complete file
+that is not the promised one.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ PAUSE_S = 0.5
 FIRST_BYTE_S = 25.0  # a client waits this long for a first byte, then gets a 504; the download goes on
 
 OpenStream = Callable[[], AbstractAsyncContextManager[Stream]]
-Keep = Callable[[Path], Awaitable[None]]
-"""Takes the verified file over (and may move it away)."""
+StoreFile = Callable[[Path], Awaitable[None]]
+"""Stores the verified file (and may move it away)."""
 
 
-class Expected:
+class ExpectedFile:
     """What the index promised of a file. `size` 0: unknown. At least one digest is given."""
 
-    __slots__ = ("_hash", "algorithm", "digest", "name", "size")
+    __slots__ = ("algorithm", "digest", "name", "size")
 
     def __init__(self, name: str, *, sha256: str, md5: str, size: int) -> None:
         self.name = name
@@ -48,7 +48,7 @@ class Expected:
         return hashlib.new(self.algorithm, usedforsecurity=self.algorithm != "md5")
 
     def check(self, size: int, digest: str) -> None:
-        """Raises DigestMismatchError unless both are as promised."""
+        """Raise DigestMismatchError or UpstreamError unless both are as promised."""
         if digest != self.digest and self.algorithm == "sha256":
             raise DigestMismatchError(self.name, expected=self.digest, actual=digest)
         if digest != self.digest:
@@ -60,24 +60,24 @@ class Expected:
 class Download:
     """A file on its way. `run` does the work once; any number of `read`s follow."""
 
-    def __init__(self, expected: Expected, open_stream: OpenStream, keep: Keep, folder: Path) -> None:
+    def __init__(self, expected: ExpectedFile, open_stream: OpenStream, store: StoreFile, folder: Path) -> None:
         self._expected = expected
         self._open_stream = open_stream
-        self._keep = keep
+        self._store = store
         self._path = folder / f"{os.getpid()}-{secrets.token_hex(8)}"
         self._file = -1
         self._users = 0
         self._received = 0
-        self._given = 0
+        self._sent = 0
         self._size = expected.size
-        self._is_good = False
+        self._is_verified = False
         self._error: BaseException | None = None
-        self._news = asyncio.Event()
+        self._progressed = asyncio.Event()
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Fetch, verify, hand over; readers are told how it ended.
+        """Fetch, verify and store the file; wake readers when it ends.
 
         Raises:
             UpstreamError: No good file could be had (DigestMismatchError: it is another one than promised).
@@ -87,20 +87,20 @@ class Download:
         try:
             self._open_file()
             await self._fetch_with_retries()
-            await self._keep(self._path)
-            self._is_good = True
+            await self._store(self._path)
+            self._is_verified = True
         except BaseException as error:
             self._error = error if isinstance(error, Exception) else UpstreamError("the server is stopping")
             raise
         finally:
             if self._file >= 0:
                 self._path.unlink(missing_ok=True)
-            self._tell()
-            self._leave()
+            self._wake_readers()
+            self._close_if_unused()
 
     @property
     def is_over(self) -> bool:
-        return self._is_good or self._error is not None
+        return self._is_verified or self._error is not None
 
     def _open_file(self) -> None:
         try:
@@ -116,7 +116,7 @@ class Download:
                 await self._fetch()
                 return
             except UpstreamError as error:
-                if error.permanent or self._given or attempt == ATTEMPTS:
+                if error.permanent or self._sent or attempt == ATTEMPTS:
                     raise
             self._received = 0
             await asyncio.sleep(PAUSE_S * 2**attempt)
@@ -130,7 +130,7 @@ class Download:
                     permanent=stream.status < 500 and stream.status not in (408, 425, 429),
                     hint="sync the mirror: its index may be out of date" if stream.status in (404, 410) else "",
                 )
-            self._note_length(stream.headers.get("content-length", ""))
+            self._check_length(stream.headers.get("content-length", ""))
             async for chunk in stream.chunks:
                 hasher.update(chunk)
                 self._write(chunk)
@@ -138,8 +138,8 @@ class Download:
             raise UpstreamError(f"{self._expected.name} ended after {self._received} of {self._size} bytes")
         self._expected.check(self._received, hasher.hexdigest())
 
-    def _note_length(self, length: str) -> None:
-        """Tell a wrong file by its length before a byte of it is given away."""
+    def _check_length(self, length: str) -> None:
+        """Refuse a file of another length before a byte of it is sent."""
         if not length.isdigit():
             return
         if self._expected.size and int(length) != self._expected.size:
@@ -160,13 +160,13 @@ class Download:
                 f"cannot write {self._expected.name}: {error.strerror}", hint="is the disk full?"
             ) from None
         self._received += len(chunk)
-        self._tell()
+        self._wake_readers()
 
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+    def _wake_readers(self) -> None:
+        self._progressed.set()
+        self._progressed = asyncio.Event()
 
-    def _leave(self) -> None:
+    def _close_if_unused(self) -> None:
         self._users -= 1
         if self._users <= 0 and self._file >= 0:
             os.close(self._file)
@@ -191,22 +191,22 @@ class Download:
                     end = min(end, start + length)
                 while position < end:
                     chunk = os.pread(self._file, min(READ_BYTES, end - position), position)
-                    self._given += len(chunk)
+                    self._sent += len(chunk)
                     position += len(chunk)
                     deadline = float("inf")
                     yield chunk
-                if self._is_good or (length >= 0 and position >= start + length):
+                if self._is_verified or (length >= 0 and position >= start + length):
                     return
                 if self._error is not None:
                     raise self._error
                 if self._available() <= position:
                     await self._wait(deadline)
         finally:
-            self._leave()
+            self._close_if_unused()
 
     def _available(self) -> int:
-        """How many bytes may be given away by now."""
-        if self._is_good:
+        """How many bytes may be sent by now."""
+        if self._is_verified:
             return self._received
         if self._size <= WHOLE_FIRST_BYTES:
             return 0
@@ -215,7 +215,7 @@ class Download:
     async def _wait(self, deadline: float) -> None:
         left_s = deadline - time.monotonic()
         try:
-            await asyncio.wait_for(self._news.wait(), None if left_s == float("inf") else max(0.0, left_s))
+            await asyncio.wait_for(self._progressed.wait(), None if left_s == float("inf") else max(0.0, left_s))
         except TimeoutError:
             raise UpstreamError(
                 f"the upstream sent nothing of {self._expected.name} in {FIRST_BYTE_S:g} s",

@@ -1,4 +1,4 @@
-"""What runs in a child process to take in an upstream's index. No database, no network."""
+"""Ingesting an upstream's index: what runs in a child process. No database, no network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class IngestRequest(msgspec.Struct, frozen=True):
 
 
 def ingest_whole(store: str, request: IngestRequest, path: str, keys: Mapping[str, bytes] | None) -> Ingested:
-    """Take in repodata.json(.zst); `keys` binds names to upstream shards (see ShardPlan.keys)."""
+    """Ingest repodata.json(.zst); `keys` binds names to upstream shards (see ShardPlan.keys)."""
     return ingest_monolith(
         StoreBlobs(BlobStore.open(store)),
         Path(path).read_bytes(),
@@ -44,7 +44,7 @@ def plan_sharded(store: str, request: IngestRequest, path: str) -> ShardPlan:
 
 
 def ingest_sharded(store: str, request: IngestRequest, path: str, shards: Mapping[str, bytes]) -> Ingested:
-    """Take in a shard index and the changed shards (by sha256 hex)."""
+    """Ingest a shard index and the changed shards (by sha256 hex)."""
     return ingest_shards(
         StoreBlobs(BlobStore.open(store)),
         Path(path).read_bytes(),

@@ -267,7 +267,7 @@ async def request_sync(request: Request, ctx: Context, form: FormData) -> Respon
 
 
 async def show_progress(request: Request, ctx: Context) -> Response:
-    """The progress region alone; htmx asks for it each second while a sync runs."""
+    """The progress region alone; htmx requests it each second while a sync runs."""
     name = request.path_params["channel"]
     mirror = await service.get_mirror(ctx, name)
     return render(request, ctx, "mirrors/_progress.html", mirror=mirror, channel_name=name, finished=True)

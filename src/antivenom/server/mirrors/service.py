@@ -1,4 +1,4 @@
-"""Creating mirrors, asking for a sync, and reading how it goes."""
+"""Creating, changing and deleting mirrors, and requesting syncs."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from antivenom.server.publications.publishing import NewSources, publish_channel
 
 log = logging.getLogger(__name__)
 
-REREAD_WHOLE_AFTER_S = 86_400  # names bound to upstream shards by a whole index are checked against a fresh one daily
+REREAD_WHOLE_AFTER_S = 86_400  # names that a whole index bound to upstream shards are checked daily
 SET_ASIDE_SHOWN = 200
 SET_ASIDE_MAX_CHARACTERS = 300
 
@@ -52,7 +52,7 @@ class _Sync:
 async def sync_mirror(resources: Resources, mirror_id: int) -> None:
     """Bring a mirror in step with its upstream and publish what changed.
 
-    A failure leaves the last publication serving; the mirror shows the reason and tries again, later each time.
+    After a failure the last publication stays served; the mirror shows the reason and tries again after growing pauses.
     """
     sync = await _begin(resources, mirror_id)
     if sync is None:
@@ -108,7 +108,7 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
 
 @contextmanager
 def _scratch(resources: Resources, mirror_id: int) -> Iterator[Path]:
-    """An empty folder for downloads; what a killed sync of the same mirror left there is thrown away first."""
+    """An empty folder for downloads. What a killed sync of the same mirror left there is removed first."""
     folder = resources.settings.home / "scratch" / f"mirror-{mirror_id}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -140,7 +140,11 @@ def _is_stale(known: SubdirState, now_ms: int) -> bool:
 
 
 async def _accept_missing(resources: Resources, sync: _Sync, subdir: str, known: SubdirState) -> None:
-    """noarch may be missing (an empty one is served); so may any subdir that nobody named; else it is an error."""
+    """Accept that a subdir is missing: noarch (an empty one is served), or one that nobody named.
+
+    Raises:
+        UpstreamError: The subdir was there at the last sync, or somebody named it.
+    """
     if known.source and not known.missing:
         raise UpstreamError(f"{sync.url}/{subdir} is gone upstream; its last index keeps being served")
     if subdir == "noarch":
@@ -221,7 +225,7 @@ def _remember(sync: _Sync, subdir: str, known: SubdirState, found: IndexFile, in
 
 
 def storable(text: str) -> str:
-    """Text of an upstream that was refused, as a database takes it and a terminal shows it (PostgreSQL has no NUL)."""
+    """An upstream's text that PostgreSQL can store (it has no NUL) and a terminal can show."""
     shown = text[:SET_ASIDE_MAX_CHARACTERS]
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 

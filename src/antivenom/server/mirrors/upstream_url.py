@@ -62,7 +62,7 @@ def parse_upstream(text: str) -> UpstreamAddress:
 
 
 def address_for_request(url: str, auth: str) -> str:
-    """The address to ask: with the token back in its path, which some servers insist on. Never stored, never logged."""
+    """The address with the token in its path, as some servers require it. Never stored, never logged."""
     if not auth.startswith("token:"):
         return url
     parts = urlsplit(url)
@@ -72,13 +72,13 @@ def address_for_request(url: str, auth: str) -> str:
 def artifact_address(
     upstream: str, auth: str, subdir: str, fn: str, *, base_url: str = ""
 ) -> tuple[str, tuple[str, str] | None]:
-    """Where an upstream keeps an artifact, and (user, password) if it shall be told them.
+    """Where an upstream keeps an artifact, and (user, password) if the request may carry them.
 
     Credentials go to the upstream's own scheme, host and port only, wherever its index points.
 
     Args:
-        base_url: What the index says of it: relative to the index, absolute, or "" (beside the index). Not trusted: it
-            is asked through the guarded client like every other address.
+        base_url: From the index: relative to it, absolute, or "" (beside the index). Not trusted: the guarded client
+            checks it like every other address.
 
     Source: CEP 15.
     """
@@ -92,7 +92,7 @@ def artifact_address(
 
 
 def redact(text: str) -> str:
-    """The text without anything that stands where credentials stand."""
+    """The text with everything hidden that stands where credentials stand."""
     return re.sub(r"/t/[^/]+/", "/t/***/", re.sub(r"//[^/@]*@", "//***@", text))
 
 

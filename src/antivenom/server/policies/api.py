@@ -1,4 +1,4 @@
-"""/api/v1/policies: check, look up, compare. Attaching one to a channel is in channel_policies/api.py."""
+"""/api/v1/policies: check, look up, compare. Putting a channel under one is in channel_policies/api.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/policies", tags=["policies"])
 
 @router.post("/check")
 async def check_policy(ctx: RequestContext, body: PolicyToCheck) -> PolicyChecked:
-    """Check a text; nothing is kept. A wrong one answers 422 with `problems`: line, column, field, message, hint."""
+    """Check a text; nothing is stored. A wrong one answers 422 with `problems`: line, column, field, message, hint."""
     require(ctx, "policies:read", subject="policy:*")
     return PolicyChecked.of(service.check_policy(body.text))
 
@@ -56,4 +56,5 @@ async def list_revisions(ctx: RequestContext, name: str, page: int = 1, page_siz
 async def diff_revisions(
     ctx: RequestContext, name: str, old: Annotated[int, Query(alias="from")], new: Annotated[int, Query(alias="to")]
 ) -> RevisionDiffView:
+    """What changed from one revision of a policy to another, by rules and by lines."""
     return RevisionDiffView.of(await service.diff_revisions(ctx, name, old, new))

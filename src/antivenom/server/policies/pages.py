@@ -1,4 +1,4 @@
-"""A place to try a policy's text. The list, and one policy with its channels, are in channel_policies/pages.py."""
+"""The page that checks a policy's text. The list, and a policy with its channels, are in channel_policies/pages.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policies: check, save as revisions, look up, compare. Which channel is under which is publications' business."""
+"""Policies: check, save as revisions, look up, compare. `channel_policies` knows which channel is under which."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RevisionDiff:
 
 
 def check_policy(text: str) -> core.Policy:
-    """The policy that a text writes; nothing is kept.
+    """The policy that a text defines; nothing is stored.
 
     Raises:
         InvalidInputError: It is wrong; `data["problems"]` lists line, column, field, message and hint of each problem.
@@ -44,7 +44,7 @@ async def save_policy(ctx: Context, text: str, *, is_demo: bool = False) -> Poli
     """The revision that holds this text under the policy's own name: the latest when it is the same, else a new one.
 
     Raises:
-        InvalidInputError: The policy is wrong; nothing is kept.
+        InvalidInputError: The policy is wrong; nothing is stored.
     """
     require(ctx, "policies:write", subject="policy:*")
     parsed = check_policy(text)

@@ -27,7 +27,7 @@ SUBJECTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class RuleWords:
+class RuleDescription:
     """A rule as "<action> when <subject> <condition> and <condition>"."""
 
     rule: Rule
@@ -36,26 +36,26 @@ class RuleWords:
 
 
 @dataclass(frozen=True, slots=True)
-class ExceptionWords:
+class ExceptionDescription:
     """An allowlist item and the instant of its expiry."""
 
     item: AllowlistItem
     expires_at: datetime | None
 
 
-def describe_rule(rule: Rule) -> RuleWords:
+def describe_rule(rule: Rule) -> RuleDescription:
     """The rule in words. A parameter without a phrase of its own is shown as it is written."""
     subject = SUBJECTS.get((rule.gate, rule.trigger), f"{rule.gate} {rule.trigger}")
     conditions = [_phrase(rule, name, value) for name, value in rule.params.items()]
     if rule.trigger == "signed" and not rule.params:
         conditions = ["is not signed"]
-    return RuleWords(rule, subject, conditions)
+    return RuleDescription(rule, subject, conditions)
 
 
-def describe_exceptions(policy: Policy) -> list[ExceptionWords]:
+def describe_exceptions(policy: Policy) -> list[ExceptionDescription]:
     """The allowlist in the order in which it is written."""
     return [
-        ExceptionWords(item, datetime.fromtimestamp(item.expires_ms / 1000, UTC) if item.expires_ms else None)
+        ExceptionDescription(item, datetime.fromtimestamp(item.expires_ms / 1000, UTC) if item.expires_ms else None)
         for item in policy.allowlist
     ]
 
