@@ -177,6 +177,20 @@ def test_public_functions_of_the_core_are_documented(path: Path) -> None:
     assert bare == []
 
 
+# A CVE id that stands for any: in help, hints and docstrings. What is known of a real one is a row of knowledge.
+PLACEHOLDER_CVES = {"CVE-2024-0001", "CVE-2024-1234"}
+
+
+def test_no_code_names_a_cve() -> None:
+    found = [
+        f"{path.relative_to(REPO)}: {cve}"
+        for path in modules()
+        for cve in re.findall(r"CVE-\d+-\d+", path.read_text(encoding="utf-8"))
+        if cve not in PLACEHOLDER_CVES
+    ]
+    assert found == [], "what is known of a vulnerability is a row of src/antivenom/knowledge/"
+
+
 # -- the rooms ---------------------------------------------------------------------------------------------------------
 
 

@@ -223,10 +223,11 @@ def make_knowledge(channel: Path, work: Path) -> None:
     if not cached.exists() and (REPO.parent / "shared" / "data" / "advisories").is_dir():
         sys.path.insert(0, str(REPO))
         from antivenom.core.matching.compile_index import build_index
+        from antivenom.knowledge import built_in
         from tests.quality import corpus
 
         advisories = corpus.read_advisories(*corpus.EVERYTHING)
-        cached.write_bytes(build_index(advisories, corpus.read_exploitation(), corpus.read_maps()))
+        cached.write_bytes(build_index(advisories, corpus.read_exploitation(), corpus.read_maps(), built_in()))
     if cached.exists():
         _store(work).put(KNOWLEDGE, cached.read_bytes())
 

@@ -31,6 +31,7 @@ from packaging.version import InvalidVersion
 
 from antivenom.core.matching.compile_index import build_index
 from antivenom.core.matching.match import ComponentKey, MatchIndex
+from antivenom.knowledge import built_in
 from tests.quality import corpus
 
 REPO = Path(__file__).resolve().parents[2]
@@ -167,7 +168,9 @@ def prepare(channel: Path, records: int, work: Path) -> int:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     components = read_components(channel)
     (work / "components.msgpack").write_bytes(msgspec.msgpack.encode(components))
-    (work / "pypi.index").write_bytes(build_index(corpus.read_advisories("osv-pypi"), None, corpus.read_maps()))
+    (work / "pypi.index").write_bytes(
+        build_index(corpus.read_advisories("osv-pypi"), None, corpus.read_maps(), built_in())
+    )
     return len(components)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from antivenom.cli.match import parse_component
+from antivenom.cli.match import _rows, parse_component
 from antivenom.core.errors import InvalidInputError
 
 ADVISORY = {
@@ -92,3 +92,15 @@ def test_components_as_people_write_them(text: str, body: dict[str, str]) -> Non
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(InvalidInputError):
         parse_component(text)
+
+
+def test_an_ignored_finding_is_shown_with_the_row_that_sets_it_aside() -> None:
+    finding = {
+        "ids": ["CVE-2024-0001"], "severity": "high", "cvss": 7.5, "kev": False, "epss": None, "risk": 1.0,
+        "fixed_versions": [], "status": "ignored", "confidence": "low",
+        "evidence": [{"source": "CVE-2024-0001 (nvd)", "via": "a part of mysql", "range": "<8.1"}],
+        "ignored_by": {"rule": "ignore/server-side", "reason": "It is of the server."},
+    }  # fmt: skip
+    [row] = _rows("conda:mysql-libs=8.0", {"findings": [], "ignored": [finding]})
+    assert row["status"] == "ignored"
+    assert row["evidence"].endswith("a part of mysql; ignored by ignore/server-side: It is of the server.")

@@ -15,6 +15,7 @@ from antivenom.core.matching.advisories import Assessment
 from antivenom.core.matching.compile_index import build_index
 from antivenom.core.matching.identity import NameMaps
 from antivenom.core.matching.match import ComponentKey, MatchIndex
+from antivenom.knowledge import built_in
 from tests.quality import corpus, labels
 from tests.quality.authored import read_authored
 from tests.quality.scoring import Score, hold_floor
@@ -33,7 +34,8 @@ def maps(data: Path) -> NameMaps:
 
 
 def open_index(maps: NameMaps, *sources: str) -> MatchIndex:
-    return MatchIndex.load(build_index(corpus.read_advisories(*sources), corpus.read_exploitation(), maps))
+    advisories, exploitation = corpus.read_advisories(*sources), corpus.read_exploitation()
+    return MatchIndex.load(build_index(advisories, exploitation, maps, built_in()))
 
 
 def assess(index: MatchIndex, components: list[tuple[str, str]]) -> list[Assessment]:

@@ -41,6 +41,9 @@ ComponentsArgument = Annotated[
 def match(
     components: ComponentsArgument,
     channel: Annotated[str, typer.Option("--channel", "-c", help="Where conda components come from.")] = "",
+    ignored: Annotated[
+        bool, typer.Option("--ignored", help="Also list what rules of knowledge set aside, with the rule.")
+    ] = False,
     output: OutputOption = Output.table,
 ) -> None:
     """List the vulnerabilities of components, with the evidence."""
@@ -50,7 +53,8 @@ def match(
     bodies = [parse_component(text, channel) for text in given]
     answers: list[dict[str, Any]] = []
     for start in range(0, len(bodies), COMPONENTS_AT_ONCE):
-        answers += client().post("/api/v1/match", json={"components": bodies[start : start + COMPONENTS_AT_ONCE]})
+        part = bodies[start : start + COMPONENTS_AT_ONCE]
+        answers += client().post("/api/v1/match", json={"components": part, "include_ignored": ignored})
     if output is Output.json:
         emit(answers, COLUMNS, output)
         return
@@ -94,7 +98,7 @@ def _lines() -> Iterator[str]:
 
 
 def _rows(text: str, answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for finding in answer["findings"]:
+    for finding in (*answer["findings"], *answer["ignored"]):
         evidence = finding["evidence"][0] if finding["evidence"] else {"source": "", "via": "", "range": ""}
         yield {
             "component": text.removeprefix("conda:"),
@@ -103,5 +107,10 @@ def _rows(text: str, answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "kev": "yes" if finding["kev"] else "",
             "epss": "" if finding["epss"] is None else f"{finding['epss']:.1%}",
             "fixed": ", ".join(finding["fixed_versions"][:3]),
-            "evidence": f"{evidence['range']} in {evidence['source']}; {evidence['via']}",
+            "evidence": f"{evidence['range']} in {evidence['source']}; {evidence['via']}{_set_aside(finding)}",
         }
+
+
+def _set_aside(finding: dict[str, Any]) -> str:
+    by = finding.get("ignored_by")
+    return f"; ignored by {by['rule']}: {by['reason']}" if by else ""

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antivenom.core.matching.advisories import Confidence
-from antivenom.core.matching.aliases import ALIASES, PYTHON_NAMES
 from antivenom.core.matching.identity import NameMaps, channel_name, identify_conda, identify_purl, normalize_python
+from antivenom.knowledge import built_in
 
 MAPS = NameMaps(
     {
@@ -21,7 +21,7 @@ MAPS = NameMaps(
 
 
 def keys(name: str, *purls: str, channel: str = "conda-forge") -> dict[str, Confidence]:
-    return {i.key: i.confidence for i in identify_conda(name, purls, channel, MAPS).names}
+    return {i.key: i.confidence for i in identify_conda(name, purls, channel, MAPS, built_in()).names}
 
 
 def test_the_purl_on_the_record_goes_before_the_map() -> None:
@@ -39,9 +39,10 @@ def test_a_name_that_the_map_says_is_not_on_pypi_is_never_guessed_to_be() -> Non
     assert keys("redis")["cpe/redis:redis"] is Confidence.medium
 
 
-def test_products_of_the_same_name_in_another_language_are_left_out() -> None:
-    assert "cpe/python:pillow" in keys("pillow")
-    assert "cpe/google:pillow-java" not in keys("pillow")
+def test_products_of_the_same_name_in_another_language_are_set_aside() -> None:
+    found = {i.key: i.ignored_by for i in identify_conda("pillow", (), "conda-forge", MAPS, built_in()).names}
+    assert found["cpe/python:pillow"] == ""
+    assert found["cpe/google:pillow-java"] == "ignore/other-language-product"
 
 
 @pytest.mark.parametrize("name", ["minio", "influxdb", "lz4", "mariadb", "neovim", "yq", "libsass", "hiredis"])
@@ -68,15 +69,6 @@ def test_r_itself_is_not_a_package_of_cran() -> None:
     assert keys("r-base") == {"cpe/r-project:r": Confidence.medium, "cpe/r_project:r": Confidence.medium}
 
 
-def test_the_curated_tables_do_not_contradict_each_other() -> None:
-    for name in ALIASES.keys() & PYTHON_NAMES.keys():
-        pytest.fail(f"{name} is in both curated tables")
-    for name, alias in ALIASES.items():
-        assert name == name.lower()
-        assert all(":" in p and p == p.lower() for p in (*alias.products, *alias.wholes))
-        assert not set(alias.products) & set(alias.wholes)
-
-
 @pytest.mark.parametrize(
     ("channel", "name"),
     [
@@ -95,19 +87,19 @@ def test_channels_are_known_by_their_last_word(channel: str, name: str) -> None:
     "purl", ["pkg:deb/debian/openssl@3.0", "pkg:rpm/fedora/openssl@3.0", "nonsense", "pkg:", "x" * 5000]
 )
 def test_what_no_source_covers_has_no_identity_and_a_reason(purl: str) -> None:
-    found = identify_purl(purl, MAPS)
+    found = identify_purl(purl, MAPS, built_in())
     assert found.names == ()
     assert found.missing
 
 
 def test_a_purl_carries_its_own_version() -> None:
-    [first, *_] = identify_purl("pkg:pypi/Pillow@9.0", MAPS).names
+    [first, *_] = identify_purl("pkg:pypi/Pillow@9.0", MAPS, built_in()).names
     assert (first.key, first.version, first.confidence) == ("pypi/pillow", "9.0", Confidence.exact)
 
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=60), max_size=3), st.text(max_size=60))
 def test_any_text_has_identities_each_once(name: str, purls: list[str], channel: str) -> None:
-    found = [i.key for i in identify_conda(name, purls, channel_name(channel), MAPS).names]
+    found = [i.key for i in identify_conda(name, purls, channel_name(channel), MAPS, built_in()).names]
     assert len(found) == len(set(found))
 
 

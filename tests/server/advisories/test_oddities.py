@@ -13,9 +13,10 @@ from antivenom.core.feeds.entry import NameEntry, Reading
 from antivenom.core.feeds.nvd import parse_configurations
 from antivenom.core.feeds.osv import is_disputed
 from antivenom.core.matching.compile_index import range_text
+from antivenom.knowledge import built_in
 from antivenom.server.advisories import feed_files
 
-READING = Reading(now=datetime(2026, 11, 21, tzinfo=UTC))
+READING = Reading(now=datetime(2026, 11, 21, tzinfo=UTC), python_names=built_in().python_names)
 
 
 def read_map(path: Path, text: str) -> set[tuple[str, tuple[str, ...]]]:

@@ -114,8 +114,35 @@ async def test_it_works(knowing: Resources, app_client: Any) -> None:
             "range": ">=2.3.0,<2.31.0",
         }
     ]
-    assert fixed == {"assessed": True, "reason": "purl: pkg:pypi/Requests@2.31.0", "findings": []}
+    assert fixed == {"assessed": True, "reason": "purl: pkg:pypi/Requests@2.31.0", "findings": [], "ignored": []}
     assert [f["ids"] for f in library["findings"]] == [["CVE-2022-3602"]]
+
+
+MYSQL = Advisory(
+    id="CVE-2024-0001",
+    source="nvd",
+    summary="Vulnerability in the MySQL Server product (component: InnoDB)",
+    affected=(AffectedPackage("cpe", "oracle:mysql", (AffectedRange("cpe", "8.0", fixed="8.1"),)),),
+)
+
+
+async def test_what_a_row_of_knowledge_sets_aside_is_listed_when_asked_for(
+    resources: Resources, app_client: Any, run_jobs: Any
+) -> None:
+    await learn(resources, MYSQL)
+    await run_jobs(resources)
+    component = conda("mysql-libs", "8.0.30")
+    [plain] = await match(app_client, component)
+    assert plain == {"assessed": True, "reason": plain["reason"], "findings": [], "ignored": []}
+    answer = await app_client.post("/api/v1/match", json={"components": [component], "include_ignored": True})
+    [asked] = answer.json()
+    [ignored] = asked.pop("ignored")
+    assert (ignored["ids"], ignored["status"], ignored["fixed_versions"]) == (["CVE-2024-0001"], "ignored", ["8.1"])
+    assert ignored["ignored_by"]["rule"] == "ignore/server-side"
+    assert "another component" in ignored["ignored_by"]["reason"]
+    assert {**asked, "ignored": []} == plain
+    async with resources.context(LOCAL) as ctx:
+        assert (await service.list_affected(ctx, "CVE-2024-0001")).total == 0
 
 
 async def test_what_no_source_covers_is_not_assessed_and_says_why(knowing: Resources, app_client: Any) -> None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from antivenom.core.matching.advisories import Advisory
+from antivenom.core.matching.knowledge import Fact
 
 ID_MAX_CHARACTERS = 200
 SUMMARY_MAX_CHARACTERS = 300
@@ -81,6 +82,16 @@ class ProductEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class KnowledgeEntry:
+    """One row of knowledge. `fact` None: the row of that id is switched off."""
+
+    id: str  # "table/key": "names/openssl", "ignore/other-language"
+    fact: Fact | None
+    source: str
+    checked: str  # YYYY-MM-DD
+
+
+@dataclass(frozen=True, slots=True)
 class SetAside:
     """An entry that was refused: where it stands, why, and its id when one can be told from its wreck."""
 
@@ -89,7 +100,7 @@ class SetAside:
     id: str = ""
 
 
-Row = Advisory | ExploitedEntry | ExploitScore | NameEntry | ProductEntry
+Row = Advisory | ExploitedEntry | ExploitScore | NameEntry | ProductEntry | KnowledgeEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,7 @@ class Reading:
 
     now: datetime  # flags dates in the future
     location: str = ""  # where the feed came from; some maps say their channel only there
+    python_names: Mapping[str, str] = field(default_factory=dict)  # conda to PyPI, of knowledge
 
 
 def text(value: object, limit: int = DETAILS_MAX_CHARACTERS) -> str:

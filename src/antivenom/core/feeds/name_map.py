@@ -7,7 +7,7 @@ Source: the files themselves; parselmouth README, "Storage Locations".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -16,7 +16,6 @@ from antivenom.core.errors import InvalidInputError
 from antivenom.core.feeds import unpack
 from antivenom.core.feeds.entry import EntryError, NameEntry, Reading, SetAside, text, texts
 from antivenom.core.feeds.osv import package_name
-from antivenom.core.matching.aliases import PYTHON_NAMES
 
 KIND = "name-map"
 TITLE = "Name map (conda to PyPI)"
@@ -73,7 +72,9 @@ def read(member: unpack.Member, reading: Reading) -> Iterator[NameEntry | SetAsi
         else:
             pairs.append(row)
     found: dict[tuple[str, str], dict[str, None]] = {}
-    for channel, conda_name, names in _swapped(pairs) if _is_the_other_way_round(pairs) else pairs:
+    for channel, conda_name, names in (
+        _swapped(pairs) if _is_the_other_way_round(pairs, reading.python_names) else pairs
+    ):
         found.setdefault((channel, conda_name), {}).update(dict.fromkeys(names))
     for (channel, conda_name), merged in found.items():
         yield NameEntry(channel, conda_name, "pypi", tuple(merged))
@@ -82,12 +83,12 @@ def read(member: unpack.Member, reading: Reading) -> Iterator[NameEntry | SetAsi
 Pair = tuple[str, str, tuple[str, ...]]
 
 
-def _is_the_other_way_round(pairs: list[Pair]) -> bool:
+def _is_the_other_way_round(pairs: list[Pair], python_names: Mapping[str, str]) -> bool:
     """Whether a map's sides are swapped, by projects that everybody knows: conda's pytorch is PyPI's torch.
 
     Maps "as grayskull" are published in both directions, and one such table names its columns wrongly.
     """
-    known = {(conda, python) for conda, python in PYTHON_NAMES.items() if conda != python}
+    known = {(conda, python) for conda, python in python_names.items() if conda != python}
     right = wrong = 0
     for _, conda_name, names in pairs:
         for name in names:

@@ -23,13 +23,21 @@ class Severity(IntEnum):
 
 
 class FindingStatus(StrEnum):
-    """What people or builds say of a finding. Worst first: active, reported, disputed, mitigated, cleared."""
+    """What people or builds say of a finding. Worst first: active, reported, disputed, mitigated, cleared.
+
+    `ignored`: a rule of knowledge sets it aside; such findings are kept apart and count nowhere.
+    """
 
     active = "active"
     reported = "reported"
     disputed = "disputed"
     mitigated = "mitigated"
     cleared = "cleared"
+    ignored = "ignored"
+
+
+COUNTABLE_STATUSES = tuple(status for status in FindingStatus if status is not FindingStatus.ignored)
+"""What a finding that counts can be."""
 
 
 class Confidence(StrEnum):
@@ -123,12 +131,29 @@ class Finding(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     fix_in_channel: bool | None = None
 
 
+class IgnoredBy(msgspec.Struct, frozen=True, gc=False):
+    """The row of knowledge that sets a finding aside: its id, and why as a sentence."""
+
+    rule: str
+    reason: str
+
+
+class IgnoredFinding(Finding, frozen=True, gc=False):
+    """A finding that a row of knowledge sets aside; its status is "ignored"."""
+
+    ignored_by: IgnoredBy = IgnoredBy("", "")
+
+
 class Assessment(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
-    """What is known about one component. `assessed` False means: no source covers it, and `reason` says why."""
+    """What is known about one component. `assessed` False means: no source covers it, and `reason` says why.
+
+    `ignored`: what rules of knowledge set aside, where somebody asked for it; it decides nothing.
+    """
 
     assessed: bool
     reason: str
     findings: tuple[Finding, ...] = ()
+    ignored: tuple[IgnoredFinding, ...] = ()
 
 
 NO_KNOWLEDGE = Assessment(False, "no advisory feed has been synced yet: add one with `antivenom feed add`")

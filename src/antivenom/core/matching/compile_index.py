@@ -5,7 +5,6 @@ Which advisories are about one vulnerability, grouping.py decides, and what they
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -18,8 +17,8 @@ import zstandard
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 from antivenom.core.matching.grouping import AliasGroup, group_aliases, index_groups
 from antivenom.core.matching.identity import NameMaps
+from antivenom.core.matching.knowledge import CURATED, NOTHING, Knowledge, VersionShortener
 from antivenom.core.matching.merging import merge_entries
-from antivenom.core.matching.releases import curated_releases
 from antivenom.core.matching.risk import risk_score
 from antivenom.core.matching.version_keys import key_after, version_key
 
@@ -73,6 +72,7 @@ class CompiledIndex(msgspec.Struct, frozen=True, array_like=True):
     packages: dict[str, msgspec.Raw]
     vulnerabilities: list[msgspec.Raw]
     maps: NameMaps
+    knowledge: Knowledge | None = None  # without its releases, which are among the packages; None before release 0.2
 
 
 class Exploited(msgspec.Struct, frozen=True):
@@ -86,12 +86,15 @@ class Exploited(msgspec.Struct, frozen=True):
 T = TypeVar("T")
 
 _encode = msgspec.msgpack.Encoder().encode
-_ARRAY_OF_5, _ARRAY, _MAP = b"\x95", b"\xdd", b"\xdf"  # of MessagePack: fixarray, array 32, map 32
+_ARRAY_OF_6, _ARRAY, _MAP = b"\x96", b"\xdd", b"\xdf"  # of MessagePack: fixarray, array 32, map 32
 _HEADER = _encode(CompiledPackage(0, "", "", "", ()))[:2]  # how many fields follow, and a number of one byte
 
 
 def build_index(
-    advisories: Iterable[Advisory], exploitation: Mapping[str, Exploited] | None = None, maps: NameMaps | None = None
+    advisories: Iterable[Advisory],
+    exploitation: Mapping[str, Exploited] | None = None,
+    maps: NameMaps | None = None,
+    knowledge: Knowledge = NOTHING,
 ) -> bytes:
     """The compiled index of everything that feeds brought.
 
@@ -100,30 +103,32 @@ def build_index(
 
     Args:
         exploitation: By CVE id.
+        knowledge: What people know and no feed says; the index takes along what matching needs of it.
 
     Returns:
         One zstd frame; open it with `MatchIndex.load`. Equal input in any order gives equal bytes.
     """
     entries: dict[str, list[Advisory]] = {}
-    said = _Said()
+    said = _Said(VersionShortener(knowledge.versions))
     for advisory in advisories:
         entries.setdefault(advisory.id, []).append(_without_packages(advisory))
         for affected in advisory.affected:
             said.add(advisory, affected)
     groups = group_aliases((a.id, a.aliases) for listed in entries.values() for a in listed)
     numbers = index_groups(groups)
-    _correct(numbers, said)
+    _correct(numbers, said, knowledge)
     packages = list(said.drain(numbers))
     exploited = exploitation or {}
     vulnerabilities = [_encode(_vulnerability(group, entries, numbers, exploited)) for group in groups]
     # What `encode(CompiledIndex(…))` would give, without a second copy of everything.
     pieces = [
-        _ARRAY_OF_5 + _encode(1) + _encode(tuple(sorted(said.ecosystems))),
+        _ARRAY_OF_6 + _encode(1) + _encode(tuple(sorted(said.ecosystems))),
         _MAP + len(packages).to_bytes(4, "big"),
         *packages,
         _ARRAY + len(vulnerabilities).to_bytes(4, "big"),
         *vulnerabilities,
         _encode(maps or NameMaps()),
+        _encode(msgspec.structs.replace(knowledge, releases=())),
     ]
     compressor = zstandard.ZstdCompressor(level=3).compressobj(size=sum(map(len, pieces)))
     return b"".join([*map(compressor.compress, pieces), compressor.flush()])
@@ -136,7 +141,8 @@ class _Said:
     is encoded as, so it is put before the rest then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, versions: VersionShortener) -> None:
+        self._versions = versions
         self.ecosystems: set[str] = set()  # those of which a feed tells everything that it knows
         self.speaks_of_products = False
         self._keys: dict[str, str] = {}  # each text once in memory
@@ -150,7 +156,7 @@ class _Said:
             self.ecosystems.add(affected.ecosystem)
         key = package_key(affected)
         key = self._keys.setdefault(key, key)
-        package = _compile(advisory, affected)
+        package = _compile(advisory, self._versions.shorten(key, affected))
         is_silent = not package.intervals and not package.is_withdrawn  # it must not silence other sources
         fields = b"" if is_silent else _encode(package)[len(_HEADER) :]
         self._entries.append((key, sys.intern(advisory.source), advisory.id, advisory.modified, len(fields), fields))
@@ -184,7 +190,7 @@ def _covers(source: str, ecosystem: str) -> bool:
 
     NVD and the CVE list are of all products and name packages now and then; Bitnami and Julia are of what they build.
     """
-    return ecosystem not in PRODUCT_ECOSYSTEMS if source == "osv" else ecosystem == "cpe" and source != "curated"
+    return ecosystem not in PRODUCT_ECOSYSTEMS if source == "osv" else ecosystem == "cpe" and source != CURATED
 
 
 def _pop_all(items: list[T]) -> Iterator[T]:
@@ -193,11 +199,11 @@ def _pop_all(items: list[T]) -> Iterator[T]:
         yield items.pop()
 
 
-def _correct(known: Container[str], said: _Said) -> None:
+def _correct(known: Container[str], said: _Said, knowledge: Knowledge) -> None:
     """Add what projects themselves say of vulnerabilities that feeds know, where any feed speaks of products."""
     if not said.speaks_of_products:
         return
-    for advisory in curated_releases():
+    for advisory in knowledge.released():
         if advisory.id in known:
             for affected in advisory.affected:
                 said.add(advisory, affected)
@@ -246,8 +252,6 @@ def _vulnerability(
 def _compile(advisory: Advisory, affected: AffectedPackage) -> CompiledPackage:
     """What an advisory says of a package; its vulnerability's number is not known yet and 0."""
     scheme = _scheme(affected)
-    if affected.ecosystem == "pypi" and affected.name.startswith("opencv-"):
-        affected = _without_wheel_number(affected)
     if advisory.withdrawn:
         return CompiledPackage(0, advisory.id, advisory.source, scheme, (), is_withdrawn=True)
     ranges = [i for r in affected.ranges if (i := _interval(scheme, r)) is not None]
@@ -259,19 +263,6 @@ def _compile(advisory: Advisory, affected: AffectedPackage) -> CompiledPackage:
     return CompiledPackage(
         0, advisory.id, advisory.source, scheme, intervals, tuple(fixed), is_unbounded, is_open=is_open
     )
-
-
-def _without_wheel_number(affected: AffectedPackage) -> AffectedPackage:
-    """OpenCV's wheels count themselves in a fourth number (4.8.1.78) that conda's builds of 4.8.1 do not have."""
-
-    def release(version: str | None) -> str | None:
-        return None if version is None else re.sub(r"\A([0-9]+\.[0-9]+\.[0-9]+)\.[0-9]{2,}\Z", r"\1", version)
-
-    ranges = tuple(
-        AffectedRange(r.scheme, release(r.introduced), r.introduced_excluded, release(r.fixed), r.last_affected)
-        for r in affected.ranges
-    )
-    return AffectedPackage(affected.ecosystem, affected.name, ranges, affected.versions, affected.fixed_versions)
 
 
 def _scheme(affected: AffectedPackage) -> str:

@@ -1,7 +1,7 @@
 """What a component is called where advisories are written: its identities, each with a reason and a confidence.
 
 A conda record is tied to an advisory's package by, best first: the purl on the record, a name map made from artifact
-contents, the curated table (core/matching/aliases.py), rules of naming (`r-…` is CRAN), and at the very end an equal
+contents, the curated names (core/matching/knowledge.py), rules of naming (`r-…` is CRAN), and at the very end an equal
 name. A map that says "not on PyPI" is believed: conda's `redis` is the server, PyPI's `redis` its client.
 
 Source: package-url specification (types, normalization); PEP 503; docs/concepts/finding.md.
@@ -17,7 +17,7 @@ import msgspec
 from packageurl import PackageURL
 
 from antivenom.core.matching.advisories import Confidence
-from antivenom.core.matching.aliases import ALIASES, PYTHON_NAMES, Alias
+from antivenom.core.matching.knowledge import PACKAGING_WORDS, Alias, Knowledge
 
 PURL_MAX_CHARACTERS = 1_000
 ECOSYSTEM_OF_PURL = {
@@ -36,24 +36,6 @@ ECOSYSTEM_OF_PURL = {
 }
 DISTRIBUTION_PURLS = {"deb", "rpm", "apk", "alpm", "ebuild", "bitbucket", "docker", "oci"}
 _SEPARATORS = re.compile(r"[-_.]+")
-# google:protobuf-java is not what PyPI's protobuf is made of.
-_OTHER_LANGUAGE = re.compile(r"[-_](?:cpp|c\+\+|java|javascript|js|node|ruby|php|go|rust|csharp|kotlin|swift)\Z")
-# Parts of a conda name that say how a project was packaged, not which project it is.
-_PACKAGING_WORDS = {
-    "py",
-    "python",
-    "lib",
-    "core",
-    "base",
-    "all",
-    "cpu",
-    "gpu",
-    "cuda",
-    "default",
-    "headless",
-    "dev",
-    "static",
-}
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -72,6 +54,7 @@ class Identity(msgspec.Struct, frozen=True):
     is_part: bool = False  # the component is but a part of what is named: libpq of PostgreSQL
     is_native: bool = False  # the component is the C or C++ one of implementations in several languages
     is_fallback: bool = False  # only for vulnerabilities that no advisory of the component's own ecosystem covers
+    ignored_by: str = ""  # the row of knowledge that sets aside what only this name ties to the component
 
     @property
     def is_vague(self) -> bool:
@@ -106,7 +89,7 @@ def normalize_python(name: str) -> str:
     return _SEPARATORS.sub("-", name).lower()
 
 
-def identify_conda(name: str, purls: Sequence[str], channel: str, maps: NameMaps) -> Identities:
+def identify_conda(name: str, purls: Sequence[str], channel: str, maps: NameMaps, knowledge: Knowledge) -> Identities:
     """The identities of a conda record.
 
     Args:
@@ -118,20 +101,20 @@ def identify_conda(name: str, purls: Sequence[str], channel: str, maps: NameMaps
         found.setdefault(identity.key, identity)
 
     for purl in purls:
-        for identity in identify_purl(purl, maps).names:
+        for identity in identify_purl(purl, maps, knowledge).names:
             if identity.ecosystem != "conda":
                 add(msgspec.structs.replace(identity, reason=f"purl on the record: {purl}"))
     mapped = _mapped_names(name, channel, maps)
     is_python = any(i.ecosystem == "pypi" for i in found.values())
     if not is_python and mapped is not None:
-        for identity in _from_map(name, *mapped):
+        for identity in _from_map(name, *mapped, knowledge):
             add(identity)
             is_python = True
-    alias = ALIASES.get(name)
+    alias = knowledge.names.get(name)
     if alias is not None:
         for identity in _from_alias(name, alias):
             add(identity)
-    if not is_python and mapped is None and (python := PYTHON_NAMES.get(name)) is not None:
+    if not is_python and mapped is None and (python := knowledge.python_names.get(name)) is not None:
         reason = f"curated: conda {name} is PyPI {python}"
         add(Identity("pypi", python, Confidence.medium, reason))
         is_python = True
@@ -139,7 +122,8 @@ def identify_conda(name: str, purls: Sequence[str], channel: str, maps: NameMaps
         add(Identity("cran", name[2:], Confidence.high, f"conda-forge names CRAN's {name[2:]} {name}"))
     elif name.startswith("bioconductor-"):
         add(Identity("bioconductor", name[13:], Confidence.high, f"conda names Bioconductor's {name[13:]} {name}"))
-    for identity in _guesses(name, list(found.values()), is_python, mapped is not None or alias is not None, maps):
+    is_known = mapped is not None or alias is not None
+    for identity in _guesses(name, list(found.values()), is_python, is_known, maps, knowledge):
         add(identity)
     return Identities(tuple(found.values()), _missing(name, mapped, maps))
 
@@ -156,12 +140,13 @@ def _mapped_names(name: str, channel: str, maps: NameMaps) -> tuple[str, tuple[s
     return None
 
 
-def _from_map(name: str, channel: str, names: tuple[str, ...]) -> list[Identity]:
+def _from_map(name: str, channel: str, names: tuple[str, ...], knowledge: Knowledge) -> list[Identity]:
     """The mapped projects whose version the record's version can be.
 
     A record that bundles several projects (ray-core vendors aiohttp) has the version of the one it is named after.
     """
-    own = names if len(names) == 1 else [n for n in names if _is_named_after(name, n)]
+    idle = knowledge.words.get(PACKAGING_WORDS, ())
+    own = names if len(names) == 1 else [n for n in names if _is_named_after(name, n, idle)]
     exact = [n for n in own if normalize_python(name) == n]
     if len(own) > 1 and exact:
         own = [n for n in own if n in exact or f"-{exact[0]}" in f"-{n}"]
@@ -184,9 +169,9 @@ class PlainIdentity(NamedTuple):
     reason: str
 
 
-def identify_plainly(name: str, channel: str, maps: NameMaps) -> PlainIdentity | None:
+def identify_plainly(name: str, channel: str, maps: NameMaps, knowledge: Knowledge) -> PlainIdentity | None:
     """What `identify_conda` says of a record without purls, at a tenth of the price; None when it has more to say."""
-    if name in ALIASES or name.startswith(("r-", "bioconductor-")):
+    if name in knowledge.names or name.startswith(("r-", "bioconductor-")):
         return None
     mapped = _mapped_names(name, channel, maps)
     if mapped is None or len(mapped[1]) > 1:
@@ -198,10 +183,13 @@ def identify_plainly(name: str, channel: str, maps: NameMaps) -> PlainIdentity |
     return PlainIdentity(f"pypi/{python}", guessed, _map_reason(name, mapped[0], python))
 
 
-def _is_named_after(conda_name: str, python_name: str) -> bool:
-    """Whether a conda name is made from a project's name (py-opencv from opencv-python; ray-core from ray alone)."""
-    conda_words = [w for w in _SEPARATORS.split(conda_name.lower()) if w not in _PACKAGING_WORDS]
-    python_words = [w for w in _SEPARATORS.split(python_name) if w not in _PACKAGING_WORDS]
+def _is_named_after(conda_name: str, python_name: str, idle: Sequence[str]) -> bool:
+    """Whether a conda name is made from a project's name (py-opencv from opencv-python; ray-core from ray alone).
+
+    `idle` words say how a project was packaged, not which project it is.
+    """
+    conda_words = [w for w in _SEPARATORS.split(conda_name.lower()) if w not in idle]
+    python_words = [w for w in _SEPARATORS.split(python_name) if w not in idle]
     if not conda_words or not python_words:
         return normalize_python(conda_name) == python_name
     stems = {conda_words[0], conda_words[0].removeprefix("lib"), conda_words[0].removeprefix("py")}
@@ -218,16 +206,16 @@ def _from_alias(name: str, alias: Alias) -> list[Identity]:
     return found
 
 
-def _guesses(name: str, found: list[Identity], is_python: bool, is_known: bool, maps: NameMaps) -> list[Identity]:
+def _guesses(
+    name: str, found: list[Identity], is_python: bool, is_known: bool, maps: NameMaps, knowledge: Knowledge
+) -> list[Identity]:
     """What only a CPE map or an equal name suggests; low confidence."""
     guesses: list[Identity] = []
     python_names = [i.name for i in found if i.ecosystem == "pypi"]
     for python in python_names:
         for product in maps.products.get(f"pypi/{python}", ()):
-            if _OTHER_LANGUAGE.search(product):
-                continue
-            reason = f"CPE map: PyPI {python} is {product}"
-            guesses.append(Identity("cpe", product, Confidence.low, reason, is_fallback=True))
+            reason, rule = f"CPE map: PyPI {python} is {product}", _product_rule(product, knowledge)
+            guesses.append(Identity("cpe", product, Confidence.low, reason, is_fallback=True, ignored_by=rule))
     if any(i.ecosystem in ("cpe", "cran", "bioconductor") for i in found):
         return guesses
     if not is_python and not is_known:
@@ -238,6 +226,15 @@ def _guesses(name: str, found: list[Identity], is_python: bool, is_known: bool, 
             reason = f"equal name: CPE product {product}"
             guesses.append(Identity("cpe", product, Confidence.low, reason, is_guess=True))
     return guesses
+
+
+def _product_rule(product: str, knowledge: Knowledge) -> str:
+    """The row that sets a suggested product aside for its name's last word (protobuf-java); "" when none does."""
+    _, *words = re.split("[-_]", product)
+    for row_id, rule in knowledge.ignore.items() if words else ():
+        if rule.looks_at == "product" and words[-1] in rule.words:
+            return row_id
+    return ""
 
 
 def _products_of_equal_name(name: str) -> list[str]:
@@ -272,7 +269,7 @@ def parse_purl(text: str) -> PackageURL | None:
         return None
 
 
-def identify_purl(text: str, maps: NameMaps) -> Identities:
+def identify_purl(text: str, maps: NameMaps, knowledge: Knowledge) -> Identities:
     """The identities of a package URL; its version, when it has one, is each identity's own."""
     purl = parse_purl(text)
     if purl is None:
@@ -293,15 +290,17 @@ def identify_purl(text: str, maps: NameMaps) -> Identities:
     elif kind in DISTRIBUTION_PURLS:
         reason = f"packages of type {kind} carry their distributor's own patches; no source for them is read"
         return Identities((), reason)
-    found += _purl_products(kind, name, version, text, maps)
+    found += _purl_products(kind, name, version, text, maps, knowledge)
     return Identities(tuple(found), f"no advisory source knows {text.split('@')[0].split('?')[0]}")
 
 
-def _purl_products(kind: str, name: str, version: str, text: str, maps: NameMaps) -> list[Identity]:
-    """CPE products of a purl: by the curated table for what has no ecosystem of its own, else by the map."""
+def _purl_products(
+    kind: str, name: str, version: str, text: str, maps: NameMaps, knowledge: Knowledge
+) -> list[Identity]:
+    """CPE products of a purl: by the curated names for what has no ecosystem of its own, else by the map."""
     found: list[Identity] = []
-    alias = ALIASES.get(name.rsplit("/", 1)[-1].lower()) if kind in ("generic", "github", "conan", "brew") else None
-    if alias is not None:
+    alias = knowledge.names.get(name.rsplit("/", 1)[-1].lower())
+    if alias is not None and kind in ("generic", "github", "conan", "brew"):
         found += [
             msgspec.structs.replace(i, version=version, reason=i.reason.replace("conda ", "", 1))
             for i in _from_alias(name, alias)

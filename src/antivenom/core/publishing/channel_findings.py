@@ -15,7 +15,7 @@ import zstandard
 
 from antivenom.core.conda.records import ChannelFacts
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.matching.advisories import NO_KNOWLEDGE, Assessment, Finding, Severity
+from antivenom.core.matching.advisories import NO_KNOWLEDGE, Assessment, Finding, IgnoredFinding, Severity
 from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.core.source.source_map import Component
 
@@ -47,17 +47,32 @@ class ComponentFindings(msgspec.Struct, frozen=True, array_like=True):
         return Component(self.name, self.version, self.purls)
 
 
+class ComponentIgnored(msgspec.Struct, frozen=True, array_like=True):
+    """What rules of knowledge set aside of one component."""
+
+    name: str
+    version: str
+    purls: tuple[str, ...]
+    findings: tuple[IgnoredFinding, ...]
+
+    @property
+    def component(self) -> Component:
+        return Component(self.name, self.version, self.purls)
+
+
 class ChannelFindings(msgspec.Struct, frozen=True):
     """What is known about a publication's components, by component.
 
     `unassessed`: {reason: names} where no source covers any component of the name without findings. `partly`: the
-    components that none covers of names of which others are covered, or not for the same reason.
+    components that none covers of names of which others are covered, or not for the same reason. `ignored` is only
+    listed: nothing counts it, and assessments in `components` do not have it.
     """
 
     components: list[ComponentFindings]
     unassessed: dict[str, list[str]]
     partly: list[tuple[Component, str]] = []
     basis: PublicationBasis | None = None
+    ignored: list[ComponentIgnored] = []
 
     def reasons(self) -> dict[str, str]:
         """Name → why something of it is not assessed."""
@@ -85,6 +100,9 @@ class _Stored(msgspec.Struct, array_like=True):
     components: list[tuple[str, str, tuple[str, ...], int]]  # the last is a position in `assessments`
     unassessed: dict[str, list[str]]
     partly: list[tuple[Component, str]]
+    ignored_findings: list[IgnoredFinding] = []
+    ignored_sets: list[list[int]] = []  # positions in `ignored_findings`
+    ignored: list[tuple[str, str, tuple[str, ...], int]] = []  # the last is a position in `ignored_sets`
 
 
 _decoder = msgspec.msgpack.Decoder(_Stored)
@@ -104,8 +122,30 @@ def encode_findings(found: ChannelFindings) -> bytes:
             positions = [findings.setdefault(finding, len(findings)) for finding in item.assessment.findings]
             rows.append((item.assessment.reason, positions))
         components.append((*item.component, number))
-    stored = _Stored(FORMAT, found.basis, list(findings), rows, components, found.unassessed, found.partly)
-    return zstandard.ZstdCompressor(level=1).compress(_encode(stored))
+    stored = _Stored(
+        FORMAT,
+        found.basis,
+        list(findings),
+        rows,
+        components,
+        found.unassessed,
+        found.partly,
+        *_pack_ignored(found.ignored),
+    )
+    return zstandard.ZstdCompressor(level=3).compress(_encode(stored))
+
+
+def _pack_ignored(
+    ignored: Iterable[ComponentIgnored],
+) -> tuple[list[IgnoredFinding], list[list[int]], list[tuple[str, str, tuple[str, ...], int]]]:
+    """The last three fields of `_Stored`."""
+    findings: dict[IgnoredFinding, int] = {}
+    sets: dict[tuple[int, ...], int] = {}
+    rows = []
+    for item in ignored:
+        places = tuple([findings.setdefault(finding, len(findings)) for finding in item.findings])
+        rows.append((*item.component, sets.setdefault(places, len(sets))))
+    return list(findings), [list(places) for places in sets], rows
 
 
 def decode_findings(data: bytes) -> ChannelFindings:
@@ -128,7 +168,9 @@ def decode_findings(data: bytes) -> ChannelFindings:
         ComponentFindings(name, version, purls, assessments[number])
         for name, version, purls, number in stored.components
     ]
-    return ChannelFindings(components, stored.unassessed, stored.partly, stored.basis)
+    sets = [tuple([stored.ignored_findings[i] for i in places]) for places in stored.ignored_sets]
+    ignored = [ComponentIgnored(name, version, purls, sets[number]) for name, version, purls, number in stored.ignored]
+    return ChannelFindings(components, stored.unassessed, stored.partly, stored.basis, ignored)
 
 
 class ChannelAssessor:
@@ -139,6 +181,7 @@ class ChannelAssessor:
         self._mapping_channel = mapping_channel
         self._hits: dict[Component, Assessment] = {}
         self._unassessed: dict[Component, str] = {}
+        self._set_aside: set[Component] = set()  # of names of which rules of knowledge set something aside
         self._assessed: set[str] = set()  # names with a component that is assessed and has no findings
 
     def __call__(self, components: Sequence[Component]) -> Sequence[Assessment]:
@@ -154,6 +197,8 @@ class ChannelAssessor:
                 self._unassessed[component] = assessment.reason
             else:
                 self._assessed.add(component[0])
+        if names := self._index.names_set_aside:
+            self._set_aside.update(component for component in components if component[0] in names)
         return answers
 
     def findings(self, basis: PublicationBasis | None = None) -> ChannelFindings:
@@ -170,7 +215,15 @@ class ChannelAssessor:
         partly = [
             (component, why) for component, why in sorted(self._unassessed.items()) if component[0] not in covered
         ]
-        return ChannelFindings(components, dict(sorted(whole.items())), partly, basis)
+        return ChannelFindings(components, dict(sorted(whole.items())), partly, basis, self._ignored())
+
+    def _ignored(self) -> list[ComponentIgnored]:
+        if self._index is None:
+            return []
+        components = sorted(self._set_aside)
+        keys = [ComponentKey("conda", name, version, purls=purls) for name, version, purls in components]
+        found = zip(components, self._index.list_ignored(keys, self._mapping_channel), strict=True)
+        return [ComponentIgnored(*component, findings) for component, findings in found if findings]
 
 
 def sorted_items(hits: dict[Component, Assessment]) -> list[tuple[Component, Assessment]]:
@@ -220,6 +273,7 @@ class IncrementalAssessor:
             {why: listed for why, listed in sorted(unassessed.items()) if listed},
             sorted([*partly, *later.partly]),
             basis,
+            sorted([*(c for c in earlier.ignored if c.name in kept), *later.ignored], key=lambda c: c.component),
         )
 
     def new_findings(self) -> list[ComponentFindings]:

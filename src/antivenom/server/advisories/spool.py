@@ -15,6 +15,7 @@ from antivenom.core.feeds import unpack
 from antivenom.core.feeds.entry import Reading, Row, SetAside
 from antivenom.core.feeds.registry import Source, find_source, wrong_kind
 from antivenom.core.matching.advisories import Advisory
+from antivenom.knowledge import built_in
 from antivenom.server.adapters.cpu import without_cycles
 from antivenom.server.advisories import feed_files
 from antivenom.server.advisories.copy_rows import row_line
@@ -71,7 +72,7 @@ def spool_feed(
         StorageError: The disk is full.
     """
     source = find_source(kind)
-    reading = Reading(datetime.fromisoformat(now), location)
+    reading = Reading(datetime.fromisoformat(now), location, built_in().python_names)
     report = SpoolReport()
     is_alone = Path(path).is_file()
     try:

@@ -20,6 +20,7 @@ from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Decision
 from antivenom.core.publishing.channel_findings import ChannelAssessor
 from antivenom.core.source.source_map import Component
+from antivenom.knowledge import built_in
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.distribution.queries import EvaluationInputs, find_curation, find_evaluation_inputs
 from antivenom.server.findings.service import current_knowledge
@@ -88,7 +89,7 @@ class SupersededFileJudge:
     def _index_of(self, key: str | None) -> MatchIndex | None:
         if self._knowledge[0] != key:
             blob = self._resources.blobs.get_sync(key) if key is not None else None
-            self._knowledge = key, MatchIndex.load(blob) if blob is not None else None
+            self._knowledge = key, MatchIndex.load(blob, built_in()) if blob is not None else None
         return self._knowledge[1]
 
 

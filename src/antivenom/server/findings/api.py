@@ -20,7 +20,7 @@ router = APIRouter(tags=["findings"])
 async def match_components(ctx: RequestContext, body: MatchBody) -> Response:
     """What is known of each component, in the order given."""
     requests = [service.read_component(item) for item in body.components]
-    answers = await service.match_components(ctx, requests)
+    answers = await service.match_components(ctx, requests, include_ignored=body.include_ignored)
     # Ten thousand components can have half a million findings: msgspec writes them far faster than pydantic.
     return Response(await asyncio.to_thread(msgspec.json.encode, answers), media_type="application/json")
 

@@ -16,6 +16,7 @@ from antivenom.core.matching.advisories import Assessment
 from antivenom.core.matching.compile_index import Exploited, build_index
 from antivenom.core.matching.identity import NameMaps
 from antivenom.core.matching.match import ComponentKey, MatchIndex
+from antivenom.knowledge import built_in
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.cpu import without_cycles
 from antivenom.server.advisories import export
@@ -76,7 +77,8 @@ def compile_index(store_url: str, folder: str) -> str:
         exploitation = {
             cve: Exploited(epss, kev, ransomware) for cve, epss, kev, ransomware in export.read_exploitation(source)
         }
-        data = build_index(export.read_advisories(source / "advisories"), exploitation, _read_maps(source))
+        advisories = export.read_advisories(source / "advisories")
+        data = build_index(advisories, exploitation, _read_maps(source), built_in())
     key = f"knowledge/{hashlib.sha256(data).hexdigest()}"
     BlobStore.open(store_url).put_sync(key, data)
     return key
@@ -99,7 +101,7 @@ def assess_components(
     store_url: str, index_key: str, components: Iterable[tuple[int, str, str, str]]
 ) -> list[tuple[str, str, tuple[str, ...], Assessment]]:
     """Assess every known component anew, in a child process."""
-    index = MatchIndex.load(BlobStore.open(store_url).get_sync(index_key))
+    index = MatchIndex.load(BlobStore.open(store_url).get_sync(index_key), built_in())
     listed = [(name, version, tuple(key.split("\n")) if key else ()) for _, name, version, key in components]
     answers = index.assess(ComponentKey("conda", name, version, purls=purls) for name, version, purls in listed)
     return [(*component, answer) for component, answer in zip(listed, answers, strict=True)]

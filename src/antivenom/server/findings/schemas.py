@@ -16,6 +16,7 @@ class MatchBody(BaseModel):
     components: list[Any] = Field(
         examples=[[{"type": "conda", "name": "openssl", "version": "3.0.7"}, {"purl": "pkg:pypi/requests@2.25.0"}]]
     )
+    include_ignored: bool = Field(default=False, description="Also list what rows of knowledge set aside.")
 
 
 class EvidenceView(BaseModel):
@@ -42,10 +43,26 @@ class FindingView(BaseModel):
     fix_in_channel: bool | None = None
 
 
+class IgnoredByView(BaseModel):
+    """The row of knowledge that sets a finding aside: its id, and why."""
+
+    rule: str
+    reason: str
+
+
+class IgnoredFindingView(FindingView):
+    """A finding that a row of knowledge sets aside; its status is "ignored"."""
+
+    ignored_by: IgnoredByView
+
+
 class AssessmentView(BaseModel):
+    """`ignored` is empty unless `include_ignored` asked for it; it is no part of the assessment."""
+
     assessed: bool
     reason: str
     findings: list[FindingView]
+    ignored: list[IgnoredFindingView]
 
 
 class KnowledgeView(BaseModel):

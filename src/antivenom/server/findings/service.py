@@ -15,8 +15,10 @@ from sqlalchemy import text
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import NO_KNOWLEDGE, Assessment, Severity
 from antivenom.core.matching.build_statements import Curated, apply_curation, parse_security
+from antivenom.core.matching.fixes import fix_in_channel, with_fixes
 from antivenom.core.matching.identity import channel_name
-from antivenom.core.matching.match import ComponentKey, MatchIndex, fix_in_channel, with_fixes
+from antivenom.core.matching.match import ComponentKey, MatchIndex
+from antivenom.knowledge import built_in
 from antivenom.server.advisories.queries import has_asked_since, is_syncing, newest_revision, oldest_pending_revision
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
@@ -110,8 +112,13 @@ async def wait_for_new_feeds(resources: Resources) -> None:
         await asyncio.sleep(KNOWLEDGE_POLL_S)
 
 
-async def match_components(ctx: Context, components: Sequence[MatchRequest]) -> list[Assessment]:
+async def match_components(
+    ctx: Context, components: Sequence[MatchRequest], *, include_ignored: bool = False
+) -> list[Assessment]:
     """What is known of each component, in order. Components that are none are answered in place with the reason.
+
+    Args:
+        include_ignored: Fill `Assessment.ignored`, too: what rows of knowledge set aside.
 
     Raises:
         InvalidInputError: More than `MATCH_COMPONENTS_MAX` components.
@@ -137,14 +144,22 @@ async def match_components(ctx: Context, components: Sequence[MatchRequest]) -> 
     async with held.lock:
         if held.index is None or held.key != knowledge.index_key:
             data = await blobs.get(knowledge.index_key)
-            held.index, held.key = await asyncio.to_thread(MatchIndex.load, data), knowledge.index_key
+            held.index, held.key = await asyncio.to_thread(MatchIndex.load, data, built_in()), knowledge.index_key
         index = held.index
         for channel, places in by_channel.items():
             keys = [key for place in places if (key := components[place].key) is not None]
-            found = await asyncio.to_thread(index.assess, keys, channel)
+            found = await asyncio.to_thread(_assess, index, keys, channel, include_ignored)
             for place, assessment in zip(places, found, strict=True):
                 answers[place] = assessment
     return answers
+
+
+def _assess(index: MatchIndex, keys: Sequence[ComponentKey], channel: str, include_ignored: bool) -> list[Assessment]:
+    found = index.assess(keys, channel)
+    if include_ignored:
+        listed = zip(found, index.list_ignored(keys, channel), strict=True)
+        found = [msgspec.structs.replace(a, ignored=ignored) if ignored else a for a, ignored in listed]
+    return found
 
 
 def read_component(item: Any) -> MatchRequest:

@@ -30,6 +30,7 @@ from antivenom.core.publishing.request import PublishRequest
 from antivenom.core.source.ingest import without_gc
 from antivenom.core.source.packs import IndexBlobs, content_key
 from antivenom.core.source.source_map import Component, iterate_components
+from antivenom.knowledge import built_in
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.publications.build_statements import StoredBuildStatements, assess_builds
 
@@ -211,7 +212,7 @@ def plan_publication(
 
 
 def _open_assessor(blobs: IndexBlobs, request: BuildRequest) -> ChannelAssessor:
-    index = MatchIndex.load(blobs.get(request.knowledge_key)) if request.knowledge_key else None
+    index = MatchIndex.load(blobs.get(request.knowledge_key), built_in()) if request.knowledge_key else None
     return ChannelAssessor(index, request.mapping_channel)
 
 

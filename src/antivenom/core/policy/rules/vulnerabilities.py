@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from antivenom.core.conda.records import RecordFacts
-from antivenom.core.matching.advisories import Finding, FindingStatus, Severity
+from antivenom.core.matching.advisories import COUNTABLE_STATUSES, Finding, FindingStatus, Severity
 from antivenom.core.policy.rules.base import MS_PER_DAY, NOTHING, Check, Facts, Rule, RuleResult, Trigger, earliest
 from antivenom.core.policy.rules.parameters import (
     Parameter,
@@ -156,7 +156,7 @@ _DAYS = ("max_days_since_fix", "max_days_since_creation")
 def _read_id(value: Any) -> str:
     text = read_text(value).upper()
     if not all(c.isalnum() or c in "-:._" for c in text) or "-" not in text:
-        raise ParameterError(f"{text!r} is not the id of an advisory", "such as CVE-2024-3094 or GHSA-xxxx-xxxx-xxxx")
+        raise ParameterError(f"{text!r} is not the id of an advisory", "such as CVE-2024-0001 or GHSA-xxxx-xxxx-xxxx")
     return text
 
 
@@ -186,7 +186,7 @@ TRIGGERS = (
                 read_amount, "days", "the advisory has been public for this many days or more; an unknown date counts"
             ),
             "status": Parameter(
-                list_of(word_of([s.value for s in FindingStatus], "status")),
+                list_of(word_of([s.value for s in COUNTABLE_STATUSES], "status")),
                 "words",
                 "status of the finding; when absent: active, reported or disputed",
             ),

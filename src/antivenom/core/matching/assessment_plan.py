@@ -1,0 +1,263 @@
+"""All that can be found of one name, cut into segments of its versions.
+
+The intervals of a name are bits. Each line of versions is cut by all intervals that lie on it, and versions between the
+same cuts lie in the same intervals: they share one Assessment.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import attrgetter, xor
+
+import msgspec
+
+from antivenom.core.matching.advisories import (
+    Assessment,
+    Confidence,
+    Evidence,
+    Finding,
+    FindingStatus,
+    IgnoredBy,
+    IgnoredFinding,
+    Severity,
+)
+from antivenom.core.matching.compile_index import CompiledVulnerability
+from antivenom.core.matching.precedence import Hit
+from antivenom.core.matching.version_keys import version_key
+
+CONFIDENCE_RANK = {Confidence.exact: 0, Confidence.high: 1, Confidence.medium: 2, Confidence.low: 3}
+
+Vulnerability = Callable[[int], CompiledVulnerability]
+
+
+class _Axis:
+    """One line of versions, cut by all intervals that lie on it. Bits are counted from `first`."""
+
+    __slots__ = ("_covered", "_cuts", "scheme", "version")
+
+    def __init__(self, scheme: str, version: str, spans: Sequence[Hit], first: int) -> None:
+        self.scheme = scheme
+        self.version = version
+        turned = {b"": 0}  # cut → spans that begin or end there
+        for bit, span in enumerate(spans, first):
+            low, high = span.interval.low, span.interval.high
+            turned[low] = turned.get(low, 0) ^ 1 << bit
+            if high is not None:
+                turned[high] = turned.get(high, 0) ^ 1 << bit
+        self._cuts = sorted(turned)
+        self._covered = list(accumulate((turned[cut] for cut in self._cuts), xor))
+
+    def hits(self, version: str) -> int:
+        """The spans that a version lies in, as bits; -1 when the version has no place."""
+        key = version_key(self.scheme, self.version or version)
+        return -1 if key is None else self._covered[bisect_right(self._cuts, key) - 1]
+
+
+class _Spans:
+    """The intervals of one name, on as many lines of versions as its sources have orders."""
+
+    __slots__ = ("_axes", "_known", "_vulnerability", "listed")
+
+    def __init__(self, spans: Sequence[Hit], vulnerability: Vulnerability) -> None:
+        self._vulnerability = vulnerability
+        lines: dict[tuple[str, str], list[Hit]] = {}
+        for span in spans:
+            lines.setdefault((span.package.scheme, span.identity.version), []).append(span)
+        self._axes: list[_Axis] = []
+        self.listed: list[Hit] = []
+        for line, group in sorted(lines.items()):
+            self._axes.append(_Axis(*line, group, len(self.listed)))
+            self.listed += group
+        self._known: dict[int, _Vulnerable] = {}  # by spans, all of one vulnerability
+
+    def place(self, version: str) -> tuple[int, ...]:
+        """The spans that a version lies in, line by line; -1 where it has no place."""
+        return tuple([axis.hits(version) for axis in self._axes])
+
+    def masks(self) -> dict[int, list[int]]:
+        """The spans of each vulnerability, by its number: all of them, and those that decide."""
+        found: dict[int, list[int]] = {}
+        for bit, span in enumerate(self.listed):
+            masks = found.setdefault(span.package.vulnerability, [0, 0])
+            masks[0] |= 1 << bit
+            masks[1] |= span.decides << bit
+        return found
+
+    def vulnerable(self, number: int, spans: int) -> _Vulnerable:
+        """What some of its spans together say of one vulnerability."""
+        known = self._known.get(spans)
+        if known is None:
+            hits = []
+            left = spans
+            while left:
+                hits.append(self.listed[_lowest(left)])
+                left &= left - 1
+            known = self._known[spans] = _Vulnerable(self._vulnerability(number), hits)
+        return known
+
+
+def _lowest(bits: int) -> int:
+    return (bits & -bits).bit_length() - 1
+
+
+class AssessmentPlan:
+    """All that one name can be assessed to: versions that lie in the same spans share one Assessment."""
+
+    __slots__ = ("_answers", "_clean", "_deciding", "_name", "_spans")
+
+    def __init__(self, name: str, clean: Assessment, spans: Sequence[Hit], vulnerability: Vulnerability) -> None:
+        self._name, self._clean = name, clean
+        self._spans = _Spans(spans, vulnerability)
+        self._deciding = [(number, every, decide) for number, (every, decide) in self._spans.masks().items()]
+        self._answers: dict[tuple[int, ...], Assessment] = {}
+
+    def assess(self, version: str) -> Assessment:
+        """What is known of a component of this version."""
+        place = self._spans.place(version)
+        answer = self._answers.get(place)
+        if answer is None:
+            answer = self._answers[place] = self._answer(place, version)
+        return answer
+
+    def _answer(self, place: tuple[int, ...], version: str) -> Assessment:
+        if place and all(hits < 0 for hits in place):
+            return Assessment(
+                False, f"the version of {self._name} has no number, so no affected range can be compared with it"
+            )
+        hits = sum(hits for hits in place if hits > 0)
+        found = [
+            self._spans.vulnerable(number, hits & every) for number, every, decide in self._deciding if hits & decide
+        ]
+        if not found:
+            return self._clean
+        found.sort(key=attrgetter("rank"))
+        reason = self._clean.reason if self._clean.assessed else self._spans.listed[_lowest(hits)].identity.reason
+        return Assessment(True, reason, tuple([one.finding(version) for one in found]))
+
+
+class SetAsidePlan:
+    """All that rows of knowledge set aside of one name. It is laid out when somebody asks: few do."""
+
+    def __init__(
+        self, spans: Sequence[Hit], vulnerability: Vulnerability, explain: Callable[[str], IgnoredBy], version: str = ""
+    ) -> None:
+        self._given, self._vulnerability, self._explain, self._version = spans, vulnerability, explain, version
+        self._spans: _Spans | None = None
+        self._rows: list[tuple[int, int, int, str]] = []  # number, spans that decide, that would, id of the row
+        self._answers: dict[tuple[int, ...], tuple[IgnoredFinding, ...]] = {}
+
+    def ignored(self, version: str) -> tuple[IgnoredFinding, ...]:
+        """What is set aside of a component of this version, the worst first."""
+        if self._spans is None:
+            self._spans = self._lay_out()
+        version = self._version or version
+        place = self._spans.place(version)
+        answer = self._answers.get(place)
+        if answer is None:
+            hits = sum(hits for hits in place if hits > 0)
+            found = [
+                (self._spans.vulnerable(number, hits & would), row_id)
+                for number, decide, would, row_id in self._rows
+                if hits & would and not hits & decide
+            ]
+            found.sort(key=lambda item: item[0].rank)
+            answer = tuple([one.ignored(version, self._explain(row_id)) for one, row_id in found])
+            self._answers[place] = answer
+        return answer
+
+    def at(self, version: str) -> SetAsidePlan:
+        """The same for components that have this version whatever they say."""
+        return SetAsidePlan(self._given, self._vulnerability, self._explain, version)
+
+    def _lay_out(self) -> _Spans:
+        spans = _Spans(self._given, self._vulnerability)
+        decide = {number: mask for number, (_, mask) in spans.masks().items()}
+        found: dict[int, tuple[int, str]] = {}  # number → spans that would decide, id of the row
+        for bit, span in enumerate(spans.listed):
+            if span.ignored_by:
+                would, row_id = found.get(span.package.vulnerability, (0, span.ignored_by))
+                found[span.package.vulnerability] = would | 1 << bit, row_id
+        self._rows = [(number, decide[number], would, row_id) for number, (would, row_id) in found.items()]
+        return spans
+
+
+class _Vulnerable:
+    """What one set of hits says of one vulnerability: a finding whose fixed versions depend on the component's.
+
+    By `rank` the worst risk comes first.
+    """
+
+    __slots__ = ("_by_cut", "_finding", "_fixed", "_keys", "_scheme", "_version", "rank")
+
+    def __init__(self, about: CompiledVulnerability, hits: list[Hit]) -> None:
+        self.rank = (-about.risk, -(about.cvss or 0.0), about.ids[0])
+        hits.sort(key=lambda h: (not h.decides, CONFIDENCE_RANK[h.confidence], h.package.advisory, h.interval.text))
+        evidence: dict[tuple[str, str], Evidence] = {}  # one product under two vendor names is one piece of evidence
+        for hit in hits:
+            source = f"{hit.package.advisory} ({hit.package.source})"
+            evidence.setdefault((source, hit.interval.text), Evidence(source, hit.identity.reason, hit.interval.text))
+        self._finding = Finding(
+            ids=about.ids,
+            severity=Severity(about.severity).name,
+            cvss=about.cvss,
+            kev=about.kev,
+            epss=about.epss,
+            risk=about.risk,
+            fixed_versions=(),
+            status=FindingStatus.disputed if about.disputed else FindingStatus.reported,
+            confidence=hits[0].confidence,
+            evidence=tuple(evidence.values()),
+            published=about.published,
+            modified=about.modified,
+            summary=about.summary,
+            kev_ransomware=about.ransomware,
+        )
+        self._scheme, self._version, fixed = _fixed(hits)
+        self._keys = sorted(fixed)
+        self._fixed = [fixed[key] for key in self._keys]
+        self._by_cut: dict[int, Finding] = {}
+
+    def finding(self, version: str) -> Finding:
+        """The finding of a component of this version: fixed versions are those above its own, ascending."""
+        if not self._keys:
+            return self._finding
+        own = version_key(self._scheme, self._version or version) or b""
+        cut = bisect_right(self._keys, own)
+        found = self._by_cut.get(cut)
+        if found is None:
+            fixed = tuple(self._fixed[cut:])
+            found = self._by_cut[cut] = msgspec.structs.replace(self._finding, fixed_versions=fixed)
+        return found
+
+    def ignored(self, version: str, by: IgnoredBy) -> IgnoredFinding:
+        """The same finding, set aside; `by` is always the same one."""
+        own = version_key(self._scheme, self._version or version) or b""
+        cut = bisect_right(self._keys, own)
+        found = self._by_cut.get(cut)
+        if not isinstance(found, IgnoredFinding):
+            values = {
+                **msgspec.structs.asdict(self._finding),
+                "fixed_versions": tuple(self._fixed[cut:]),
+                "status": FindingStatus.ignored,
+            }
+            found = self._by_cut[cut] = IgnoredFinding(**values, ignored_by=by)
+        return found
+
+
+def _fixed(hits: list[Hit]) -> tuple[str, str, dict[bytes, str]]:
+    """Scheme, the purl's own version, and the fixed versions by key, of the surest source that names any."""
+    naming = [h for h in hits if h.package.fixed]
+    if not naming:
+        return "generic", "", {}
+    best = naming[0]
+    scheme = best.package.scheme
+    found: dict[bytes, str] = {}
+    for hit in naming:
+        if (hit.identity.key, hit.decides, hit.package.scheme) != (best.identity.key, best.decides, scheme):
+            continue
+        for text in hit.package.fixed:
+            if (key := version_key(scheme, text)) is not None:
+                found.setdefault(key, text)
+    return scheme, best.identity.version, found

@@ -1,0 +1,193 @@
+"""What people know and no feed says: names, affected releases, and rules that set findings aside.
+
+It comes as data: the files of `src/antivenom/knowledge/`, and feeds of the same kind that extend and override them
+(core/feeds/knowledge.py reads both). Every row has an id, "table/key"; of rows with one id the last one counts.
+
+Source: docs/adr/0018-knowledge-is-a-feed.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
+
+CURATED = "curated"  # the source that evidence of releases names
+NAMES, PYTHON_NAMES, RELEASES, IGNORE, VERSIONS, WORDS = (
+    "names", "python-names", "releases", "ignore", "versions", "words",
+)  # fmt: skip
+PACKAGING_WORDS = "packaging"
+
+AppliesTo = Literal["part", "native", "suggested"]
+LooksAt = Literal["summary", "product", "range"]
+
+
+class Alias(msgspec.Struct, frozen=True, tag="name"):
+    """What one conda package is called elsewhere; the id's key is its conda name.
+
+    `products`: CPE products ("vendor:product"). `packages`: (ecosystem, name) pairs. `wholes`: products that it is only
+    a part of. `is_native`: it is the C or C++ one of a project's implementations in several languages.
+    """
+
+    products: tuple[str, ...] = ()
+    packages: tuple[tuple[str, str], ...] = ()
+    wholes: tuple[str, ...] = ()
+    is_native: bool = False
+
+
+class PythonName(msgspec.Struct, frozen=True, tag="python-name"):
+    """The PyPI project of a conda package, for when no name map is loaded; the id's key is the conda name."""
+
+    name: str
+
+
+class Release(msgspec.Struct, frozen=True, tag="release"):
+    """The releases of a product ("vendor:product") that one vulnerability affects, as the project itself says."""
+
+    product: str
+    vulnerability: str
+    ranges: tuple[AffectedRange, ...]
+
+
+class IgnoreRule(msgspec.Struct, frozen=True, tag="ignore"):
+    """Sets findings aside of components that were tied to an advisory in one way; see knowledge/ignore.tsv."""
+
+    applies_to: AppliesTo
+    looks_at: LooksAt
+    words: tuple[str, ...]
+    unless: tuple[str, ...]
+    reason: str
+
+
+class VersionRule(msgspec.Struct, frozen=True, tag="version"):
+    """The packages ("ecosystem/name", * at its end lets it go on) whose versions end in a count of their own."""
+
+    package: str
+    numbers: int
+
+
+class WordList(msgspec.Struct, frozen=True, tag="words"):
+    """Words that matching looks for; the id's key is the list's name."""
+
+    words: tuple[str, ...]
+
+
+Fact = Alias | PythonName | Release | IgnoreRule | VersionRule | WordList
+
+
+class Knowledge(msgspec.Struct, frozen=True):
+    """All facts that count, by what they are about."""
+
+    names: dict[str, Alias] = {}
+    python_names: dict[str, str] = {}
+    releases: tuple[Release, ...] = ()
+    ignore: dict[str, IgnoreRule] = {}  # by id
+    versions: tuple[VersionRule, ...] = ()
+    words: dict[str, tuple[str, ...]] = {}
+
+    def released(self) -> list[Advisory]:
+        """What the projects themselves say as advisories of source "curated", one a vulnerability, by id."""
+        found: dict[str, list[AffectedPackage]] = {}
+        for release in self.releases:
+            fixed = tuple(r.fixed for r in release.ranges if r.fixed)
+            package = AffectedPackage("cpe", release.product, release.ranges, fixed_versions=fixed)
+            found.setdefault(release.vulnerability, []).append(package)
+        return [Advisory(name, CURATED, affected=tuple(found[name])) for name in sorted(found)]
+
+
+NOTHING = Knowledge()
+
+
+def release_id(product: str, vulnerability: str) -> str:
+    """The id of a row of releases."""
+    return f"{RELEASES}/{product}/{vulnerability}"
+
+
+def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
+    """Knowledge of several layers of (id, fact): the last that has an id counts, and None switches it off."""
+    facts: dict[str, Fact | None] = {}
+    for layer in layers:
+        facts.update(layer)
+    names: dict[str, Alias] = {}
+    python_names: dict[str, str] = {}
+    releases: list[Release] = []
+    ignore: dict[str, IgnoreRule] = {}
+    versions: list[VersionRule] = []
+    words: dict[str, tuple[str, ...]] = {}
+    for row_id, fact in sorted(facts.items()):
+        key = row_id.partition("/")[2]
+        match fact:
+            case Alias():
+                names[key] = fact
+            case PythonName(name):
+                python_names[key] = name
+            case Release():
+                releases.append(fact)
+            case IgnoreRule():
+                ignore[row_id] = fact
+            case VersionRule():
+                versions.append(fact)
+            case WordList(listed):
+                words[key] = listed
+            case None:
+                pass
+    return Knowledge(names, python_names, tuple(releases), ignore, tuple(versions), words)
+
+
+class Words:
+    """Words to look for in texts.
+
+    A word is found whole; * at its start or end lets it go on there. One in small letters is found in any case. Words
+    are literal, so what they cost is linear in the text.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._stems = [word.strip("*").lower() for word in words]
+        self._pattern = re.compile("|".join(map(_literal, words)))
+
+    def found_in(self, text: str) -> bool:
+        """Whether any of them stands in the text."""
+        lowered = text.lower()  # most texts have none of the stems, and looking for these is cheap
+        return any(stem in lowered for stem in self._stems) and self._pattern.search(text) is not None
+
+
+def _literal(word: str) -> str:
+    text = word.strip("*")
+    start = r"\b" if not word.startswith("*") and re.match(r"\w", text) else ""
+    end = r"\b" if not word.endswith("*") and re.search(r"\w\Z", text) else ""
+    literal = f"{start}{re.escape(text)}{end}"
+    return literal if text != text.lower() else f"(?i:{literal})"
+
+
+class VersionShortener:
+    """Drops the counts at the end of affected ranges, for the packages that a `VersionRule` names."""
+
+    def __init__(self, rules: Iterable[VersionRule]) -> None:
+        self._rules = [
+            (rule.package, re.compile(rf"\A((?:[0-9]+\.){{{rule.numbers - 1}}}[0-9]+)\.[0-9]{{2,}}\Z"))
+            for rule in rules
+        ]
+        self._starts = tuple(package.removesuffix("*") for package, _ in self._rules)
+
+    def shorten(self, key: str, affected: AffectedPackage) -> AffectedPackage:
+        """The package as matching compares it. `key`: its "ecosystem/name"."""
+        if not key.startswith(self._starts):  # all but a few of half a million
+            return affected
+        for package, pattern in self._rules:
+            if key == package or (package.endswith("*") and key.startswith(package[:-1])):
+                ranges = tuple(_shortened(r, pattern) for r in affected.ranges)
+                return AffectedPackage(
+                    affected.ecosystem, affected.name, ranges, affected.versions, affected.fixed_versions
+                )
+        return affected
+
+
+def _shortened(bounds: AffectedRange, pattern: re.Pattern[str]) -> AffectedRange:
+    introduced, fixed = (
+        None if text is None else pattern.sub(r"\1", text) for text in (bounds.introduced, bounds.fixed)
+    )
+    return AffectedRange(bounds.scheme, introduced, bounds.introduced_excluded, fixed, bounds.last_affected)

@@ -1,0 +1,120 @@
+"""Which source decides when several speak of one vulnerability and one component.
+
+In this order: advisories of the component's own ecosystem (OSV for PyPI), the releases that the project names
+(knowledge/releases.tsv), NVD's CPE ranges, CPE ranges of other databases, those of CNAs (CVE 5), those of re-packagers
+(Bitnami, Julia), OSS-Fuzz. A withdrawn advisory finds nothing, but one of the own ecosystem still silences what is less
+precise: people looked and took it back.
+
+Source: docs/concepts/finding.md ("Which source is heard").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from antivenom.core.matching.advisories import Confidence
+from antivenom.core.matching.compile_index import (
+    PRODUCT_ECOSYSTEMS,
+    CompiledPackage,
+    CompiledVulnerability,
+    Interval,
+)
+from antivenom.core.matching.identity import Identity
+from antivenom.core.matching.ignoring import IgnoreRules
+from antivenom.core.matching.knowledge import CURATED, release_id
+
+CURATED_PRIORITY = 2  # of nothing else
+_PRIORITY = {
+    "cpe+curated": CURATED_PRIORITY, "cpe+nvd": 3, "cpe+osv": 4, "cpe+cve5": 5,
+    "bitnami": 6, "julia-builds": 7, "oss-fuzz": 8,
+}  # fmt: skip
+
+
+class Hit(msgspec.Struct, frozen=True, gc=False):
+    """One interval of one compiled package that contains a version."""
+
+    package: CompiledPackage
+    interval: Interval
+    identity: Identity
+    decides: bool  # by the most precise source; the others are cited when they agree
+    ignored_by: str = ""  # the row of knowledge without which it would decide
+
+    @property
+    def confidence(self) -> Confidence:
+        """That of the identity; low for what names no bound, and for crashes of a fuzzer that nobody gave a CVE."""
+        is_vague = self.package.is_unbounded and self.identity.ecosystem in PRODUCT_ECOSYSTEMS
+        return Confidence.low if is_vague or self.identity.ecosystem == "oss-fuzz" else self.identity.confidence
+
+
+class Claim(NamedTuple):
+    """What one package of the index says of one vulnerability, and how the component is tied to it."""
+
+    priority: int
+    package: CompiledPackage
+    identity: Identity
+    ignored_by: str
+
+
+def decide(
+    claims: list[Claim], rules: IgnoreRules, vulnerability: Callable[[int], CompiledVulnerability]
+) -> tuple[list[Hit], list[Hit]]:
+    """The intervals that may be cited of one vulnerability, and those to look at for what is set aside of it.
+
+    It is set aside as a whole where every claim is. Where the releases that a project names decide, what the next
+    source says beyond them is set aside.
+
+    Args:
+        vulnerability: By its number; asked only where the component is tied to it in ways that need not be true.
+    """
+    heard = [claim for claim in claims if not claim.ignored_by]
+    if heard and all(claim.identity.is_vague for claim in heard):
+        summary = vulnerability(heard[0].package.vulnerability).summary
+        judged = [claim._replace(ignored_by=rules.of_summary(claim.identity, summary)) for claim in heard]
+        if all(claim.ignored_by for claim in judged):
+            claims, heard = judged, []
+    if not heard:
+        best = _best(claims)
+        return [], [
+            Hit(claim.package, interval, claim.identity, False, claim.ignored_by)
+            for claim in claims
+            if claim.priority == best
+            for interval in claim.package.intervals
+        ]
+    best = _best(heard)
+    if best < 0:
+        return [], []
+    row_id, next_best = _curated(heard) if best == CURATED_PRIORITY else ("", -1)
+    hits = [
+        Hit(package, interval, identity, priority == best, row_id if priority == next_best else "")
+        for priority, package, identity, _ in heard
+        for interval in package.intervals
+    ]
+    return hits, hits if next_best >= 0 else []
+
+
+def _curated(heard: list[Claim]) -> tuple[str, int]:
+    """The row of releases that decides, and the priority of what would decide without it."""
+    row = next(claim for claim in heard if claim.package.source == CURATED)
+    others = [claim for claim in heard if claim.package.source != CURATED]
+    return release_id(row.identity.name, row.package.advisory), _best(others)
+
+
+def _best(claims: Sequence[Claim]) -> int:
+    """The priority of the most precise source; -1 when that took back all that it said, or there is none."""
+    best = min([claim.priority for claim in claims], default=-1)
+    return best if any(c.priority == best and not c.package.is_withdrawn for c in claims) else -1
+
+
+def priority(identity: Identity, package: CompiledPackage) -> int:
+    """How precise a source is for this component, 0 best.
+
+    A range without an end ranks behind one that names the fix: it was written before there was one.
+    """
+    is_own = identity.ecosystem not in PRODUCT_ECOSYSTEMS or identity.confidence is Confidence.exact
+    if is_own and identity.ecosystem != "cpe":
+        return 0 if package.source == "osv" else 1
+    kind = f"cpe+{package.source}" if identity.ecosystem == "cpe" else identity.ecosystem
+    return _PRIORITY.get(kind, 5) + (10 if package.is_open else 0)
