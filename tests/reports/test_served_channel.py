@@ -88,7 +88,7 @@ async def test_nothing_is_compressed_twice_or_undone_on_the_way(person: Person, 
         assert packed.body == plain.body
         assert "content-encoding" not in packed.headers
         assert packed.headers["content-type"] == content_type
-    await ask.application.artifacts.settle()
+    await ask.application.artifacts.finish_recording()
 
 
 async def test_a_format_that_is_not_served_is_said_so_and_never_kept_by_a_cache(
