@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from antivenom.core.conda.licenses import FAMILIES, read_license, spdx_ids
+from antivenom.core.conda.licenses import FAMILIES, LicenseExpression, read_license, spdx_ids
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,81 @@ def test_the_real_texts_of_channels_are_read(shared_data: Path) -> None:
     print(f"{len(rows) - len(unread)} of 340 texts, {read_records} of {records} records; unread: {unread}")
     assert len(unread) <= 26
     assert read_records / records >= 0.995
+
+
+SLASHES = [
+    ("MIT/GPL-2.0", "MIT OR GPL-2.0-only"),
+    ("GPL-3.0+/MIT", "GPL-3.0-or-later OR MIT"),
+    ("GPLv2/LGPLv2.1", "GPL-2.0-only OR LGPL-2.1-only"),
+    ("BSD-3-Clause/GPL-2.0-only/MIT", "BSD-3-Clause OR GPL-2.0-only OR MIT"),
+    ("MIT / GPLv2", "MIT OR GPL-2.0-only"),
+    ("Dual GPL/BSD", "GPL-1.0-or-later OR LicenseRef-BSD"),
+    ("Apache/MIT", "LicenseRef-Apache OR MIT"),
+    ("MIT and/or GPL-2.0", "MIT OR GPL-2.0-only"),
+    ("zlib/libpng", "zlib-acknowledgement"),
+    ("MIT/X11", "MIT"),
+    ("Tcl/Tk", "TCL"),
+]
+
+
+@pytest.mark.parametrize(("text", "expression"), SLASHES)
+def test_a_slash_is_a_choice_unless_it_is_part_of_a_name(text: str, expression: str) -> None:
+    assert read_license(text).text == expression
+
+
+@pytest.mark.parametrize(
+    ("text", "expression"),
+    [
+        ("Lesser GPL", "LGPL-2.0-or-later"),
+        ("GNU Lesser GPL v2.1", "LGPL-2.1-only"),
+        ("Library GPL", "LGPL-2.0-or-later"),
+        ("Affero GPL", "AGPL-1.0-or-later"),
+        ("GNU Affero GPL v3", "AGPL-3.0-only"),
+        ("GNU Lesser General Public License v3 (LGPLv3)", "LGPL-3.0-only"),
+        ("same terms as Perl", "Artistic-1.0-Perl OR GPL-1.0-or-later"),
+        ("Perl_5", "Artistic-1.0-Perl OR GPL-1.0-or-later"),
+    ],
+)
+def test_a_gnu_licence_is_known_by_its_short_prose_name(text: str, expression: str) -> None:
+    assert read_license(text).text == expression
+
+
+@pytest.mark.parametrize("name", ["GPL", "LGPL", "AGPL", "GPLv3", "GNU GPL", "proprietary", "copyleft"])
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "non-{}",
+        "Not {}",
+        "no {} code",
+        "anti-{}",
+        "{}-compatible",
+        "{} compatible",
+        "{}-free",
+        "compatible with the {}",
+    ],
+)
+def test_a_licence_that_a_text_only_speaks_of_is_not_its_own(prose: str, name: str) -> None:
+    families = {family for license in read_license(prose.format(name)).licenses for family in license.families}
+    assert families == {"other"}
+
+
+def test_a_licence_for_use_without_gain_is_not_called_proprietary() -> None:
+    assert "proprietary" not in read_license("CC-BY-NC-4.0").licenses[0].families
+    assert "proprietary" in read_license("free for non-commercial use").licenses[0].families
+
+
+def _is_kept(expression: LicenseExpression, stopped: set[str]) -> bool:
+    if expression.license is not None:
+        return not expression.license.families & stopped
+    kept = [_is_kept(part, stopped) for part in expression.parts]
+    return any(kept) if expression.operator == "OR" else all(kept)
+
+
+def test_the_shared_cases_are_judged_as_they_say(shared_data: Path) -> None:
+    rows = [line.rsplit("\t", 1) for line in (shared_data / "cases" / "licences.tsv").read_text().splitlines()]
+    wrong = [
+        text
+        for text, kept in (row for row in rows if len(row) == 2 and not row[0].startswith("#"))
+        if _is_kept(read_license(text), {"gpl", "agpl", "proprietary"}) != (kept == "1")
+    ]
+    assert wrong == []

@@ -310,6 +310,8 @@ def _families(spdx: str, category: str) -> frozenset[str]:
         if pattern.match(spdx):
             found.update(families)
             break
+    if "cc" in found:  # published for everybody to share, if only without gain
+        found.discard("proprietary")
     return frozenset(found if found - _BROAD else found | {"other"})
 
 
@@ -334,9 +336,22 @@ _GUESSES = (
 )
 
 
+_OTHERS_NAME = r"(?:GNU[ -]?)?(?:[AL]?GPL(?:v?\d(?:\.\d)?)?|copyleft|propri?etary|MIT|BSD|Apache)"
+_NOT_ITS_LICENSE = re.compile(
+    # what a text only compares itself with, or says that it is not
+    rf"\b(?:non|not|no|anti|without|never)[ -](?:the |a |an |any )?{_OTHERS_NAME}\b"
+    rf"|\b(?:in)?compatible[ -](?:with|to)[ -](?:the[ -])?{_OTHERS_NAME}\b"
+    rf"|\b{_OTHERS_NAME}[ -](?:in)?compatible\b|\b{_OTHERS_NAME}-free\b",
+    re.IGNORECASE,
+)
+
+
 def _guess(text: str) -> frozenset[str]:
-    """The families that the words of a text without an SPDX id give away."""
-    spaced = text.replace("_", " ")
+    """The families that the words of a text without an SPDX id give away.
+
+    A licence that the text only compares itself with ("GPL-compatible") or denies ("non-GPL") is not its own.
+    """
+    spaced = _NOT_ITS_LICENSE.sub(" ", text.replace("_", " "))
     for pattern, families in _GUESSES:
         if pattern.search(spaced):
             return frozenset(families)
@@ -348,6 +363,7 @@ def _guess(text: str) -> frozenset[str]:
 _GNU_NAME = (
     r"(?:the )?(?:GNU )?(?:(?P<a>Affero )|(?P<l>Lesser |Library ))?General Public(?: Licen[sc]e)?(?: \([AL]?GPL\))?"
 )
+_PERL = "Artistic-1.0-Perl OR GPL-1.0-or-later"
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
@@ -364,6 +380,12 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?:GNU )?Affero General Public Licen[sc]e", "AGPL"),
         (r"(?:GNU )?(?:Lesser|Library) General Public(?: Licen[sc]e)?", "LGPL"),
         (r"(?:GNU )?General Public Licen[sc]e", "GPL"),
+        (r"\b(?:GNU )?(?:Lesser|Library) (?:GNU )?GPL\b", "LGPL"),
+        (r"\b(?:GNU )?Affero (?:GNU )?GPL\b", "AGPL"),
+        (r"\b([AL]?GPL),? v?(\d(?:\.\d)?) \(\s*\1[ -]?v?\d(?:\.\d)?\s*\)", r"\1-\2"),
+        (r"^(?:the )?(?:same )?(?:terms )?as Perl(?: ?5)?(?: itself)?(?: \([^)]*\))?$|^Perl[ _]?5$", _PERL),
+        (r"^dual(?:ly)?(?:[ -]licen[sc]ed)?(?: under)?:? ", ""),
+        (r"\band/or\b", "or"),
         (r"\b([AL]?GPL)\s*\(\s*\1\s*\)", r"\1"),
         (r"\b([AL]?GPL) v?(\d(?:\.\d)?) or later \(\s*\1v?\d(?:\.\d)?\+\s*\)", r"\1-\2-or-later"),
         (r"\b([AL]?GPL)[ -]?(?:v|version)? ?(\d(?:\.\d)?),? or (?:later|newer|greater)", r"\1-\2-or-later"),
@@ -380,7 +402,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"\b(?:ASL|Apache)[ -]?(1\.[01]|2\.0)(?![\w.-])", r"Apache-\1"),
         (r"\bASL[ -]?2\b", "Apache-2.0"),
-        (r"^Apache$", "LicenseRef-Apache"),
+        (r"(?<![\w-])Apache(?=\s*(?:$|[/|]|or\b|and\b))", "LicenseRef-Apache"),
         (r"\bApache-style\b", "LicenseRef-Apache-style"),
         (r"\b(?:new |modified |revised |simplified )?BSD[ _-]?([234])[ _-]?clause\b(?!-)", r"BSD-\1-Clause"),
         (r"\b(?:new |modified )?([234])[ -]clause BSD\b", r"BSD-\1-Clause"),
@@ -413,7 +435,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bwxWidgets\b", "LGPL-2.0-or-later WITH WxWindows-exception-3.1"),
         (r"(?<![\w-])Artistic(?![\w-])", "Artistic-1.0"),
         (
-            r"(?<![\w-])(?:UCD|Triangle|FOSS|Unlimited|custom|commercial|FreeImage|GCCRLE|partial)(?![\w-])",
+            r"(?<![\w-])(?:UCD|Triangle|FOSS|Unlimited|custom|commercial|proprietary|FreeImage|GCCRLE|partial)(?![\w-])",
             r"LicenseRef-\g<0>",
         ),
         (r"(?<=LicenseRef-)FreeImage\b", "FreeImage"),
@@ -432,4 +454,5 @@ def _rewrite(text: str) -> str:
         text = pattern.sub(replacement, text)
     for pattern, replacement in _SEPARATORS:
         text = pattern.sub(replacement, text)
-    return re.sub(r"\s+/\s+|(?<=Domain)/", " OR ", " ".join(text.split()))
+    # A slash that belongs to a name was rewritten above; any other is a choice.
+    return re.sub(r"\s*/\s*", " OR ", " ".join(text.split()))
