@@ -16,6 +16,7 @@ from rattler import MatchSpec, PackageRecord, Version, VersionSpec
 from rattler.package.build_string import BuildString
 
 from antivenom.core.conda.records import RecordFacts
+from antivenom.core.conda.spec_spelling import check_spelling
 from antivenom.core.errors import InvalidInputError
 
 SPEC_CHARACTERS_MAX = 500
@@ -76,6 +77,7 @@ def parse_record_spec(text: str) -> RecordSpec:
     """
     if len(text) > SPEC_CHARACTERS_MAX:
         raise InvalidInputError(f"a match spec has {SPEC_CHARACTERS_MAX} characters at most", hint=_HINT)
+    check_spelling(text.strip())
     try:
         spec = MatchSpec(text.strip(), exact_names_only=False)
     except Exception as error:
