@@ -32,7 +32,8 @@ from antivenom.core.conda.shards import decode_record, read_index, read_shard
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.source.ingest import ingest_monolith, ingest_shards, plan_shards
 from antivenom.server.adapters.blobs import BlobStore
-from antivenom.server.publications.build import BuildRequest, StoreBlobs, build_publication
+from antivenom.server.adapters.index_blobs import StoreBlobs
+from antivenom.server.publications.build_publication import BuildRequest, build_publication
 
 REPO = Path(__file__).resolve().parents[2]
 MAKE_CHANNEL = REPO.parent / "shared" / "tools" / "make_channel.py"
@@ -113,7 +114,7 @@ def publish_sources(
     built = build_publication(str(work / "blobs"), request)
     made = built.published
     found = {"sources": sources, "publications": {s: p.publication for s, p in made.subdirs.items()}}
-    counts = msgspec.to_builtins(made.counts) | {"vulnerable_components": built.counts["vulnerable_components"]}
+    counts = msgspec.to_builtins(made.counts) | {"vulnerable_components": built.counts.vulnerable_components}
     (work / "state.json").write_text(json.dumps(found | {"findings": built.findings_key, "counts": counts}))
 
 

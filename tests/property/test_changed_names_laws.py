@@ -19,7 +19,8 @@ from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publishing.channel_findings import ChannelFindings, decode_findings
 from antivenom.core.source.ingest import ingest_monolith
 from antivenom.server.adapters.blobs import BlobStore
-from antivenom.server.publications.build import BuildRequest, Built, StoreBlobs, build_publication, plan_publication
+from antivenom.server.adapters.index_blobs import StoreBlobs
+from antivenom.server.publications.build_publication import BuildRequest, Built, build_publication, plan_publication
 from antivenom.server.publications.build_statements import StoredBuildStatements
 from tests.core.index_samples import NOW_MS, document, record
 

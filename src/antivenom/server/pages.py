@@ -66,7 +66,7 @@ async def show_dashboard(request: Request, ctx: Context) -> Response:
         channels=channels,
         concerns=list(_concerns(ctx, channels, filled, knowledge, served_exploited)),
         totals={key: sum(getattr(c, key) for c in channels) for key in ("records", "kept", "withheld", "warned")},
-        exploited=sum(c.counts.get("exploited", 0) for c in channels),
+        exploited=sum(c.counts.exploited for c in channels if c.counts),
         served_exploited=sum(served_exploited.values()),
         severities=_severity_rows(channels),
         rules=await _rule_rows(ctx, channels),
@@ -83,7 +83,7 @@ async def _count_served_exploited(ctx: Context, channels: list[ChannelSummary]) 
     """By channel: how many records with an exploited vulnerability it serves."""
     served = {}
     for channel in channels:
-        if channel.counts.get("exploited"):
+        if channel.counts and channel.counts.exploited:
             rows = await catalog.filter_channel_findings(ctx, channel.name, catalog.FindingFilter(kev=True))
             components = {(row.name, row.version): row.records - row.withheld for row in rows}
             served[channel.name] = sum(components.values())
@@ -131,7 +131,7 @@ def _severity_rows(channels: list[ChannelSummary]) -> list[tuple[str, str, tuple
     """Rows of the chart: the worst severity first."""
     total: Counter[str] = Counter()
     for channel in channels:
-        total.update(channel.counts.get("vulnerabilities", {}))
+        total.update(channel.counts.vulnerabilities if channel.counts else {})
     names = [severity.name for severity in sorted(Severity, reverse=True)]
     return [(name.capitalize(), name, (total[name],)) for name in names if total[name]]
 
@@ -141,7 +141,7 @@ async def _rule_rows(ctx: Context, channels: list[ChannelSummary]) -> list[tuple
     total: Counter[str] = Counter()
     warning: set[str] = set()
     for channel in channels:
-        total.update(channel.counts.get("by_rule", {}))
+        total.update(channel.counts.by_rule if channel.counts else {})
         attached = await channel_policies.get_channel_policy(ctx, channel.name)
         if attached:
             warning |= {rule["id"] for rule in attached[1].document.get("rules", []) if rule.get("action") == "warn"}
@@ -155,7 +155,7 @@ def _rule_links(channels: list[ChannelSummary]) -> dict[str, str]:
     """The list of each rule's records; rules of several channels have no single list."""
     places: dict[str, list[str]] = {}
     for channel in channels:
-        for rule in channel.counts.get("by_rule", {}):
+        for rule in channel.counts.by_rule if channel.counts else {}:
             places.setdefault(rule, []).append(f"/channels/{channel.name}/withheld?rule={quote(rule, safe='')}")
     return {rule: found[0] for rule, found in places.items() if len(found) == 1}
 

@@ -6,20 +6,19 @@ import asyncio
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from antivenom.core.matching.advisories import Finding, Severity
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Decision, PackageSummary
 from antivenom.core.publishing.channel_findings import ChannelFindings, ComponentFindings, decode_findings
+from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.catalog.decisions import DecisionList
 from antivenom.server.catalog.finding_groups import newest_first
 from antivenom.server.catalog.rows import ChannelFinding, PackageOverview, evidence_of
 from antivenom.server.context import Context, Resources
 from antivenom.server.findings.service import fix_in_channel
-from antivenom.server.publications.build import StoreBlobs
-from antivenom.server.publications.models import Publication
+from antivenom.server.publications.models import Publication, SubdirBlobs
 
 LOADED_AT_MOST = 16
 
@@ -136,10 +135,10 @@ async def load_contents(ctx: Context, publication: Publication) -> PublicationCo
 
 
 def _load(
-    resources: Resources, number: int, subdirs: Mapping[str, Any], findings_key: str | None
+    resources: Resources, number: int, subdirs: Mapping[str, SubdirBlobs], findings_key: str | None
 ) -> PublicationContents:
     blobs = StoreBlobs(resources.blobs)
-    maps = {subdir: PublicationIndex.open(blobs, entry["index"]) for subdir, entry in sorted(subdirs.items())}
+    maps = {subdir: PublicationIndex.open(blobs, keys.index) for subdir, keys in sorted(subdirs.items())}
     findings = ChannelFindings([], {})
     if findings_key is not None:
         findings = decode_findings(blobs.get(findings_key))

@@ -12,15 +12,14 @@ from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import Context
 from antivenom.server.events.service import record
-from antivenom.server.findings import service as findings_service
 from antivenom.server.members.authorization import require
 from antivenom.server.policies import service as policies
 from antivenom.server.policies.models import Policy, PolicyRevision
 from antivenom.server.publications import queries as publications_queries
 from antivenom.server.publications import service as publications
-from antivenom.server.publications.build import BuildRequest, plan_publication
+from antivenom.server.publications.build_publication import plan_publication
 from antivenom.server.publications.counts import RecordCounts
-from antivenom.server.publications.publishing import channel_facts, defer_republish, stored_build_statements
+from antivenom.server.publications.publish_channel import defer_republish, request_with_policy
 from antivenom.server.publications.reasons import ReasonView
 from antivenom.server.publications.summaries import ChannelSummary
 
@@ -58,8 +57,8 @@ async def list_channels_under(ctx: Context, policy: str) -> list[ChannelSummary]
     """
     found, _ = await policies.get_policy(ctx, policy)
     rows = await queries.channels_under_policy(ctx.session, found.id)
-    overview = await publications_queries.channel_overview(ctx.session, [row.id for row in rows])
-    return [publications.summarize_channel(*overview[row.id]) for row in rows]
+    by_id = await publications_queries.list_channel_rows(ctx.session, [row.id for row in rows])
+    return [publications.summarize_channel(by_id[row.id]) for row in rows]
 
 
 async def count_channels_by_policy(ctx: Context) -> dict[int, int]:
@@ -102,27 +101,9 @@ async def plan_policy(
     """
     require(ctx, "policies:read", subject=f"channel:{channel}")
     parse_policy(text)
-    row, publication = await publications.get_served_publication(ctx, channel)
-    newest = await publications_queries.newest_publication(ctx.session, row.id)
-    knowledge = await findings_service.current_knowledge(ctx)
-    request = BuildRequest(
-        sources={s: entry["source"] for s, entry in (newest or publication).subdirs.items()},
-        channel=await channel_facts(ctx, row),
-        policy_text=text,
-        knowledge_key=knowledge.index_key,
-        now_ms=round(ctx.now.timestamp() * 1000),
-        closure=row.closure,
-        previous={s: entry["index"] for s, entry in publication.subdirs.items()},
-        previous_findings=publication.findings_key,
-        mapping_channel=row.mapping_channel,
-        build_statements=await stored_build_statements(ctx),
-    )
-    planned = await ctx.resources.cpu.run(
-        plan_publication,
-        ctx.resources.blobs.url,
-        request,
-        on_progress=on_progress,
-    )
+    row, _ = await publications.get_served_publication(ctx, channel)
+    request = await request_with_policy(ctx, row, text)
+    planned = await ctx.resources.cpu.run(plan_publication, ctx.resources.blobs.url, request, on_progress=on_progress)
     rules = sorted(planned.withheld_by_rule.keys() | planned.released_by_rule.keys())
     return PolicyPlan(
         withheld=[_planned_record(item) for item in planned.withheld],

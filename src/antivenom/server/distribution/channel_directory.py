@@ -20,12 +20,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.source.packs import IndexBlobs, Location
+from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.distribution.queries import ChannelPointer, list_index_keys, list_pointers
 from antivenom.server.distribution.superseded_files import SupersededFile
 from antivenom.server.events.jobs import EventNotice
 from antivenom.server.events.listen import listen
-from antivenom.server.publications.build import StoreBlobs
 
 logger = logging.getLogger(__name__)
 
@@ -149,8 +149,7 @@ class ChannelDirectory:
             pointer.policy,
             http_date(pointer.published_at),
         )
-        for name, entry in pointer.subdirs.items():
-            key = entry["index"]
+        for name, key in pointer.index_keys.items():
             channel.subdirs[name] = PublishedSubdir(name, key, await self._open_index(key))
         return channel
 

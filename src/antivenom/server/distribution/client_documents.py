@@ -14,9 +14,9 @@ import zstandard
 from antivenom.core.publication.client_documents import derive_document, document_key
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.server.adapters.blobs import BlobStore
+from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.context import Resources
 from antivenom.server.distribution.blob_content import read_chunks
-from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.web.answers import Content
 
 SMALL_RECORDS = 5000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,14 +16,14 @@ from antivenom.server.publications.models import Publication
 
 @dataclass(frozen=True, slots=True)
 class ChannelPointer:
-    """A channel and the publication that it points to; without one the last four fields are empty."""
+    """A channel and the publication that it points to; the last four fields are empty when it has none."""
 
     channel_id: int
     name: str
     is_public: bool
     publication_id: int | None
     published_at: datetime | None
-    subdirs: dict[str, Any]
+    index_keys: dict[str, str]  # subdir → key of its publication map
     policy: str
 
 
@@ -45,7 +44,15 @@ async def list_pointers(session: AsyncSession) -> list[ChannelPointer]:
         .outerjoin(Policy, Policy.id == PolicyRevision.policy_id)
     )
     return [
-        ChannelPointer(channel_id, name, privacy == "public", publication_id, published_at, subdirs or {}, policy or "")
+        ChannelPointer(
+            channel_id,
+            name,
+            privacy == "public",
+            publication_id,
+            published_at,
+            {subdir: blobs.index for subdir, blobs in (subdirs or {}).items()},
+            policy or "",
+        )
         for channel_id, name, privacy, publication_id, published_at, subdirs, policy in rows
     ]
 

@@ -24,7 +24,7 @@ from antivenom.knowledge import built_in
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.distribution.queries import EvaluationInputs, find_curation, find_evaluation_inputs
 from antivenom.server.findings.service import current_knowledge
-from antivenom.server.publications.build import read_policy
+from antivenom.server.publications.build_publication import read_policy
 
 
 @dataclass(frozen=True, slots=True)

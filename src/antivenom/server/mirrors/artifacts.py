@@ -15,6 +15,7 @@ from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundErr
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.server.adapters.http import Stream
+from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.distribution.blob_content import open_blob
@@ -25,7 +26,6 @@ from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.downloads import Download, ExpectedFile
 from antivenom.server.mirrors.subdir_state import SubdirState
 from antivenom.server.mirrors.upstream_url import artifact_address
-from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.publications.queries import find_publication
 from antivenom.server.web.answers import Content
 
@@ -255,7 +255,7 @@ async def _index_keys(resources: Resources, channel: str) -> dict[str, str]:
     async with resources.context(SYSTEM) as ctx:
         row = await find_channel(ctx.session, channel)
         publication = await find_publication(ctx.session, row.publication_id) if row else None
-        return {subdir: entry["index"] for subdir, entry in publication.subdirs.items()} if publication else {}
+        return {subdir: blobs.index for subdir, blobs in publication.subdirs.items()} if publication else {}
 
 
 def _list_wanted(resources: Resources, channel: str, keys: dict[str, str]) -> Iterator[WantedArtifact]:

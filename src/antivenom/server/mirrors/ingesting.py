@@ -9,7 +9,7 @@ import msgspec
 
 from antivenom.core.source.ingest import Ingested, ShardPlan, empty_source, ingest_monolith, ingest_shards, plan_shards
 from antivenom.server.adapters.blobs import BlobStore
-from antivenom.server.publications.build import StoreBlobs
+from antivenom.server.adapters.index_blobs import StoreBlobs
 
 
 class IngestRequest(msgspec.Struct, frozen=True):

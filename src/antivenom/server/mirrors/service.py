@@ -109,8 +109,8 @@ async def _known_sources(ctx: Context, channel: Channel) -> SubdirStates:
     Each is `missing`: the new upstream need not have every subdir of the old one.
     """
     newest = await newest_publication(ctx.session, channel.id)
-    entries = newest.subdirs if newest else {}
-    return {subdir: SubdirState(source=entry["source"], missing=True) for subdir, entry in entries.items()}
+    published = newest.subdirs if newest else {}
+    return {subdir: SubdirState(source=blobs.source, missing=True) for subdir, blobs in published.items()}
 
 
 async def _open_channel(ctx: Context, name: str, *, closure: bool) -> Channel:

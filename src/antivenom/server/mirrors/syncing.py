@@ -22,7 +22,7 @@ from antivenom.server.mirrors import ingesting, queries
 from antivenom.server.mirrors.artifacts import fetch_artifacts
 from antivenom.server.mirrors.subdir_state import SubdirState, SubdirStates
 from antivenom.server.mirrors.upstream import SHARDS_BY_MONOLITH, STANDARD_SUBDIRS, IndexFile, UpstreamChannel
-from antivenom.server.publications.publishing import NewSources, publish_channel
+from antivenom.server.publications.publish_channel import NewSources, publish_channel
 
 log = logging.getLogger(__name__)
 

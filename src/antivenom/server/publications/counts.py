@@ -1,4 +1,7 @@
-"""The numbers of a publication, as its row stores them and the API answers them."""
+"""The numbers of a publication, as its row stores them and the API answers them.
+
+Fields have defaults: rows of earlier releases may lack some.
+"""
 
 from __future__ import annotations
 
@@ -29,3 +32,16 @@ class RecordCounts(Row, frozen=True):
     def of(cls, counts: Counts) -> RecordCounts:
         """The engine's counts."""
         return RecordCounts(**msgspec.structs.asdict(counts))
+
+
+class PublicationCounts(RecordCounts, frozen=True):
+    """The records of a publication, and what is known of their vulnerabilities.
+
+    `vulnerabilities` counts distinct ones by severity, `exploited` those that are exploited; `unassessed_names` counts
+    packages with something that is not assessed.
+    """
+
+    vulnerable_components: int = 0
+    vulnerabilities: dict[str, int] = {}
+    exploited: int = 0
+    unassessed_names: int = 0

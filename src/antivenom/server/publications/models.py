@@ -1,11 +1,22 @@
-"""Publications: immutable published indexes. Records live in blobs; a row names the blobs."""
+"""Publications: immutable published indexes. A row names the blobs that hold the records."""
 
 from __future__ import annotations
 
+import msgspec
 from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from antivenom.server.db.base import At, Base, BigId, Document, OptionalAt
+from antivenom.server.db.base import At, Base, BigId, OptionalAt, StoredAs
+from antivenom.server.publications.counts import PublicationCounts
+
+
+class SubdirBlobs(msgspec.Struct, frozen=True):
+    """The blob keys of one subdir of a publication. `monolith` is `repodata.json.zst`, "" when there is none."""
+
+    source: str
+    index: str
+    monolith: str = ""
+    monolith_bytes: int = 0
 
 
 class Publication(Base):
@@ -20,9 +31,8 @@ class Publication(Base):
     cause: Mapped[str]  # "sync", "policy", "advisories", "time", "curation"
     policy_revision_id: Mapped[int | None] = mapped_column(ForeignKey("policy_revision.id"))
     knowledge_revision: Mapped[int] = mapped_column(BigInteger)
-    # {subdir: {"source", "index", "monolith": blob keys, "monolith_bytes"}}
-    subdirs: Mapped[Document]
-    findings_key: Mapped[str | None]  # blob with findings.ChannelFindings of this publication
-    counts: Mapped[Document]  # {"records", "kept", "withheld", "warned", "by_rule": {...}, "by_severity": {...}, ...}
+    subdirs: Mapped[dict[str, SubdirBlobs]] = mapped_column(StoredAs(dict[str, SubdirBlobs]), server_default="{}")
+    findings_key: Mapped[str | None]  # blob with the ChannelFindings of this publication
+    counts: Mapped[PublicationCounts] = mapped_column(StoredAs(PublicationCounts), server_default="{}")
     holds_until: Mapped[OptionalAt]  # the earliest instant at which time alone changes a verdict
-    collected_at: Mapped[OptionalAt]  # its blobs were thrown away; it can no longer be served
+    collected_at: Mapped[OptionalAt]  # when its blobs were deleted; since then it cannot be served

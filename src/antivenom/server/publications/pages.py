@@ -1,4 +1,4 @@
-"""The history of a channel: its publications, and going back to one."""
+"""The history tab of a channel: its publications, and rolling back to one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Reading publications' rows; what they publish is in blobs (see reading.py)."""
+"""Reads publications and the channels that point to them."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -34,6 +35,23 @@ CHANNEL_SORTS: dict[str, tuple[Column, ...]] = {
 }
 
 
+class PublicationRow(NamedTuple):
+    """A publication, with the policy and revision number that it was made under."""
+
+    publication: Publication
+    policy: str | None
+    policy_revision: int | None
+
+
+class ChannelRow(NamedTuple):
+    """A channel with its current publication, and the policy and revision number that are attached now."""
+
+    channel: Channel
+    publication: Publication | None
+    policy: str | None
+    policy_revision: int | None
+
+
 async def find_publication(session: AsyncSession, publication_id: int | None) -> Publication | None:
     return await session.get(Publication, publication_id) if publication_id is not None else None
 
@@ -45,7 +63,7 @@ async def find_publication_by_number(session: AsyncSession, channel_id: int, num
 
 
 async def newest_publication(session: AsyncSession, channel_id: int) -> Publication | None:
-    """The latest made, which is not the served one after a rollback: its sources are the newest."""
+    """The publication with the highest number: after a rollback not the served one, but with the newest sources."""
     return await session.scalar(
         select(Publication).where(Publication.channel_id == channel_id).order_by(Publication.number.desc()).limit(1)
     )
@@ -57,8 +75,8 @@ async def last_number(session: AsyncSession, channel_id: int) -> int:
 
 async def page_history(
     session: AsyncSession, channel_id: int, *, cause: str, sort: str, page: int, page_size: int
-) -> Page[tuple[Publication, str | None, int | None]]:
-    """(publication, policy name, policy revision number)."""
+) -> Page[PublicationRow]:
+    """A channel's publications; `sort` is one of HISTORY_SORTS, "" as `cause` is any."""
     offset, limit = check_paging(page, page_size)
     wanted = [Publication.channel_id == channel_id, *([Publication.cause == cause] if cause else [])]
     total = await session.scalar(select(func.count()).select_from(Publication).where(*wanted)) or 0
@@ -71,11 +89,10 @@ async def page_history(
         .offset(offset)
         .limit(limit)
     )
-    return Page([(p, name, number) for p, name, number in rows], total, page, page_size)
+    return Page([PublicationRow(*row) for row in rows], total, page, page_size)
 
 
-Overview = tuple[Channel, Publication | None, str | None, int | None]
-_OVERVIEW = (
+_CHANNEL_ROWS = (
     select(Channel, Publication, Policy.name, PolicyRevision.number)
     .outerjoin(Publication, Publication.id == Channel.publication_id)
     .outerjoin(PolicyRevision, PolicyRevision.id == Channel.policy_revision_id)
@@ -83,30 +100,31 @@ _OVERVIEW = (
 )
 
 
-async def channel_overview(session: AsyncSession, channel_ids: list[int]) -> dict[int, Overview]:
-    """By channel id: it, its current publication, and the name and revision number of the policy now attached."""
-    rows = await session.execute(_OVERVIEW.where(Channel.id.in_(channel_ids)))
-    return {row[0].id: (row[0], row[1], row[2], row[3]) for row in rows}
+async def list_channel_rows(session: AsyncSession, channel_ids: list[int]) -> dict[int, ChannelRow]:
+    """The rows of these channels, by channel id."""
+    rows = await session.execute(_CHANNEL_ROWS.where(Channel.id.in_(channel_ids)))
+    return {row[0].id: ChannelRow(*row) for row in rows}
 
 
-async def page_channels(session: AsyncSession, *, q: str, sort: str, page: int, page_size: int) -> Page[Overview]:
-    """Channels with what `channel_overview` says of each; `q` is found in name, description, upstream or policy."""
+async def page_channels(session: AsyncSession, *, q: str, sort: str, page: int, page_size: int) -> Page[ChannelRow]:
+    """Channels in the order of `sort` (one of CHANNEL_SORTS); `q` is searched in their texts and the policy's."""
     offset, limit = check_paging(page, page_size)
-    query = _OVERVIEW
+    query = _CHANNEL_ROWS
     if q:
         places = (Channel.name, Channel.description, Channel.upstream, Policy.name)
         query = query.where(or_(*(place.icontains(q, autoescape=True) for place in places)))
     total = await session.scalar(select(func.count()).select_from(query.with_only_columns(Channel.id).subquery())) or 0
     rows = await session.execute(query.order_by(*order_by(sort, CHANNEL_SORTS)).offset(offset).limit(limit))
-    return Page([(row[0], row[1], row[2], row[3]) for row in rows], total, page, page_size)
+    return Page([ChannelRow(*row) for row in rows], total, page, page_size)
 
 
 async def published_channels(session: AsyncSession) -> list[Channel]:
+    """Channels that serve a publication."""
     return list(await session.scalars(select(Channel).where(Channel.publication_id.is_not(None))))
 
 
 async def channels_expired(session: AsyncSession, now: datetime) -> list[Channel]:
-    """Channels with a current publication of which time alone has changed a verdict."""
+    """Channels whose current publication has a verdict that time has changed."""
     return list(
         await session.scalars(
             select(Channel)

@@ -1,6 +1,6 @@
-"""Throwing away what only long superseded publications name. The served publication and its sources always stay.
+"""Deletes blobs that only long superseded publications need. The served publication and its sources always stay.
 
-CEP 16: shards stay for at least a week after they left the index, because clients may hold an older index.
+Source: CEP 16 (shards stay for at least a week after they left the index: clients may still use an older one).
 """
 
 from __future__ import annotations
@@ -11,21 +11,20 @@ from datetime import datetime, timedelta
 from antivenom.core.errors import NotFoundError
 from antivenom.core.publication.client_documents import derived_keys
 from antivenom.core.publication.publication_index import referenced_keys
+from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.publications import queries
-from antivenom.server.publications.build import StoreBlobs
 from antivenom.server.publications.models import Publication
 
 KEEP_FOR = timedelta(days=14)
-KEEP_AT_LEAST = 10  # publications of a channel, whatever their age
+KEEP_AT_LEAST = 10  # publications of each channel, whatever their age
 
 
 async def collect_channel(resources: Resources, channel_id: int) -> int:
-    """Delete blobs that only a channel's dropped publications name; how many were deleted.
+    """Delete blobs that only a channel's dropped publications need. Returns how many were deleted.
 
-    Runs under the channel's lock: no publication of it is being made meanwhile, so no blob that is about to be named
-    again is taken away under its feet.
+    Runs under the channel's lock, so that no publication being built at the same time can need a deleted blob.
     """
     async with resources.context(SYSTEM) as ctx:
         retained, dropped = [], []
@@ -50,7 +49,10 @@ async def collect_channel(resources: Resources, channel_id: int) -> int:
 def divide(
     publications: list[Publication], channel: Channel, before: datetime
 ) -> tuple[list[Publication], list[Publication]]:
-    """(kept, dropped) of a channel's publications, newest first: the current, the newest ten and the young are kept."""
+    """Divide a channel's publications (newest first) into kept and dropped ones.
+
+    Keeps the current one, the newest ten, and those made since `before`.
+    """
     keep: list[Publication] = []
     drop: list[Publication] = []
     for position, publication in enumerate(publications):
@@ -68,12 +70,12 @@ def _keys_of_all(resources: Resources, publications: list[Publication]) -> set[s
 
 
 def _keys(blobs: StoreBlobs, publication: Publication) -> set[str]:
-    keys = derived_keys(entry["index"] for entry in publication.subdirs.values())
+    keys = derived_keys(subdir.index for subdir in publication.subdirs.values())
     keys |= {publication.findings_key} if publication.findings_key else set()
-    for entry in publication.subdirs.values():
-        keys |= {entry["source"], entry["index"], entry["monolith"]}
+    for subdir in publication.subdirs.values():
+        keys |= {subdir.source, subdir.index, subdir.monolith}
         try:
-            keys |= referenced_keys(blobs, entry["source"]) | referenced_keys(blobs, entry["index"])
+            keys |= referenced_keys(blobs, subdir.source) | referenced_keys(blobs, subdir.index)
         except NotFoundError:
-            continue  # collected before
+            continue  # deleted before
     return keys

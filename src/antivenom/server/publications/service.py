@@ -1,4 +1,4 @@
-"""Channels with what they serve, their publications, and moving the pointer."""
+"""Lists channels with what they serve and their publications, and moves the pointer of a channel."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 from antivenom.server.publications import queries
 from antivenom.server.publications.models import Publication
+from antivenom.server.publications.queries import ChannelRow, PublicationRow
 from antivenom.server.publications.summaries import ChannelSummary, PublicationView, TrendPoint
 
 # -- channels with what they serve ----------------------------------------
@@ -21,29 +22,29 @@ from antivenom.server.publications.summaries import ChannelSummary, PublicationV
 async def list_channel_summaries(
     ctx: Context, *, q: str = "", sort: str = "name", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
 ) -> Page[ChannelSummary]:
-    """Channels by name or what else `sort` (queries.CHANNEL_SORTS) says, each with its current publication's numbers.
+    """Channels with the numbers of their current publications, sorted by `sort` (one of queries.CHANNEL_SORTS).
 
-    `q` is found in name, description, upstream or policy.
+    `q` is searched in name, description, upstream and policy.
 
     Raises:
         InvalidInputError: An unknown sort, or a page that cannot be.
     """
     require(ctx, "channels:read", subject="channel:*")
     found = await queries.page_channels(ctx.session, q=q, sort=sort, page=page, page_size=page_size)
-    return Page([summarize_channel(*row) for row in found.items], found.total, page, page_size)
+    return Page([summarize_channel(row) for row in found.items], found.total, page, page_size)
 
 
 async def get_channel_summary(ctx: Context, channel: str) -> ChannelSummary:
-    """One channel with its current publication's numbers."""
+    """One channel with the numbers of its current publication."""
     row = await channels.get_channel(ctx, channel)
-    overview = await queries.channel_overview(ctx.session, [row.id])
-    return summarize_channel(*overview[row.id])
+    rows = await queries.list_channel_rows(ctx.session, [row.id])
+    return summarize_channel(rows[row.id])
 
 
-def summarize_channel(
-    channel: Channel, publication: Publication | None, policy: str | None, revision: int | None
-) -> ChannelSummary:
-    counts = publication.counts if publication else {}
+def summarize_channel(row: ChannelRow) -> ChannelSummary:
+    """A channel as lists show it."""
+    channel, publication, policy, revision = row
+    counts = publication.counts if publication else None
     return ChannelSummary(
         name=channel.name,
         description=channel.description,
@@ -58,10 +59,10 @@ def summarize_channel(
         policy=policy,
         policy_revision=revision,
         subdirs=sorted(publication.subdirs) if publication else [],
-        records=counts.get("records", 0),
-        kept=counts.get("kept", 0),
-        withheld=counts.get("withheld", 0),
-        warned=counts.get("warned", 0),
+        records=counts.records if counts else 0,
+        kept=counts.kept if counts else 0,
+        withheld=counts.withheld if counts else 0,
+        warned=counts.warned if counts else 0,
         counts=counts,
     )
 
@@ -78,20 +79,18 @@ async def list_history(
     page: int = 1,
     page_size: int = PAGE_SIZE_DEFAULT,
 ) -> Page[PublicationView]:
-    """Publications of a channel, newest first unless `sort` (queries.HISTORY_SORTS) says otherwise.
+    """Publications of a channel, sorted by `sort` (one of queries.HISTORY_SORTS), by default newest first.
 
     Raises:
         InvalidInputError: An unknown sort, or a page that cannot be.
     """
     row = await channels.get_channel(ctx, channel)
     found = await queries.page_history(ctx.session, row.id, cause=cause, sort=sort, page=page, page_size=page_size)
-    items = [_publication_view(row, publication, policy, revision) for publication, policy, revision in found.items]
-    return Page(items, found.total, page, page_size)
+    return Page([_publication_view(row, item) for item in found.items], found.total, page, page_size)
 
 
-def _publication_view(
-    channel: Channel, publication: Publication, policy: str | None, revision: int | None
-) -> PublicationView:
+def _publication_view(channel: Channel, row: PublicationRow) -> PublicationView:
+    publication, policy, revision = row
     return PublicationView(
         number=publication.number,
         current=publication.id == channel.publication_id,
@@ -101,22 +100,22 @@ def _publication_view(
         cause=publication.cause,
         policy=policy,
         policy_revision=revision,
-        records=publication.counts.get("records", 0),
-        kept=publication.counts.get("kept", 0),
-        withheld=publication.counts.get("withheld", 0),
-        warned=publication.counts.get("warned", 0),
+        records=publication.counts.records,
+        kept=publication.counts.kept,
+        withheld=publication.counts.withheld,
+        warned=publication.counts.warned,
         counts=publication.counts,
     )
 
 
 async def rollback(ctx: Context, channel: str, number: int | None = None) -> Publication:
-    """Serve an earlier publication again: one pointer moves. The next change publishes anew from the newest sources.
+    """Serve an earlier publication again. The next change publishes again from the newest sources.
 
     Args:
-        number: Which; None is the one before the current.
+        number: The publication to serve; None is the one before the current.
 
     Raises:
-        NotFoundError: There is no such publication, or its blobs were thrown away.
+        NotFoundError: There is no such publication, or its blobs were deleted.
         ConflictError: It is the current one.
     """
     row = await channels.get_channel(ctx, channel, permission="channels:write", lock=True)
@@ -127,10 +126,10 @@ async def rollback(ctx: Context, channel: str, number: int | None = None) -> Pub
     if target is None or target.collected_at is not None:
         raise NotFoundError(
             f"channel {channel!r} has no publication {number} to go back to",
-            hint=f"see what there is with: antivenom channel history {channel}",
+            hint=f"list them with: antivenom channel history {channel}",
         )
     if target.id == row.publication_id:
-        raise ConflictError(f"publication {number} is the one that channel {channel!r} serves now")
+        raise ConflictError(f"channel {channel!r} already serves publication {number}")
     row.publication_id = target.id
     await record(ctx, "publication.rolled_back", subject=f"channel:{channel}", number=number)
     return target
@@ -145,10 +144,10 @@ async def get_trend(ctx: Context, channel: str, days: int = 30) -> list[TrendPoi
         TrendPoint(
             at=p.created_at,
             number=p.number,
-            records=p.counts.get("records", 0),
-            kept=p.counts.get("kept", 0),
-            withheld=p.counts.get("withheld", 0),
-            warned=p.counts.get("warned", 0),
+            records=p.counts.records,
+            kept=p.counts.kept,
+            withheld=p.counts.withheld,
+            warned=p.counts.warned,
         )
         for p in reversed(found)
     ]
@@ -158,7 +157,7 @@ async def get_served_publication(ctx: Context, channel: str) -> tuple[Channel, P
     """A channel and the publication that it serves.
 
     Raises:
-        NotFoundError: No such channel, or nothing was published yet.
+        NotFoundError: There is no such channel, or it has published nothing yet.
     """
     row = await channels.get_channel(ctx, channel)
     publication = await queries.find_publication(ctx.session, row.publication_id)

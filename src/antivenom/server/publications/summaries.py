@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_serializer
 
+from antivenom.server.publications.counts import PublicationCounts
 from antivenom.server.web.rows import Row
 
 
+class NoCounts(BaseModel):
+    """An object without fields: nothing was published yet."""
+
+
 class ChannelSummary(BaseModel):
-    """A channel with what it serves now."""
+    """A channel with what it serves now. Without a publication its numbers are 0 and `counts` is empty."""
 
     name: str
     description: str
@@ -30,13 +34,19 @@ class ChannelSummary(BaseModel):
     kept: int
     withheld: int
     warned: int
-    counts: dict[str, Any]
+    counts: PublicationCounts | None
+
+    @field_serializer("counts")
+    def _answer_counts(self, counts: PublicationCounts | None) -> PublicationCounts | NoCounts:
+        return counts or NoCounts()
 
 
 class PublicationView(BaseModel):
+    """One publication of a channel. `served` is false when its blobs were deleted; `cause` is what made it."""
+
     number: int
     current: bool
-    served: bool  # False: its blobs were thrown away
+    served: bool
     created_at: datetime
     created_by: str
     cause: str
@@ -46,7 +56,7 @@ class PublicationView(BaseModel):
     kept: int
     withheld: int
     warned: int
-    counts: dict[str, Any]
+    counts: PublicationCounts
 
 
 class TrendPoint(Row, frozen=True):

@@ -13,7 +13,8 @@ from antivenom.core.errors import InvalidInputError
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.source.ingest import ingest_monolith
 from antivenom.server.adapters.blobs import BlobStore
-from antivenom.server.publications.build import BuildRequest, StoreBlobs, build_publication
+from antivenom.server.adapters.index_blobs import StoreBlobs
+from antivenom.server.publications.build_publication import BuildRequest, build_publication
 from tests.core.index_samples import NOW_MS, document, record
 
 

@@ -1,10 +1,9 @@
-"""What runs in a child process to make a publication: match, judge, select, write blobs. No database, no network."""
+"""Builds a publication in a child process: matches, judges, selects, writes blobs. No database, no network."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
@@ -32,7 +31,9 @@ from antivenom.core.source.packs import IndexBlobs, content_key
 from antivenom.core.source.source_map import Component, iterate_components
 from antivenom.knowledge import built_in
 from antivenom.server.adapters.blobs import BlobStore
+from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.publications.build_statements import StoredBuildStatements, assess_builds
+from antivenom.server.publications.counts import PublicationCounts
 
 EMPTY_POLICY = Policy(name="none")
 
@@ -56,28 +57,12 @@ class BuildRequest(msgspec.Struct, frozen=True):
 
 
 class Built(msgspec.Struct, frozen=True):
-    """What was made. `found`: the components with findings that the previous publication knew nothing of."""
+    """The result of a build. `found`: the components with findings that the previous publication had none of."""
 
     published: Published
     findings_key: str
     found: list[ComponentFindings]
-    counts: dict[str, Any]
-
-
-class StoreBlobs:
-    """The engine's three calls over the blob store."""
-
-    def __init__(self, store: BlobStore) -> None:
-        self._store = store
-
-    def get(self, key: str) -> bytes:
-        return self._store.get_sync(key)
-
-    def get_range(self, key: str, offset: int, length: int) -> bytes:
-        return self._store.get_range_sync(key, offset, length)
-
-    def put(self, key: str, data: bytes) -> None:
-        self._store.put_sync(key, data)
+    counts: PublicationCounts
 
 
 @without_gc()
@@ -106,7 +91,8 @@ def _build(blobs: IndexBlobs, request: BuildRequest, on_progress: Callable[[str,
     data = encode_findings(findings)
     key = content_key("index", data)
     blobs.put(key, data)
-    return Built(published, key, found, {**msgspec.to_builtins(published.counts), **findings.counts()})
+    counts = PublicationCounts(**msgspec.structs.asdict(published.counts), **findings.counts())
+    return Built(published, key, found, counts)
 
 
 class _BuildInputs:

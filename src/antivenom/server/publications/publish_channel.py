@@ -1,0 +1,199 @@
+"""Publishes a channel: reads what decides the publication, builds it in a child process, commits it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from antivenom.core.conda.records import ChannelFacts
+from antivenom.core.matching.advisories import Assessment
+from antivenom.server.channels.models import Channel
+from antivenom.server.channels.queries import find_channel_by_id
+from antivenom.server.context import SYSTEM, Context, Resources
+from antivenom.server.events.jobs import defer
+from antivenom.server.events.service import record
+from antivenom.server.findings import service as findings
+from antivenom.server.findings.compiling import compile_for_new_feeds
+from antivenom.server.policies.models import PolicyRevision
+from antivenom.server.publications import queries
+from antivenom.server.publications.build_publication import BuildRequest, Built, build_publication
+from antivenom.server.publications.build_statements import StoredBuildStatements
+from antivenom.server.publications.models import Publication, SubdirBlobs
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NewSources:
+    """The result of a sync: the key of each subdir's source map, and the upstream that they come from."""
+
+    keys: dict[str, str]
+    upstream: str
+    mapping_channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What decides one publication, read in one transaction."""
+
+    request: BuildRequest
+    policy_revision_id: int | None
+    knowledge_revision: int
+
+
+async def defer_republish(ctx: Context, channel_id: int, *, cause: str) -> None:
+    """Queue a republish of the channel. Does nothing if one is already queued."""
+    await defer(
+        ctx,
+        "publication.republish",
+        lock=f"channel:{channel_id}",
+        queueing_lock=f"republish:{channel_id}",
+        channel_id=channel_id,
+        cause=cause,
+    )
+
+
+async def publish_channel(
+    resources: Resources,
+    channel_id: int,
+    *,
+    cause: str,
+    sources: NewSources | None = None,
+    on_progress: Progress | None = None,
+) -> int | None:
+    """Publish a channel under its policy and the current knowledge, from its newest sources or from `sources`.
+
+    Writes blobs first; then one transaction adds the row and moves the pointer, so an interruption leaves the previous
+    publication serving. Adds no publication if nothing would change.
+
+    Returns:
+        The number of the publication that is served afterwards; None when the channel has no sources or is gone.
+    """
+    await compile_for_new_feeds(resources)
+    async with resources.context(SYSTEM) as ctx:
+        inputs = await _read_inputs(ctx, channel_id, sources)
+    if inputs is None:
+        return None
+    built: Built = await resources.cpu.run(
+        build_publication, resources.blobs.url, inputs.request, on_progress=on_progress
+    )
+    async with resources.context(SYSTEM) as ctx:
+        return await _commit(ctx, channel_id, inputs, built, cause)
+
+
+async def _read_inputs(ctx: Context, channel_id: int, sources: NewSources | None) -> _Inputs | None:
+    channel = await find_channel_by_id(ctx.session, channel_id)
+    if channel is None:
+        return None
+    keys = sources.keys if sources else await _newest_sources(ctx, channel_id)
+    if not keys:
+        return None
+    if sources is not None:
+        channel.upstream = sources.upstream
+        channel.mapping_channel = sources.mapping_channel
+        await ctx.session.flush()
+    revision = await ctx.session.get(PolicyRevision, channel.policy_revision_id) if channel.policy_revision_id else None
+    knowledge = await findings.current_knowledge(ctx)
+    request = await _build_request(ctx, channel, keys, revision.text if revision else None, knowledge.index_key)
+    return _Inputs(request, channel.policy_revision_id, knowledge.revision)
+
+
+async def request_with_policy(ctx: Context, channel: Channel, policy_text: str) -> BuildRequest:
+    """What would decide a publication of the channel now, if `policy_text` were its policy."""
+    knowledge = await findings.current_knowledge(ctx)
+    keys = await _newest_sources(ctx, channel.id)
+    return await _build_request(ctx, channel, keys, policy_text, knowledge.index_key)
+
+
+async def _newest_sources(ctx: Context, channel_id: int) -> dict[str, str]:
+    """The source maps of the newest publication, which is not the served one after a rollback."""
+    newest = await queries.newest_publication(ctx.session, channel_id)
+    return {subdir: blobs.source for subdir, blobs in newest.subdirs.items()} if newest else {}
+
+
+async def _build_request(
+    ctx: Context, channel: Channel, sources: dict[str, str], policy_text: str | None, knowledge_key: str | None
+) -> BuildRequest:
+    current = await queries.find_publication(ctx.session, channel.publication_id)
+    statements = await queries.list_build_statements(ctx.session)
+    return BuildRequest(
+        sources=sources,
+        channel=ChannelFacts(channel.name, is_mirror=bool(channel.upstream), upstream=channel.upstream),
+        policy_text=policy_text,
+        knowledge_key=knowledge_key,
+        now_ms=round(ctx.now.timestamp() * 1000),
+        closure=channel.closure,
+        previous={s: blobs.index for s, blobs in current.subdirs.items() if s in sources} if current else {},
+        previous_findings=current.findings_key if current else None,
+        mapping_channel=channel.mapping_channel,
+        build_statements=tuple(StoredBuildStatements(*row) for row in statements),
+    )
+
+
+async def _commit(ctx: Context, channel_id: int, inputs: _Inputs, built: Built, cause: str) -> int | None:
+    channel = await find_channel_by_id(ctx.session, channel_id, lock=True)
+    if channel is None:
+        return None
+    current = await queries.find_publication(ctx.session, channel.publication_id)
+    subdirs = _subdir_blobs(inputs.request.sources, built)
+    holds_until = _instant(built.published.holds_until_ms)
+    await findings.store_assessments(ctx, inputs.knowledge_revision, _assessments(built))
+    if current is not None and _is_same(current, inputs, subdirs):
+        current.holds_until = holds_until
+        current.knowledge_revision = inputs.knowledge_revision
+        current.findings_key = built.findings_key
+        return current.number
+    publication = Publication(
+        channel_id=channel_id,
+        number=await queries.last_number(ctx.session, channel_id) + 1,
+        created_at=ctx.now,
+        created_by=ctx.actor.name,
+        cause=cause,
+        policy_revision_id=inputs.policy_revision_id,
+        knowledge_revision=inputs.knowledge_revision,
+        subdirs=subdirs,
+        findings_key=built.findings_key,
+        counts=built.counts,
+        holds_until=holds_until,
+    )
+    ctx.session.add(publication)
+    await ctx.session.flush()
+    channel.publication_id = publication.id
+    await record(
+        ctx,
+        "publication.published",
+        subject=f"channel:{channel.name}",
+        number=publication.number,
+        cause=cause,
+        records=built.counts.records,
+        kept=built.counts.kept,
+        withheld=built.counts.withheld,
+        warned=built.counts.warned,
+    )
+    return publication.number
+
+
+def _subdir_blobs(sources: dict[str, str], built: Built) -> dict[str, SubdirBlobs]:
+    published = built.published.subdirs
+    return {
+        subdir: SubdirBlobs(
+            source=source,
+            index=published[subdir].publication,
+            monolith=published[subdir].monolith,
+            monolith_bytes=published[subdir].monolith_bytes,
+        )
+        for subdir, source in sources.items()
+    }
+
+
+def _is_same(current: Publication, inputs: _Inputs, subdirs: dict[str, SubdirBlobs]) -> bool:
+    return current.subdirs == subdirs and current.policy_revision_id == inputs.policy_revision_id
+
+
+def _assessments(built: Built) -> Iterable[tuple[str, str, tuple[str, ...], Assessment]]:
+    return ((*c.component, c.assessment) for c in built.found)
+
+
+def _instant(ms: int) -> datetime | None:
+    return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
