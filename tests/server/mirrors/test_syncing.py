@@ -131,9 +131,9 @@ async def test_a_cooldown_that_ran_out_releases_by_itself(person: Person, upstre
     assert set(await person.withheld("main")) == {"young-1.0-h0_0.conda"}
     now = person.resources.clock()
     person.resources.clock = lambda: now + timedelta(days=8)
-    from antivenom.server.publications.jobs import expire_due
+    from antivenom.server.publications.jobs import republish_expired
 
-    await expire_due(person.resources)
+    await republish_expired(person.resources)
     await person.run_jobs(person.resources)
     assert await person.withheld("main") == {}
 

@@ -15,7 +15,8 @@ from antivenom.core.matching.compile_index import build_index
 from antivenom.core.matching.identity import NameMaps
 from antivenom.core.source.ingest import ingest_monolith
 from antivenom.server.adapters.blobs import BlobStore
-from antivenom.server.publications.build import BuildRequest, StoreBlobs, build_publication
+from antivenom.server.adapters.index_blobs import StoreBlobs
+from antivenom.server.publications.build_publication import BuildRequest, build_publication
 from tests.core.index_samples import NOW_MS, document, fn_of, record
 
 REPO = Path(__file__).parents[3]
