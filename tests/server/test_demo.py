@@ -114,7 +114,7 @@ async def test_everything_of_the_demo_says_so(resources: Resources) -> None:
 async def test_removing_the_demo_leaves_nothing_of_it(resources: Resources, run_jobs: Any) -> None:
     await seed(resources, run_jobs)
     async with resources.context(LOCAL) as ctx:
-        assert await demo.remove_demo(ctx) == {"channels": 1, "feeds": len(data.FEED_URLS), "policies": 1}
+        assert await demo.remove_demo(ctx) == demo.RemovedDemo(channels=1, feeds=len(data.FEED_URLS), policies=1)
     async with resources.context(LOCAL) as ctx:
         assert (await publications.list_channel_summaries(ctx)).total == 0
         assert (await advisories.list_feeds(ctx)).total == 0
@@ -127,6 +127,6 @@ async def test_a_demo_policy_in_use_elsewhere_stays(resources: Resources) -> Non
     async with resources.context(SYSTEM) as ctx:
         await channels.create_channel(ctx, "mine")
         await channel_policies.set_policy(ctx, "mine", data.policy_text())
-        assert (await demo.remove_demo(ctx))["policies"] == 0
+        assert (await demo.remove_demo(ctx)).policies == 0
     async with resources.context(LOCAL) as ctx:
         assert not (await policies.get_policy(ctx, "demo"))[0].is_demo

@@ -1,10 +1,11 @@
-"""The demo's life in a server: set up at the first start, shown as demo everywhere, gone by one command."""
+"""The demo of a server: set up at the first start, marked as demo everywhere, removed by one command."""
 
 from __future__ import annotations
 
 import logging
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 from sqlalchemy import delete, select
 
 from antivenom import demo
@@ -54,8 +55,16 @@ async def add_demo(ctx: Context) -> None:
     await record(ctx, "demo.added", subject=f"channel:{CHANNEL}")
 
 
-async def remove_demo(ctx: Context) -> dict[str, int]:
-    """Remove whatever is marked as demo; how many channels, feeds and policies that were.
+class RemovedDemo(BaseModel):
+    """How many of each were removed."""
+
+    channels: int
+    feeds: int
+    policies: int
+
+
+async def remove_demo(ctx: Context) -> RemovedDemo:
+    """Remove everything that is marked as demo; how much that was.
 
     A demo policy that a channel of yours uses stays and is yours from then on.
     """
@@ -67,9 +76,9 @@ async def remove_demo(ctx: Context) -> dict[str, int]:
     for feed_id in feeds:
         await advisories.remove_feed(ctx, feed_id)
     await ctx.session.flush()
-    removed = {"channels": len(names), "feeds": len(feeds), "policies": await _remove_policies(ctx)}
-    if any(removed.values()):
-        await record(ctx, "demo.removed", subject="demo", **removed)
+    removed = RemovedDemo(channels=len(names), feeds=len(feeds), policies=await _remove_policies(ctx))
+    if removed.channels or removed.feeds or removed.policies:
+        await record(ctx, "demo.removed", subject="demo", **removed.model_dump())
     return removed
 
 
@@ -85,6 +94,6 @@ async def _remove_policies(ctx: Context) -> int:
 
 
 @router.delete("")
-async def delete_demo(ctx: RequestContext) -> dict[str, int]:
+async def delete_demo(ctx: RequestContext) -> RemovedDemo:
     """Remove the demo's channel, feeds and policy."""
     return await remove_demo(ctx)

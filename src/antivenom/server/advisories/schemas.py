@@ -80,13 +80,13 @@ def outcome_of(counts: dict[str, Any]) -> str:
     return ", ".join(news) or (f"nothing changed: {why}" if why else "nothing changed")
 
 
-class SetAsideView(BaseModel):
+class SetAsideEntryView(BaseModel):
     entry: str
     reason: str
     at: datetime
 
     @classmethod
-    def of(cls, entry: SetAsideEntry) -> SetAsideView:
+    def of(cls, entry: SetAsideEntry) -> SetAsideEntryView:
         return cls(entry=entry.entry, reason=entry.reason, at=entry.at)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +15,7 @@ PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 500
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class Page(Generic[T]):
     @property
     def pages(self) -> int:
         return max(1, -(-self.total // self.page_size))
+
+    def map(self, view: Callable[[T], U]) -> Page[U]:
+        """The same page of what `view` makes of each item."""
+        return Page([view(item) for item in self.items], self.total, self.page, self.page_size)
 
 
 def check_paging(page: int, page_size: int) -> tuple[int, int]:

@@ -31,10 +31,3 @@ class EventView(BaseModel):
     kind: str
     subject: str
     data: dict[str, Any]
-
-
-class EventList(BaseModel):
-    items: list[EventView]
-    total: int
-    page: int
-    page_size: int

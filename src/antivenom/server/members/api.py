@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 
 from antivenom import __version__
 from antivenom.server.events.models import Event
-from antivenom.server.events.schemas import EventList, EventView
+from antivenom.server.events.schemas import EventView
 from antivenom.server.members import audit, service
 from antivenom.server.members.authentication import RequestActor, RequestContext
 from antivenom.server.members.schemas import (
@@ -20,9 +20,9 @@ from antivenom.server.members.schemas import (
     PasswordView,
     TokenCreate,
     TokenCreated,
-    TokenList,
     TokenView,
 )
+from antivenom.server.web.listing import NDJSON, Listing, streamed
 
 router = APIRouter(tags=["members"])
 
@@ -35,7 +35,7 @@ async def show_actor(actor: RequestActor) -> ActorView:
 
 @router.post("/tokens", status_code=201)
 async def create_token(ctx: RequestContext, body: TokenCreate) -> TokenCreated:
-    """Make a token; its value is in this answer and nowhere else."""
+    """Create a token; its value is in this answer and nowhere else."""
     new = await service.create_token(ctx, body.name, role=body.role, expires_at=body.expires_at)
     return TokenCreated(**TokenView.of(new.token).model_dump(), token=new.value)
 
@@ -43,14 +43,10 @@ async def create_token(ctx: RequestContext, body: TokenCreate) -> TokenCreated:
 @router.get("/tokens")
 async def list_tokens(
     ctx: RequestContext, q: str = "", sort: str = "name", page: int = 1, page_size: int = 50
-) -> TokenList:
+) -> Listing[TokenView]:
+    """Tokens, revoked and expired ones too. `q` is searched in the name and in who created it."""
     found = await service.list_tokens(ctx, q=q, sort=sort, page=page, page_size=page_size)
-    return TokenList(
-        items=[TokenView.of(token) for token in found.items],
-        total=found.total,
-        page=found.page,
-        page_size=found.page_size,
-    )
+    return Listing.of(found.map(TokenView.of))
 
 
 @router.delete("/tokens/{name}")
@@ -84,22 +80,17 @@ class EventQuery:
 EventFilters = Annotated[EventQuery, Depends()]
 
 
-@router.get("/events", response_model=None)
+@router.get("/events", response_model=Listing[EventView], responses=streamed(EventView))
 async def list_events(
     ctx: RequestContext, query: EventFilters, page: int = 1, page_size: int = 50, stream: bool = False
-) -> EventList | StreamingResponse:
-    """What happened, the newest first; `stream=1` answers all of it as NDJSON."""
+) -> Listing[EventView] | StreamingResponse:
+    """What happened, the newest first. `stream=true` answers every event, one JSON object a line."""
     if stream:
         events = await audit.iterate_events(ctx, query.filter(), sort=query.sort)
         lines = (_view(event).model_dump_json() + "\n" async for event in events)
-        return StreamingResponse(lines, media_type="application/x-ndjson")
+        return StreamingResponse(lines, media_type=NDJSON)
     found = await audit.list_events(ctx, query.filter(), sort=query.sort, page=page, page_size=page_size)
-    return EventList(
-        items=[_view(event) for event in found.items],
-        total=found.total,
-        page=found.page,
-        page_size=found.page_size,
-    )
+    return Listing.of(found.map(_view))
 
 
 @router.get("/events.csv", response_class=StreamingResponse)

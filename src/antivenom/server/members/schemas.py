@@ -38,13 +38,6 @@ class TokenCreated(TokenView):
     token: str
 
 
-class TokenList(BaseModel):
-    items: list[TokenView]
-    total: int
-    page: int
-    page_size: int
-
-
 class PasswordReset(BaseModel):
     model_config = ConfigDict(extra="forbid")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from antivenom.server.members.authentication import RequestContext
 from antivenom.server.mirrors import service
-from antivenom.server.mirrors.schemas import MirrorChange, MirrorCreate, MirrorView, SetAsideView
+from antivenom.server.mirrors.schemas import MirrorChange, MirrorCreate, MirrorView, SetAsideRecordView
 from antivenom.server.mirrors.service import MirrorSettings
+from antivenom.server.web.listing import Listing
 
 router = APIRouter(prefix="/mirrors", tags=["mirrors"])
 
@@ -28,9 +27,9 @@ async def create_mirror(ctx: RequestContext, body: MirrorCreate) -> MirrorView:
 
 
 @router.get("")
-async def list_mirrors(ctx: RequestContext) -> dict[str, Any]:
-    items = [MirrorView.of(name, mirror) for name, mirror in await service.list_mirrors(ctx)]
-    return {"items": items, "total": len(items), "page": 1, "page_size": max(1, len(items))}
+async def list_mirrors(ctx: RequestContext) -> Listing[MirrorView]:
+    """Every mirror, by the name of its channel, on one page."""
+    return Listing.whole([MirrorView.of(name, mirror) for name, mirror in await service.list_mirrors(ctx)])
 
 
 @router.get("/{channel}")
@@ -40,11 +39,12 @@ async def get_mirror(ctx: RequestContext, channel: str) -> MirrorView:
 
 
 @router.get("/{channel}/set-aside")
-async def list_set_aside(ctx: RequestContext, channel: str, page: int = 1, page_size: int = 50) -> dict[str, Any]:
+async def list_set_aside(
+    ctx: RequestContext, channel: str, page: int = 1, page_size: int = 50
+) -> Listing[SetAsideRecordView]:
     """The upstream's records that are not mirrored, with reasons; the first 200 of each subdir."""
     found = await service.list_set_aside(ctx, channel, page=page, page_size=page_size)
-    items = [SetAsideView(**row._asdict()) for row in found.items]
-    return {"items": items, "total": found.total, "page": found.page, "page_size": found.page_size}
+    return Listing.of(found.map(SetAsideRecordView.of))
 
 
 @router.patch("/{channel}")

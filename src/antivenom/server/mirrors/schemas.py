@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from antivenom.server.events.schemas import ProgressView, view_progress
 from antivenom.server.mirrors.models import Mirror
-from antivenom.server.mirrors.service import MirrorSettings
+from antivenom.server.mirrors.service import MirrorSettings, SetAsideRecord
 from antivenom.server.mirrors.subdir_state import count_set_aside
 
 
@@ -84,7 +84,13 @@ class MirrorView(BaseModel):
         )
 
 
-class SetAsideView(BaseModel):
+class SetAsideRecordView(BaseModel):
+    """A record of the upstream that is not mirrored, because it breaks a rule that clients rely on."""
+
     subdir: str
     fn: str
     reason: str
+
+    @classmethod
+    def of(cls, record: SetAsideRecord) -> SetAsideRecordView:
+        return cls(subdir=record.subdir, fn=record.fn, reason=record.reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -17,6 +17,7 @@ from antivenom.server.policies.schemas import (
     RevisionDiffView,
     RevisionView,
 )
+from antivenom.server.web.listing import Listing
 
 router = APIRouter(prefix="/policies", tags=["policies"])
 
@@ -31,10 +32,10 @@ async def check_policy(ctx: RequestContext, body: PolicyToCheck) -> PolicyChecke
 @router.get("")
 async def list_policies(
     ctx: RequestContext, q: str = "", sort: str = "name", page: int = 1, page_size: int = 50
-) -> dict[str, Any]:
+) -> Listing[PolicySummary]:
+    """Policies, each with its latest revision. `q` is searched in the name."""
     found = await service.list_policies(ctx, q=q, sort=sort, page=page, page_size=page_size)
-    items = [PolicySummary.of(policy, latest) for policy, latest in found.items]
-    return {"items": items, "total": found.total, "page": found.page, "page_size": found.page_size}
+    return Listing.of(found.map(lambda item: PolicySummary.of(*item)))
 
 
 @router.get("/{name}")
@@ -46,10 +47,10 @@ async def get_policy(ctx: RequestContext, name: str, revision: int | None = None
 
 
 @router.get("/{name}/revisions")
-async def list_revisions(ctx: RequestContext, name: str, page: int = 1, page_size: int = 50) -> dict[str, Any]:
+async def list_revisions(ctx: RequestContext, name: str, page: int = 1, page_size: int = 50) -> Listing[RevisionView]:
+    """The revisions of a policy, the newest first."""
     found = await service.list_revisions(ctx, name, page=page, page_size=page_size)
-    items = [RevisionView.of(revision) for revision in found.items]
-    return {"items": items, "total": found.total, "page": found.page, "page_size": found.page_size}
+    return Listing.of(found.map(RevisionView.of))
 
 
 @router.get("/{name}/diff")
