@@ -102,7 +102,7 @@ def write_migration(connection: Connection, what: str, folder: Path = VERSIONS) 
     slug = re.sub(r"[^a-z0-9]+", "_", what.lower()).strip("_")[:50]
     path = folder / f"{int(newest) + 1:04}_{slug}.py"
     path.write_text(render_migration(connection, what, after=newest))
-    for command in (["check", "--fix", "--exit-zero"], ["format"]):
+    for command in (["format"], ["check", "--fix", "--exit-zero"], ["format"]):
         subprocess.run([sys.executable, "-m", "ruff", *command, "--quiet", str(path)], check=True)
     write_digest(path)
     return path
