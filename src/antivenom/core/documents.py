@@ -1,6 +1,6 @@
 """Documents that people write (YAML or JSON), read with the line and column of every value.
 
-Bounds: 1 MiB, 24 levels, 100,000 values, no aliases, no tags. Times stay texts: who reads them decides.
+Bounds: 1 MiB, 24 levels, 100,000 values, no aliases, no tags. Times stay texts; the caller parses them.
 
 Source: YAML 1.1 as PyYAML reads it; JSON is read as the YAML it (nearly) is.
 """
@@ -28,7 +28,7 @@ _PREFIX = "tag:yaml.org,2002:"
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing wrong with a document. `line` and `column` count from 1; `field` is a path such as rules[2].gate."""
+    """One thing that is wrong with a document. `line` and `column` count from 1; `field` is like rules[2].gate."""
 
     line: int
     column: int
@@ -38,7 +38,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Document:
-    """A document's value, where each part of it stands, and what is wrong with it so far."""
+    """A document's value, the place of each of its parts, and what is wrong with it so far."""
 
     def __init__(self, text: str = "") -> None:
         self.value: Any = None
@@ -57,7 +57,7 @@ class Document:
         at_key: bool = False,
         offset: tuple[int, int] | None = None,
     ) -> None:
-        """Note a problem at a value (or its key); `offset` is a 1-based line and column inside a text."""
+        """Note a problem at a value (or its key); `offset` is a 1-based line and column inside a text value."""
         places = self._keys if at_key and path in self._keys else self._values
         line, column = places.get(path) or self._values.get(path[:-1]) or (1, 1)
         if offset and self._styles.get(path) in ("|", ">"):
@@ -68,8 +68,8 @@ class Document:
             column += offset[1] - 1 + (1 if self._styles.get(path) else 0)
         self.problems.append(Problem(line, column, field_name(path), message, hint))
 
-    def refuse_character(self, text: str, position: int) -> None:
-        """Note that the character at `position` is none that a text may hold."""
+    def report_character(self, text: str, position: int) -> None:
+        """Note a character at `position` that no text may hold."""
         before = text[:position]
         line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
         message = (
@@ -77,16 +77,16 @@ class Document:
         )
         self.problems.append(Problem(line, column, "", message, "save the file as UTF-8"))
 
-    def place(self, path: Path, node: yaml.Node) -> None:
+    def note_place(self, path: Path, node: yaml.Node) -> None:
         self._values[path] = _position(node.start_mark)
         if isinstance(node, yaml.ScalarNode) and node.style:
             self._styles[path] = node.style
 
-    def place_key(self, path: Path, node: yaml.Node) -> None:
+    def note_key_place(self, path: Path, node: yaml.Node) -> None:
         self._keys[path] = _position(node.start_mark)
 
-    def refuse(self, subject: str) -> None:
-        """Raise all problems, in the order in which they stand.
+    def raise_problems(self, subject: str) -> None:
+        """Raise one error for all problems, in order of place; does nothing when there are none.
 
         Raises:
             InvalidInputError: There are any.
@@ -115,19 +115,19 @@ def field_name(path: Path) -> str:
 
 
 def read_document(text: str, subject: str = "document") -> Document:
-    """Read a YAML or JSON text.
+    """Read a YAML or JSON text. Reports what does not keep it from being read, such as repeated keys.
 
     Raises:
-        InvalidInputError: Not YAML, or beyond the bounds. What can be read on with (repeated keys) is only reported.
+        InvalidInputError: Not YAML, or beyond the bounds.
     """
     document = Document(text)
     if len(text) > BYTES_MAX or len(text.encode("utf-8", "surrogatepass")) > BYTES_MAX:
         document.report((), f"the {subject} is larger than {BYTES_MAX >> 20} MiB")
-        document.refuse(subject)
+        document.raise_problems(subject)
     lone = _LONE_SURROGATE.search(text)
     if lone:
-        document.refuse_character(text, lone.start())
-        document.refuse(subject)
+        document.report_character(text, lone.start())
+        document.raise_problems(subject)
     if text.lstrip("\ufeff \t\r\n").startswith("{"):
         # JSON may be indented with tabs, which YAML refuses; a JSON text never holds a raw tab, so places stay true.
         # JSON escapes what lies beyond the first plane as two halves, which YAML refuses too (columns after it shift).
@@ -138,8 +138,8 @@ def read_document(text: str, subject: str = "document") -> Document:
     except yaml.MarkedYAMLError as error:
         _report_syntax(document, error)
     except yaml.reader.ReaderError as error:
-        document.refuse_character(text, error.position)
-    document.refuse(subject)
+        document.report_character(text, error.position)
+    document.raise_problems(subject)
     if node is not None:
         document.value = _build(document, (), node)
     return document
@@ -151,7 +151,7 @@ def _code_point(high: str, low: str) -> int:
 
 
 def _check_bounds(text: str) -> None:
-    """Depth and size, over events: composing recurses, events do not."""
+    """Check depth and size over events: composing recurses, events do not."""
     depth = 0
     for nodes, event in enumerate(yaml.parse(text, Loader=_Loader), 1):
         if isinstance(event, yaml.AliasEvent):
@@ -180,7 +180,7 @@ def _position(mark: Any) -> tuple[int, int]:
 
 
 def _build(document: Document, path: Path, node: yaml.Node) -> Any:
-    document.place(path, node)
+    document.note_place(path, node)
     if isinstance(node, yaml.SequenceNode):
         return [_build(document, (*path, index), item) for index, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
@@ -193,15 +193,15 @@ def _build_mapping(document: Document, path: Path, node: yaml.MappingNode) -> di
     for key_node, value_node in node.value:
         key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
         if not isinstance(key, str):
-            document.place_key((*path, "?"), key_node)
+            document.note_key_place((*path, "?"), key_node)
             document.report((*path, "?"), "a key must be a word", at_key=True)
             continue
         here = (*path, key)
         if key in found:
-            document.place_key(here, key_node)
+            document.note_key_place(here, key_node)
             document.report(here, f"{key!r} is given twice", "remove one of them", at_key=True)
             continue
-        document.place_key(here, key_node)
+        document.note_key_place(here, key_node)
         found[key] = _build(document, here, value_node)
     return found
 

@@ -1,4 +1,4 @@
-"""Every reason for which Antivenom refuses or fails, one class per reason.
+"""Every reason for which Antivenom refuses or fails, one class for each.
 
 A class holds data; `server/web/problems.py` alone maps it to HTTP, to pages and to exit codes. `code` is stable and
 listed in docs/reference/errors.md (a test compares them).

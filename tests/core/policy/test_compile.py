@@ -328,11 +328,8 @@ def test_a_compiled_policy_travels_to_another_process() -> None:
     assert judge(twin, None, finding(kev=True)) == judge(compiled, None, finding(kev=True))
 
 
-def test_what_a_policy_looks_at_is_told() -> None:
+def test_a_policy_knows_what_it_looks_at() -> None:
     assert policy("vulnerabilities", "package", "{}").uses_findings
-    assert not policy("vulnerabilities", "package", "{}").uses_time
-    assert policy("vulnerabilities", "package", "{max_days_since_fix: 3}").uses_time
-    assert policy("metadata", "age", "{less_than_days: 3}").uses_time
     assert not policy("licenses", "license", "{families: [gpl]}").uses_findings
     assert policy("expression", "cel", "{expr: 'findings.exists(f, f.kev)'}").uses_findings
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.policy.compile import Action, dump_policy, explain_change, parse_policy
+from antivenom.core.policy.compile import Action, changed_gates, parse_policy
 
 BASELINE = """\
 name: baseline
@@ -45,9 +45,8 @@ def test_the_format_of_the_issue_is_read() -> None:
     assert policy.allowlist[0].owner == "ana"
 
 
-def test_a_dumped_policy_reads_back_equal() -> None:
+def test_a_policy_written_out_reads_back_equal() -> None:
     policy = parse_policy(BASELINE)
-    assert parse_policy(dump_policy(policy)) == policy
     assert parse_policy(json.dumps(policy.document())) == policy
 
 
@@ -72,7 +71,7 @@ def test_a_policy_may_state_its_version_and_have_no_rules() -> None:
         (rule("{id: a, gate: vulnerabilities, trigger: package, action: stop, params: {severity: '=> high'}}"), 3, 87, "rules[0].params.severity", "'=>'", "'>='"),
         (rule("{id: a, gate: vulnerabilities, trigger: package, action: stop, params: {cvss: '>= 70'}}"), 3, 83, "rules[0].params.cvss", "outside", ">= 7"),
         (rule("{id: a, gate: vulnerabilities, trigger: package, action: stop, params: {cvss: '>= high'}}"), 3, 83, "rules[0].params.cvss", "not a number", ">= 7"),
-        (rule("{id: a, gate: vulnerabilities, trigger: package, action: stop, params: {epss: '>='}}"), 3, 83, "rules[0].params.epss", "nothing", ">= 0.7"),
+        (rule("{id: a, gate: vulnerabilities, trigger: package, action: stop, params: {epss: '>='}}"), 3, 83, "rules[0].params.epss", "has no value to compare with", ">= 0.7"),
         (rule("{id: a, gate: vulnerabilities, trigger: package, action: stop, params: {kev: 'yes'}}"), 3, 82, "rules[0].params.kev", "true or false", "quotes"),
         (rule("{id: a, gate: vulnerabilities, trigger: package, action: stop, params: {status: actve}}"), 3, 85, "rules[0].params.status", "'actve'", "'active'"),
         (rule("{id: a, gate: vulnerabilities, trigger: package, action: stop, params: {ids: [CVE-2024-1, oops]}}"), 3, 95, "rules[0].params.ids[1]", "'OOPS'", "CVE-"),
@@ -166,10 +165,10 @@ def test_hostile_text_is_refused_with_a_place(text: str) -> None:
 
 
 @pytest.mark.parametrize("written", [".nan", ".inf", "1.0e+999"])
-def test_a_number_that_nothing_compares_with_is_told_as_such(written: str) -> None:
+def test_a_number_that_nothing_compares_with_is_refused(written: str) -> None:
     rule = f"{{id: a, gate: metadata, trigger: size, action: stop, params: {{more_than_mb: {written}}}}}"
     ((_, _, _, message, hint),) = problems_of(f"name: p\nrules: [{rule}]\n")
-    assert "is not a number that anything can be compared with" in message
+    assert "is not a number to compare with" in message
     assert hint == "write a finite number"
 
 
@@ -190,9 +189,9 @@ def test_what_yaml_reads_as_a_number_or_a_word_may_be_an_id() -> None:
 def test_a_change_names_the_gates_that_differ() -> None:
     old = parse_policy(BASELINE)
     new = parse_policy(BASELINE.replace("less_than_days: 7", "less_than_days: 8"))
-    assert explain_change(old, old) == set()
-    assert explain_change(old, new) == {"metadata"}
-    assert explain_change(None, parse_policy(rule("{id: a, gate: metadata, trigger: signed, action: stop}"))) == {
+    assert changed_gates(old, old) == set()
+    assert changed_gates(old, new) == {"metadata"}
+    assert changed_gates(None, parse_policy(rule("{id: a, gate: metadata, trigger: signed, action: stop}"))) == {
         "metadata"
     }
-    assert explain_change(old, parse_policy(BASELINE.replace("owner: ana", "owner: bob"))) == {"vulnerabilities"}
+    assert changed_gates(old, parse_policy(BASELINE.replace("owner: ana", "owner: bob"))) == {"vulnerabilities"}

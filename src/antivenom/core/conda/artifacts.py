@@ -1,7 +1,7 @@
-"""Reading metadata out of an artifact without unpacking it, however hostile it is.
+"""Reads metadata out of an artifact, however hostile it is, without unpacking it.
 
-Only regular files of `info/` are read, by their exact names, into memory and within bounds; nothing is written
-anywhere, so paths and links inside the archive have no effect.
+Only regular files of `info/` are read, by their exact names, into memory and within bounds. Nothing is written, so
+paths and links inside the archive have no effect.
 
 Source: CEP 34 and 35 (.conda: a zip with `info-*.tar.zst`; .tar.bz2: one tar), PKWARE APPNOTE 4.3.14-16.
 """
@@ -37,14 +37,14 @@ _WANTED = (SECURITY, RUN_EXPORTS)
 
 
 class ArtifactInfo(msgspec.Struct, frozen=True):
-    """JSON documents that an artifact carries about itself, as their bytes; None when it has none."""
+    """JSON documents about itself in an artifact, as bytes; None for one that it does not have."""
 
     security: bytes | None = None
     run_exports: bytes | None = None
 
 
 def read_artifact_info(file: BinaryIO, fn: str) -> ArtifactInfo:
-    """The documents that an artifact carries in `info/`.
+    """The JSON documents in an artifact's `info/`.
 
     Args:
         file: Seekable, positioned anywhere.
@@ -80,7 +80,7 @@ _DAMAGE = (
     KeyError,
     IndexError,
 )
-"""What Python's archive readers raise for damaged input. RuntimeError is zipfile's word for an encrypted member."""
+"""What Python's archive readers raise for damaged input; zipfile raises RuntimeError for an encrypted member."""
 
 
 def _read_conda(file: BinaryIO) -> dict[str, bytes]:
@@ -128,7 +128,7 @@ def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 class _BoundedTarInfo(tarfile.TarInfo):
-    """tarfile reads extended headers whole into memory, and believes their size; this does not."""
+    """Bounds extended headers, which tarfile reads whole into memory and whose stated size it believes."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if not self.isreg() and self.type not in _PLAIN_TYPES and self.size > HEADER_MAX_BYTES:
@@ -140,7 +140,7 @@ _PLAIN_TYPES = (tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTY
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that ends in an error when it gives more than `max_bytes`."""
+    """A stream that raises when it gives more than `max_bytes`."""
 
     def __init__(self, stream: IO[bytes], max_bytes: int) -> None:
         self._stream = stream
@@ -158,7 +158,7 @@ class _Bounded(io.RawIOBase):
 
 
 def _check_zip_directory(file: BinaryIO) -> None:
-    """Refuse a central directory that zipfile should not load: it reads it whole, whatever its size.
+    """Refuse a central directory that is too large: zipfile reads it whole, whatever its size.
 
     Raises:
         InvalidInputError: No end of central directory, too many members, or too large a directory.

@@ -1,4 +1,4 @@
-"""Licence texts of conda records: the SPDX expression each one means, and the families its licences belong to.
+"""Licence texts of conda records: the SPDX expression that each means, and the families of its licences.
 
 The 340 distinct texts of real channels are of four kinds: SPDX expressions, R's style ("GPL (>= 2) | file LICENSE"),
 Fedora's ("LGPLv2+ and MIT") and prose. What cannot be tied to an SPDX id becomes a LicenseRef; nothing is dropped but
@@ -11,11 +11,9 @@ docs/dev/measurements.md (Licence families).
 
 from __future__ import annotations
 
-import json
 import re
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
 
 import msgspec
 
@@ -59,7 +57,7 @@ class License(msgspec.Struct, frozen=True):
 
 
 class LicenseExpression(msgspec.Struct, frozen=True):
-    """A choice ("OR"), a combination ("AND") or one licence (""); `parts` is empty exactly for one licence."""
+    """A choice ("OR"), a combination ("AND") or one licence (""); `parts` is empty for one licence only."""
 
     operator: str
     parts: tuple[LicenseExpression, ...] = ()
@@ -73,13 +71,13 @@ class LicenseExpression(msgspec.Struct, frozen=True):
 
     @property
     def licenses(self) -> tuple[License, ...]:
-        """Every licence, in the order in which they stand."""
+        """Every licence, in order."""
         if self.license is not None:
             return (self.license,)
         return tuple(found for part in self.parts for found in part.licenses)
 
 
-NONE = LicenseExpression("", license=License("NONE", "", frozenset({"none"})))
+NO_LICENSE = LicenseExpression("", license=License("NONE", "", frozenset({"none"})))
 _NOT_STATED = frozenset(
     [
         "none",
@@ -108,14 +106,14 @@ _NOT_STATED = frozenset(
 
 @lru_cache(maxsize=20_000)
 def read_license(text: str) -> LicenseExpression:
-    """The expression that a record's licence text means. Never fails: what cannot be read is a LicenseRef.
+    """The expression that a record's licence text means. Never fails: a text that cannot be read is a LicenseRef.
 
     Args:
         text: As written in the record; "" when the record states none.
     """
     plain = " ".join(text.split())[:TEXT_CHARACTERS_MAX]
     if not plain or re.sub(r"[\s_]+", "-", plain).strip("-.()").casefold() in _NOT_STATED or plain == "-":
-        return NONE
+        return NO_LICENSE
     return _parse(_tokens(plain)) or _parse(_tokens(_rewrite(plain))) or _leaf(plain)
 
 
@@ -124,28 +122,36 @@ def spdx_ids() -> dict[str, tuple[str, str]]:
     """Every SPDX licence id and former id, case-folded: (today's id, category)."""
     found: dict[str, tuple[str, str]] = {}
     for entry in _library():
-        today = entry.get("spdx_license_key") or ""
-        if entry["is_exception"] or not today or today.startswith("LicenseRef-"):
+        today = entry.spdx_license_key or ""
+        if entry.is_exception or not today or today.startswith("LicenseRef-"):
             continue
-        found[today.casefold()] = (today, entry["category"])
-        for former in entry["other_spdx_license_keys"]:
+        found[today.casefold()] = (today, entry.category)
+        for former in entry.other_spdx_license_keys:
             if not former.startswith("LicenseRef-"):
-                found.setdefault(former.casefold(), (today, entry["category"]))
+                found.setdefault(former.casefold(), (today, entry.category))
     return found
 
 
 @lru_cache(maxsize=1)
 def spdx_exceptions() -> dict[str, str]:
     """Every SPDX exception id, by its case-folded form."""
-    ids = (e.get("spdx_license_key") or "" for e in _library() if e["is_exception"])
+    ids = (entry.spdx_license_key or "" for entry in _library() if entry.is_exception)
     return {i.casefold(): i for i in ids if i and not i.startswith("LicenseRef-")}
 
 
+class _LibraryLicense(msgspec.Struct):
+    """One licence or exception of the license-expression library."""
+
+    category: str
+    is_exception: bool
+    spdx_license_key: str | None = None
+    other_spdx_license_keys: list[str] = []
+
+
 @lru_cache(maxsize=1)
-def _library() -> list[dict[str, Any]]:
+def _library() -> list[_LibraryLicense]:
     index = files("license_expression").joinpath("data/scancode-licensedb-index.json")
-    entries: list[dict[str, Any]] = json.loads(index.read_bytes())
-    return entries
+    return msgspec.json.decode(index.read_bytes(), type=list[_LibraryLicense])
 
 
 # --- expressions ------------------------------------------------------------------------------------------------------
@@ -159,7 +165,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _parse(tokens: list[str]) -> LicenseExpression | None:
-    """The expression, or None when the tokens are not one over known ids.
+    """The expression that the tokens write; None when they are not one over known ids.
 
     Source: SPDX 2.3 annex D (AND binds tighter than OR).
     """
@@ -227,7 +233,7 @@ _GNU_BARE = {
 
 
 def _known(word: str) -> License | None:
-    """The licence that one word names, or None."""
+    """The licence that one word names; None when it names none."""
     folded = word.casefold()
     if folded in _OLD_EXCEPTIONS:
         spdx, exception = _OLD_EXCEPTIONS[folded]
@@ -241,7 +247,7 @@ def _known(word: str) -> License | None:
     if re.fullmatch(r"(?i)(DocumentRef-[a-z0-9.-]+:)?LicenseRef-[a-z0-9.+-]+", word):
         return _reference(word)
     if word in ("NONE", "NOASSERTION"):
-        return NONE.license
+        return NO_LICENSE.license
     return None
 
 
@@ -262,7 +268,7 @@ def _gnu(word: str) -> str | None:
 
 
 def _reference(word: str) -> License:
-    """A LicenseRef, with the families its words give away. One that only wraps a known id is that id."""
+    """A LicenseRef, with the families that its words hint at; a known id when it only wraps one."""
     name = word.rpartition("LicenseRef-")[2]
     wrapped = spdx_ids().get(name.casefold())
     if wrapped:
@@ -271,7 +277,7 @@ def _reference(word: str) -> License:
 
 
 def _leaf(text: str) -> LicenseExpression:
-    """A LicenseRef for a text that is no expression."""
+    """A LicenseRef for a text that is not an expression."""
     slug = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:80] or "unreadable"
     return LicenseExpression("", license=_reference(f"LicenseRef-{slug}"))
 
@@ -347,7 +353,7 @@ _NOT_ITS_LICENSE = re.compile(
 
 
 def _guess(text: str) -> frozenset[str]:
-    """The families that the words of a text without an SPDX id give away.
+    """The families that the words of a text without an SPDX id hint at.
 
     A licence that the text only compares itself with ("GPL-compatible") or denies ("non-GPL") is not its own.
     """
@@ -449,7 +455,7 @@ _SEPARATORS = (
 
 
 def _rewrite(text: str) -> str:
-    """The SPDX expression that prose, R's or Fedora's style means, as far as the words are known."""
+    """The text with prose, R's and Fedora's style rewritten as SPDX, as far as the words are known."""
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     for pattern, replacement in _SEPARATORS:

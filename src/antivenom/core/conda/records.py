@@ -13,7 +13,7 @@ import msgspec
 from antivenom.core.errors import InvalidInputError
 
 ARTIFACT_SUFFIXES = (".conda", ".tar.bz2")
-# One path part: no separator, quote, scheme, query, blank or control character, no leading dot or dash; 255 at most.
+# One path part: no separator, quote, scheme, query, blank or control character, no leading dot or dash; at most 255.
 _PLAIN_FILENAME = re.compile(r"""[^\x00-\x20\x7f-\x9f/\\:?#"<>|.\-][^\x00-\x20\x7f-\x9f/\\:?#"<>|\ufffd]{0,254}""")
 is_artifact_filename = re.compile(
     r"""[^\x00-\x20\x7f-\x9f/\\:?#"<>|.\-][^\x00-\x20\x7f-\x9f/\\:?#"<>|\ufffd]{0,247}(?:\.conda|\.tar\.bz2)"""
@@ -74,9 +74,9 @@ def split_filename(fn: str) -> tuple[str, str, str, str]:
 
 
 def are_artifact_filenames(fns: Sequence[str]) -> bool:
-    """Whether all are artifact file names of usual characters, found out at once; when not, ask for each."""
+    """Whether all are artifact file names of usual characters; when False, ask `is_artifact_filename` for each."""
     text = "\n".join((*fns, ""))
-    return _are_usual_filenames(text) is not None and text.count("\n") == len(fns)  # none has a line end of its own
+    return _are_usual_filenames(text) is not None and text.count("\n") == len(fns)  # no name has a line end
 
 
 def is_plain_filename(fn: str) -> bool:

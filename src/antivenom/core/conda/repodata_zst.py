@@ -1,9 +1,10 @@
-"""The monolith: one zstd frame put together from independently compressed pieces, without compressing anything again.
+"""The monolith `repodata.json.zst`: one zstd frame assembled from pieces that were compressed one by one.
 
-Why one frame: py-rattler stops reading after the first frame of a file, and python-zstandard's one-shot `decompress`
-(conda) needs the content size in the header. Why pieces: after a small change only the changed buckets are compressed.
+It is one frame because py-rattler stops reading after the first frame of a file, and because python-zstandard's
+one-shot `decompress` (conda) needs the content size in the header. It is made of pieces so that a small change
+compresses only the changed buckets.
 
-How: a *block run* is the blocks of a complete frame without its header, with no block marked as last, led by blocks
+A *block run* is the blocks of a complete frame without its header, with no block marked as last. It begins with blocks
 that put the decoder in the state which the piece's encoder assumed:
 
 * repeat offsets 1, 4, 8: one block of blanks and two tiny hand-made blocks whose three sequences copy blanks from 8,
@@ -53,7 +54,7 @@ RESET_BLANKS = 8 + 3 * 3
 
 
 class BlockRun(NamedTuple):
-    """Blocks that may follow any others in the common frame, and how many bytes they decompress to."""
+    """Blocks that may follow any others in the monolith's frame, and the number of bytes that they decompress to."""
 
     blocks: bytes
     content_size: int
@@ -102,7 +103,7 @@ def read_block_run(blocks: bytes, text_size: int) -> bytes:
 
 
 def frame_header(content_size: int) -> bytes:
-    """The header of the common frame."""
+    """The header of the monolith's frame."""
     return _MAGIC + struct.pack("<BBQ", _FRAME_DESCRIPTOR, _WINDOW_DESCRIPTOR, content_size)
 
 
@@ -114,7 +115,7 @@ class Monolith(NamedTuple):
 
 
 def assemble(parts: Iterable[bytes | BlockRun]) -> Monolith:
-    """One frame of `parts`: bytes are written as they are, block runs as their blocks."""
+    """One frame of `parts`: bytes become uncompressed blocks, block runs keep their blocks."""
     body: list[bytes] = []
     size = 0
     for part in parts:

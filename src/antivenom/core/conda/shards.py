@@ -1,4 +1,4 @@
-"""Shards and shard indexes as CEP 16 writes them: zstd-compressed msgpack, named by the sha256 of the compressed bytes.
+"""Shards and shard indexes of CEP 16: zstd-compressed msgpack, named by the sha256 of the compressed bytes.
 
 Source: CEP 16 (layout, digests as bytes), CEP 47 (indexed_timestamp).
 """
@@ -72,13 +72,13 @@ def decompress_bounded(data: bytes, limit_bytes: int, subject: str) -> bytes | b
                     raise _too_large(subject, limit_bytes)
     except zstandard.ZstdError as error:
         raise UpstreamError(f"{subject} is not readable zstd data: {error}") from None
-    if not _ends_whole(data):
+    if not _is_complete(data):
         raise UpstreamError(f"{subject} is cut short", hint="the upstream stopped sending; the next sync tries again")
     return out
 
 
-def _ends_whole(data: bytes) -> bool:
-    """Whether the last frame of `data` is complete (the streaming reader is silent about it)."""
+def _is_complete(data: bytes) -> bool:
+    """Whether the last frame of `data` is complete, which the streaming reader does not check."""
     rest = data
     while rest:
         frame = zstandard.ZstdDecompressor().decompressobj()

@@ -1,6 +1,6 @@
-"""Conda's own words through py-rattler; no other module imports it.
+"""Match specs, versions and dependencies through py-rattler; no other module imports it.
 
-Source: conda match specs as rattler reads them; what rattler 0.28 does not compare (subdir, file name) is compared
+Source: conda match specs as rattler reads them. What rattler 0.28 does not compare (subdir, file name) is compared
 here.
 """
 
@@ -27,9 +27,9 @@ _HINT = "a spec reads NAME, NAME VERSION, NAME VERSION BUILD, or *[license='…'
 
 
 class RecordSpec:
-    """A match spec over the facts of records; `fields` are the facts (besides the name) that decide whether it matches.
+    """A match spec over the facts of records. `fields` are the facts, besides the name, that decide whether it matches.
 
-    `exact_name` is the one name it can match, or "" when the name is a glob or a regular expression.
+    `exact_name` is the only name that it can match; "" when the name is a glob or a regular expression.
     """
 
     __slots__ = ("_fn", "_names", "_subdir", "_whole", "any_name", "exact_name", "fields", "text")
@@ -70,7 +70,7 @@ class RecordSpec:
 
 
 def parse_record_spec(text: str) -> RecordSpec:
-    """The match spec that `text` writes, over the facts a record has.
+    """Parse a match spec over the facts of records.
 
     Raises:
         InvalidInputError: Not a match spec, or it asks for what is not known of records here (channel, digests, …).
@@ -105,12 +105,12 @@ def _fields_of(spec: MatchSpec) -> tuple[str, ...]:
 
 
 def _bracket_keys(spec: MatchSpec) -> set[str]:
-    """The keys inside the brackets of a spec; rattler gives some of them only in its canonical text."""
+    """The keys inside the brackets of a spec; rattler shows some of them only in its canonical text."""
     return set(_BRACKET_KEY.findall(_QUOTED.sub('""', spec.to_canonical_string())))
 
 
 def _package_record(record: RecordFacts, fields: tuple[str, ...]) -> PackageRecord:
-    """rattler's record; version and build are left out where nothing asks for them, so that an odd one harms nothing.
+    """rattler's record. Version and build are left out where nothing asks for them: an odd one then does no harm.
 
     A version may be URL-quoted: conda-forge's x264 has "1%21164.3095": docs/dev/measurements.md (Odd records).
     """
@@ -149,8 +149,10 @@ def _plain_order(version: str) -> list[int]:
 
 
 def latest_version(versions: Iterable[str]) -> str:
-    """The highest of `versions` in conda's order; one that conda cannot order only when there is no other; "" of
-    none."""
+    """The highest of `versions` in conda's order; "" of none.
+
+    One that conda cannot order is the highest only when there is no other.
+    """
     versions = list(versions)
     if len(versions) < 2:
         return versions[0] if versions else ""
@@ -165,10 +167,10 @@ def latest_version(versions: Iterable[str]) -> str:
 
 
 class Dependency:
-    """One parsed dependency: the name it asks for and which versions and builds meet it.
+    """One parsed dependency: the name that it asks for, and which versions and builds meet it.
 
-    `key` is equal for dependencies that ask for the same. `exact_build` is the one build text that meets it; "" when
-    there may be several.
+    `key` is equal for dependencies that ask for the same. `exact_build` is the only build text that meets it; "" when
+    several may.
     """
 
     __slots__ = ("_build", "_numbers", "_versions", "exact_build", "key", "name", "version_text")
@@ -186,11 +188,11 @@ class Dependency:
 
     @property
     def asks_build(self) -> bool:
-        """Whether it asks for more than a version."""
+        """Whether it asks for a build or a build number."""
         return self._build is not None or self._numbers is not None
 
     def admits_version(self, version: str) -> bool:
-        """Whether a version meets it; one that conda cannot order meets only a dependency without a version."""
+        """Whether a version meets it. One that conda cannot order meets only a dependency without a version."""
         if self._versions is None:
             return True
         order = version_order(version)
@@ -219,7 +221,7 @@ def _version_range(text: str) -> VersionSpec:
 def _admits_text(pattern: str, build: str) -> bool:
     """Whether a build meets a pattern as conda compares it: a glob with *, else the exact text.
 
-    A regular expression (^…$) of an upstream is never run (it may be made to hang); it admits every build.
+    A regular expression (^…$) of an upstream is never run, for it may be made to hang; it admits every build.
     """
     if pattern.startswith("^") and pattern.endswith("$"):
         return True
@@ -238,10 +240,11 @@ def _admits_text(pattern: str, build: str) -> bool:
 
 
 def parse_dependency(text: str) -> Dependency | None:
-    """The dependency that `text` writes.
+    """Parse a dependency.
 
-    None for what no package of a channel can break: virtual packages, conditional dependencies, and texts that are no
-    match specs.
+    Returns:
+        None for what no package of a channel can break: virtual packages, conditional dependencies, and texts that are
+        not match specs.
     """
     if len(text) > SPEC_CHARACTERS_MAX:
         return None

@@ -1,9 +1,8 @@
-"""One upstream record at the door: checked, stripped of absolute addresses, stamped, ready for shard and monolith.
+"""Checks one upstream record, strips absolute addresses, stamps it, and encodes it for the shard and the monolith.
 
-Two ways in, one result. The fast way decodes the slice (JSON, or msgpack of an upstream's shard) into `FastRecord`,
-which knows the fields of CEP 34 and their types; whatever it refuses (an unknown field, an odd type) goes the careful
-way, through a dict. A record that breaks a rule which a client relies on is *set aside* with a reason. Unknown fields
-pass through untouched.
+The fast way decodes the text (JSON, or msgpack of an upstream's shard) into `FastRecord`, which has the fields of
+CEP 34 and their types. What it refuses (an unknown field, an odd type) goes the careful way, through a dict. A record
+that breaks a rule which a client relies on is *set aside* with a reason. Unknown fields pass through untouched.
 
 Source: CEP 34 and 36 (fields), CEP 16 (digests are bytes in shards), CEP 47 (indexed_timestamp).
 """
@@ -19,7 +18,7 @@ from msgspec import UNSET, Raw, UnsetType
 from antivenom.core.errors import InvalidInputError
 
 INT_MAX = 2**63 - 1
-EARLIEST_MS = 1262304000000  # 2010-01-01: nothing of conda is older
+EARLIEST_MS = 1262304000000  # 2010-01-01: conda itself is younger
 _UNDATED_MS = 1483228800000  # 2017-01-01: about when conda-build began to write build times
 _LATEST_SECONDS = 253402300799  # 9999-12-31: beyond it a timestamp is in milliseconds (conda's own rule)
 
@@ -54,12 +53,12 @@ class FastRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True,
     version: Word
 
 
-class SetAside(Exception):
-    """The record is not mirrored; the text says why."""
+class RecordSetAsideError(Exception):
+    """A record is set aside (not mirrored); the message is the reason."""
 
 
 class CarefulRecord(NamedTuple):
-    """A record that went through a dict: as msgpack, as JSON text, and its values."""
+    """A record that went the careful way: as msgpack, as JSON text, and as values."""
 
     packed: bytes
     text: bytes
@@ -79,10 +78,10 @@ _ADDRESS_FIELDS = ("url", "base_url", "channel", "package_url")
 
 
 def digest_bytes(text: object, size: int, field: str) -> bytes:
-    """The digest that a hex text (JSON) or bytes (shard) writes.
+    """The digest in a hex text (JSON) or in bytes (shard).
 
     Raises:
-        SetAside: Not `size` bytes.
+        RecordSetAsideError: Not `size` bytes.
     """
     if isinstance(text, bytes):
         value = text
@@ -94,15 +93,15 @@ def digest_bytes(text: object, size: int, field: str) -> bytes:
     else:
         value = b""
     if len(value) != size:
-        raise SetAside(f"{field} is not a digest of {size} bytes")
+        raise RecordSetAsideError(f"{field} is not a digest of {size} bytes")
     return value
 
 
 def seed_indexed(timestamp: object, now_ms: int) -> int:
     """When a record of a first sync counts as indexed (ms): its build time; now, if that lies in the future.
 
-    A record without a build time is from before builders wrote one: it was in the upstream long before this mirror, and
-    holding it back as if it had appeared today would take old packages, and all that needs them, from a new mirror.
+    A record without a build time is from before builders wrote one, so it was in the upstream long before this mirror.
+    A cooldown that took it for new would withhold old packages, and all that need them, from a new mirror.
 
     Source: CEP 47 (what predates it may be seeded from `timestamp` or another signal); docs/adr/0012.
     """
@@ -120,10 +119,10 @@ def read_careful(
     Args:
         raw: Its JSON text, or its msgpack when `is_packed` (from an upstream shard; digests may be bytes).
         indexed_ms: What this channel listed for this file before; None when it is new.
-        first: Whether this is the channel's first sync (then the build time seeds `indexed_timestamp`).
+        first: Whether this is the first sync of the subdir (the build time then seeds `indexed_timestamp`).
 
     Raises:
-        SetAside: The record breaks a rule that clients rely on.
+        RecordSetAsideError: The record breaks a rule that clients rely on.
     """
     record = _as_dict(raw, _decode_packed_dict if is_packed else _decode_dict)
     _check_types(record)
@@ -145,42 +144,42 @@ def read_careful(
     try:
         return CarefulRecord(msgspec.msgpack.encode(packed), _encode_json(record), record)
     except (TypeError, OverflowError, ValueError, UnicodeError, RecursionError) as error:
-        raise SetAside(f"cannot be written again: {error}") from None
+        raise RecordSetAsideError(f"cannot be encoded again: {error}") from None
 
 
 def _as_dict(raw: Raw | bytes, decode: Callable[[Raw | bytes], dict[str, Any]]) -> dict[str, Any]:
     try:
         return decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise SetAside(f"is not a record: {error}") from None
+        raise RecordSetAsideError(f"is not a record: {error}") from None
 
 
 def _check_types(record: dict[str, Any]) -> None:
     for field in ("name", "version", "build"):
         if not isinstance(record.get(field), str) or not record[field]:
-            raise SetAside(f"{field} is missing or not text")
+            raise RecordSetAsideError(f"{field} is missing or not text")
     for field in _COUNT_FIELDS:
         value = record.get(field, 0)
         if value is None and field != "build_number":
             del record[field]
         elif isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= INT_MAX:
-            raise SetAside(f"{field} is not a count: {value!r:.40}")
+            raise RecordSetAsideError(f"{field} is not a count: {value!r:.40}")
     for field in _INSTANT_FIELDS:
         value = record.get(field, 0)
         if value is None:
             del record[field]
         elif isinstance(value, bool) or not isinstance(value, int) or abs(value) > _INSTANT_MAX:
-            raise SetAside(f"{field} is not an instant: {value!r:.40}")
+            raise RecordSetAsideError(f"{field} is not an instant: {value!r:.40}")
     for field in _TEXT_FIELDS:
         if not isinstance(record.get(field), str | None):
-            raise SetAside(f"{field} is {type(record[field]).__name__}, not text")
+            raise RecordSetAsideError(f"{field} is {type(record[field]).__name__}, not text")
     for field in ("depends", "constrains"):
         if field in record and not _is_texts(record[field]):
-            raise SetAside(f"{field} is not a list of texts")
+            raise RecordSetAsideError(f"{field} is not a list of texts")
     if not isinstance(record.get("noarch"), str | bool | None):
-        raise SetAside("noarch is neither text nor true")
+        raise RecordSetAsideError("noarch is neither text nor true")
     if not isinstance(record.get("subdir"), str | None):
-        raise SetAside("subdir is not text")
+        raise RecordSetAsideError("subdir is not text")
 
 
 def _is_texts(value: object) -> bool:
@@ -188,21 +187,29 @@ def _is_texts(value: object) -> bool:
 
 
 def purls_of(record: dict[str, Any]) -> tuple[str, ...]:
-    """The package URLs that the record itself carries (CEP 63 / rattler `purls`); odd ones are left out."""
+    """The package URLs in the record's `purls` (CEP 63); others than texts are left out."""
     purls = record.get("purls")
     return tuple(p for p in purls if isinstance(p, str)) if isinstance(purls, list) else ()
 
 
-def parse_name(fn: str) -> str:
+def name_in_filename(fn: str) -> str:
     """The package name in an artifact's file name.
 
     Raises:
-        SetAside: The file name has not three parts.
+        RecordSetAsideError: The file name does not have three parts.
     """
     parts = fn.rsplit("-", 2)
     if len(parts) != 3 or not parts[0]:
-        raise SetAside("the file name is not NAME-VERSION-BUILD")
+        raise RecordSetAsideError("the file name is not NAME-VERSION-BUILD")
     return parts[0].lower()
 
 
-__all__ = ["CarefulRecord", "FastRecord", "InvalidInputError", "SetAside", "decode_fast", "digest_bytes", "parse_name"]
+__all__ = [
+    "CarefulRecord",
+    "FastRecord",
+    "InvalidInputError",
+    "RecordSetAsideError",
+    "decode_fast",
+    "digest_bytes",
+    "name_in_filename",
+]

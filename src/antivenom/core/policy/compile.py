@@ -1,4 +1,4 @@
-"""Policies: parse, dump, compile, judge. One format, one evaluation, many gates.
+"""Policies: parse, compile, judge. One format, one evaluation, many gates.
 
 Law: the action of a verdict is the worst of its reasons; an unexpired allowlist item puts a reason aside, whatever its
 rule says; neither the order of rules nor that of records matters.
@@ -13,7 +13,6 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import attrgetter
 
 import msgspec
-import yaml
 
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
 from antivenom.core.matching.advisories import Assessment
@@ -41,18 +40,17 @@ __all__ = [
     "Reason",
     "Rule",
     "Verdict",
+    "changed_gates",
     "compile_policy",
-    "dump_policy",
-    "explain_change",
     "parse_policy",
 ]
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What the policy says of one record: the worst action, all its reasons (worst first), and until when it holds.
+    """What the policy decides for one record: the worst action, all its reasons (worst first), and until when it holds.
 
     `holds_until_ms`: the instant (ms since 1970 UTC) at which time alone may change it; 0 is never.
-    `excepted`: reasons that an unexpired allowlist item put aside (kept, and shown with the item's id).
+    `excepted`: reasons that an unexpired allowlist item puts aside, each with the item's id.
     """
 
     action: Action
@@ -62,25 +60,12 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 GO = Verdict(Action.go)
-_UNDECIDED: tuple[Check, ...] = (
-    Check(Rule("", "", "", Action.go)),
-)  # truthy, unlike the decision that none is concerned
+# Stands for checks that are not known yet; true, unlike the empty tuple of checks when none is concerned.
+_UNDECIDED: tuple[Check, ...] = (Check(Rule("", "", "", Action.go)),)
 
 
-def dump_policy(policy: Policy) -> str:
-    """The policy as YAML; parsing it gives the same policy again."""
-    return str(yaml.dump(policy.document(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes values out where they repeat: aliases are not read."""
-
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
-        return True
-
-
-def explain_change(old: Policy | None, new: Policy | None) -> set[str]:
-    """The gates whose rules or allowlist items differ; order does not matter. A whole policy's, when one is None."""
+def changed_gates(old: Policy | None, new: Policy | None) -> set[str]:
+    """The gates whose rules or allowlist items differ, whatever their order; all gates of one when the other is None."""
     return {gate for gate, _ in _parts(old) ^ _parts(new)}
 
 
@@ -98,17 +83,16 @@ def compile_policy(policy: Policy) -> CompiledPolicy:
 
 
 class CompiledPolicy:
-    """Judges records. What it decided about equal facts it remembers, for one channel and one instant at a time.
+    """Judges records. Remembers what it decided about equal facts, for one channel and one instant at a time.
 
-    `uses_time`: some verdict may change by time alone. `uses_findings`: assessments matter. `names_concerned`: the only
-    names that any rule can touch; None: any name. `closure_exceptions`: the
-    allowlist items that may put a reason of the closure aside.
+    `uses_findings`: whether assessments matter. `reads_depends`: whether dependencies do. `names_concerned`: the only
+    names that any rule can touch; None: any name. `closure_exceptions`: the allowlist items that may put a reason of
+    the closure aside.
     """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         checks = [check for rule in policy.rules for check in TRIGGERS[rule.gate, rule.trigger].checks(rule)]
-        self.uses_time = any(check.uses_time for check in checks) or any(i.expires_ms for i in policy.allowlist)
         self.uses_findings = any("assessment" in check.reads for check in checks)
         groups = [_Group(reads, found) for reads, found in _by_reads(checks).items()]
         self._groups = groups
@@ -131,11 +115,11 @@ class CompiledPolicy:
     def judge(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Verdict:
         """The verdict on one record; GO itself when no rule touches it.
 
-        Written flat: a record that no rule touches costs one look-up a group of rules (about 1 µs in all).
+        Written flat: a record that no rule touches costs one look-up for each group of rules (about 1 µs in all).
 
         Args:
             assessment: Of the record's component.
-            now_ms: Ms since 1970 UTC; the same for all records of a sweep (a new one forgets what was remembered).
+            now_ms: Ms since 1970 UTC; the same for all records of a sweep (a new instant forgets what was remembered).
         """
         if now_ms != self._now_ms or channel is not self._channel:
             self._begin(channel, now_ms)
@@ -170,12 +154,12 @@ class CompiledPolicy:
         channel: ChannelFacts,
         now_ms: int,
     ) -> Iterable[int]:
-        """The positions of the records of one name that some rule touches, ascending: all others get GO.
+        """The positions of the records of one name that some rule touches, ascending; all others get GO.
 
-        Each group of rules looks at one record for all that agree in what it reads.
+        Each group of rules looks at one record for all that agree in what the group reads.
 
         Args:
-            assessments: Of the components, as `component_of` counts them.
+            assessments: Of the name's components, in the order that `component_of` refers to.
         """
         if now_ms != self._now_ms or channel is not self._channel:
             self._begin(channel, now_ms)
@@ -204,7 +188,7 @@ class CompiledPolicy:
             group.forget()
 
     def _conclude(self, results: list[RuleResult], record: RecordFacts, now_ms: int, *, remember: bool) -> Verdict:
-        """The verdict that results add up to. Records of one component share their results, and so their verdict."""
+        """The verdict of all results together. Records of one component share their results, and so their verdict."""
         key = tuple(results)
         if remember and key in self._concluded:
             return self._concluded[key]
@@ -225,26 +209,26 @@ class CompiledPolicy:
         return verdict
 
     def _exception_for(self, hit: Hit, record: RecordFacts, now_ms: int) -> AllowlistItem | None:
-        """The unexpired item that puts the reason aside: of several the one that lasts longest."""
+        """The unexpired item that puts the reason aside; of several the one that lasts longest."""
         fitting = [i for i in self._exceptions if i.excepts(hit, now_ms) and i.fits_record(record)]
         return min(fitting, key=lambda item: (-(item.expires_ms or FOREVER_MS), item.id), default=None)
 
 
-# The column of a name's records in which two differ when they differ in a fact. A name and a subdir are all one's.
+# For each fact, the column of a name's records that differs where the fact does. Name and subdir never differ.
 _COLUMNS = {
     "assessment": "component_of", "version": "component_of", "purls": "component_of", "build": "builds",
     "build_number": "build_numbers", "license": "license_of", "license_family": "license_of", "size_bytes": "sizes",
     "timestamp_ms": "timestamps", "indexed_ms": "indexed", "noarch": "noarchs",
 }  # fmt: skip
-_OF_THE_NAME = {"name", "subdir"}
+_SAME_FOR_A_NAME = {"name", "subdir"}
 
 
 def _positions(
     names: NameColumns, reads: Iterable[str], facts_at: Callable[[int], Facts], concerns: Callable[[Facts], bool]
 ) -> Iterable[int]:
-    """Where `concerns` holds, asked once for all records that agree in the facts that are read."""
+    """Where `concerns` holds; asked once for all records that agree in the facts that are read."""
     everything = range(len(names.fns))
-    facts = [fact for fact in reads if fact not in _OF_THE_NAME]
+    facts = [fact for fact in reads if fact not in _SAME_FOR_A_NAME]
     if not facts:
         return everything if concerns(facts_at(0)) else ()
     if any(fact not in _COLUMNS for fact in facts):
@@ -266,7 +250,7 @@ def _by_license(names: NameColumns, _: Sequence[Assessment | None]) -> tuple[Seq
     return [text for text, _ in names.licenses], names.license_of
 
 
-# What most rules read lies in small tables: their keys in `_Group.decided`, and the row of each record.
+# What most rules read lies in small tables: the keys of `_Group.decided`, and the row of each record.
 _TABLES: dict[tuple[str, ...], Callable[..., tuple[Sequence[Hashable], Sequence[int]]]] = {
     ("assessment",): _by_component,
     ("license",): _by_license,
@@ -274,7 +258,7 @@ _TABLES: dict[tuple[str, ...], Callable[..., tuple[Sequence[Hashable], Sequence[
 
 
 class _Group:
-    """Checks that read the same facts: decided once for each distinct value of these, and evaluated once."""
+    """Checks that read the same facts. Decides and evaluates them once for each distinct value of these facts."""
 
     def __init__(self, reads: tuple[str, ...], checks: list[Check]) -> None:
         result_reads = dict.fromkeys(fact for check in checks for fact in check.result_reads)
@@ -292,8 +276,8 @@ class _Group:
         self.decided.clear()
         self._results.clear()
 
-    def concerned(self, facts: Facts) -> bool:
-        """Whether any check is concerned."""
+    def concerns(self, facts: Facts) -> bool:
+        """Whether any check concerns the record."""
         value = self.read(facts.record) if self.read else None
         key = (facts.assessment, value) if self.on_findings else value
         checks = self.decided.get(key, _UNDECIDED)
@@ -302,10 +286,10 @@ class _Group:
     def positions(
         self, names: NameColumns, assessments: Sequence[Assessment | None], facts_at: Callable[[int], Facts]
     ) -> Iterable[int]:
-        """Where any check is concerned."""
+        """Where any check concerns a record."""
         table = _TABLES.get(self.reads)
         if table is None:
-            return _positions(names, self.reads, facts_at, self.concerned)
+            return _positions(names, self.reads, facts_at, self.concerns)
         keys, row_of = table(names, assessments)
         decided, touched = self.decided, set()
         for key in set(keys):
@@ -317,7 +301,7 @@ class _Group:
         return [at for at, row in enumerate(row_of) if keys[row] in touched] if touched else ()
 
     def evaluate(self, facts: Facts, key: Hashable, checks: tuple[Check, ...]) -> RuleResult:
-        """The result of the concerned checks; `checks` _UNDECIDED: find out first which these are."""
+        """The merged result of the checks that concern a record; finds these first when `checks` is _UNDECIDED."""
         if checks is _UNDECIDED:
             checks = self._decide(facts, key)
             if not checks:
@@ -370,6 +354,6 @@ def _by_name(checks: list[Check]) -> dict[str, list[Check]]:
 
 
 def _rank(hit: Hit) -> tuple[int, float, str, str, str]:
-    """Worst first; among equals the weightier, then by words, so that the order of rules never shows."""
+    """Worst first; among equals the weightier, then by words, so that the order of rules never matters."""
     reason = hit.reason
     return -reason.action, -hit.weight, reason.rule_id, reason.trigger_id, reason.message

@@ -1,4 +1,4 @@
-"""The format of policies: what a document may say, and every way in which it can be wrong.
+"""The format of policies: what a document may hold, and every way in which it can be wrong.
 
 All problems are found at once; each has its line, column, field, and the nearest valid word. Nothing is guessed.
 """
@@ -47,7 +47,7 @@ class AllowlistItem(msgspec.Struct, frozen=True, omit_defaults=True):
     match: str = ""
 
     def excepts(self, hit: Hit, now_ms: int) -> bool:
-        """Whether the item stands and fits. It is expired when now >= expires."""
+        """Whether the item is not expired (it is when now >= expires) and fits the hit."""
         if self.expires_ms and now_ms >= self.expires_ms:
             return False
         if self.gate not in ("*", hit.reason.gate):
@@ -56,7 +56,7 @@ class AllowlistItem(msgspec.Struct, frozen=True, omit_defaults=True):
         return any(fits(trigger_id.casefold()) for trigger_id in hit.trigger_ids)
 
     def fits_record(self, record: RecordFacts) -> bool:
-        """Whether the record is one that `match` speaks of; one that cannot be compared is not."""
+        """Whether `match` matches the record; it does not match one that cannot be compared."""
         if not self.match:
             return True
         try:
@@ -74,7 +74,7 @@ class Policy(msgspec.Struct, frozen=True):
     description: str = ""
 
     def document(self) -> dict[str, Any]:
-        """The policy as plain values, in the words of the format."""
+        """The policy as plain values, in the format's own words; written as YAML or JSON, it parses to this policy."""
         document: dict[str, Any] = {"name": self.name}
         if self.description:
             document["description"] = self.description
@@ -85,21 +85,21 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 def parse_policy(text: str) -> Policy:
-    """The policy that a YAML or JSON text writes.
+    """Parse a policy from a YAML or JSON text.
 
     Raises:
-        InvalidInputError: It is wrong. `data["problems"]` lists every problem (line, column, field, message, hint) in
-            the order in which they stand; the message is the first.
+        InvalidInputError: The policy is wrong. `data["problems"]` lists every problem (line, column, field, message,
+            hint) in order of place; the message is the first.
     """
     document = read_document(text, "policy")
     reader = _Reader(document)
     policy = reader.policy(document.value)
-    document.refuse("policy")
+    document.raise_problems("policy")
     return policy
 
 
 class _Reader:
-    """Walks a document and reports what is wrong; what it answers counts only when nothing was reported."""
+    """Walks a document and reports what is wrong; its results count only when nothing is reported."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -122,7 +122,7 @@ class _Reader:
         )
 
     def _items(self, path: Path, value: Any) -> list[tuple[Path, dict[str, Any]]]:
-        """The mappings of a list, each with its path; repeated ids are reported."""
+        """The mappings of a list, each with its path. Reports repeated ids."""
         if value is None:
             return []
         if not isinstance(value, list):
@@ -270,7 +270,7 @@ class _Reader:
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
         expires_ms = round((at - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
         if expires_ms <= 0:
-            self._document.report(path, f"{text!r} lies before 1970", hint)
+            self._document.report(path, f"{text!r} is before 1970", hint)
         return expires_ms
 
 

@@ -23,10 +23,10 @@ from antivenom.core.conda.upstream_records import (
     EARLIEST_MS,
     CarefulRecord,
     FastRecord,
-    SetAside,
+    RecordSetAsideError,
     decode_fast,
     decode_fast_packed,
-    parse_name,
+    name_in_filename,
     purls_of,
     read_careful,
     seed_indexed,
@@ -184,10 +184,10 @@ class NameReader:
         try:
             careful = read_careful(raw, self.known.get(fn), self.now_ms, first=self.first, is_packed=self.is_packed)
             record = careful.json
-            if record["name"].lower() != self.name or parse_name(fn) != self.name:
-                raise SetAside(f"the record says that its name is {record['name']!r:.80}")
-        except SetAside as why:
-            self.set_aside.append((fn, str(why)))
+            if record["name"].lower() != self.name or name_in_filename(fn) != self.name:
+                raise RecordSetAsideError(f"the record says that its name is {record['name']!r:.80}")
+        except RecordSetAsideError as reason:
+            self.set_aside.append((fn, str(reason)))
             return None
         depends = record.get("depends") or []
         key = (_encode_packed if self.is_packed else _encode_json)(depends)

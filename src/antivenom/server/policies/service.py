@@ -68,7 +68,7 @@ async def save_policy(ctx: Context, text: str, *, is_demo: bool = False) -> Poli
     )
     ctx.session.add(revision)
     await ctx.session.flush()
-    gates = core.explain_change(core.parse_policy(latest.text) if latest else None, parsed)
+    gates = core.changed_gates(core.parse_policy(latest.text) if latest else None, parsed)
     await record(ctx, "policy.revised", subject=f"policy:{policy.name}", number=revision.number, gates=sorted(gates))
     return revision
 
@@ -135,7 +135,7 @@ async def diff_revisions(ctx: Context, name: str, old: int, new: int) -> Revisio
         name=name,
         old=old,
         new=new,
-        gates=sorted(core.explain_change(was, now)),
+        gates=sorted(core.changed_gates(was, now)),
         added=[i for i in new_items if i not in old_items],
         removed=[i for i in old_items if i not in new_items],
         changed=[i for i, item in new_items.items() if i in old_items and old_items[i] != item],

@@ -25,7 +25,7 @@ class Action(IntEnum):
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """Why a verdict is not a plain go. `trigger_id` is stable: allowlist items name it.
+    """Why a verdict is not a plain go. `trigger_id` is stable, since allowlist items name it.
 
     trigger_id by gate: vulnerabilities "CVE-2024-0001+name" · licenses "GPL-3.0-only+name" · packages "spec+name"
     · metadata "age+fn", "size+fn", ... · expression "ruleid+fn" · closure "closure+fn".
@@ -41,7 +41,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One rule of a policy. `params` are as written; they were checked against the trigger's parameters."""
+    """One rule of a policy. `params` are as written, checked against the trigger's parameters."""
 
     id: str
     gate: str
@@ -53,7 +53,7 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
-    """All that a check may look at. `assessment` None: the component was not matched (yet)."""
+    """All that a check may look at. `assessment` is None when the component was not matched yet."""
 
     record: RecordFacts
     assessment: Assessment | None
@@ -80,7 +80,7 @@ NOTHING = RuleResult()
 
 
 def earliest(*instants_ms: int) -> int:
-    """The first of some instants, where 0 is never."""
+    """The earliest of some instants, where 0 is never."""
     return min((i for i in instants_ms if i), default=0)
 
 
@@ -120,17 +120,16 @@ class Check:
     result_reads: tuple[str, ...] = ()
     names: frozenset[str] | None = None  # the only names it can concern; None is any
     direct: ClassVar[bool] = False
-    uses_time: bool = False
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
 
     def concerns(self, facts: Facts) -> bool:
-        """Whether `evaluate` gives anything but NOTHING."""
+        """Whether `evaluate` returns anything but NOTHING."""
         return self.evaluate(facts) is not NOTHING
 
     def positions(self, names: NameColumns, now_ms: int) -> Iterable[int]:  # noqa: ARG002
-        """Which of these records a `direct` check concerns, or more of them."""
+        """The positions of the records that a `direct` check concerns; may hold others too."""
         return range(len(names.fns))
 
     def evaluate(self, facts: Facts) -> RuleResult:
@@ -140,7 +139,7 @@ class Check:
     def hit(
         self, trigger_ids: tuple[str, ...], message: str, *, weight: float = 0.0, action: Action | None = None
     ) -> Hit:
-        """A reason of this rule; the first of `trigger_ids` is the one that is shown."""
+        """A hit of this rule; the first of `trigger_ids` is the one that is shown."""
         rule = self.rule
         reason = Reason(
             rule_id=rule.id,
@@ -163,7 +162,7 @@ class Check:
 class Trigger:
     """One thing a rule can look for: its words, its parameters, and how a rule of it becomes checks.
 
-    `trigger_id` says in words of the documentation how its reasons are named.
+    `trigger_id` describes, for the documentation, how its reasons are named.
     """
 
     gate: str

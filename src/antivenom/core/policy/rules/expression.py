@@ -1,8 +1,8 @@
 """Gate `expression`: a CEL expression over the documented facts, beside the typed gates.
 
-An expression is checked when the policy is: every name and field must exist, and every operand is tried on sample
-facts, so that a wrong type is found before anything is judged. It cannot loop but over lists, sees no clock, and is
-bounded in length and in loops.
+An expression is checked with the policy: every name and field must exist, and every operand is tried on sample facts,
+so that a wrong type is found before anything is judged. It can loop only over lists, sees no clock, and is bounded in
+length and in loops.
 
 Source: common-expression-language 0.10 (the cel crate). It reports unknown fields and types only when it runs; hence
 the reading of the text here.
@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from antivenom.core.conda.licenses import read_license
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
@@ -23,54 +23,59 @@ from antivenom.core.policy.rules.base import NOTHING, Check, Facts, Rule, RuleRe
 from antivenom.core.policy.rules.parameters import Parameter, ParameterError, kind_of, nearest
 
 if TYPE_CHECKING:
-    import cel  # at run time imported where it is used: its package brings a terminal prompt along, 0.1 s
-
-if TYPE_CHECKING:
-    import cel
+    import cel  # at run time imported where it is used: its package loads a terminal prompt, 0.1 s
 
 GATE = "expression"
 CHARACTERS_MAX = 2000
 LOOPS_MAX = 3
 FINDINGS_MAX = 500  # the riskiest; keeps three nested loops' worth of work bounded
 
-# fact: (kind, meaning, a sample). The reference lists these; a sample gives the kind a value to try expressions on.
-RECORD_FACTS: dict[str, tuple[str, str, Any]] = {
-    "fn": ("string", "file name of the artifact", "numpy-1.26.4-py312_0.conda"),
-    "subdir": ("string", "linux-64, noarch, …", "linux-64"),
-    "name": ("string", "package name", "numpy"),
-    "version": ("string", "version as written; not ordered: use the packages gate to compare versions", "1.26.4"),
-    "build": ("string", "build string", "py312_0"),
-    "build_number": ("int", "build number", 0),
-    "license": ("string", "licence as written; empty when absent", "BSD-3-Clause"),
-    "license_family": ("string", "licence family as written", "BSD"),
-    "license_families": ("list of string", "families that the licence was read as, see the licenses gate", ["bsd"]),
-    "size_bytes": ("int", "size of the artifact; 0 when absent", 7_000_000),
-    "timestamp_ms": ("int", "when it was built, ms since 1970 UTC; 0 when absent", 1_707_000_000_000),
-    "indexed_ms": ("int", "when this channel first listed it, ms since 1970 UTC", 1_707_000_000_000),
-    "noarch": ("string", "python, generic, or empty", ""),
-    "purls": ("list of string", "package URLs on the record", ["pkg:pypi/numpy@1.26.4"]),
-    "depends": ("list of string", "dependencies as written", ["python >=3.12"]),
-    "signed": ("bool", "whether the record is signed", False),
+
+class Fact(NamedTuple):
+    """One fact that expressions may read. The reference lists it; expressions are tried on the sample."""
+
+    kind: str
+    meaning: str
+    sample: Any
+
+
+RECORD_FACTS: dict[str, Fact] = {
+    "fn": Fact("string", "file name of the artifact", "numpy-1.26.4-py312_0.conda"),
+    "subdir": Fact("string", "linux-64, noarch, …", "linux-64"),
+    "name": Fact("string", "package name", "numpy"),
+    "version": Fact("string", "version as written; not ordered: use the packages gate to compare versions", "1.26.4"),
+    "build": Fact("string", "build string", "py312_0"),
+    "build_number": Fact("int", "build number", 0),
+    "license": Fact("string", "licence as written; empty when absent", "BSD-3-Clause"),
+    "license_family": Fact("string", "licence family as written", "BSD"),
+    "license_families": Fact("list of string", "families that the licence was read as, see the licenses gate", ["bsd"]),
+    "size_bytes": Fact("int", "size of the artifact; 0 when absent", 7_000_000),
+    "timestamp_ms": Fact("int", "when it was built, ms since 1970 UTC; 0 when absent", 1_707_000_000_000),
+    "indexed_ms": Fact("int", "when this channel first listed it, ms since 1970 UTC", 1_707_000_000_000),
+    "noarch": Fact("string", "python, generic, or empty", ""),
+    "purls": Fact("list of string", "package URLs on the record", ["pkg:pypi/numpy@1.26.4"]),
+    "depends": Fact("list of string", "dependencies as written", ["python >=3.12"]),
+    "signed": Fact("bool", "whether the record is signed", False),
 }
-CHANNEL_FACTS: dict[str, tuple[str, str, Any]] = {
-    "name": ("string", "channel name", "main"),
-    "is_mirror": ("bool", "whether it has an upstream", True),
-    "upstream": ("string", "address of the upstream; empty when there is none", "https://example.org/main"),
+CHANNEL_FACTS: dict[str, Fact] = {
+    "name": Fact("string", "channel name", "main"),
+    "is_mirror": Fact("bool", "whether it has an upstream", True),
+    "upstream": Fact("string", "address of the upstream; empty when there is none", "https://example.org/main"),
 }
-FINDING_FACTS: dict[str, tuple[str, str, Any]] = {
-    "ids": ("list of string", "all ids of the vulnerability, CVE first", ["CVE-2024-0001"]),
-    "severity": ("string", "unknown, low, medium, high, critical", "high"),
-    "cvss": ("double", "0.0-10.0; -1.0 when unknown", 7.5),
-    "epss": ("double", "0.0-1.0; -1.0 when unknown", 0.1),
-    "kev": ("bool", "known to be exploited", False),
-    "ransomware": ("bool", "known to be used by ransomware", False),
-    "risk": ("double", "0.0-100.0", 12.5),
-    "status": ("string", "active, reported, disputed, mitigated, cleared", "active"),
-    "confidence": ("string", "exact, high, medium, low", "exact"),
-    "fixed_versions": ("list of string", "versions that fix it", ["1.26.5"]),
-    "published": ("string", "RFC 3339; empty when unknown", "2024-01-01T00:00:00Z"),
+FINDING_FACTS: dict[str, Fact] = {
+    "ids": Fact("list of string", "all ids of the vulnerability, CVE first", ["CVE-2024-0001"]),
+    "severity": Fact("string", "unknown, low, medium, high, critical", "high"),
+    "cvss": Fact("double", "0.0-10.0; -1.0 when unknown", 7.5),
+    "epss": Fact("double", "0.0-1.0; -1.0 when unknown", 0.1),
+    "kev": Fact("bool", "known to be exploited", False),
+    "ransomware": Fact("bool", "known to be used by ransomware", False),
+    "risk": Fact("double", "0.0-100.0", 12.5),
+    "status": Fact("string", "active, reported, disputed, mitigated, cleared", "active"),
+    "confidence": Fact("string", "exact, high, medium, low", "exact"),
+    "fixed_versions": Fact("list of string", "versions that fix it", ["1.26.5"]),
+    "published": Fact("string", "RFC 3339; empty when unknown", "2024-01-01T00:00:00Z"),
 }
-ROOTS: dict[str, dict[str, tuple[str, str, Any]]] = {"record": RECORD_FACTS, "channel": CHANNEL_FACTS}
+ROOTS: dict[str, dict[str, Fact]] = {"record": RECORD_FACTS, "channel": CHANNEL_FACTS}
 FUNCTIONS = [
     "size",
     "contains",
@@ -116,7 +121,7 @@ class _Token:
 
 @dataclass(frozen=True)
 class Expression:
-    """A compiled expression and what it reads: record fields (sorted), and whether findings."""
+    """A compiled expression and what it reads: record fields (sorted), and whether it reads findings."""
 
     text: str
     program: cel.Program
@@ -124,7 +129,7 @@ class Expression:
     reads_findings: bool
 
     def evaluate(self, given: Facts) -> Any:
-        """What the expression gives; whatever the library raises goes through."""
+        """The value of the expression. Does not catch what the library raises."""
         facts: dict[str, Any] = {"channel": channel_facts(given.channel)}
         if self.record_fields:
             facts["record"] = {field: _record_fact(given.record, field) for field in self.record_fields}
@@ -134,7 +139,7 @@ class Expression:
 
 
 class ExpressionCheck(Check):
-    """Records for which the expression is true. What cannot be evaluated warns; it is never silently a go."""
+    """Records for which the expression is true. One that cannot be evaluated gets a warning, never silently a go."""
 
     result_reads = ("fn",)
 
@@ -161,7 +166,7 @@ class ExpressionCheck(Check):
 
 
 def channel_facts(channel: ChannelFacts) -> dict[str, Any]:
-    """What an expression sees as `channel`."""
+    """The channel as expressions see it."""
     return {"name": channel.name, "is_mirror": channel.is_mirror, "upstream": channel.upstream}
 
 
@@ -204,7 +209,7 @@ def compile_expression(text: str) -> Expression:
     Raises:
         ParameterError: It does not parse, names what does not exist, mixes types, or is beyond the bounds.
     """
-    import cel  # here: its package imports a whole terminal toolkit, a third of a second that most policies never need
+    import cel  # here, for most policies never need it
 
     if len(text) > CHARACTERS_MAX:
         raise ParameterError(
@@ -265,7 +270,7 @@ def _check_names(text: str, tokens: list[_Token], bound: set[str]) -> tuple[str,
 
 
 def _check_field(text: str, tokens: list[_Token], index: int, bound: set[str]) -> set[str]:
-    """Check the field after a dot; the record's own fields are answered."""
+    """Check the field after a dot; returns it when it is the record's."""
     token, owner = tokens[index], tokens[index - 2].text if index >= 2 else ""
     is_root = index < 3 or tokens[index - 3].text != "."
     if owner in ROOTS and is_root:
@@ -318,12 +323,12 @@ def _try_operands(text: str, tokens: list[_Token]) -> None:
 
 
 def _is_certain(error: Exception) -> bool:
-    """Whether an error will come for every record: a wrong type or pattern, not a text that is no number."""
+    """Whether every record will raise this error: a wrong type or pattern, not a text that is no number."""
     return isinstance(error, TypeError) or str(error).startswith("Undefined") or "not a valid regex" in str(error)
 
 
 def _explain(message: str) -> str:
-    """What the library says of a failed call; names were checked before, so that only the arguments can be wrong."""
+    """The library's message about a failed call. Names were checked before, so only the arguments can be wrong."""
     undefined = re.match(r"Undefined variable or function: '(\w+)'", message)
     return f"{undefined[1]} does not take these values" if undefined else _shorten(message)
 
@@ -348,13 +353,17 @@ def _operands(tokens: list[_Token], length: int) -> Iterator[tuple[int, int]]:
 
 
 def _samples() -> dict[str, Any]:
-    record = {name: sample for name, (_, _, sample) in RECORD_FACTS.items()}
-    channel = {name: sample for name, (_, _, sample) in CHANNEL_FACTS.items()}
+    record = _samples_of(RECORD_FACTS)
+    channel = _samples_of(CHANNEL_FACTS)
     return {"record": record, "channel": channel, "findings": [_sample_finding()]}
 
 
 def _sample_finding() -> dict[str, Any]:
-    return {name: sample for name, (_, _, sample) in FINDING_FACTS.items()}
+    return _samples_of(FINDING_FACTS)
+
+
+def _samples_of(facts: Mapping[str, Fact]) -> dict[str, Any]:
+    return {name: fact.sample for name, fact in facts.items()}
 
 
 def _bound_samples(tokens: list[_Token]) -> tuple[dict[str, Any], set[str]]:

@@ -93,7 +93,7 @@ def read_license_word(value: Any) -> str:
 
 
 def _license_hint(name: str, expression: LicenseExpression) -> str:
-    """What was meant by a licence that is no SPDX id: a family, what a record's text would mean, or the nearest."""
+    """A hint for a licence that is not an SPDX id: a family, what a record's text would mean, or the nearest id."""
     if name.casefold() in FAMILIES:
         return f"for all of them write families: [{name.casefold()}]"
     if all(found.id.casefold() in spdx_ids() for found in expression.licenses):

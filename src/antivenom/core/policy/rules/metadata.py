@@ -1,4 +1,4 @@
-"""Gate `metadata`: what a record says of itself: platform, age, signature, size."""
+"""Gate `metadata`: a record's platform, age, signature and size."""
 
 from __future__ import annotations
 
@@ -44,12 +44,11 @@ class SubdirCheck(Check):
 class AgeCheck(Check):
     """Records younger than the cooldown, or older than the limit, since the channel first listed them.
 
-    A record that this channel has no listing time of is as old as its build; with neither, its age is unknown and a
-    cooldown holds it: unknown is not clean.
+    A record without a listing time is as old as its build; with neither, its age is unknown, and a cooldown withholds
+    it: unknown is not clean.
     """
 
     direct: ClassVar[bool] = True
-    uses_time = True
 
     def __init__(self, rule: Rule, params: Mapping[str, Any]) -> None:
         super().__init__(rule)

@@ -63,7 +63,7 @@ class OnlyAllowedCheck(Check):
 
 
 class RequiredSpecCheck(Check):
-    """Records of a name that required specs speak of, and that none of these matches."""
+    """Records of a name with required specs that none of these matches."""
 
     result_reads = ("fn",)
 

@@ -1,6 +1,6 @@
 """Parameters of rules: how each kind is read, and the error when it cannot be.
 
-A kind is a function from the plain value in the document to the typed one; it raises ParameterError otherwise.
+A kind is a function from the plain value in the document to the typed one; it raises ParameterError when it cannot.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ LISTED_MAX = 30
 
 
 class ParameterError(Exception):
-    """A value does not fit. `index`: the item of a list it is about; `offset`: (line, column) in a text, 1-based."""
+    """A value is not one that the parameter takes.
+
+    `index`: the item of a list that is wrong; `offset`: 1-based (line, column) in a text.
+    """
 
     def __init__(
         self, message: str, hint: str = "", *, index: int | None = None, offset: tuple[int, int] | None = None
@@ -43,7 +46,7 @@ class Parameter:
 
 
 def nearest(word: str, words: Collection[str]) -> str:
-    """A hint with the nearest valid word; when none is near all of them, unless they are too many (then "")."""
+    """A hint with the nearest valid word; with all of them when none is near, "" when they are too many to list."""
     near = difflib.get_close_matches(word.casefold(), {w.casefold(): w for w in words}, n=1, cutoff=0.6)
     if near:
         found = next(w for w in sorted(words) if w.casefold() == near[0])
@@ -53,7 +56,7 @@ def nearest(word: str, words: Collection[str]) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """What a plain value is, in words for people."""
+    """The kind of a plain value, in words for people."""
     if value is None:
         return "nothing"
     for kind, name in ((bool, "true/false"), (int, "a number"), (float, "a number"), (str, "a text"), (list, "a list")):
@@ -78,7 +81,7 @@ def read_number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ParameterError(f"expected a number, found {kind_of(value)}", "write a number, without quotes")
     if not math.isfinite(value):
-        raise ParameterError(f"{value} is not a number that anything can be compared with", "write a finite number")
+        raise ParameterError(f"{value} is not a number to compare with", "write a finite number")
     return float(value)
 
 
@@ -104,7 +107,7 @@ def read_text(value: Any) -> str:
 
 
 def list_of(read: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
-    """A list of at least one item; one item may stand alone."""
+    """A reader of lists with at least one item; one item may stand alone."""
 
     def read_list(value: Any) -> tuple[Any, ...]:
         items = value if isinstance(value, list) else [value]
@@ -125,7 +128,7 @@ def list_of(read: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def word_of(words: Sequence[str], what: str) -> Callable[[Any], str]:
-    """One of some words; case does not matter."""
+    """A reader of one of some words; case does not matter."""
     known = {w.casefold(): w for w in words}
 
     def read_word(value: Any) -> str:
@@ -153,7 +156,7 @@ _COMPARISON = re.compile(r"\s*([^\w\s.+-]*)\s*(.*?)\s*", re.DOTALL)
 
 @dataclass(frozen=True)
 class Comparison:
-    """An operator and a bound: does a value stand so to the bound? An unknown value (None) never does."""
+    """An operator and a bound. An unknown value (None) never holds."""
 
     sign: str
     bound: Any
@@ -168,14 +171,14 @@ def _split_comparison(value: Any, example: str) -> tuple[str, str]:
     match = _COMPARISON.fullmatch(str(value))
     sign, bound = match.groups() if match else ("", str(value))
     if sign and sign not in OPERATORS:
-        raise ParameterError(f"unknown comparison {sign!r}", nearest_operator(sign))
+        raise ParameterError(f"unknown comparison {sign!r}", operator_hint(sign))
     if not bound:
-        raise ParameterError(f"the comparison {str(value)!r} compares with nothing", f"such as {example}")
+        raise ParameterError(f"the comparison {str(value)!r} has no value to compare with", f"such as {example}")
     return sign or "==", bound
 
 
-def nearest_operator(sign: str) -> str:
-    """A hint for a comparison sign that people write and we do not."""
+def operator_hint(sign: str) -> str:
+    """A hint for a comparison sign that is not known here."""
     meant = {"=>": ">=", "=<": "<=", "≥": ">=", "≤": "<=", "≠": "!=", "<>": "!=", "=!": "!=", "===": "==", "!": "!="}
     if sign in meant:
         return f"did you mean {meant[sign]!r}?"
@@ -183,7 +186,7 @@ def nearest_operator(sign: str) -> str:
 
 
 def compare_number(low: float, high: float) -> Callable[[Any], Comparison]:
-    """A comparison such as ">= 7.0"; a bare number is equality."""
+    """A reader of comparisons such as ">= 7.0"; a bare number is equality."""
     example = f'">= {high * 0.7:g}"'
 
     def read_comparison(value: Any) -> Comparison:

@@ -1,4 +1,4 @@
-"""Gate `vulnerabilities`: what is known against a record's component, and what nobody has looked at.
+"""Gate `vulnerabilities`: the findings of a record's component, and components that nothing is known of.
 
 Severities order unknown < low < medium < high < critical.
 
@@ -36,7 +36,7 @@ _MET_MAX = 100_000
 
 
 class FindingCheck(Check):
-    """Findings that meet every condition of the rule. Each condition looks at the same finding."""
+    """Findings that meet every condition of the rule."""
 
     reads = ("assessment",)
     result_reads = ("assessment", "name", "version")
@@ -46,7 +46,6 @@ class FindingCheck(Check):
         self._conditions = tuple(_conditions(params))
         self._met: dict[Finding, bool] = {}  # components share findings
         self._min_days = max((params[p] for p in _DAYS if p in params), default=None)
-        self.uses_time = self._min_days is not None
 
     def concerns(self, facts: Facts) -> bool:
         return facts.assessment is not None and any(map(self._meets, facts.assessment.findings))
@@ -75,7 +74,7 @@ class FindingCheck(Check):
         return known
 
     def _starts_ms(self, finding: Finding) -> int:
-        """When the rule's patience with the finding ends; 0 when it has none, or nobody knows since when."""
+        """When the finding begins to count under the rule; 0 for at once, or when its date is unknown."""
         if self._min_days is None:
             return 0
         published_ms = instant_ms(finding.published)
@@ -115,7 +114,7 @@ def describe_finding(finding: Finding, record: RecordFacts) -> str:
 
 @lru_cache(maxsize=200_000)
 def instant_ms(published: str) -> int:
-    """Milliseconds since 1970 of an RFC 3339 text; 0 when absent or unreadable. What lies before 1970 is 1."""
+    """Milliseconds since 1970 of an RFC 3339 text; 0 when absent or unreadable, 1 for an instant before 1970."""
     try:
         at = datetime.fromisoformat(published)
     except ValueError:
