@@ -126,7 +126,15 @@ def content(blobs: StoreBlobs, built: Built) -> tuple[Any, ...]:
     found: ChannelFindings = decode_findings(blobs.get(built.findings_key))
     components = [(c.component, c.assessment.findings) for c in found.components]
     shards = [index.map.shard_keys for index in maps]
-    return decisions, summaries, components, found.reasons(), built.counts, shards, built.published.holds_until_ms
+    return (
+        decisions,
+        summaries,
+        components,
+        found.reasons(),
+        built.counts,
+        shards,
+        built.published.holds_until_ms,
+    )
 
 
 aspects = st.sets(st.sampled_from([field.name for field in fields(Step)]), min_size=1, max_size=2)

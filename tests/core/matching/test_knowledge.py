@@ -208,7 +208,7 @@ def test_findings_of_a_channel_keep_what_is_ignored_apart() -> None:
     ]
     assert stored.ignored[0].findings[0].ignored_by.rule == "ignore/server-side"
     assert [f.ids[0] for c in stored.components for f in c.assessment.findings] == ["CVE-1-2", "CVE-1-2"]
-    assert stored.counts()["vulnerabilities"]["unknown"] == 1
+    assert stored.counts().vulnerabilities["unknown"] == 1
 
 
 def test_findings_that_an_earlier_release_stored_are_decoded() -> None:

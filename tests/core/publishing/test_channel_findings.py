@@ -33,4 +33,4 @@ def test_what_was_stored_reads_back_equal_and_counts_each_vulnerability_once() -
     found = channel_of(Assessment(True, "", (finding(), finding("CVE-2"))), Assessment(True, "", (finding(),)))
     assert decode_findings(encode_findings(found)) == found
     counts = found.counts()
-    assert (counts["vulnerable_components"], counts["vulnerabilities"]["high"]) == (2, 2)
+    assert (counts.vulnerable_components, counts.vulnerabilities["high"]) == (2, 2)

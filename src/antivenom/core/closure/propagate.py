@@ -1,15 +1,15 @@
-"""Closure: what can no longer be installed because what it needs is withheld, is withheld too, and says why.
+"""The closure: withholds what can no longer be installed because something it needs is withheld, and says why.
 
 A dependency is *broken* in an architecture where the unfiltered channel met it and the filtered one does not. A record
-of an architecture is judged in its own subdir plus noarch. A noarch record *worked* in the architectures that met all
-of its dependencies that any architecture meets; it falls when it is broken in every one of these, or when something it
-needs is met nowhere any more. Dependencies that were never met here (another channel's, virtual packages), conditional
-ones, and `constrains` do not count.
+of an architecture sees its own subdir plus noarch, and falls when a dependency of it is broken there. A noarch record
+*worked* in the architectures that met all of its dependencies that any architecture meets; it falls when it is broken
+in every one of these, or when something it needs is met nowhere any more. Dependencies that were never met here
+(another channel's, virtual packages), conditional ones, and `constrains` do not count.
 
-The result is the least fixed point: it does not depend on any order. It is computed by rounds of losses: a lost record
-moves the requirements that watch it; a requirement without anything left to watch breaks dependency lists; the records
-of these lists are the next round's losses. The work is what is lost and what needs it, not the channel times the
-rounds. What made a list fall broke in an earlier round, so no chain of reasons goes in circles.
+The result is the least fixed point, so it does not depend on any order. It is computed in waves: a withheld record
+moves the requirements that watch it; a requirement with nothing left to watch breaks dependency lists; the records of
+these lists are the next wave. The work grows with what is withheld and what needs it, not with the channel times the
+waves. What breaks a list broke in an earlier wave, so no chain of reasons goes in circles.
 
 Source: Dowling and Gallier 1984 (linear Horn satisfiability); watched witnesses as in SAT solvers.
 """
@@ -52,10 +52,10 @@ class ClosureDecision(NamedTuple):
 
 
 class LostRecord(Protocol):
-    """A record that is lost to those who need it."""
+    """A record that is gone, withheld, or withheld for another reason than before."""
 
     def meets(self, dependency: Dependency) -> bool:
-        """Whether it is, or was, what a dependency asks for."""
+        """Whether it meets a dependency, or did."""
         ...
 
 
@@ -100,12 +100,12 @@ class NameClosure(NamedTuple):
 
 
 BucketClosure = dict[int, NameClosure]  # by place of a name in its bucket
-Wave = Sequence[tuple[int, int, Sequence[int]]]  # subdir, position of a name, dependency lists that fall
+Wave = Sequence[tuple[int, int, Sequence[int]]]  # subdir, position of a name, its dependency lists that fall
 Waves = Sequence[Wave]
 
 
 class Closure:
-    """Works out what else falls when records are withheld.
+    """Works out which records fall when others are withheld.
 
     `withheld`: by subdir, what is withheld before. `find_exception`: the allowlist item that puts a reason of the
     closure aside; the record stays then, and so does what needs it (unless something else breaks that).
@@ -151,9 +151,9 @@ class Closure:
         """What falls besides what is withheld, by subdir and bucket, when little changed since that was worked out.
 
         Args:
-            lost: By name, the records that are withheld only now, for another reason, or gone.
+            lost: By name, records that are gone, newly withheld, or withheld for another reason.
             suspects: Subdir → position of a name → file names of records that are not withheld and may have to be,
-                whatever became of what they need.
+                even if nothing that they need is lost.
         """
         requirements = self._requirements
         self._open(lost.keys())
@@ -182,11 +182,11 @@ class Closure:
         return Requirements(self._blobs, self._subdirs, self.texts, [lambda _position: ()] * len(self._subdirs))
 
     def subdir(self, name: str) -> ClosureSubdir:
-        """A subdir as the closure sees it."""
+        """The subdir with a name."""
         return next(subdir for subdir in self._subdirs if subdir.source.subdir == name)
 
     def dependents(self, name: str) -> Dependents:
-        """Who depends on what in a subdir."""
+        """The dependents of a subdir."""
         return self._dependents[self.subdir(name).index]
 
     def _waves(self, doubtful: Mapping[tuple[int, int], Collection[int]]) -> Waves:
@@ -195,11 +195,11 @@ class Closure:
             wave = self._break_lists(doubtful)
             doubtful = {}
             waves.append(wave)
-            self._lose(wave)
+            self._withhold(wave)
         return waves
 
     def _lists_of(self, suspects: Mapping[str, Mapping[int, Collection[str]]]) -> dict[tuple[int, int], set[int]]:
-        """The dependency lists of some records, by subdir and position of the name."""
+        """The dependency lists of the suspects, by subdir and position of the name."""
         found: dict[tuple[int, int], set[int]] = {}
         for subdir in self._subdirs:
             mine = suspects.get(subdir.source.subdir, {})
@@ -291,13 +291,13 @@ class Closure:
                 left &= ~lost
         return tuple(covering) if worked and not left else ()
 
-    def _lose(self, wave: Wave) -> None:
+    def _withhold(self, wave: Wave) -> None:
         """Withhold the records of the lists that fell."""
         if self._find_exception:
             self._spare(wave, self._find_exception)
         names = {self._subdirs[index].source.names[position] for index, position, _ in wave}
         used = self._open(names)
-        self._requirements.newly_broken.clear()  # broken before: whoever needs it was looked at then
+        self._requirements.newly_broken.clear()  # broken before: what needs it was looked at then
         for index, position, lists in wave:
             name = self._subdirs[index].source.names[position]
             if name not in used:
@@ -307,7 +307,7 @@ class Closure:
             fallen = set(lists)
             for record, at in enumerate(self._dependents[index].of_name(position).list_of):
                 if at in fallen and record not in spared:
-                    self._requirements.lose(watched, record)
+                    self._requirements.withhold(watched, record)
 
     def _spare(self, wave: Wave, find_exception: FindException) -> None:
         """Ask the allowlist for each record of the lists that fell."""
@@ -365,7 +365,7 @@ class Closure:
         return message
 
     def _is_elsewhere(self, text: int, architectures: int) -> bool:
-        """Whether a dependency is met, or was, in other architectures too."""
+        """Whether other architectures have, or had, what a dependency asks for."""
         requirements = self._requirements
         return requirements.architectures_of(requirements.listed_in[requirements.requirement_of(text)]) != architectures
 
@@ -373,7 +373,7 @@ class Closure:
         return ", ".join(s.source.subdir for s in self._subdirs if s.bit & architectures)
 
     def _named(self, text: int, architectures: int) -> str:
-        """One of the withheld builds that a dependency asks for, and why; the policy's own rather than a chain's."""
+        """One of the withheld builds that a dependency asks for, and why; if possible one that the policy withholds."""
         requirements = self._requirements
         dependency = requirements.dependencies[requirements.requirement_of(text)]
         first: tuple[WatchedName, int] | None = None
@@ -414,7 +414,7 @@ def _reason(message: str, fn: str = ANY_FILE) -> Reason:
 
 
 def _shorten(message: str) -> str:
-    """A long chain without its middle: what is needed, and what withholds that in the end."""
+    """A long chain without its middle: what is needed, and what withholds it in the end."""
     if len(message) <= _MESSAGE_MAX:
         return message
     roots = _ROOT.findall(message)

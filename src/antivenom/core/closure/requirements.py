@@ -1,7 +1,7 @@
 """What dependencies ask for, and whether the channel still has it.
 
 A *requirement* is what one or more dependency texts ask for: a name, a version range, a build. In each subdir it
-watches one record that meets it and is kept; only when that one is lost it moves on to the next. A requirement
+watches one kept record that meets it, and moves on to the next only when that record is withheld. A requirement
 without a build watches versions, not records.
 
 Subdirs are bits. Bit i is architecture i, the bit above all architectures is noarch: what noarch has, every
@@ -78,14 +78,14 @@ class WatchedName:
             self._fns = decode_texts(self._facts.fns)
         return self._fns
 
-    def withhold(self, fns: Collection[str]) -> None:
-        """Withhold some records, before anything watches them."""
+    def withhold_unwatched(self, fns: Collection[str]) -> None:
+        """Withhold records before anything watches them."""
         if fns:
             for record, fn in enumerate(self.fns):
                 if fn in fns:
-                    self.lose(record)
+                    self.withhold(record)
 
-    def lose(self, record: int) -> list[_Watch]:
+    def withhold(self, record: int) -> list[_Watch]:
         """Withhold a record; the watches that have to move on."""
         kept, components = self.kept, len(self._facts.components)
         slot = components + record
@@ -102,14 +102,14 @@ class WatchedName:
     def watch(self, requirement: int, dependency: Dependency) -> _Watch:
         """A watch for a requirement, not settled yet.
 
-        Versions are only compared when the watch comes to them: the last first, for the newest meets most requirements.
+        Versions are compared only when the watch comes to them, the last first: the newest meets most requirements.
         """
         if dependency.asks_build:
             return _Watch(requirement, self.candidates(dependency), None)
         return _Watch(requirement, range(len(self._facts.components) - 1, -1, -1), dependency)
 
     def settle(self, watch: _Watch) -> bool:
-        """Let a watch settle on its next kept candidate; whether there is one."""
+        """Move a watch to its next kept candidate; False when there is none."""
         kept, candidates, asks = self.kept, watch.candidates, watch.asks
         for at in range(watch.at, len(candidates)):
             slot = candidates[at]
@@ -120,13 +120,13 @@ class WatchedName:
         return False
 
     def has(self, dependency: Dependency) -> bool:
-        """Whether anything meets a dependency, lost or not."""
+        """Whether any record meets a dependency, withheld or not."""
         if dependency.asks_build:
             return bool(self.candidates(dependency))
         return any(self._admits(dependency, component) for component in range(len(self._facts.components)))
 
     def candidates(self, dependency: Dependency) -> Sequence[int]:
-        """The slots of what meets a dependency."""
+        """The slots of the records or versions that meet a dependency."""
         facts, components = self._facts, len(self._facts.components)
         if not dependency.asks_build:
             return [component for component in range(components) if self._admits(dependency, component)]
@@ -138,7 +138,7 @@ class WatchedName:
         ]
 
     def _admits(self, dependency: Dependency, component: int) -> bool:
-        """Whether a component's version meets a dependency; many of these share the text of their versions."""
+        """Whether a component's version meets a dependency. Remembered by the version text, which many share."""
         known = self._admitted.get(dependency.version_text)
         if known is None:
             known = self._admitted[dependency.version_text] = [None] * len(self._facts.components)
@@ -170,12 +170,12 @@ class WatchedName:
 
 
 class Requirements:
-    """All requirements of a channel's dependencies, opened when they are first asked for.
+    """The requirements of a channel's dependencies, each opened when it is first asked for.
 
-    `withheld`: by subdir, what is withheld of the name at a position from the start. Columns by requirement, in bits:
-    `listed_in` and `kept_in` (the subdirs that list, and still keep, a record that meets it), `broken_in` (the
-    architectures that list one and keep none). `newly_broken`: the requirements whose `broken_in` grew since this was
-    cleared.
+    `withheld`: by subdir, the file names that are withheld at the start, by position of their name. Columns by
+    requirement, in bits: `listed_in` and `kept_in` (the subdirs that list, and still keep, a record that meets it),
+    `broken_in` (the architectures that list one and keep none). `newly_broken`: the requirements whose `broken_in`
+    grew since it was cleared.
     """
 
     def __init__(
@@ -210,11 +210,11 @@ class Requirements:
         return known
 
     def opened(self, text: int) -> int:
-        """The requirement of a text if it was opened; else -1."""
+        """The requirement of a text; -1 when it is not opened."""
         return self._of_text.get(text, -1)
 
     def load(self, names: Collection[str]) -> None:
-        """Read what the subdirs have of some names, all at once, and what of it is withheld."""
+        """Read the records of some names in all subdirs, and withhold what is withheld at the start."""
         new = [name for name in names if name not in self._watched]
         for name in new:
             self._watched[name] = []
@@ -227,15 +227,15 @@ class Requirements:
             for row, mine, names_of in zip(rows, wanted.values(), iterate_builds(self._blobs, rows), strict=True):
                 for position in mine:
                     watched = WatchedName(subdir, position, names_of[position - row.first])
-                    watched.withhold(self._withheld[subdir.index](position))
+                    watched.withhold_unwatched(self._withheld[subdir.index](position))
                     self._watched[subdir.source.names[position]].append(watched)
 
     def watched_names(self, name: str) -> list[WatchedName]:
-        """The records of a loaded name, by subdir that has any."""
+        """The records of a loaded name, one item for each subdir that lists any."""
         return self._watched[name]
 
     def filenames_meeting(self, dependency: Dependency) -> dict[str, list[str]]:
-        """The file names of what a dependency asks for, by the subdirs that have it; lost or not."""
+        """The file names of the records that meet a dependency, withheld or not, by subdir."""
         self.load([dependency.name])
         found = {}
         for watched in self._watched[dependency.name]:
@@ -244,9 +244,9 @@ class Requirements:
                 found[watched.subdir.source.subdir] = fns
         return found
 
-    def lose(self, watched: WatchedName, record: int) -> None:
+    def withhold(self, watched: WatchedName, record: int) -> None:
         """Withhold a record."""
-        for watch in watched.lose(record):
+        for watch in watched.withhold(record):
             if not watched.settle(watch):
                 self.kept_in[watch.requirement] &= ~watched.subdir.bit
                 self._update_broken(watch.requirement)
@@ -278,9 +278,8 @@ class Requirements:
         return requirement
 
     def _update_broken(self, requirement: int) -> None:
-        broken_in = self.architectures_of(self.listed_in[requirement]) & ~self.architectures_of(
-            self.kept_in[requirement]
-        )
+        listed_in = self.architectures_of(self.listed_in[requirement])
+        broken_in = listed_in & ~self.architectures_of(self.kept_in[requirement])
         if broken_in != self.broken_in[requirement]:
             self.broken_in[requirement] = broken_in
             self.newly_broken.add(requirement)

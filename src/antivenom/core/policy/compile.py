@@ -65,7 +65,7 @@ _UNDECIDED: tuple[Check, ...] = (Check(Rule("", "", "", Action.go)),)
 
 
 def changed_gates(old: Policy | None, new: Policy | None) -> set[str]:
-    """The gates whose rules or allowlist items differ, whatever their order; all gates of one when the other is None."""
+    """The gates whose rules or allowlist items differ, whatever their order. All of one when the other is None."""
     return {gate for gate, _ in _parts(old) ^ _parts(new)}
 
 

@@ -21,25 +21,25 @@ from antivenom.core.source.packs import IndexBlobs, read_many
 
 SUBDIR_FILES = frozenset(("current_repodata.json", "run_exports.json", "run_exports.json.zst"))
 CHANNEL_FILES = frozenset(("channeldata.json",))
-FORMAT = 1  # raise it when a derivation changes, or old documents are served from the store
+FORMAT = 1  # raise it when a document changes, or the store serves old ones
 LEVEL = 6
 
 
 def derived_keys(index_keys: Iterable[str]) -> set[str]:
-    """The blobs of every document that may have been derived from a publication with these maps (one a subdir)."""
+    """The blobs of all documents that may have been derived from a publication with these maps, one for each subdir."""
     index_keys = list(index_keys)
     by_subdir = {document_key(fn, [key]) for fn in SUBDIR_FILES for key in index_keys}
     return by_subdir | {document_key(fn, index_keys) for fn in CHANNEL_FILES}
 
 
 def document_key(fn: str, index_keys: list[str]) -> str:
-    """Where a document over these maps is stored, whatever their order."""
+    """The key of a document over these maps, whatever their order."""
     digest = hashlib.sha256("\n".join([str(FORMAT), fn, *sorted(index_keys)]).encode()).hexdigest()
     return f"derived/{digest}"
 
 
 def derive_document(blobs: IndexBlobs, fn: str, maps: Sequence[PublicationIndex]) -> bytes:
-    """The document that clients know as `fn`: of one subdir's map, or of all maps of a channel.
+    """The document with the file name `fn`, of one subdir's map or of all maps of a channel.
 
     Raises:
         InvalidInputError: No document of that name is derived.
@@ -52,7 +52,7 @@ def derive_document(blobs: IndexBlobs, fn: str, maps: Sequence[PublicationIndex]
         return derive_run_exports(blobs, maps[0])
     if fn == "run_exports.json.zst":
         return zstandard.compress(derive_run_exports(blobs, maps[0]), LEVEL)
-    raise InvalidInputError(f"{fn!r} is no derived document")
+    raise InvalidInputError(f"{fn!r} is not a derived document")
 
 
 def derive_current(blobs: IndexBlobs, published: PublicationIndex) -> bytes:
@@ -89,7 +89,7 @@ def derive_current(blobs: IndexBlobs, published: PublicationIndex) -> bytes:
 
 
 def derive_run_exports(blobs: IndexBlobs, published: PublicationIndex) -> bytes:
-    """`run_exports.json`: what the records themselves say; records that say nothing are listed with no exports."""
+    """`run_exports.json`: the run exports that records state; records without any are not listed."""
     sections: dict[str, dict[str, Any]] = {"packages": {}, "packages.conda": {}}
     for _, records in _published_records(blobs, published):
         for fn, record in records.items():
@@ -101,8 +101,7 @@ def derive_run_exports(blobs: IndexBlobs, published: PublicationIndex) -> bytes:
 
 
 def derive_channeldata(published: Sequence[PublicationIndex]) -> bytes:
-    """`channeldata.json`: one entry a name over all subdirs, from what is published (names of which nothing is left
-    are out)."""
+    """`channeldata.json`: one entry for each name of which any subdir publishes something."""
     packages: dict[str, dict[str, Any]] = {}
     for index in published:
         for summary in index.packages():

@@ -1,4 +1,4 @@
-"""What the previous publication decided in one subdir, read bucket by bucket when asked."""
+"""The previous publication's decisions in one subdir, read bucket by bucket when asked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PreviousSubdir:
         self._decisions: dict[int, Mapping[str, Sequence[Decision]]] = {}
 
     def rows_of(self, source: SourceMap) -> list[int]:
-        """For each bucket of a source map the row of the very same records; -1 where there is none.
+        """For each bucket of a source map, the row with the same records; -1 where there is none.
 
         Equal facts are not enough: what facts leave out (dependencies, unknown fields) may differ.
         """
@@ -58,7 +58,7 @@ class PreviousSubdir:
         return -1 if position is None else bisect_right(self._firsts, position) - 1
 
     def has_closure(self, number: int) -> bool:
-        """Whether the closure may have decided something in a row."""
+        """Whether a row may hold decisions of the closure."""
         counts = self.rows[number].counts
         return "closure" in counts.by_gate or counts.excepted > 0
 
@@ -94,7 +94,7 @@ class PreviousSubdir:
         return self.decisions_in(self.row_of(name)).get(name, ())
 
     def stops(self, numbers: Collection[int]) -> dict[str, Decision]:
-        """What some rows withhold, by file name."""
+        """The withheld records of some rows, by file name."""
         self.read(numbers)
         decisions = (d for number in numbers for of_name in self.decisions_in(number).values() for d in of_name)
         return {d.fn: d for d in decisions if d.action == Action.stop}

@@ -1,4 +1,4 @@
-"""Read one publication map: find shards, explain files, list what is withheld. Buckets are read when asked for."""
+"""Reads one publication map: finds shards, explains files, lists decisions. Buckets are read when asked for."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _BUCKETS_CACHED = 32
 
 
 class PublicationIndex:
-    """One opened publication map. Safe to share between threads: everything it holds is immutable or a cache."""
+    """One opened publication map. Safe to share between threads: it holds only caches and what never changes."""
 
     def __init__(self, blobs: IndexBlobs, key: str, published: PublicationMap) -> None:
         self.key, self.map = key, published
@@ -88,14 +88,14 @@ class PublicationIndex:
         return self.map.source_shards.to_list()
 
     def shard_location(self, sha256: bytes | str) -> Location | None:
-        """Where the shard with this digest (bytes or hex) lies; None when this publication has no such shard."""
+        """The location of the shard with this digest (bytes or hex); None when the publication has no such shard."""
         try:
             return self._shards.get(bytes.fromhex(sha256) if isinstance(sha256, str) else sha256)
         except ValueError:
             return None
 
     def decision(self, fn: str) -> Decision | None:
-        """What is served or withheld under a file name, with its digests; None when the channel does not list it."""
+        """The decision for a file name, with digests; None when the channel does not list it."""
         name = fn.rsplit("-", 2)[0].lower()
         record = self._record(name, fn)
         if record is None:
@@ -115,7 +115,7 @@ class PublicationIndex:
         )
 
     def records(self, name: str) -> list[Decision]:
-        """Every record of a name, kept and withheld, in the order of the index, with digests."""
+        """The decisions for every record of a name, kept and withheld, in the order of the index, with digests."""
         name = name.lower()
         records = self._records(name)
         decisions = {d.fn: d for d in self._decisions_of_name(name)}
@@ -155,7 +155,7 @@ class PublicationIndex:
         return self._decisions(bucket)
 
     def explain(self, what: str) -> list[Decision]:
-        """What became of a file, or of every record that a match spec matches.
+        """The decisions for a file, or for every record that a match spec matches.
 
         Raises:
             InvalidInputError: Neither a file name nor a match spec.
@@ -172,7 +172,7 @@ class PublicationIndex:
         return found_all
 
     def allowed_version(self, name: str) -> str | None:
-        """The highest version of a name of which something is served."""
+        """The highest version of a name of which something is served; None when there is none."""
         stopped = {d.fn for d in self._decisions_of_name(name.lower()) if d.action == Action.stop}
         return latest_version(dict.fromkeys(f.version for f in self.facts(name) if f.fn not in stopped)) or None
 

@@ -1,7 +1,6 @@
-"""The publication map of one subdir: what is served, where it lies, and why the rest is withheld.
+"""The publication map of one subdir: what is served, where it is stored, and why the rest is withheld.
 
-A map is one blob of a few MB at 1 M records. Reasons, facts, shards and pieces lie in packs and are read when asked
-for.
+A map is one blob of a few MB at 1 M records. Reasons, facts, shards and pieces are in packs, and read when asked for.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from antivenom.core.source.packs import NOWHERE, IndexBlobs, Location, LocationT
 from antivenom.core.source.source_map import Piece, SourceDocument
 
 FORMAT = 3
-ANY_FILE = "\0"  # in a trigger id: the record's file name stands here; no name or file name has this character
+ANY_FILE = "\0"  # stands for the record's file name in a trigger id; no name or file name has this character
 
 
 class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -68,7 +67,7 @@ class NameDecisions(msgspec.Struct, array_like=True, gc=False):
     sizes: Sequence[int] = ()
 
     def record_counts(self) -> Iterator[tuple[SharedDecision, int]]:
-        """Each shared decision, and of how many records it is."""
+        """Each shared decision, and its number of records."""
         numbers = Counter(self.shared_of)
         return ((shared, numbers[at]) for at, shared in enumerate(self.shared))
 
@@ -92,7 +91,7 @@ class NameDecisions(msgspec.Struct, array_like=True, gc=False):
 
 
 def _of_file(fn: str, reason: Reason) -> Reason:
-    """The reason as it reads for one record."""
+    """The reason for one record, with its file name."""
     if not reason.trigger_id.endswith(ANY_FILE):
         return reason
     return msgspec.structs.replace(reason, trigger_id=reason.trigger_id.removesuffix(ANY_FILE) + fn)
@@ -128,16 +127,9 @@ class Counts(msgspec.Struct):
     by_severity: dict[str, int] = {}
     withheld_by_severity: dict[str, int] = {}
 
-    def add(self, other: Counts) -> None:
-        """Add another subdir's or bucket's counts."""
-        for field in ("records", "kept", "withheld", "warned", "excepted"):
-            setattr(self, field, getattr(self, field) + getattr(other, field))
-        for field in ("by_rule", "by_gate", "by_severity", "withheld_by_severity"):
-            setattr(self, field, dict(Counter(getattr(self, field)) + Counter(getattr(other, field))))
-
     @classmethod
     def sum(cls, parts: Iterable[Counts]) -> Counts:
-        """The sum of many; counters are merged once."""
+        """The sum of many counts."""
         total = cls()
         counters: dict[str, Counter[str]] = {
             field: Counter() for field in ("by_rule", "by_gate", "by_severity", "withheld_by_severity")
@@ -157,8 +149,11 @@ class Counts(msgspec.Struct):
 
 
 class PackageSummary(msgspec.Struct, array_like=True, gc=False):
-    """One name of one subdir, for lists. `versions` counts distinct ones; `latest` is the highest that is not withheld
-    ("" when all are), `latest_upstream` the highest of all. Severities are the worst of any record, and of the kept."""
+    """One name of one subdir, for lists.
+
+    `versions` counts distinct ones. `latest` is the highest version that is not withheld ("" when all are),
+    `latest_upstream` the highest of all. `severity` is the worst of any record, `kept_severity` of the kept ones.
+    """
 
     name: str
     subdir: str
@@ -190,9 +185,10 @@ class PublishedBucket(msgspec.Struct, array_like=True, gc=False):
 
 
 class PublicationMap(msgspec.Struct, array_like=True):
-    """See the module. Columns run parallel to `names`; a shard key of zeros means that every record of it is
-    withheld. `closure_terms` is a digest of what the closure depends on besides records and
-    verdicts; empty: there is none."""
+    """See the module. Columns are in the order of `names`; a shard key of zeros means that every record is withheld.
+
+    `closure_terms` is a digest of what the closure depends on besides records and verdicts; empty without a closure.
+    """
 
     format: int
     subdir: str
@@ -214,7 +210,7 @@ class PublicationMap(msgspec.Struct, array_like=True):
     closure_terms: bytes = b""
 
     def shard_key(self, position: int) -> bytes:
-        """The sha256 of a name's shard as published; zeros when nothing of it is left."""
+        """The sha256 of a name's published shard; zeros when every record of it is withheld."""
         return self.shard_keys[32 * position : 32 * position + 32]
 
 
@@ -226,14 +222,14 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class UnreadablePublicationError(InvalidInputError):
-    """A blob that is no publication map, or one that another release of Antivenom wrote."""
+    """A blob is not a publication map, or one that another release of Antivenom wrote."""
 
 
 def load_publication(blobs: IndexBlobs, key: str) -> PublicationMap:
     """The publication map under `key`.
 
     Raises:
-        UnreadablePublicationError: The blob is no publication map of this format.
+        UnreadablePublicationError: The blob is not a publication map of this format.
     """
     try:
         found = _map_decoder.decode(zstandard.ZstdDecompressor().decompress(blobs.get(key)))
@@ -275,7 +271,7 @@ _OPEN = (FindingStatus.active, FindingStatus.reported, FindingStatus.disputed)
 
 
 def worst_severity(assessment: Assessment | None) -> Severity:
-    """The worst severity of the findings that nobody cleared or mitigated."""
+    """The worst severity of the findings that are neither cleared nor mitigated."""
     worst = Severity.unknown
     if assessment is not None:
         for finding in assessment.findings:

@@ -1,9 +1,8 @@
-"""What of an earlier publication still holds: which names have other records now, and which an edit of the policy
-concerns. All others need not be judged again.
+"""The names that have to be judged again: those whose records changed, and those that an edit of the policy concerns.
 
-A verdict is made of what the rules say of a record, less what the allowlist puts aside. So an edit can only change the
+A verdict is made of the results of the rules, less what the allowlist puts aside. So an edit can only change the
 verdicts of records which a rule touches that was added, removed or altered, and of those that had a decision before
-when the allowlist differs. What time alone changes is known from `holds_until_ms`.
+when the allowlist differs. What time alone changes is known by `holds_until_ms`.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def all_names(blobs: IndexBlobs, sources: Mapping[str, str]) -> frozenset[str]:
 
 
 def changed_names(blobs: IndexBlobs, sources: Mapping[str, str], previous: Mapping[str, str]) -> frozenset[str]:
-    """The names that the previous publication does not have with these records.
+    """The names whose records differ from those of the previous publication.
 
     Args:
         sources: subdir → key of its source map.
@@ -65,7 +64,7 @@ def edited_names(
     channel: ChannelFacts,
     now_ms: int,
 ) -> set[str]:
-    """The names of which an edit of the policy may change a verdict."""
+    """The names with a verdict that an edit of the policy may change."""
     found: set[str] = set()
     if rules := _differing(old.rules, new.rules):
         found |= _touched_names(blobs, sources, compile_policy(Policy("", rules)), assess, channel, now_ms)
@@ -81,7 +80,7 @@ def edited_names(
 
 
 def _differing(old: Sequence[Part], new: Sequence[Part]) -> tuple[Part, ...]:
-    """What only one of two policies has."""
+    """The rules or items that only one of two policies has."""
     return (*(part for part in old if part not in new), *(part for part in new if part not in old))
 
 

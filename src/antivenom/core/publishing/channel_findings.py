@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
 
 import msgspec
 import zstandard
@@ -20,12 +19,14 @@ from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.core.source.source_map import Component
 
 FORMAT = 2
-NO_FINDINGS = Assessment(True, "")  # of a component that an earlier publication found nothing of
+NO_FINDINGS = Assessment(True, "")  # of a component that is assessed and has no findings
 
 
 class PublicationBasis(msgspec.Struct, frozen=True, array_like=True):
-    """What decides a publication besides its records and the time. `build_statements`: a digest of
-    what artifacts state about themselves."""
+    """What decides a publication besides its records and the time.
+
+    `build_statements` is a digest of what artifacts state about themselves.
+    """
 
     knowledge: str
     mapping_channel: str
@@ -60,12 +61,21 @@ class ComponentIgnored(msgspec.Struct, frozen=True, array_like=True):
         return Component(self.name, self.version, self.purls)
 
 
+class FindingCounts(msgspec.Struct, frozen=True):
+    """Counts of a channel's findings. `vulnerabilities` are distinct ones by severity, `exploited` those in KEV."""
+
+    vulnerable_components: int
+    vulnerabilities: dict[str, int]
+    exploited: int
+    unassessed_names: int
+
+
 class ChannelFindings(msgspec.Struct, frozen=True):
     """What is known about a publication's components, by component.
 
-    `unassessed`: {reason: names} where no source covers any component of the name without findings. `partly`: the
-    components that none covers of names of which others are covered, or not for the same reason. `ignored` is only
-    listed: nothing counts it, and assessments in `components` do not have it.
+    `unassessed`: reason → names of which no source covers any component without findings. `partly`: components that no
+    source covers, of other names, with the reason. `ignored` is only listed: nothing counts it, and the assessments of
+    `components` do not have it.
     """
 
     components: list[ComponentFindings]
@@ -75,21 +85,21 @@ class ChannelFindings(msgspec.Struct, frozen=True):
     ignored: list[ComponentIgnored] = []
 
     def reasons(self) -> dict[str, str]:
-        """Name → why something of it is not assessed."""
+        """Name → why a component of it is not assessed."""
         found = {component[0]: reason for component, reason in self.partly}
         found.update((name, reason) for reason, names in self.unassessed.items() for name in names)
         return found
 
-    def counts(self) -> dict[str, Any]:
-        """Numbers for dashboards: vulnerable components, distinct vulnerabilities by severity, exploited ones."""
+    def counts(self) -> FindingCounts:
+        """Counts for dashboards."""
         findings = dict.fromkeys(finding for c in self.components for finding in c.assessment.findings)
         by_severity = Counter({finding.ids[0]: finding.severity for finding in findings}.values())
-        return {
-            "vulnerable_components": len(self.components),
-            "vulnerabilities": {s.name: by_severity.get(s.name, 0) for s in Severity},
-            "exploited": len({finding.ids[0] for finding in findings if finding.kev}),
-            "unassessed_names": len(self.reasons()),
-        }
+        return FindingCounts(
+            vulnerable_components=len(self.components),
+            vulnerabilities={s.name: by_severity.get(s.name, 0) for s in Severity},
+            exploited=len({finding.ids[0] for finding in findings if finding.kev}),
+            unassessed_names=len(self.reasons()),
+        )
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -149,7 +159,7 @@ def _pack_ignored(
 
 
 def decode_findings(data: bytes) -> ChannelFindings:
-    """A channel's findings; what was shared is shared again.
+    """A channel's findings; components share assessments, and assessments share findings.
 
     Raises:
         InvalidInputError: Not such a blob, or of another format.
@@ -174,7 +184,7 @@ def decode_findings(data: bytes) -> ChannelFindings:
 
 
 class ChannelAssessor:
-    """Assesses components for the engine and remembers what was found."""
+    """Assesses components, and remembers what it found."""
 
     def __init__(self, index: MatchIndex | None, mapping_channel: str) -> None:
         self._index = index
@@ -227,7 +237,7 @@ class ChannelAssessor:
 
 
 def sorted_items(hits: dict[Component, Assessment]) -> list[tuple[Component, Assessment]]:
-    """By component; assessments have no order."""
+    """Components and their assessments, by component."""
     return sorted(hits.items(), key=lambda item: item[0])
 
 
@@ -277,7 +287,7 @@ class IncrementalAssessor:
         )
 
     def new_findings(self) -> list[ComponentFindings]:
-        """What was found of the fresh names."""
+        """The components of fresh names that have findings."""
         return self._matching.findings().components if self._matching else []
 
 

@@ -1,7 +1,6 @@
-"""The decisions for the records of a name, from what the policy decides and the closure adds; and their counts.
+"""The decisions for the records of a name, merged from the policy's and the closure's; and their counts.
 
-Records with the same decision share it, so that a closure that fells half of a channel costs what differs, not what it
-fells.
+Records with equal decisions share one: a closure that withholds half of a channel costs as much as decisions differ.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _RecordRow = tuple[str, str, str, int, int]  # file name, version, build, size, 
 
 
 def group_decisions(decisions: Iterable[Decision]) -> list[NameDecisions]:
-    """What the policy alone decides for the records of some names, by name."""
+    """The policy's decisions for the records of some names, by name."""
     by_name: dict[str, list[Decision]] = {}
     for decision in decisions:
         by_name.setdefault(decision.name, []).append(decision)
@@ -70,7 +69,7 @@ def _policy_alone(name: str, decisions: Sequence[Decision]) -> NameDecisions:
 def _name_decisions(
     decisions: Sequence[Decision], closure: NameClosure, facts: NameFacts, severities: Mapping[str, Severity]
 ) -> NameDecisions:
-    """What the policy and the closure decide for the records of one name."""
+    """The policy's and the closure's decisions for one name."""
     versions = [version for version, _ in facts.components]
     fns, builds, sizes, component_of = facts.fns, facts.builds, facts.sizes, facts.component_of
     by_policy = {decision.fn: decision for decision in decisions}

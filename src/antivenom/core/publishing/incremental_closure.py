@@ -1,10 +1,9 @@
 """The closure of a whole publication: from nothing, or from what the previous publication's closure decided.
 
-From the previous one it goes by *delete and re-derive*. A record is *touched* when it appeared, is gone, is another, or
-when the policy decides otherwise about it. What fell because of a touched record is taken back; a record that is taken
-back is itself touched. What is left of the falls still holds: no reason of it changed. Then the closure goes forward
-from what was touched and what was taken back. The work is what changed and what hangs on it; buckets that neither
-reaches are not even read.
+From the previous one it works by *delete and re-derive*. A record is *touched* when it appeared, is gone, changed, or
+when the policy decides otherwise about it. Decisions that a touched record caused are taken back, and their records
+are touched too. The decisions that are left still hold, for no reason of theirs changed. Then the closure propagates
+from the touched records. The work grows with what changed and what depends on it; other buckets are not even read.
 
 Source: Gupta, Mumick and Subrahmanian 1993, Maintaining views incrementally.
 """
@@ -35,7 +34,7 @@ _Record = tuple[str, str, int, tuple[str, ...]]  # version, build, build number,
 
 
 class _Touched(NamedTuple):
-    """A record that changed. `number` None: not known, any dependency's is taken to be met."""
+    """A touched record. `number` is None when its build number is not known: it then meets any that is asked for."""
 
     subdir: str
     fn: str
@@ -54,15 +53,14 @@ class _Touched(NamedTuple):
 
 
 class _SubdirState:
-    """One subdir's withheld records while the closure is worked out: the policy's now, and the closure's from before.
+    """One subdir's withheld records during the propagation: the policy's now, and the closure's from before.
 
-    `suspects`: position of a name → records that may fall though nothing they need is lost just now.
+    `suspects`: position of a name → file names of records that may fall even if nothing that they need is lost.
     """
 
     def __init__(self, verdicts: SubdirVerdicts, *, keeps: bool) -> None:
         self.verdicts, self.source, self.previous = verdicts, verdicts.source, verdicts.previous
         self.suspects: dict[int, set[str]] = {}
-        self.reached: set[int] = set()
         self.positions = {name: i for i, name in enumerate(self.source.names)}
         self._keeps = keeps
         self._taken_back: set[str] = set()
@@ -70,7 +68,7 @@ class _SubdirState:
         self._indexed: set[int] = set()
 
     def withheld(self, position: int) -> Mapping[str, Decision]:
-        """What is withheld of the name at a position, by file name."""
+        """The withheld records of the name at a position, by file name."""
         stops = self.verdicts.stops(position)
         earlier = self.earlier(self.source.names[position]) if self._keeps else {}
         return {**{fn: d for fn, d in earlier.items() if is_withheld_by_closure(d)}, **stops} if earlier else stops
@@ -86,7 +84,7 @@ class _SubdirState:
         }
 
     def suspect(self, name: str, fn: str) -> None:
-        """Look at a record again, whatever the closure decided for it before."""
+        """Have a record looked at again, whatever the closure decided for it before."""
         self._taken_back.add(fn)
         position = self.positions.get(name)
         if position is not None:
@@ -100,11 +98,11 @@ class _SubdirState:
                 yield _Touched(self.source.subdir, d.fn, d.name, d.version, d.build, None)
 
     def fallen_by(self, name: str) -> dict[str, list[Decision]]:
-        """Who fell by a dependency on a name, by its text; of names whose users were indexed."""
+        """The records that fell by a dependency on a name, by its text; complete once the name's users are indexed."""
         return self._by_dependency.get(name, {})
 
     def index(self, buckets: Collection[int]) -> None:
-        """Index who fell, and by what, in some buckets and in those that are listed no more."""
+        """Index which records fell by which dependency, in some buckets and in those that are no longer listed."""
         rows = {self.verdicts.rows[at] for at in buckets} - {-1}
         if not self._indexed:
             rows |= set(range(len(self.previous.rows))).difference(self.verdicts.rows)
@@ -122,7 +120,7 @@ class _SubdirState:
 class IncrementalClosure:
     """The closure of one publication; see the module.
 
-    `anew`: from nothing, for nothing of the previous closure holds (other terms, or there is none).
+    `anew`: from nothing, since nothing of the previous closure holds (its terms differ, or there is none).
     """
 
     def __init__(
@@ -145,7 +143,7 @@ class IncrementalClosure:
         self._dependencies: dict[str, Dependency | None] = {}
 
     def propagate(self) -> dict[str, dict[int, BucketClosure]]:
-        """What falls, by subdir and bucket. Judges every bucket that has to be written again."""
+        """The closure's decisions, by subdir and bucket. Judges every bucket that has to be written again."""
         if self._anew:
             causes = {subdir: state.verdicts.stopped_names() for subdir, state in self._states.items()}
             falls = self._closure.propagate(causes)
@@ -165,7 +163,7 @@ class IncrementalClosure:
         return reached | {bucket_of(position) for position in state.suspects}
 
     def _add_earlier(self, state: _SubdirState, falls: dict[int, BucketClosure]) -> None:
-        """What holds from before, in the buckets that are written again."""
+        """Add the earlier decisions that still hold, in the buckets that are written again."""
         for at, (bucket, judged) in enumerate(zip(state.source.buckets, state.verdicts.buckets, strict=True)):
             if judged is None:
                 continue
@@ -191,18 +189,18 @@ class IncrementalClosure:
                 else:
                     lost.setdefault(record.name, []).append(record)
             touched += self._changed_by_policy(state)
-            self._ask_again(state)
+            self._suspect_excepted(state)
         for record in touched:
             state = self._states[record.subdir]
             position = state.positions.get(record.name)
             if position is not None and record.fn in state.verdicts.stops(position):
                 lost.setdefault(record.name, []).append(record)
-        touched += self._look_where_noarch_worked(born)
+        touched += self._suspect_noarch(born)
         self._take_back(touched)
         return self._closure.propagate_changes(lost, {subdir: state.suspects for subdir, state in self._states.items()})
 
     def _changed_upstream(self, state: _SubdirState) -> Iterator[tuple[_Touched, bool]]:
-        """Records that appeared (True) or are gone (False); one that changed is both."""
+        """Records that appeared (True) or are gone (False); a changed record is both."""
         source, previous = state.source, state.previous
         if previous.map is None or (previous.map.source_shards == source.shards and previous.names == source.names):
             return
@@ -227,7 +225,7 @@ class IncrementalClosure:
                             yield _Touched(source.subdir, fn, name, *record[:3]), is_new
 
     def _records(self, frames: Collection[BucketFrames], names: Collection[str]) -> dict[str, dict[str, _Record]]:
-        """What the closure looks at in the records of some names, by name and file name."""
+        """The records of some names as the closure reads them, by name and file name."""
         found: dict[str, dict[str, _Record]] = {}
         builds, depends = iterate_builds(self._blobs, frames), iterate_depends(self._blobs, frames)
         for facts_of_bucket, depends_of_bucket in zip(builds, depends, strict=True):
@@ -245,7 +243,7 @@ class IncrementalClosure:
         return found
 
     def _changed_by_policy(self, state: _SubdirState) -> Iterator[_Touched]:
-        """Records that the policy withholds for another reason than before, now or no more."""
+        """Records that the policy withholds only now, no longer, or for another reason than before."""
         verdicts = state.verdicts
         for at, judged in enumerate(verdicts.buckets):
             if judged is None or verdicts.is_same(at):
@@ -262,8 +260,8 @@ class IncrementalClosure:
                         continue
                     yield _Touched(state.source.subdir, fn, name, decision.version, decision.build, None)
 
-    def _ask_again(self, state: _SubdirState) -> None:
-        """What an allowlist item spared is asked for again where time may have ended it."""
+    def _suspect_excepted(self, state: _SubdirState) -> None:
+        """Suspect records that an allowlist item spared, where the item may have expired."""
         for at, judged in enumerate(state.verdicts.buckets):
             row = state.verdicts.row(at)
             if judged is not None and row is not None and row.counts.excepted:
@@ -272,10 +270,10 @@ class IncrementalClosure:
                         if decision.broken_dependencies and not is_withheld_by_closure(decision):
                             state.suspect(decision.name, decision.fn)
 
-    def _look_where_noarch_worked(self, born: Collection[tuple[_Touched, bool]]) -> Iterator[_Touched]:
-        """Noarch records that need something which an architecture begins or ceases to have are looked at again."""
+    def _suspect_noarch(self, born: Collection[tuple[_Touched, bool]]) -> Iterator[_Touched]:
+        """Suspect noarch records that need something which an architecture begins or ceases to have."""
         state = self._states.get(NOARCH)
-        if state is None or not born or len(self._states) <= 2:  # with one architecture there is one place
+        if state is None or not born or len(self._states) <= 2:  # with one architecture, noarch works there or nowhere
             return
         unfiltered = self._closure.unfiltered()
         dependents, texts = self._closure.dependents(NOARCH), self._closure.texts
@@ -308,7 +306,7 @@ class IncrementalClosure:
                     yield _Touched(NOARCH, fn, name, version, build, number)
 
     def _take_back(self, touched: Collection[_Touched]) -> None:
-        """Take back what fell because of touched records, and what fell because of that."""
+        """Take back the decisions that touched records caused, and those that these caused in turn."""
         while touched:
             by_name: dict[str, list[_Touched]] = {}
             for record in touched:

@@ -1,4 +1,4 @@
-"""Writes the publication map of one subdir: new bytes only for buckets whose records or decisions changed."""
+"""Writes the publication map of one subdir. Writes new bytes only for buckets whose records or decisions changed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class WrittenMap(NamedTuple):
 
 
 class _UnplacedBucket(NamedTuple):
-    """A bucket before its pack is stored: tickets stand for locations; -1 means `row` has it already."""
+    """A bucket before its pack is stored: tickets stand for locations; -1 when `row` has the location already."""
 
     row: PublishedBucket
     pieces: tuple[int, int]
@@ -53,7 +53,7 @@ class _UnplacedBucket(NamedTuple):
 
 
 class _ChangedBucket(NamedTuple):
-    """A bucket to be written anew. `withheld`: file names by name; `gone`: names of which nothing is left."""
+    """A bucket to write anew. `withheld`: file names by name; `gone`: names of which every record is withheld."""
 
     bucket: Bucket
     row: PublishedBucket
@@ -95,7 +95,7 @@ class SubdirWriter:
     def write(
         self, closures: Mapping[int, BucketClosure], now_ms: int, *, monolith: bool, closure_terms: bytes
     ) -> WrittenMap:
-        """Write the map, given what the closure decides by bucket, and on what terms."""
+        """Write the map, given the closure's decisions by bucket and their terms."""
         rows: list[_UnplacedBucket] = []
         summaries: list[PackageSummary] = []
         found = list(zip(self._source.buckets, self._verdicts.buckets, strict=True))
@@ -150,7 +150,7 @@ class SubdirWriter:
         return WrittenMap(store(self._blobs, made), made, self._changed, unchanged=False)
 
     def _index_ticket(self, now_ms: int) -> int:
-        """The shard index; -1 when it lists what the previous one lists (so its ETag stays)."""
+        """The ticket of the shard index; -1 when the previous one lists the same, so that its ETag stays."""
         previous = self._previous
         keys = {name: key for name, key in zip(self._source.names, self._keys, strict=True) if key != NO_SHARD}
         if previous and previous.names == self._source.names and previous.shard_keys == b"".join(self._keys):
@@ -166,7 +166,7 @@ class SubdirWriter:
         names: Sequence[NameFacts],
         old: PublishedBucket | None,
     ) -> tuple[_UnplacedBucket | _ChangedBucket, Sequence[PackageSummary]]:
-        """What becomes of a bucket, and its summaries. `names`: its facts, where something closure."""
+        """A bucket to keep or to write anew, and its summaries. `names`: its facts, where the closure decides."""
         if verdicts is None:
             assert old is not None  # noqa: S101 - what was not judged is as it was
             self._take_shards(bucket, old)
@@ -202,7 +202,7 @@ class SubdirWriter:
         return _ChangedBucket(bucket, row, encoded, decided, withheld, gone, old), summaries
 
     def _filter(self, fresh: Sequence[_ChangedBucket]) -> Iterator[_UnplacedBucket]:
-        """Write buckets anew, in order; what lies together is read together, and nothing of which nothing is left."""
+        """Write buckets anew, in order. Reads what lies together at once, and skips names of which nothing is left."""
         left = [self._positions[name] for one in fresh for name in one.withheld if name not in one.gone]
         shards = read_many(self._blobs, [self._source_shards[position] for position in left])
         pieces = [
@@ -228,7 +228,7 @@ class SubdirWriter:
     def _filter_piece(
         self, one: _ChangedBucket, section: int, blocks: Iterator[bytes], withheld: set[str]
     ) -> tuple[Piece, int]:
-        """A section's piece without what is withheld, and the ticket of its blocks (-1: it lies where it says)."""
+        """A section's piece without withheld records, and the ticket of its blocks (-1: the piece has its location)."""
         piece = one.bucket.pieces[section]
         if not one.reads(section):
             return (piece if one.row.counts.kept else NO_PIECE), -1
@@ -297,9 +297,9 @@ def _is_same(made: PublicationMap, previous: PublicationMap) -> bool:
 
 
 def write_monolith(blobs: IndexBlobs, published: PublicationMap) -> tuple[str, int, int]:
-    """Store `repodata.json.zst`; its key, its bytes, and the bytes of its text.
+    """Store `repodata.json.zst`; returns its key, its size, and the size of its text.
 
-    The key is a digest of what it is put together from (pieces are immutable), so nothing large is hashed.
+    The key is a digest of its parts (pieces never change), so that nothing large is hashed.
     """
     info = msgspec.json.decode(published.document.info, type=dict[str, object])
     info["subdir"] = published.subdir

@@ -1,4 +1,4 @@
-"""Publish: source maps × policy × assessments → publication maps.
+"""Makes publication maps from source maps, a policy and assessments.
 
 What did not change is neither judged nor written again.
 
@@ -32,8 +32,7 @@ Progress = Callable[[str, str, int, int], None]  # phase, subdir, done, total
 
 
 class PublishedSubdir(msgspec.Struct, frozen=True):
-    """The blobs of one published subdir. `monolith` is the key of `repodata.json.zst` ("" when it was not asked
-    for)."""
+    """The blobs of one published subdir. `monolith` is the key of `repodata.json.zst`, "" when none was made."""
 
     publication: str
     source: str
@@ -46,8 +45,10 @@ class PublishedSubdir(msgspec.Struct, frozen=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """What a publish made. `changed_names`: names whose served records or reasons differ from the previous
-    publication."""
+    """The result of `publish`.
+
+    `changed_names`: names whose served records or reasons differ from the previous publication's.
+    """
 
     subdirs: dict[str, PublishedSubdir]
     counts: Counts
@@ -69,8 +70,7 @@ class PlanItem(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What publishing would change: newly withheld and released records (bounded lists, exact counts), and the
-    result."""
+    """The result of `plan`: newly withheld and released records (bounded lists, exact counts), and the counts after."""
 
     withheld: list[PlanItem]
     released: list[PlanItem]
@@ -114,16 +114,16 @@ def _silent(phase: str, subdir: str, done: int, total: int) -> None:
 
 
 def _exception_finder(policy: Judge, now_ms: int) -> FindException | None:
-    """How to find the allowlist item that puts a reason of the closure aside; None when no item can."""
+    """A finder of the allowlist item that puts a reason of the closure aside; None when no item can."""
     if not policy.closure_exceptions:
         return None
     return lambda reason, record: policy.except_closure(reason, record, now_ms)
 
 
 def _closure_terms(request: PublishRequest) -> bytes:
-    """What decides the closure besides records and verdicts; where it differs, nothing of the previous one holds.
+    """A digest of what decides the closure besides records and verdicts; empty when there is to be no closure.
 
-    Empty when the request wants no closure.
+    Where it differs from the previous one, nothing of the previous closure holds.
     """
     if not request.closure:
         return b""
@@ -176,7 +176,7 @@ class _PublishRun:
     ) -> Published:
         """Write the publication maps."""
         subdirs: dict[str, PublishedSubdir] = {}
-        counts = Counts()
+        counts: list[Counts] = []
         changed: set[str] = set()
         holds = []
         for subdir, source in self.sources.items():
@@ -189,7 +189,7 @@ class _PublishRun:
             key = self.request.previous[subdir] if made.unchanged else made.key
             published = made.map
             changed |= made.changed
-            counts.add(published.counts)
+            counts.append(published.counts)
             if published.holds_until_ms:
                 holds.append(published.holds_until_ms)
             subdirs[subdir] = PublishedSubdir(
@@ -203,12 +203,12 @@ class _PublishRun:
                 withheld=published.counts.withheld,
             )
         unchanged = {s: p.publication for s, p in subdirs.items()} == dict(self.request.previous)
-        return Published(subdirs, counts, min(holds, default=0), sorted(changed), unchanged)
+        return Published(subdirs, Counts.sum(counts), min(holds, default=0), sorted(changed), unchanged)
 
     def compare(
         self, verdicts: Mapping[str, SubdirVerdicts], closures: Mapping[str, Mapping[int, BucketClosure]]
     ) -> Plan:
-        """What the publication would change."""
+        """Compare the publication with the previous one."""
         withheld: list[PlanItem] = []
         released: list[PlanItem] = []
         counts: list[Counts] = []

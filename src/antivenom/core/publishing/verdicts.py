@@ -1,4 +1,4 @@
-"""The verdicts of one subdir, bucket by bucket: judged now, or taken over from the previous publication."""
+"""The policy's verdicts in one subdir, bucket by bucket: judged now, or the previous publication's."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class BucketVerdicts(NamedTuple):
 
 
 class SubdirVerdicts:
-    """The verdicts of all buckets of a subdir, before closure.
+    """The verdicts of all buckets of a subdir, before the closure.
 
-    `buckets`: None where nothing was judged, and what the previous publication decided holds. `rows`: for each bucket
-    the previous publication's row of the same records (-1: there is none).
+    `buckets`: None where nothing was judged, for the previous publication's decisions hold. `rows`: for each bucket,
+    the previous publication's row of the same records; -1 when there is none.
     """
 
     def __init__(
@@ -103,12 +103,12 @@ class SubdirVerdicts:
         return {at for at, row in enumerate(self.rows) if row >= 0 and self.previous.has_closure(row)}
 
     def is_same(self, at: int) -> bool:
-        """Whether the policy decides in a bucket what it decided before."""
+        """Whether the policy's verdicts of a bucket are the previous ones."""
         judged, row = self.buckets[at], self.row(at)
         return row is not None and (judged is None or judged.digest == row.verdicts_digest)
 
     def settle(self, reached: Collection[int]) -> None:
-        """Judge what the closure reached; the other buckets keep what they had where the policy says the same."""
+        """Judge the buckets that the closure reached; drop the verdicts of others where they are the previous ones."""
         again = [at for at in sorted(reached) if self.buckets[at] is None]
         for at, judged in zip(again, self.judge([self.source.buckets[at] for at in again]), strict=True):
             self.buckets[at] = judged
@@ -216,13 +216,13 @@ class SubdirVerdicts:
         return known
 
     def stopped_names(self) -> list[str]:
-        """The names of which the policy withholds something."""
+        """The names with a record that the policy withholds."""
         unread = [row for row, judged in zip(self.rows, self.buckets, strict=True) if judged is None]
         self.previous.read(unread)
         return [name for at in range(len(self.buckets)) for name in self._stops_of(at)]
 
     def stops(self, position: int) -> Mapping[str, Decision]:
-        """What the policy withholds of the name at a position, by file name."""
+        """The records that the policy withholds of the name at a position, by file name."""
         at = bisect_right(self._firsts, position) - 1
         return self._stops_of(at).get(self.source.names[position], {})
 

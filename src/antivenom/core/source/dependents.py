@@ -1,4 +1,4 @@
-"""Who depends on what in one subdir: read bucket by bucket, each bucket at most once.
+"""The dependents of names in one subdir, read bucket by bucket, each bucket at most once.
 
 Dependency texts are numbered once for the whole channel: 300k records write 19k distinct ones.
 """
@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from antivenom.core.source.packs import IndexBlobs
 from antivenom.core.source.source_map import CHECKSUM_BYTES, SourceMap, dependency_name, iterate_depends, name_checksum
 
-_SEARCHED_MAX = 32  # beyond it, sorting all checksums once is cheaper than searching for each (measured)
+_SEARCHED_MAX = 32  # for more checksums, sorting all once is cheaper than searching for each (measured)
 _SHIFT = 20  # a user is a name's position and, below it, the place of a text among the name's texts
 _PLACE = (1 << _SHIFT) - 1
 
@@ -66,7 +66,7 @@ class NameDependencies:
 
 
 class Dependents:
-    """The dependencies of one subdir's records, and for each text who uses it."""
+    """The dependencies of one subdir's records, and the names that use each text."""
 
     def __init__(self, blobs: IndexBlobs, source: SourceMap, texts: DependencyTexts) -> None:
         self._blobs, self._source, self._texts = blobs, source, texts
@@ -78,7 +78,7 @@ class Dependents:
         self._without_checksums = {at for at, bucket in enumerate(source.buckets) if not bucket.dependency_checksums}
 
     def load(self, names: Collection[str]) -> None:
-        """Make the users of all texts that ask for `names` known."""
+        """Read the users of all texts that ask for `names`."""
         if names and self._unread:
             self._read(sorted(self._unread.intersection(self.buckets_using(names))))
 
@@ -107,7 +107,10 @@ class Dependents:
         return self._by_position[position]
 
     def users(self, text: int) -> list[tuple[int, int]]:
-        """Positions of the names that use a text, and its place among their texts; of `load`ed names all."""
+        """Positions of the names that use a text, and its place among their texts.
+
+        Complete once the name that the text asks for is loaded.
+        """
         if text >= len(self._users):
             return []
         return [(user >> _SHIFT, user & _PLACE) for user in self._users[text]]

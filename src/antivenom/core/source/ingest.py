@@ -1,10 +1,12 @@
-"""Ingest: an upstream's index becomes a source map. Nothing is filtered by policy here.
+"""Turns an upstream's index into a source map. Nothing is filtered by policy here.
 
-Three ways in, one result: a whole document (`repodata.json`, `.zst`, `.bz2`), an upstream's shards, or nothing (an
-empty subdir). What did not change since the previous source map is not read, not compressed and not stored again.
+A source map is made from a whole document (`repodata.json`, `.zst`, `.bz2`), from an upstream's shards, or from nothing
+(an empty subdir). What did not change since the previous source map is not read, compressed or stored again.
 
-Rules not invented here: CEP 16, 34, 36 and 47. Of a key twice in one JSON object the last one counts, as for clients;
-a file name in both sections counts in `packages.conda`, and the other one is set aside.
+Of a key that is twice in one JSON object the last one counts, as for clients; of a file name in both sections the one
+in `packages.conda` counts, and the other is set aside.
+
+Source: CEP 16, 34, 36 and 47.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ _UNKNOWN_KEY = bytes(32)
 
 
 class UpstreamLimits(msgspec.Struct, frozen=True):
-    """How much an upstream may make us read, in bytes after decompression."""
+    """The most that is read of an upstream, in bytes after decompression."""
 
     document_bytes: int = 3 << 29  # 1.5 GiB; conda-forge's largest subdir is a quarter of it
     index_bytes: int = 256 << 20
@@ -40,10 +42,10 @@ class UpstreamLimits(msgspec.Struct, frozen=True):
 
 
 class Ingested(msgspec.Struct, frozen=True):
-    """What an ingest did. `source` is the key of the source map (the previous one when `unchanged`).
+    """The result of an ingest. `source` is the key of the source map (the previous one when `unchanged`).
 
-    `base_url`: below which the upstream keeps its artifacts, relative to the index or absolute (CEP 15); "": beside the
-    index. None: the document is the one of the previous ingest, and so is its address.
+    `base_url`: the address below which the upstream keeps its artifacts, absolute or relative to the index (CEP 15); ""
+    when that is beside the index, None when the document is the previous one, and so is the address.
     """
 
     source: str
@@ -69,12 +71,12 @@ class ShardPlan(msgspec.Struct, frozen=True):
 
     @property
     def names(self) -> int:
-        """How many names the upstream lists (those that the mirror's specs admit)."""
+        """The number of names that the upstream lists and the mirror's specs admit."""
         return len(self.keys)
 
 
 class _Document(msgspec.Struct, kw_only=True):
-    """An index document; only the sections whose records can be judged are read, the others are named."""
+    """An index document. Only the sections whose records can be judged are read; of the others, only presence."""
 
     packages: dict[str, Raw] | None = None
     packages_conda: dict[str, Raw] | None = msgspec.field(name="packages.conda", default=None)
@@ -297,7 +299,7 @@ def _decode_document(text: bytes | bytearray) -> tuple[_Document, list[tuple[str
 
 
 def _decode_mended(text: bytes | bytearray, error: Exception) -> _Document:
-    """A document with bytes that are not UTF-8: those are replaced, and their records set aside later."""
+    """Decode a document with bytes that are not UTF-8. Replaces these; their records are set aside later."""
     try:
         text.decode()
     except UnicodeDecodeError:
@@ -348,7 +350,7 @@ def _by_name(fns: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _group(document: _Document, set_aside: list[tuple[str, str]]) -> dict[str, tuple[RawRecords, RawRecords]]:
-    """Records by name (lower case, from the file name), apart by section."""
+    """Records by name (lower case, from the file name) and section."""
     groups: dict[str, tuple[RawRecords, RawRecords]] = {}
     packages, conda = document.packages or {}, document.packages_conda or {}
     for fn in [fn for fn in packages if fn in conda]:

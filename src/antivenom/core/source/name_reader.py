@@ -1,10 +1,9 @@
-"""Reads the upstream's records of one name: facts, packed records and JSON members, in step.
+"""Reads the upstream's records of one name into facts, msgpack for the shard and JSON for the monolith.
 
-The hot path of a first sync. Per record: one typed decode, one dictionary hit for its dependency list (builds of one
-name share them), and two encodes: in the format that it was read in, and in the other one. No dict, no second decode.
-Encoding members anew costs as much as splicing a stamp into each text (measured), and takes one way for both formats.
-One flat loop: checking column by column was measured and is slower. What the typed decode refuses is read carefully,
-after the rest.
+This is the hot path of a first sync. Each record takes one typed decode, one look-up of its dependency list (builds of
+one name share lists), and two encodes: in the format that it was read in, and in the other one. Encoding records anew
+costs as much as splicing a stamp into each text (measured), and works for both formats. The loop is flat: checking
+column by column was measured and is slower. What the typed decode refuses is read carefully, after the rest.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ NO_RECORDS = RawRecords([], [])
 
 
 class EncodedSection(NamedTuple):
-    """What was read of one section: its map for the shard (msgpack) and its members for the monolith (JSON)."""
+    """The records of one section: a map for the shard (msgpack), and members for the monolith (JSON)."""
 
     packed: Raw
     members: bytes
@@ -151,7 +150,7 @@ class NameReader:
         return found, converted, odd
 
     def _stamp(self, fn: str, record: FastRecord) -> int:
-        """When the record counts as indexed: as listed before, as the upstream says, or reckoned from what is known."""
+        """When the record counts as indexed: the known time, the upstream's, or one from the build time or now."""
         if stamp := self.known.get(fn):
             return stamp
         if record.indexed_timestamp is not UNSET and record.indexed_timestamp:
@@ -242,7 +241,7 @@ def _encode(found: dict[str, FastRecord], careful: dict[str, CarefulRecord | Non
 
 
 def _number(values: Sequence[Value]) -> tuple[list[int], list[Value]]:
-    """For every value its number among the distinct ones, and these, in order of their first appearance."""
+    """The number of each value among the distinct ones; and these, in order of first appearance."""
     distinct = list(dict.fromkeys(values))
     if len(distinct) < 2:
         return [0] * len(values), distinct

@@ -1,7 +1,7 @@
-"""Packs: a few large blobs instead of thousands of small ones, and where in them a frame lies.
+"""Packs: a few large blobs instead of thousands of small ones, and the places of frames in them.
 
-A *pack* is a blob of concatenated frames (shards, pieces, facts). It is named by its digest and never changes. Packs
-are cut at `PACK_BYTES`, so that writing them never holds more than that in memory.
+A *pack* is a blob of concatenated frames (shards, pieces, facts). Its name is its digest, and it never changes. A pack
+ends at `PACK_BYTES`, so that writing never holds more than that in memory.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import msgspec
 
 PACK_BYTES = 16 << 20
 _READ_BYTES = 8 << 20  # neighbours are fetched together up to this much
-_GAP_BYTES = 32 << 10  # what lies between two frames is read in vain up to this much: one more read costs as much
+_GAP_BYTES = 32 << 10  # between two frames, up to this much is read in vain: it costs as much as one more read
 
 
 class IndexBlobs(Protocol):
-    """The store that the index engine is given: immutable blobs by key."""
+    """The store of the index engine: immutable blobs by key."""
 
     def get(self, key: str) -> bytes:
         """All bytes of `key`."""
@@ -89,7 +89,7 @@ def _split_run(blobs: IndexBlobs, run: Sequence[Location], start: int, end: int)
 
 
 class LocationTable(msgspec.Struct, array_like=True):
-    """Many locations in five compact columns (native arrays as bytes), indexable in constant time.
+    """Many locations in compact columns (native arrays as bytes).
 
     `packs` are the distinct pack keys; columns are little-endian u16, u64, u32.
     """
@@ -101,7 +101,7 @@ class LocationTable(msgspec.Struct, array_like=True):
 
     @classmethod
     def of(cls, locations: Iterable[Location]) -> LocationTable:
-        """Pack `locations` in order."""
+        """The table of some locations, in order."""
         packs: dict[str, int] = {}
         pack_of, offsets, lengths = array("H"), array("Q"), array("I")
         for pack, offset, length in locations:
@@ -115,7 +115,7 @@ class LocationTable(msgspec.Struct, array_like=True):
         return list(starmap(Location, self.to_rows()))
 
     def to_rows(self) -> list[tuple[str, int, int]]:
-        """All locations in order as plain tuples, for comparing: a quarter of the time."""
+        """All locations in order as plain tuples: a quarter of the time, where they are only compared."""
         pack_of, offsets, lengths = array("H"), array("Q"), array("I")
         pack_of.frombytes(self.pack_of)
         offsets.frombytes(self.offsets)

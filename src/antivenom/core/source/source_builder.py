@@ -1,4 +1,4 @@
-"""Builds a source map bucket by bucket: reads what changed (core/source/name_reader.py), keeps what did not."""
+"""Builds a source map bucket by bucket. Reads only what changed, with core/source/name_reader.py."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _decode_raws = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class NameInput(NamedTuple):
-    """What the upstream lists under one name now. `packages`/`conda` None: unchanged by its key, not fetched.
+    """What the upstream lists under one name now. `packages` and `conda` are None when its key did not change.
 
     `is_packed`: the records are msgpack, from an upstream's shard.
     """
@@ -68,7 +68,7 @@ class _NameOutput(NamedTuple):
 def content_digest(packages: RawRecords, conda: RawRecords, removed: Sequence[str]) -> bytes:
     """16 bytes that differ when a name's raw records changed.
 
-    Two checksums and the length: not meant against forgery. An upstream that forges them only hides its own change.
+    Two checksums and the length, which do not resist forgery: an upstream that forges them only hides its own change.
     """
     text = b"\n".join((*packages.raws, b"", *conda.raws))
     fns = "\n".join((*packages.fns, "", *conda.fns, "", *removed)).encode()
@@ -76,7 +76,7 @@ def content_digest(packages: RawRecords, conda: RawRecords, removed: Sequence[st
 
 
 class _PreviousReader:
-    """Names of the previous source map: what it knows of them, read bucket by bucket when asked."""
+    """The previous source map, read bucket by bucket when asked."""
 
     def __init__(self, blobs: IndexBlobs, source: SourceMap) -> None:
         self.source = source
@@ -99,7 +99,7 @@ class _PreviousReader:
         return self._facts[1][name]
 
     def entry(self, name: str) -> _NameOutput:
-        """The name as it was."""
+        """A name as the previous map has it."""
         facts = self.facts(name)
         assert facts is not None  # noqa: S101 - callers ask for known names only
         at = bisect_right(self._firsts, self.positions[name]) - 1
@@ -123,12 +123,12 @@ def _members(raws: Mapping[str, Raw], fns: Sequence[str]) -> bytes:
 
 
 def read_piece(blobs: IndexBlobs, piece: Piece) -> dict[str, Raw]:
-    """The records of a piece as raw JSON by file name."""
+    """The records of a piece as raw JSON, by file name."""
     return piece_records(read(blobs, piece.location), piece) if piece.records else {}
 
 
 def piece_records(blocks: bytes, piece: Piece) -> dict[str, Raw]:
-    """The records of a piece whose blocks were read."""
+    """The records of a piece, given its blocks."""
     return _decode_raws(b"{%b}" % read_block_run(blocks, piece.content_size))
 
 
@@ -165,7 +165,11 @@ class SourceBuilder:
         digest: bytes,
         set_aside: list[tuple[str, str]],
     ) -> tuple[SourceMap, list[str], list[str]]:
-        """Write the map of `names` (sorted); the map, the names that are new or changed, and those that are gone."""
+        """Write the map of `names`, which are sorted.
+
+        Returns:
+            The map, the names that are new or changed, and the names that are gone.
+        """
         rows: list[_NameRow] = []
         buckets: list[_BucketRow] = []
         changed: list[str] = []
@@ -181,7 +185,7 @@ class SourceBuilder:
         return source, changed, gone
 
     def _with_digest(self, given: NameInput, removed: Sequence[str]) -> tuple[NameInput, bytes, bool]:
-        """The input, its content digest, and whether the previous map has exactly this."""
+        """The input, its content digest, and whether the previous map has the same content."""
         previous = self.previous
         position = previous.positions.get(given.name) if previous and self.has_same_specs else None
         if given.packages is None or given.conda is None:

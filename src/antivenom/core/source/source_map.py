@@ -1,7 +1,7 @@
 """The source map of one subdir: what the upstream lists, unfiltered, by name and by bucket; and the facts of its
 records.
 
-A map is one blob. It names packs that hold the frames: shards, pieces (JSON text per bucket and section) and facts.
+A map is one blob that names packs. These hold its frames: shards, pieces (JSON text by bucket and section) and facts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BUCKET_NAMES = 6
 
 
 class Component(NamedTuple):
-    """What a finding is about, here: a package version of a channel. `purls` are those that its records state."""
+    """What a finding is about: a version of a package in a channel. `purls` are those that its records state."""
 
     name: str
     version: str
@@ -34,7 +34,7 @@ class Component(NamedTuple):
 
 
 def opens_bucket(name: str) -> bool:
-    """Whether a bucket begins at this name; depends on nothing else, so buckets stay put when others change."""
+    """Whether a bucket begins at this name. Depends on nothing else, so that buckets stay when other names change."""
     return zlib.crc32(name.encode()) % BUCKET_NAMES == 0
 
 
@@ -47,7 +47,7 @@ def name_checksum(name: str) -> bytes:
 
 
 def dependency_name(text: str) -> str:
-    """The package name at the head of a dependency, lower case; cheap, so that most are never parsed."""
+    """The package name at the head of a dependency, in lower case; cheaper than parsing the dependency."""
     head = text.split(None, 1)[0] if text.strip() else ""
     for stop in "=<>!~[;":
         head = head.split(stop, 1)[0]
@@ -66,7 +66,7 @@ def cut_buckets(names: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 class NameDepends(msgspec.Struct, array_like=True, gc=False):
-    """The dependencies of all records of one name, in the order of its facts; a frame of its own, for the closure.
+    """The dependencies of all records of one name, in the order of its facts. They have a frame of their own.
 
     `depends_of` points into `depends`, whose lists hold positions in `dependencies` (distinct texts).
     """
@@ -86,8 +86,7 @@ class NameDepends(msgspec.Struct, array_like=True, gc=False):
 
 
 class NameFacts(msgspec.Struct, array_like=True, gc=False):
-    """The facts of all records of one name, column by column. Records of section `packages` come first (`legacy` of
-    them).
+    """The facts of all records of one name, column by column. The first `legacy` records are of section `packages`.
 
     `component_of` and `license_of` point into `components` (version, purls) and `licenses` (text, family). Times are ms
     since 1970. `latest` is the highest version in conda's order.
@@ -118,7 +117,7 @@ class NameFacts(msgspec.Struct, array_like=True, gc=False):
         purls = [purls for _, purls in components]
         texts, families = [text for text, _ in licenses], [family for _, family in licenses]
         signed = set(self.signed)
-        # Column by column, so that the loop over records runs in C.
+        # In columns, so that the loop over records runs in C.
         return list(
             map(
                 RecordFacts,
@@ -141,7 +140,7 @@ class NameFacts(msgspec.Struct, array_like=True, gc=False):
         )
 
     def record_at(self, position: int, subdir: str, depends: NameDepends | None) -> RecordFacts:
-        """The facts of one record; without its dependencies where `depends` is None."""
+        """The facts of one record, without its dependencies when `depends` is None."""
         version, purls = self.components[self.component_of[position]]
         text, family = self.licenses[self.license_of[position]]
         return RecordFacts(
@@ -164,7 +163,7 @@ class NameFacts(msgspec.Struct, array_like=True, gc=False):
 
 
 class NameBuilds(msgspec.Struct, array_like=True, gc=False):
-    """The front columns of `NameFacts`, most of them unread: a fifth of the time to decode, and of the memory."""
+    """The first columns of `NameFacts`, most of them raw: takes a fifth of the time to decode, and of the memory."""
 
     name: str
     fns: Raw
@@ -203,7 +202,7 @@ class Bucket(msgspec.Struct, array_like=True, gc=False):
 
 
 class BucketFrames(Protocol):
-    """Where the frames of a bucket lie: a bucket of either map."""
+    """The locations of a bucket's frames; buckets of source maps and of publication maps have them."""
 
     facts: Location
     depends: Location
@@ -215,14 +214,14 @@ def document_digest(document: bytes) -> bytes:
 
 
 class SourceDocument(msgspec.Struct, array_like=True):
-    """What the upstream index says besides records. `info` is JSON text."""
+    """What the upstream index holds besides records. `info` is JSON text."""
 
     info: bytes = b"{}"
     removed: list[str] = []
 
 
 class SourceMap(msgspec.Struct, array_like=True):
-    """See the module. Columns run parallel to `names` (sorted); keys are concatenated digests, zeros where unknown."""
+    """See the module. Columns are in the order of `names` (sorted); keys are joined digests, zeros where unknown."""
 
     format: int
     subdir: str
@@ -260,7 +259,7 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def store(blobs: IndexBlobs, value: msgspec.Struct) -> str:
-    """Store a map as a blob; its key."""
+    """Store a map as a blob; returns its key."""
     data = zstandard.ZstdCompressor(level=3).compress(_encoder.encode(value))
     key = content_key("index", data)
     blobs.put(key, data)
@@ -305,7 +304,7 @@ def iterate_facts(blobs: IndexBlobs, buckets: Iterable[Bucket]) -> Iterator[list
 
 
 def iterate_builds(blobs: IndexBlobs, buckets: Iterable[BucketFrames]) -> Iterator[list[NameBuilds]]:
-    """The front columns of the facts of many buckets, in order; see `iterate_facts`."""
+    """The first columns of the facts of many buckets, in order; see `iterate_facts`."""
     decompress = zstandard.ZstdDecompressor().decompress
     for frame in read_many(blobs, (bucket.facts for bucket in buckets)):
         yield _builds_decoder.decode(decompress(frame))

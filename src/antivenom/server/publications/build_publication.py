@@ -1,4 +1,4 @@
-"""Builds a publication in a child process: matches, judges, selects, writes blobs. No database, no network."""
+"""Builds a publication in a child process: matches, judges, propagates, writes blobs. No database, no network."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _build(blobs: IndexBlobs, request: BuildRequest, on_progress: Callable[[str,
     data = encode_findings(findings)
     key = content_key("index", data)
     blobs.put(key, data)
-    counts = PublicationCounts(**msgspec.structs.asdict(published.counts), **findings.counts())
+    counts = PublicationCounts(**msgspec.structs.asdict(published.counts), **msgspec.structs.asdict(findings.counts()))
     return Built(published, key, found, counts)
 
 
@@ -159,7 +159,7 @@ class _BuildInputs:
         return differing_names(earlier, components, self.assess(components))
 
     def assess(self, components: Sequence[Component]) -> Sequence[Assessment]:
-        """What is known of these components, in order."""
+        """The assessments of these components, in order."""
         assess = self._reusing or self._matched
         assert assess is not None  # noqa: S101 - `read` chose one
         return assess(components)
@@ -188,9 +188,9 @@ def plan_publication(
     *,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Plan:
-    """What the policy of the request would withhold or release; nothing is written.
+    """What the policy of the request would withhold or release. Writes nothing.
 
-    As with `build_publication`, only what the edit can touch is judged.
+    As in `build_publication`, only what the edit can touch is judged.
     """
     blobs = StoreBlobs(BlobStore.open(store_url))
     request_to_plan = _BuildInputs.read(blobs, request).publish_request()
@@ -203,7 +203,7 @@ def _open_assessor(blobs: IndexBlobs, request: BuildRequest) -> ChannelAssessor:
 
 
 def read_policy(text: str | None) -> Policy:
-    """A policy's text read; None is the policy that lets everything pass."""
+    """Parse a policy; None is the policy without rules."""
     return parse_policy(text) if text is not None else EMPTY_POLICY
 
 
@@ -221,7 +221,7 @@ def _basis(request: BuildRequest) -> PublicationBasis:
 
 
 def _earlier(blobs: IndexBlobs, key: str | None) -> ChannelFindings | None:
-    """The findings of the previous publication; None when there are none that can be read."""
+    """The findings of the previous publication; None when there are none, or they cannot be read."""
     if key is None:
         return None
     try:

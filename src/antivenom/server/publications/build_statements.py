@@ -1,4 +1,4 @@
-"""What stored artifacts say of their own vulnerabilities, tied to the records of a channel by digest."""
+"""What stored artifacts state about their own vulnerabilities, tied to the records of a channel by digest."""
 
 from __future__ import annotations
 
