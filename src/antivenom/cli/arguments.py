@@ -1,4 +1,4 @@
-"""The arguments and options that several commands take, and how each is read from what people type."""
+"""The arguments and options that several commands take, and how each is parsed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILE_BYTES_MAX = 4 << 20
 
 
 def parse_name(text: str) -> str:
-    """The name, which may then stand in an address: another text could lead to another address.
+    """The name itself, if it may become part of an address; another text could lead to another address.
 
     Raises:
         InvalidInputError: It has a character that no name has.
@@ -43,7 +43,7 @@ def parse_interval(text: str) -> int:
     """Seconds of an interval such as 30m, 1h, 1d.
 
     Raises:
-        InvalidInputError: It is none.
+        InvalidInputError: It is not an interval.
     """
     found = INTERVAL.fullmatch(text.strip().lower())
     if not found:

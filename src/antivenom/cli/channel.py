@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from antivenom.cli.arguments import CLOSURE_HELP, ChannelArgument, OutputOption, YesOption, confirm, parse_switch
-from antivenom.cli.client import client
+from antivenom.cli.client import JsonObject, client
 from antivenom.cli.output import Output, emit, note
 
 commands = typer.Typer(no_args_is_help=True)
@@ -95,13 +95,13 @@ def withheld(
 ) -> None:
     """List the records that the policy withholds, each with its reasons."""
     params = {"spec": spec} if spec else {}
-    rows: Iterator[dict[str, Any]] = client().stream(f"/api/v1/channels/{channel}/withheld", params=params)
+    rows: Iterator[JsonObject] = client().stream(f"/api/v1/channels/{channel}/withheld", params=params)
     if output is Output.table:
         rows = ({**row, "why": _why(row["reasons"])} for row in rows)
     emit(rows, ("subdir", "fn", "why"), output)
 
 
-def _why(reasons: list[dict[str, Any]]) -> str:
+def _why(reasons: list[JsonObject]) -> str:
     """What withholds a record, without what only warns of it."""
     return "; ".join(dict.fromkeys(reason["message"] for reason in reasons if reason["action"] == "stop"))
 
@@ -115,7 +115,7 @@ def findings(
 ) -> None:
     """List the vulnerabilities of a channel's packages, the riskiest first."""
     params = {k: v for k, v in {"severity": severity, "kev": "true" if kev else ""}.items() if v}
-    rows: Iterator[dict[str, Any]] = client().stream(f"/api/v1/channels/{channel}/findings", params=params)
+    rows: Iterator[JsonObject] = client().stream(f"/api/v1/channels/{channel}/findings", params=params)
     if output is Output.table:
         rows = ({**row, "id": row["ids"][0], "fixed in": ", ".join(row["fixed_versions"])} for row in rows)
     emit(rows, ("name", "version", "id", "severity", "cvss", "kev", "risk", "fixed in", "fix_in_channel"), output)
@@ -137,7 +137,7 @@ def explain(
             note(line, to_stdout=True)
 
 
-def explanation(row: dict[str, Any]) -> Iterator[str]:
+def explanation(row: JsonObject) -> Iterator[str]:
     """The lines that explain one record: its decision, the reasons, exceptions, assessment and evidence."""
     yield f"{row['subdir']}/{row['fn']}: {row['decision']}"
     for reason in row["reasons"]:

@@ -19,6 +19,8 @@ CONNECT_TIMEOUT_S = 10.0
 TIMEOUT_S = 300.0
 DEFAULT_HOME = "~/.local/share/antivenom"
 PAGE_SIZE = 500
+JsonObject = dict[str, Any]
+"""An object as the API answers it, described by the server's OpenAPI document."""
 _KEPT = frozenset(("type", "title", "status", "detail", "instance", "code", "hint"))
 
 
@@ -106,8 +108,8 @@ class Client:
             raise rebuild_error(answer)
         return answer.json() if answer.content else None
 
-    def list_items(self, path: str, *, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        """The items of a listing, asked for page after page."""
+    def list_items(self, path: str, *, params: Mapping[str, Any] | None = None) -> Iterator[JsonObject]:
+        """The items of a listing, fetched page after page."""
         page, seen = 1, 0
         while True:
             answer = self.get(path, params={**(params or {}), "page": page, "page_size": PAGE_SIZE})
@@ -117,7 +119,7 @@ class Client:
                 return
             page += 1
 
-    def stream(self, path: str, *, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+    def stream(self, path: str, *, params: Mapping[str, Any] | None = None) -> Iterator[JsonObject]:
         """The items of a listing as the server streams them (one JSON text a line)."""
         asked = {**(params or {}), "stream": "1"}
         with _connection_errors(self.url), self._http.stream("GET", path, params=asked) as answer:
@@ -136,7 +138,7 @@ def client() -> Client:
 
 
 class _connection_errors:
-    """httpx2's errors as ours."""
+    """Raises httpx2's errors as ours."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -162,7 +164,7 @@ class _connection_errors:
 
 
 def rebuild_error(answer: httpx2.Response) -> AntivenomError:
-    """The error that the server raised, from its problem document; anything else says what was answered."""
+    """The error that the server raised, from its problem document; for another answer, one that names its status."""
     try:
         problem = answer.json()
         code, detail = problem["code"], str(problem["detail"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from antivenom.cli.arguments import EveryOption, OutputOption, parse_interval
-from antivenom.cli.client import client
+from antivenom.cli.client import JsonObject, client
 from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.cli.waiting import WaitOption, wait_for_sync
 from antivenom.core.errors import InvalidInputError, UpstreamError
@@ -42,7 +42,7 @@ def add(
 
 
 def absolute(location: str) -> str:
-    """A path as the server can read it; URLs, and what only looks like a path, as they are."""
+    """A path as the server can read it. URLs stay as they are."""
     if "://" in location or location.lower().startswith("file:"):
         return location
     path = Path(location).expanduser()
@@ -101,9 +101,9 @@ def set_aside(feed: FeedId, output: OutputOption = Output.table) -> None:
     emit(client().list_items(f"/api/v1/feeds/{feed}/set-aside"), ("entry", "reason", "at"), output)
 
 
-def wait_for_feeds(feeds: list[int]) -> list[dict[str, Any]]:
+def wait_for_feeds(feeds: list[int]) -> list[JsonObject]:
     """The feeds' rows, once none of them waits or is read; progress goes to stderr meanwhile."""
-    done: list[dict[str, Any]] = []
+    done: list[JsonObject] = []
     for feed in feeds:
         row = wait_for_sync(f"/api/v1/feeds/{feed}", f"feed {feed}")
         done.append(row)
@@ -111,7 +111,7 @@ def wait_for_feeds(feeds: list[int]) -> list[dict[str, Any]]:
     return done
 
 
-def summary(row: dict[str, Any]) -> str:
+def summary(row: JsonObject) -> str:
     """One line on how a sync ended."""
     if row["state"] == "failed":
         return f"feed {row['id']} ({row['kind']}): failed: {row['last_error']}"
@@ -123,16 +123,16 @@ def summary(row: dict[str, Any]) -> str:
     return line
 
 
-def fail_if_any_failed(rows: list[dict[str, Any]]) -> None:
-    """Exit code 3 when a feed could not be read.
+def fail_if_any_failed(rows: list[JsonObject]) -> None:
+    """Return if every feed was read.
 
     Raises:
-        UpstreamError: One or more failed; what they brought before stays.
+        UpstreamError: One or more failed (exit code 3); their earlier entries stay.
     """
     failed = [row for row in rows if row["state"] == "failed"]
     if failed:
         first = failed[0]
-        kept = "what it brought before stays; " if first["last_success_at"] else ""
+        kept = "its earlier entries stay; " if first["last_success_at"] else ""
         raise UpstreamError(
             f"{len(failed)} of {count_of(len(rows), 'feeds')} failed: {first['last_error']}",
             hint=f"{kept}the next try is at {first['next_sync_at'] or 'the next request'}; "

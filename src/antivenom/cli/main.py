@@ -32,7 +32,7 @@ HELP = "Antivenom: the self-hosted security manager for conda."
 
 
 def create_app(wanted: Container[str] = tuple(GROUPS)) -> typer.Typer:
-    """The command line with the modules of the `wanted` commands; of the others only name and help are known."""
+    """The command line with the modules of the `wanted` commands; of the others, only name and help."""
     app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_options)
     for name, summary in GROUPS.items():

@@ -1,15 +1,15 @@
-"""`antivenom match`: what is known about components, without any channel."""
+"""`antivenom match`: the vulnerabilities of components, without a channel."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from antivenom.cli.arguments import OutputOption
-from antivenom.cli.client import client
+from antivenom.cli.client import JsonObject, client
 from antivenom.cli.output import Output, emit, note
 from antivenom.core.errors import InvalidInputError
 
@@ -51,7 +51,7 @@ def match(
     if not given:
         raise InvalidInputError("there is nothing to match", hint="antivenom match conda:openssl=3.0.7")
     bodies = [parse_component(text, channel) for text in given]
-    answers: list[dict[str, Any]] = []
+    answers: list[JsonObject] = []
     for start in range(0, len(bodies), COMPONENTS_AT_ONCE):
         part = bodies[start : start + COMPONENTS_AT_ONCE]
         answers += client().post("/api/v1/match", json={"components": part, "include_ignored": ignored})
@@ -97,7 +97,7 @@ def _lines() -> Iterator[str]:
             yield text
 
 
-def _rows(text: str, answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows(text: str, answer: JsonObject) -> Iterator[JsonObject]:
     for finding in (*answer["findings"], *answer["ignored"]):
         evidence = finding["evidence"][0] if finding["evidence"] else {"source": "", "via": "", "range": ""}
         yield {
@@ -111,6 +111,6 @@ def _rows(text: str, answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _set_aside(finding: dict[str, Any]) -> str:
+def _set_aside(finding: JsonObject) -> str:
     by = finding.get("ignored_by")
     return f"; ignored by {by['rule']}: {by['reason']}" if by else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ from antivenom.cli.arguments import (
     read_text,
     split_commas,
 )
-from antivenom.cli.client import client
+from antivenom.cli.client import JsonObject, client
 from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.cli.waiting import WaitOption, wait_for_sync
 from antivenom.core.errors import InvalidInputError, UpstreamError
@@ -88,7 +88,7 @@ def edit(
     output: OutputOption = Output.table,
 ) -> None:
     """Change a mirror; what is not given stays. A sync follows at once."""
-    body: dict[str, Any] = {}
+    body: JsonObject = {}
     if upstream is not None:
         body["upstream"] = upstream
     if mode is not None:
@@ -135,23 +135,23 @@ def set_aside(channel: ChannelArgument, output: OutputOption = Output.table) -> 
 def delete(channel: ChannelArgument) -> None:
     """Stop mirroring; the channel keeps serving its last publication."""
     client().delete(f"/api/v1/mirrors/{channel}")
-    note(f"channel {channel} is no mirror any more")
+    note(f"channel {channel} is no longer a mirror")
 
 
-def wait_for_mirror(channel: str) -> dict[str, Any]:
+def wait_for_mirror(channel: str) -> JsonObject:
     """The mirror's row once no sync waits or runs.
 
     Raises:
-        UpstreamError: The sync failed; the last publication keeps serving.
+        UpstreamError: The sync failed; the last publication stays served.
     """
     row = wait_for_sync(f"/api/v1/mirrors/{channel}", f"sync {channel}")
     if row["state"] == "failed":
-        served = "the last publication keeps serving" if row["last_success_at"] else "nothing is published yet"
+        served = "the last publication stays served" if row["last_success_at"] else "nothing is published yet"
         raise UpstreamError(
             f"sync of {channel} failed: {row['last_error']}",
             hint=f"{served}; the next try is at {row['next_sync_at'] or 'the next request'}",
         )
-    note(f"channel {channel} is in step with {row['upstream']}")
+    note(f"channel {channel} is up to date with {row['upstream']}")
     if row["set_aside"]:
         aside = count_of(row["set_aside"], "records")
         note(f"{aside} set aside (see why with: antivenom mirror set-aside {channel})")

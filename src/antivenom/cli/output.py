@@ -21,7 +21,7 @@ class Output(StrEnum):
 
 
 def note(text: str, *, to_stdout: bool = False) -> None:
-    """A line for people: to stderr, or to stdout when it is what the command was asked for."""
+    """Print a line for people: to stderr, or to stdout when it is the command's result."""
     print(_printable(text), file=sys.stdout if to_stdout else sys.stderr)
 
 
@@ -50,7 +50,7 @@ def _emit_json(rows: Row | Iterable[Row]) -> None:
 
 
 def _emit_facts(row: Row) -> None:
-    """One fact a line; what a fact is made of (counts, say) gets lines of its own, unless the row has it already."""
+    """Print one fact a line. Members of a mapping (such as counts) get lines of their own unless the row has them."""
     facts: dict[str, Any] = {}
     for name, value in row.items():
         inner = value.items() if isinstance(value, Mapping) and value else [(name, value)]
@@ -131,7 +131,7 @@ def count_of(count: int, plural: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without control characters: what an upstream calls a package must not steer the terminal."""
+    """The text without control characters: the name of a package must not control the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
@@ -147,7 +147,7 @@ ShowProgress = Callable[[Mapping[str, Any]], None]
 
 @contextlib.contextmanager
 def progress(title: str) -> Iterator[ShowProgress]:
-    """A line that is rewritten while something is waited for; without a terminal, one line for each phase.
+    """Show a line that is rewritten while waiting; without a terminal, one line for each phase.
 
     The yielded function takes `{"phase", "done", "total"}`; a total of 0 is unknown.
     """

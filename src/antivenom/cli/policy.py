@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from antivenom.cli.arguments import OutputOption, parse_name, read_text
-from antivenom.cli.client import client
+from antivenom.cli.client import JsonObject, client
 from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.policy.compile import Policy, parse_policy
@@ -41,7 +41,7 @@ def check(file: FileArgument, output: OutputOption = Output.table) -> None:
         note(f"{file}: policy {policy.name} is valid: {describe(policy)}", to_stdout=True)
 
 
-def report_problems(file: str, problems: list[dict[str, Any]], output: Output) -> None:
+def report_problems(file: str, problems: list[JsonObject], output: Output) -> None:
     """Print each problem as compilers do, so that editors can jump to it."""
     if output is Output.json:
         emit({"valid": False, "file": file, "problems": problems}, None, output)
@@ -156,13 +156,13 @@ def history(
     emit(rows, ("policy", "number", "created_at", "created_by", "rules", "allowlist"), output)
 
 
-def channel_policy(channel: str) -> dict[str, Any]:
+def channel_policy(channel: str) -> JsonObject:
     """The policy a channel is under.
 
     Raises:
         InvalidInputError: It is under none.
     """
-    answer: dict[str, Any] = client().get(f"/api/v1/channels/{channel}/policy")
+    answer: JsonObject = client().get(f"/api/v1/channels/{channel}/policy")
     if not answer["policy"]:
         raise InvalidInputError(
             f"channel {channel} is under no policy", hint=f"set one with: antivenom policy set FILE --channel {channel}"

@@ -1,24 +1,24 @@
-"""Waiting for the sync of a mirror or a feed, and the two `--wait` options."""
+"""Waiting for the sync of a mirror or a feed, and the `--wait` option."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from antivenom.cli.client import client
+from antivenom.cli.client import JsonObject, client
 from antivenom.cli.output import progress
 
 BUSY = ("new", "queued", "syncing")
-POLL_FIRST_S, POLL_LONGEST_S = 0.1, 0.5  # a long sync is looked at less often: asking costs the server too
+POLL_FIRST_S, POLL_LONGEST_S = 0.1, 0.5  # a long sync is polled less often
 
 WaitOption = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Wait for the sync; exit 3 when it fails. --no-wait: only request it.")
 ]
 
 
-def wait_for_sync(path: str, title: str) -> dict[str, Any]:
+def wait_for_sync(path: str, title: str) -> JsonObject:
     """The row at `path` once no sync of it waits or runs; its progress goes to stderr meanwhile."""
     pause_s = POLL_FIRST_S
     with progress(title) as show_progress:

@@ -43,7 +43,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 class Application:
-    """The whole server as one ASGI callable. `running` starts and stops what listens in the background."""
+    """The whole server as one ASGI callable. `running` starts and stops its background tasks."""
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
@@ -133,7 +133,7 @@ async def refuse_input(request: Request, error: Exception) -> Response:
 
 
 async def find_visitor(request: Request) -> Visitor | None:
-    """Who looks at a page: the member of the session cookie."""
+    """The visitor of a page: the member of the session cookie."""
     found = await find_session_actor(request.app.state.resources, request.cookies.get(SESSION_COOKIE, ""))
     return Visitor(found.actor, found.csrf) if found else None
 
@@ -186,8 +186,8 @@ async def run_web(resources: Resources, listening: socket.socket, *, ready: int 
         timeout_keep_alive=65,
     )
     async with application.running():
-        # uvicorn handles both while it serves, then restores what was and raises what it got once more: that must not
-        # end us before everything is closed.
+        # uvicorn handles both signals while it serves; then it restores the handlers and raises the signal again, which
+        # must not end this process before everything is closed.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         server = uvicorn.Server(config)

@@ -23,7 +23,7 @@ Role = Literal["admin", "author", "reader", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does it. `role` decides what they may do (members/authorization.py)."""
+    """Who acts. `role` decides what they may do (members/authorization.py)."""
 
     kind: ActorKind
     name: str
@@ -78,7 +78,7 @@ class Resources:
 
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
-    """Resources for one process; everything is closed at exit. The database is not asked before the first context."""
+    """Resources for one process; everything is closed at exit. The first context is the first to use the database."""
     engine = create_engine(settings.database_url, connections=settings.database_connections)
     blobs = BlobStore.from_settings(settings)
     outbound = DemoOutboundClient.from_settings(settings)

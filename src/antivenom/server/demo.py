@@ -40,7 +40,7 @@ async def start(resources: Resources) -> None:
 
 
 async def add_demo(ctx: Context) -> None:
-    """Feeds, policy, channel and mirror of the demo; their first syncs are due at once.
+    """Add the feeds, policy, channel and mirror of the demo; their first syncs are due at once.
 
     Raises:
         ConflictError: A channel or feed of the demo exists already.
@@ -64,9 +64,9 @@ class RemovedDemo(BaseModel):
 
 
 async def remove_demo(ctx: Context) -> RemovedDemo:
-    """Remove everything that is marked as demo; how much that was.
+    """Remove everything that is marked as demo, and return how much that was.
 
-    A demo policy that a channel of yours uses stays and is yours from then on.
+    A demo policy that another channel uses stays, and is no longer marked.
     """
     require(ctx, "admin:manage", subject="demo")
     names = list(await ctx.session.scalars(select(Channel.name).where(Channel.is_demo)))

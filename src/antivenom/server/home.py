@@ -1,4 +1,4 @@
-"""The files in a home by which the programs of one machine find and trust each other."""
+"""The files in a home by which programs of one machine find and trust each other."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class ServerFacts:
 
 
 def make_home(home: Path) -> None:
-    """Make the home if it is not there.
+    """Create the home if it does not exist.
 
     Raises:
-        InvalidInputError: It cannot be made, or is not ours to write.
+        InvalidInputError: It cannot be created or written to.
     """
     try:
         home.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The socket that the server listens on. The supervisor opens it: it outlives a web process that has to start again."""
+"""The socket that the server listens on. The supervisor opens it, so that it outlives a web process that restarts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def open_listening_socket(host: str, port: int) -> socket.socket:
     """A socket that listens there.
 
     Raises:
-        UnavailableError: Somebody else has the port, or it or the address cannot be had.
+        UnavailableError: The port is taken, or the address cannot be used.
     """
     try:
         kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -23,7 +23,7 @@ def open_listening_socket(host: str, port: int) -> socket.socket:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listening.bind(address)
         listening.listen(2048)
-    except UnicodeError:  # the codec of host names; it is no OSError
+    except UnicodeError:  # from the codec of host names
         raise UnavailableError(f"cannot listen on {host}: that is no host name", hint=HINT) from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

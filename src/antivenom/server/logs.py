@@ -18,14 +18,14 @@ QUIET = ("procrastinate", "uvicorn", "uvicorn.access", "asyncio", "alembic")
 
 
 def redact(text: str) -> str:
-    """The text with everything that looks like a secret of ours or an upstream's crossed out."""
+    """The text with everything hidden that looks like a secret of ours or of an upstream."""
     for pattern, replacement in SECRETS:
         text = pattern.sub(replacement, text)
     return text
 
 
 class HumanFormatter(logging.Formatter):
-    """`12:03:04 worker  warning  what happened`; the level is left out for what is as it should be."""
+    """`12:03:04 worker  warning: what happened`; info and debug lines have no level."""
 
     def __init__(self, part: str) -> None:
         super().__init__(datefmt="%H:%M:%S")

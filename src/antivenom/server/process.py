@@ -23,7 +23,7 @@ from antivenom.server.settings import Settings, load_settings
 
 
 async def run_web_process(settings: Settings, listening: socket.socket, *, ready: int | None = None) -> None:
-    """A web process, from database to last answer."""
+    """Run a web process until SIGTERM or SIGINT."""
     from antivenom.server.app import run_web
 
     async with open_resources(settings) as resources:
@@ -32,7 +32,7 @@ async def run_web_process(settings: Settings, listening: socket.socket, *, ready
 
 
 async def run_worker_process(settings: Settings, *, is_only_worker: bool = False) -> None:
-    """A worker process, from database to last job."""
+    """Run a worker process until SIGTERM or SIGINT."""
     from antivenom.server.worker import run_jobs_forever
 
     async with open_resources(settings) as resources:

@@ -1,4 +1,4 @@
-"""Whether this process can do its work, and bringing the database into the state that it needs."""
+"""Whether this process can do its work, and preparing the database for it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def wait_for_database(resources: Resources, patience_s: float = DATABASE_P
     """Return once a connection is accepted.
 
     Raises:
-        UnavailableError: None was for so long, or the server refuses us for good.
+        UnavailableError: None was for so long, or the database refuses for good.
     """
     url = resources.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     started = time.monotonic()
@@ -86,7 +86,7 @@ async def wait_for_database(resources: Resources, patience_s: float = DATABASE_P
                     f"the database does not answer: {reason}",
                     hint="check ANTIVENOM_DATABASE_URL, and that PostgreSQL runs",
                 ) from None
-            if waited_s > QUIET_WAIT_S and not has_warned:  # an embedded one is there by then
+            if waited_s > QUIET_WAIT_S and not has_warned:  # an embedded database answers by then
                 has_warned = True
                 log.warning("waiting for the database, %d s at most: %s", patience_s, reason)
         await asyncio.sleep(0.5 if has_warned else 0.02)

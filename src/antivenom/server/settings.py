@@ -141,15 +141,13 @@ class Settings:
         "~/.local/share/antivenom",
         "Where the embedded server keeps its database, blobs, logs and first password.",
     )
-    host: str = _setting(
-        _text, "address", "127.0.0.1", "The address that the server listens on; 0.0.0.0 means every one."
-    )
+    host: str = _setting(_text, "address", "127.0.0.1", "The address that the server listens on; 0.0.0.0 means all.")
     port: int = _setting(_whole(0, 65535), "port", "8080", "The port that the server listens on; 0 means any free one.")
     public_url: str = _setting(
         _http_url,
         "URL",
         "",
-        "How clients reach the server, when a proxy stands before it. Default: what it listens on.",
+        "How clients reach the server through a proxy. Default: the address that it listens on.",
     )
     database_url: str = _setting(
         _database_url,
@@ -193,7 +191,7 @@ class Settings:
         _whole(1, 20), "count", "4", "How often a failing download is tried before it counts as failed."
     )
     outbound_idle_timeout_s: int = _setting(
-        _whole(1, 3600), "seconds", "30", "A download that brings no byte for this long is given up."
+        _whole(1, 3600), "seconds", "30", "A download that receives no byte for this long is abandoned."
     )
     postgres_bin: Path | None = _setting(  # noqa: RUF009
         _optional_path,
@@ -290,7 +288,7 @@ def _find_text(environ: Mapping[str, str], field: dataclasses.Field[Any]) -> str
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """A problem for each misspelled ANTIVENOM_ variable; one that is near no setting belongs to somebody else."""
+    """A problem for each misspelled ANTIVENOM_ variable; others belong to other programs."""
     known = {variable(field.name) for field in dataclasses.fields(Settings)} | set(CLIENT_VARIABLES)
     known |= {f"{s.name}_FILE" for s in list_settings() if s.is_secret}
     foreign = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)

@@ -37,7 +37,7 @@ from antivenom.server.settings import Settings
 
 STOP_PATIENCE = ((signal.SIGTERM, 2.5), (signal.SIGKILL, 5.0))
 RESTART_PAUSES_S = (0.2, 1.0, 3.0, 10.0)
-CRASHES_MAX = 5  # within CRASH_WINDOW_S: then it is no accident, and we stop with the reason
+CRASHES_MAX = 5  # within CRASH_WINDOW_S: then restarting does not help, and we stop with the reason
 CRASH_WINDOW_S = 60.0
 LOG_MAX_BYTES = 20_000_000  # at a start; then the last log is kept as .1
 
@@ -114,7 +114,7 @@ class Supervisor:
         return [self._web, self._worker] if self._is_ready else [self._web]
 
     def start(self) -> None:
-        """Everything under way: the database is being made or started, the processes import."""
+        """Start everything; return while the database still starts and the web process imports."""
         self._listen_to_signals()
         self._listening = open_listening_socket(self._settings.host, self._settings.port)
         self._url = self._settings.public_url or address_of(self._listening)
@@ -123,7 +123,7 @@ class Supervisor:
             self._prepare_first_start()
         self._log = self._open_log()
         self._postgres.choose_socket()
-        self._start_part(self._web)  # it imports while the database is being made; the worker has time
+        self._start_part(self._web)  # it imports while the database is made; the worker starts later
         self._postgres.start()
 
     def _prepare_first_start(self) -> None:
@@ -186,7 +186,11 @@ class Supervisor:
     # -- watching ----------------------------------------------------------------------------------------------------
 
     def watch(self) -> int:
-        """Return when asked to stop, or when a part cannot be kept alive."""
+        """Restart what ends, until a signal asks to stop.
+
+        Raises:
+            UnavailableError: A part does not stay alive.
+        """
         while not self._asked_to_stop:
             if not self._is_ready and self._is_web_answering():
                 self._is_ready = True

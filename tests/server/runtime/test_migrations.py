@@ -16,7 +16,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from antivenom.core.errors import UnavailableError
 from antivenom.server.db.engine import database_url as parse_url
-from antivenom.server.migrations import HEAD, migrate, read_revision
+from antivenom.server.migrations import HEAD, migrate, procrastinate, read_revision
 from antivenom.server.migrations.comparison import list_differences
 from antivenom.server.migrations.new import VERSIONS, list_edited, render_migration, write_migration
 from tests.conftest import _execute, _url_of
@@ -60,6 +60,11 @@ def test_migration_that_landed_is_never_edited():
         "restore one that landed (git log says when), and write what it lacks as the next one; one that is new and was "
         "edited by hand needs: python -m antivenom.server.migrations.new --digest"
     )
+
+
+def test_queue_of_procrastinate_is_the_one_that_landed():
+    """0001 creates it as the installed version says: another version would be an edit of a migration that landed."""
+    assert procrastinate.digest_of_schema() == procrastinate.SCHEMA_SHA256, procrastinate.__doc__
 
 
 @pytest.fixture

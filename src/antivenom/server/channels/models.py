@@ -1,4 +1,4 @@
-"""Channels: a name under which publications are served."""
+"""Channels: names under which publications are served."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Channel(Base):
     privacy: Mapped[str] = mapped_column(server_default="public")  # public | authenticated
     closure: Mapped[bool] = mapped_column(server_default="true")
     policy_revision_id: Mapped[int | None] = mapped_column(ForeignKey("policy_revision.id"))
-    # The one pointer that moves: which publication is served. No foreign key: publication already points here.
+    # Which publication is served: the one pointer that moves. No foreign key, for publication already points here.
     publication_id: Mapped[int | None] = mapped_column(BigInteger)
     # Where its records come from ("" when filled by uploads), and the channel whose name maps are the nearest.
     upstream: Mapped[str] = mapped_column(server_default="")

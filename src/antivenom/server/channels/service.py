@@ -1,4 +1,4 @@
-"""Creating, finding and deleting channels."""
+"""Creating, finding, changing and deleting channels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def create_channel(
     closure: bool = True,
     is_demo: bool = False,
 ) -> Channel:
-    """A new, empty channel; it serves nothing until its first publication.
+    """Create an empty channel; it serves nothing until its first publication.
 
     Raises:
         InvalidInputError: The name is not `^[a-z][a-z0-9_-]*$` (64 characters at most) or the privacy is unknown.

@@ -18,10 +18,9 @@ Document = Annotated[dict[str, Any], mapped_column(JSONB, server_default="{}")]
 
 
 class StoredAs(TypeDecorator[Any]):
-    """A JSONB column that holds a msgspec type: `mapped_column(StoredAs(Progress), server_default="{}")`.
+    """A JSONB column that holds a msgspec type: `mapped_column(StoredAs(JobProgress), server_default="{}")`.
 
-    Fields that a row lacks get their defaults, and fields that the type does not know are passed over: so rows of other
-    releases are read.
+    Rows of other releases are read: a field that is absent gets its default, one that the type lacks is ignored.
     """
 
     impl = JSONB

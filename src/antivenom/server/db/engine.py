@@ -23,7 +23,7 @@ def database_url(text: str) -> URL:
 
 
 def create_engine(text: str, *, connections: int) -> AsyncEngine:
-    """A pool of at most `connections` connections; one that the database dropped is replaced when it is next used."""
+    """A pool of at most `connections` connections; one that broke is replaced at its next use."""
     return create_async_engine(
         database_url(text),
         pool_size=max(2, connections // 2),

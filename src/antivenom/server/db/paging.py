@@ -53,7 +53,7 @@ Column = ColumnElement[Any] | InstrumentedAttribute[Any]
 
 
 def check_sort(sort: str, sorts: Collection[str]) -> str:
-    """The name that a list is to be sorted by, without the "-" that turns it.
+    """The name that a list is to be sorted by, without the "-" for descending order.
 
     Raises:
         InvalidInputError: It is none of `sorts`.
@@ -65,16 +65,16 @@ def check_sort(sort: str, sorts: Collection[str]) -> str:
 
 
 def order_by(sort: str, sorts: Mapping[str, Sequence[Column]]) -> list[UnaryExpression[Any]]:
-    """What a query is ordered by; "-" before a name in `sort` turns it. What is unknown comes last either way.
+    """The columns that a query is ordered by; "-" before the name means descending. NULL comes last either way.
 
     Raises:
         InvalidInputError: `sorts` has no such name.
     """
-    columns, turned = sorts[check_sort(sort, sorts)], sort.startswith("-")
-    return [(column.desc() if turned else column.asc()).nulls_last() for column in columns]
+    columns, is_descending = sorts[check_sort(sort, sorts)], sort.startswith("-")
+    return [(column.desc() if is_descending else column.asc()).nulls_last() for column in columns]
 
 
 def slice_page(items: Sequence[T], page: int, page_size: int) -> Page[T]:
-    """The page of a list that is whole in memory."""
+    """One page of a list that is in memory."""
     offset, limit = check_paging(page, page_size)
     return Page(items[offset : offset + limit], len(items), page, page_size)

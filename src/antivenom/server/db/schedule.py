@@ -1,4 +1,4 @@
-"""When a row's next turn has come, also after the clock was set back."""
+"""Whether scheduled work is due, also after the clock was set back."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ CLOCK_TOLERANCE = timedelta(minutes=5)  # clocks of several machines differ; bey
 def is_due(
     next_at: InstrumentedAttribute[Any], last_at: InstrumentedAttribute[Any], now: datetime
 ) -> ColumnElement[bool]:
-    """Whether the next turn has come; it has when the last one lies in the future.
+    """Whether the next run is due. It also is when the last one lies in the future.
 
-    A turn that was planned while the clock ran a year ahead would else wait for that year.
+    Else a run that was planned while the clock was a year ahead would wait for a year.
     """
     was_set_back = and_(next_at.is_not(None), last_at > now + CLOCK_TOLERANCE)
     return or_(next_at <= now, was_set_back)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -93,7 +92,6 @@ async def defer(
     *,
     lock: str | None = None,
     queueing_lock: str | None = None,
-    schedule_at: datetime | None = None,
     **arguments: Any,
 ) -> bool:
     """Queue a job, as part of the context's transaction.
@@ -108,7 +106,7 @@ async def defer(
         queueing_lock=queueing_lock,
         task_name=name,
         task_kwargs=arguments,
-        scheduled_at=schedule_at,
+        scheduled_at=None,
     )
     try:
         # A savepoint: the unique violation behind AlreadyEnqueued would spoil the whole transaction.

@@ -33,7 +33,7 @@ async def list_events(
     """One page of the audit trail, the newest first unless `sort` (at, actor, kind, subject) says otherwise.
 
     Raises:
-        InvalidInputError: An unknown sort, or a page that cannot be.
+        InvalidInputError: The sort is unknown, or there is no such page.
     """
     require(ctx, "audit:read", subject="event:*")
     return await queries.page_events(ctx.session, wanted or EventFilter(), sort=sort, page=page, page_size=page_size)
@@ -45,7 +45,7 @@ async def iterate_events(ctx: Context, wanted: EventFilter, *, sort: str = NEWES
     They are read in a transaction of their own, so that an answer may be sent after the one of `ctx` has ended.
     """
     require(ctx, "audit:read", subject="event:*")
-    queries.check(wanted, sort)  # now, while it can still be answered
+    queries.check(wanted, sort)  # now: later, the answer has begun
     resources, actor = ctx.resources, ctx.actor
 
     async def read() -> AsyncIterator[Event]:

@@ -21,7 +21,7 @@ FILTERS = ("kind", "actor", "subject", "period", "from", "to")
 
 async def show_audit(request: Request, ctx: Context) -> Response:
     state = ListState.read(request, filters=FILTERS, sort=audit.NEWEST_FIRST)
-    wanted = _wanted(state, ctx.now)
+    wanted = _read_filter(state, ctx.now)
     found = await audit.list_events(ctx, wanted, sort=state.sort, page=state.page, page_size=state.page_size)
     kinds = await audit.count_kinds(ctx, wanted)
     actors = await audit.count_actors(ctx, wanted)
@@ -33,18 +33,18 @@ async def show_audit(request: Request, ctx: Context) -> Response:
         state=state,
         found=found,
         rows=[describe_event(event) for event in found.items],
-        kinds=[(kind, describe_kind(kind), number) for kind, number in _with(kinds, state.filter("kind"))],
-        actors=[(actor, describe_actor(actor), number) for actor, number in _with(actors, state.filter("actor"))],
+        kinds=[(kind, describe_kind(kind), number) for kind, number in _choices(kinds, state.filter("kind"))],
+        actors=[(actor, describe_actor(actor), number) for actor, number in _choices(actors, state.filter("actor"))],
         export=_export_query(wanted, state.sort),
     )
 
 
-def _with(counts: dict[str, int], chosen: str) -> list[tuple[str, int]]:
-    """The choices in order; the chosen one is among them even where nothing has it."""
+def _choices(counts: dict[str, int], chosen: str) -> list[tuple[str, int]]:
+    """The choices in order, with the chosen one even where nothing has it."""
     return sorted({chosen: 0, **counts}.items() if chosen else counts.items())
 
 
-def _wanted(state: ListState, now: datetime) -> audit.EventFilter:
+def _read_filter(state: ListState, now: datetime) -> audit.EventFilter:
     period = state.filter("period")
     if period and period not in PERIODS:
         raise InvalidInputError(f"period {period!r} is not known", hint=f"one of {', '.join(PERIODS)}", field="period")
@@ -70,7 +70,7 @@ def _day(text: str, field: str) -> datetime | None:
 
 
 def _export_query(wanted: audit.EventFilter, sort: str) -> str:
-    """What the API takes to answer with everything that the page's filters leave."""
+    """The query with which the API answers everything that the page's filters leave."""
     values = {
         "kind": wanted.kind,
         "subject": wanted.subject,

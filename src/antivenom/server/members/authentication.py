@@ -71,7 +71,7 @@ async def find_session_actor(resources: Resources, cookie: str) -> SessionActor 
 def read_credential(authorization: str) -> str | None:
     """The token in an Authorization header: Bearer, `token` (as anaconda-client), or Basic with it as user or password.
 
-    None when the header names another scheme or is not understood.
+    None when the header names another scheme or cannot be read.
     """
     scheme, _, rest = authorization.strip().partition(" ")
     rest = rest.strip()
@@ -136,6 +136,6 @@ async def open_context(request: Request) -> AsyncIterator[Context]:
         yield ctx
 
 
-# scope="function": the transaction ends before the answer is sent, so that whoever got it can rely on it.
+# scope="function": the transaction ends before the answer is sent, so that a client can rely on what it got.
 RequestContext = Annotated[Context, Depends(open_context, scope="function")]
 RequestActor = Annotated[Actor, Depends(authenticate_request)]

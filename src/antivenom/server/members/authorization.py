@@ -54,11 +54,11 @@ def require(ctx: Context, permission: str, *, subject: str) -> None:
     """Return if the context's actor has the permission.
 
     Args:
-        subject: What it is about, such as "channel:main" or "channel:*"; it is named in the refusal.
+        subject: What it is about, such as "channel:main" or "channel:*"; the refusal names it.
 
     Raises:
-        UnauthenticatedError: Nobody is signed in and somebody would have to be.
-        ForbiddenError: The actor is known and may not.
+        UnauthenticatedError: The permission needs a sign-in.
+        ForbiddenError: The actor's role does not grant it.
     """
     if is_allowed(ctx.actor, permission):
         return

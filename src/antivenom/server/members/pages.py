@@ -1,4 +1,4 @@
-"""Signing in and out, one's own password, and tokens; the audit trail is in audit_pages.py."""
+"""Sign-in, sign-out, one's own password, and tokens. The audit trail is in audit_pages.py."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def show_tokens(request: Request, ctx: Context) -> Response:
 
 
 async def create_token(request: Request, ctx: Context, form: FormData) -> Response:
-    """Answered in place and not by a redirect: the value must not be kept anywhere, not even for one more request."""
+    """Answer in place instead of by a redirect: the token's value must not be stored, not even for one more request."""
     days = str(form.get("expires_days", ""))
     if days and not (days.isascii() and days.isdigit() and len(days) < 5):
         raise InvalidInputError(f"{days!r} is not a number of days", field="expires_at")

@@ -34,7 +34,7 @@ def check_new_password(password: str) -> None:
     """Return if the text may become a password.
 
     Raises:
-        InvalidInputError: Too short, too long, or one character over and over.
+        InvalidInputError: It is too short, too long, or has fewer than three different characters.
 
     Source: NIST SP 800-63B (length counts, rules on composition do not help).
     """

@@ -50,7 +50,7 @@ class PasswordView(BaseModel):
 
 
 class ActorView(BaseModel):
-    """Who the request comes from, and the version of the server that says so."""
+    """Who the request comes from, and the server's version."""
 
     kind: str
     name: str

@@ -27,7 +27,7 @@ ADMIN_NAME = "admin"
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """A token as it is handed out: `value` is shown this once and is nowhere stored."""
+    """A token as it is handed out: `value` is shown this once and stored nowhere."""
 
     token: Token
     value: str
@@ -49,11 +49,11 @@ class SignedIn:
 async def create_token(
     ctx: Context, name: str, *, role: str = "reader", expires_at: datetime | None = None
 ) -> NewToken:
-    """A token with a role of its own.
+    """Create a token with a role of its own.
 
     Raises:
         InvalidInputError: Name, role or expiry are wrong.
-        ConflictError: A token of that name was made before (revoked ones keep theirs, for the audit trail).
+        ConflictError: The name is taken; revoked tokens keep theirs, for the audit trail.
     """
     require(ctx, "tokens:manage", subject=f"token:{name}")
     _check_name(name, "a token")
@@ -88,10 +88,10 @@ async def create_token(
 async def list_tokens(
     ctx: Context, *, q: str = "", sort: str = "name", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
 ) -> Page[Token]:
-    """Tokens by name, role, created, used or expires; revoked and expired ones too. `q` is in the name or the maker's.
+    """Tokens by name, role, created, used or expires; with revoked and expired ones. `q` is in name or creator.
 
     Raises:
-        InvalidInputError: An unknown sort, or a page that cannot be.
+        InvalidInputError: The sort is unknown, or there is no such page.
     """
     require(ctx, "tokens:read", subject="token:*")
     return await queries.page_tokens(ctx.session, q=q, sort=sort, page=page, page_size=page_size)
@@ -119,7 +119,7 @@ async def revoke_token(ctx: Context, name: str) -> Token:
 async def create_member(
     ctx: Context, name: str, password: str, *, role: str, must_change_password: bool = False
 ) -> Member:
-    """A member who signs in with a password.
+    """Create a member who signs in with a password.
 
     Raises:
         InvalidInputError: Name, role or password are wrong.
@@ -147,7 +147,7 @@ async def create_member(
 
 
 async def create_first_admin(ctx: Context, password: str) -> bool:
-    """Make the member `admin` with that password if there are no members at all; whether it did."""
+    """Create the member `admin` if there are no members at all; whether it did."""
     require(ctx, "members:manage", subject=f"member:{ADMIN_NAME}")
     if await queries.count_members(ctx.session):
         return False
@@ -156,7 +156,7 @@ async def create_first_admin(ctx: Context, password: str) -> bool:
 
 
 async def sign_in(ctx: Context, name: str, password: str, *, address: str = "") -> SignedIn:
-    """A session for a member who knows the password.
+    """Start a session for a member who knows the password.
 
     Nothing tells a wrong name from a wrong password, not even the time. After ten failures in a quarter of an hour for
     a name or an address, further tries are refused until some of them are older.
@@ -205,7 +205,7 @@ async def change_password(ctx: Context, name: str, old: str, new: str) -> None:
 
 
 async def reset_password(ctx: Context, name: str, password: str | None = None) -> str:
-    """Give a member a new password (a random one if none is given) and end their sessions; the password.
+    """Give a member a new password (a random one if none is given), end their sessions, and return the password.
 
     Raises:
         NotFoundError: There is no such member.

@@ -9,7 +9,7 @@ from antivenom.core.errors import UnauthenticatedError
 
 FAILURES_MAX = 10
 WINDOW = timedelta(minutes=15)
-KEYS_MAX = 10_000  # somebody who tries many names must not fill the memory
+KEYS_MAX = 10_000  # trying many names must not fill the memory
 
 
 class SignInThrottle:

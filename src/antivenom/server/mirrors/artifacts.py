@@ -1,4 +1,4 @@
-"""Artifacts of mirrors: fetched on first request or ahead of it, verified, stored once, streamed meanwhile."""
+"""Artifacts of mirrors: fetched on first request or ahead of it, verified, stored once, streamed while they arrive."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ARTIFACT_MAX_BYTES = 20_000_000_000
 DOWNLOAD_TIMEOUT_S = 4 * 3600.0
 DOWNLOADS_AT_ONCE = 16
 FETCHES_AT_ONCE = 8
-LEFTOVER_AFTER_S = 86_400.0  # a crash leaves at most its unfinished downloads; they are swept after this
+LEFTOVER_AFTER_S = 86_400.0  # older downloads that a crash left unfinished are removed
 CONTENT_TYPES = {".conda": b"application/zip", ".tar.bz2": b"application/x-bzip2"}
 
 OnProgress = Callable[[str, int, int], None]
@@ -66,7 +66,7 @@ class ArtifactStore:
     async def open(self, wanted: WantedArtifact) -> Content | None:
         """An artifact's content: stored, or fetched from the channel's upstream when its first byte is read.
 
-        None when it is not stored and may not be fetched any more. Nothing is fetched for HEAD, nor for a 304.
+        None when it is not stored and is no longer listed. Nothing is fetched for HEAD, nor for a 304.
 
         Raises:
             UpstreamError: Also while the content is read.
@@ -91,8 +91,8 @@ class ArtifactStore:
         """Store an artifact; False when it was stored already.
 
         Raises:
-            UpstreamError: It could not be had.
-            StorageError: It could not be kept.
+            UpstreamError: The upstream has no good copy.
+            StorageError: It cannot be stored.
         """
         expected = expected_of(wanted)
         key = artifact_key(expected)
@@ -109,7 +109,7 @@ class ArtifactStore:
         if key in self._downloads:
             return self._downloads[key]
         open_stream = await self._upstream_of(wanted, expected)
-        if key in self._downloads:  # somebody began while we asked the database
+        if key in self._downloads:  # another request began while the database answered
             return self._downloads[key]
 
         async def store(path: Path) -> None:
@@ -200,7 +200,7 @@ def expected_of(wanted: WantedArtifact) -> ExpectedFile:
 
 
 def artifact_key(expected: ExpectedFile) -> str:
-    """Where an artifact is stored. One that its index names by md5 alone has a place of its own."""
+    """The blob key of an artifact. Those without a sha256 in the index have a folder of their own."""
     if expected.algorithm == "md5":
         return f"artifact/md5/{expected.digest}"
     return f"artifact/{expected.digest[:2]}/{expected.digest}"
@@ -227,12 +227,12 @@ def _sweep(folder: Path) -> None:
 
 
 async def fetch_artifacts(resources: Resources, channel: str, *, on_progress: OnProgress | None = None) -> int:
-    """Store every artifact that a channel serves and that is not stored yet; how many were fetched.
+    """Store every artifact that a channel serves and that is not stored yet, and return how many were fetched.
 
     A second call after an interruption fetches only what is missing. A failure does not stop the others.
 
     Raises:
-        UpstreamError: Some could not be had; the message has the first reason.
+        UpstreamError: Some could not be fetched; the message has the first reason.
         StorageError: The store is full or refuses; the rest was not tried.
     """
     keys = await _index_keys(resources, channel)

@@ -18,7 +18,9 @@ from pathlib import Path
 from antivenom.core.errors import DigestMismatchError, StorageError, UpstreamError
 from antivenom.server.adapters.http import Stream
 
-WHOLE_FIRST_BYTES = 1 << 20  # a file up to this size is verified before its first byte goes out: failures stay clean
+WHOLE_FIRST_BYTES = (
+    1 << 20
+)  # a file up to this size is verified before its first byte is sent, so that a failure is a clean error
 HELD_BACK_BYTES = 1 << 16
 READ_BYTES = 1 << 20
 ATTEMPTS = 3
@@ -58,7 +60,7 @@ class ExpectedFile:
 
 
 class Download:
-    """A file on its way. `run` does the work once; any number of `read`s follow."""
+    """A file that is being downloaded. `run` fetches it once; any number of `read` calls follow it."""
 
     def __init__(self, expected: ExpectedFile, open_stream: OpenStream, store: StoreFile, folder: Path) -> None:
         self._expected = expected
@@ -80,8 +82,8 @@ class Download:
         """Fetch, verify and store the file; wake readers when it ends.
 
         Raises:
-            UpstreamError: No good file could be had (DigestMismatchError: it is another one than promised).
-            StorageError: It cannot be kept.
+            UpstreamError: The upstream has no good copy (DigestMismatchError: it has another file).
+            StorageError: It cannot be stored.
         """
         self._users += 1
         try:
@@ -175,7 +177,7 @@ class Download:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     async def read(self, start: int, length: int) -> AsyncIterator[bytes]:
-        """`length` bytes from `start` (-1: to the end) as they arrive; the last of the file only when it is good.
+        """`length` bytes from `start` (-1: to the end) as they arrive; the last of the file only after verification.
 
         Raises:
             UpstreamError: The download failed; what was yielded until then is not the whole range.

@@ -9,13 +9,13 @@ from antivenom.server.mirrors import queries, service, syncing
 
 @job("mirror.sync", retries=0)
 async def sync(resources: Resources, *, mirror_id: int) -> None:
-    """Sync one mirror; a failure is kept on the mirror and tried again by `mirror.sync_due`."""
+    """Sync one mirror. A failure is stored on the mirror, and `mirror.sync_due` tries again."""
     await syncing.sync_mirror(resources, mirror_id)
 
 
 @job("mirror.sync_due", every_s=15)
 async def sync_due(resources: Resources) -> None:
-    """Ask for a sync of every mirror whose time has come."""
+    """Queue a sync of every mirror that is due."""
     async with resources.context(SYSTEM) as ctx:
         for mirror in await queries.list_due(ctx.session, ctx.now):
             await service.defer_sync(ctx, mirror)

@@ -96,7 +96,7 @@ def _read_settings(text: Mapping[str, str]) -> service.MirrorSettings:
 
 
 def _errors_of(error: AntivenomError | None) -> dict[str, str]:
-    """The refusal by the field that it is about; empty when no field of the form is."""
+    """The message by the field of the form that it is about; empty when it is about none."""
     field = str(error.data.get("field", "")) if error else ""
     if error is None or field not in FIELDS_WITH_THEIR_OWN_PLACE:
         return {}

@@ -27,7 +27,7 @@ class MirrorCreate(BaseModel):
 
 
 class MirrorChange(BaseModel):
-    """What is absent stays as it is; `every_s: null` means: only when asked."""
+    """What is absent stays as it is; `every_s: null` means only on request."""
 
     model_config = ConfigDict(extra="forbid")
 

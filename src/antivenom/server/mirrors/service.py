@@ -44,7 +44,7 @@ class MirrorSettings:
     """What a mirror takes, from where, and how often.
 
     No `subdirs` means every standard subdir that the upstream has; no `specs` means every package; `every_s` None means
-    only when asked.
+    only on request.
     """
 
     upstream: str

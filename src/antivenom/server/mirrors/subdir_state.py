@@ -1,7 +1,7 @@
 """What a mirror remembers of each subdir of its upstream between two syncs.
 
-Stored in the column `mirror.upstream_state` as `{subdir: {field: value}}`; a field that has its default is left out.
-Earlier releases wrote every field, and before `base_url` existed, none of that name: both are read.
+Stored in the column `mirror.upstream_state` as `{subdir: {field: value}}`, without the fields that have their defaults.
+Earlier releases stored every field that they knew; that is read too.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ async def _ingest(
 
 @contextmanager
 def _adding_address(sync: _Sync, subdir: str) -> Iterator[None]:
-    """Puts the upstream's address, which core does not know, before what core says of its index."""
+    """Put the upstream's address, which core does not know, before the message of a refusal by core."""
     try:
         yield
     except UpstreamError as error:
@@ -200,7 +200,7 @@ def _adding_address(sync: _Sync, subdir: str) -> Iterator[None]:
 async def _fetch_whole(
     upstream: UpstreamChannel, subdir: str, index: IndexFile, reporter: ProgressReporter
 ) -> IndexFile | None:
-    """The whole index, if the shard index was the same before and after it was read: then both speak of one state."""
+    """The whole index, if the shard index is the same before and after: then both describe one state."""
     whole = await upstream.fetch_monolith(subdir, SubdirState(), reporter)
     if not isinstance(whole, IndexFile):
         return None

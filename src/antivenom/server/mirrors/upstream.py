@@ -20,7 +20,7 @@ SHARD_INDEX_MAX_BYTES = 128_000_000
 INDEX_TIMEOUT_S = 1800.0
 SHARD_TIMEOUT_S = 60.0
 SHARDS_AT_ONCE = 24
-SHARDS_BY_MONOLITH = 500  # more changed names than this and the whole index is the cheaper way
+SHARDS_BY_MONOLITH = 500  # for more changed names, reading the whole index is cheaper
 STANDARD_SUBDIRS = ("noarch", "linux-64", "linux-aarch64", "osx-64", "osx-arm64", "win-64")
 
 SHARD_INDEX = "repodata_shards.msgpack.zst"
@@ -49,7 +49,7 @@ class UpstreamChannel:
         self._folder = folder
 
     async def _get(self, path: str, **options: Any) -> Response:
-        """The answer at a path below the channel, or at an absolute URL, which gets no credentials of another host."""
+        """The answer at a path below the channel or at an absolute URL. Another host gets no credentials."""
         url = path if "://" in path else f"{address_for_request(self._url, self._auth)}/{path}"
         is_own = urlsplit(url).netloc == urlsplit(self._url).netloc
         basic = self._auth.removeprefix("basic:").partition(":") if is_own and self._auth.startswith("basic:") else None
@@ -71,7 +71,7 @@ class UpstreamChannel:
     async def fetch_monolith(
         self, subdir: str, state: SubdirState, progress: OnProgress
     ) -> IndexFile | Literal["missing"] | None:
-        """The subdir's whole index, compressed if the upstream has it so."""
+        """The subdir's whole index, compressed if the upstream has that."""
         for name in MONOLITHS:
             kind: Literal["zst", "json"] = "zst" if name.endswith(".zst") else "json"
             found = await self._fetch_file(subdir, name, kind, state, progress)
@@ -128,7 +128,7 @@ class UpstreamChannel:
 
         Raises:
             DigestMismatchError: A shard is not what the index promised.
-            UpstreamError: A shard could not be had.
+            UpstreamError: A shard could not be fetched.
         """
         limit = asyncio.Semaphore(SHARDS_AT_ONCE)
         is_elsewhere = "://" in base or base.startswith("/")

@@ -15,11 +15,11 @@ from antivenom.server.policies.service import RevisionDiff
 class PolicyToCheck(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    text: str = Field(max_length=2_000_000)  # core refuses from 1 MiB with a better message
+    text: str = Field(max_length=2_000_000)  # core refuses more than 1 MiB, with a better message
 
 
 class PolicyChecked(BaseModel):
-    """A policy that is right; a wrong one answers 422 with its problems."""
+    """A valid policy; another answers 422 with its problems."""
 
     valid: bool = True
     name: str

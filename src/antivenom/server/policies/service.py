@@ -19,7 +19,7 @@ from antivenom.server.policies.models import Policy, PolicyRevision
 
 @dataclass(frozen=True, slots=True)
 class RevisionDiff:
-    """What two revisions of a policy differ in. Ids are in the order of the newer (removed: of the older) text."""
+    """The difference of two revisions of a policy. Ids are in the order of the newer text; `removed`, of the older."""
 
     name: str
     old: int
@@ -41,14 +41,14 @@ def check_policy(text: str) -> core.Policy:
 
 
 async def save_policy(ctx: Context, text: str, *, is_demo: bool = False) -> PolicyRevision:
-    """The revision that holds this text under the policy's own name: the latest when it is the same, else a new one.
+    """Save the text as a new revision of the policy that it names; the latest revision if its text is the same.
 
     Raises:
         InvalidInputError: The policy is wrong; nothing is stored.
     """
     require(ctx, "policies:write", subject="policy:*")
     parsed = check_policy(text)
-    # Two first writers of a name meet here: the second waits for the first and then finds its row.
+    # When two write the first revision of a name, the second waits here for the first, and then finds its row.
     await ctx.session.execute(
         insert(Policy)
         .values(name=parsed.name, created_at=ctx.now, is_demo=is_demo)
@@ -101,7 +101,7 @@ async def list_policies(
     """Policies by name, revision or revised, each with its latest revision; `q` is found in the name.
 
     Raises:
-        InvalidInputError: An unknown sort, or a page that cannot be.
+        InvalidInputError: The sort is unknown, or there is no such page.
     """
     require(ctx, "policies:read", subject="policy:*")
     return await queries.page_policies(ctx.session, q=q, sort=sort, page=page, page_size=page_size)

@@ -44,7 +44,7 @@ class ExceptionDescription:
 
 
 def describe_rule(rule: Rule) -> RuleDescription:
-    """The rule in words. A parameter without a phrase of its own is shown as it is written."""
+    """The rule in words. A parameter that has no phrase is shown as it is written."""
     subject = SUBJECTS.get((rule.gate, rule.trigger), f"{rule.gate} {rule.trigger}")
     conditions = [_phrase(rule, name, value) for name, value in rule.params.items()]
     if rule.trigger == "signed" and not rule.params:
@@ -110,7 +110,7 @@ _TOKEN = re.compile(
 
 
 def colour_line(line: str) -> Iterator[tuple[str, str]]:
-    """(class, text) parts that together are the line; class "" is plain. It is for the eye: it never fails."""
+    """(class, text) parts that together are the line; class "" is plain. Never fails."""
     end = 0
     for match in _TOKEN.finditer(line):
         if match.start() > end:
