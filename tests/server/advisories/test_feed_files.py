@@ -169,7 +169,7 @@ def test_a_file_of_another_kind_is_refused_and_named(tmp_path: Path, kind: str, 
     with pytest.raises(InvalidInputError) as refused:
         spool(tmp_path, WRONG[content], kind)
     assert f"not of kind {kind}" in refused.value.message
-    assert f" {content} feed" in refused.value.message
+    assert f"it seems to be a feed of kind {content}" in refused.value.message
     assert f"antivenom feed add {content}" in refused.value.hint
 
 

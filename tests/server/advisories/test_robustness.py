@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from antivenom.server.advisories import fetching, jobs, service, syncing
+from antivenom.server.advisories.feed_state import FeedCursor
 from antivenom.server.advisories.models import Feed
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.findings import service as matching
@@ -71,30 +72,30 @@ async def test_nvd_pages_go_on_where_a_failure_stopped_them(resources: Resources
     feed_id = await add(resources, "nvd", nvd_api.url)
     feed = await sync(resources, feed_id)
     assert feed.state == "failed"
-    assert feed.cursor["start_index"] == 1
+    assert feed.cursor.start_index == 1
     async with resources.context(LOCAL) as ctx:
         assert (await service.search_advisories(ctx)).total == 1
     nvd_api.is_broken_from = 99
     nvd_api.asked.clear()
     feed = await sync(resources, feed_id)
-    assert (feed.state, feed.counts["entries"]) == ("ok", 3)
+    assert (feed.state, feed.counts.entries) == ("ok", 3)
     whole = [int(query["startIndex"]) for query in nvd_api.asked if "lastModStartDate" not in query]
     assert whole == [1, 2]
 
 
 async def test_nvd_asks_in_windows_for_what_was_modified(resources: Resources, nvd_api: NvdApi) -> None:
     feed_id = await add(resources, "nvd", nvd_api.url)
-    through = (await sync(resources, feed_id)).cursor["through"]
+    through = (await sync(resources, feed_id)).cursor.through
     async with resources.context(LOCAL) as ctx:
         feed = await service.get_feed(ctx, feed_id, lock=True)
-        feed.cursor = {"through": (ctx.now - fetching.NVD_WINDOW - timedelta(days=1)).isoformat()}
+        feed.cursor = FeedCursor(through=(ctx.now - fetching.NVD_WINDOW - timedelta(days=1)).isoformat())
     nvd_api.asked.clear()
     nvd_api.modified = ["CVE-2026-0009"]
     feed = await sync(resources, feed_id)
-    assert feed.counts["entries"] == 4
+    assert feed.counts.entries == 4
     first, second = nvd_api.asked
     assert first["lastModEndDate"] == second["lastModStartDate"]
-    assert feed.cursor["through"] > through
+    assert feed.cursor.through > through
 
 
 async def test_a_sync_cut_off_while_storing_leaves_the_old_and_the_next_one_completes(
@@ -128,8 +129,8 @@ async def test_a_file_that_is_not_modified_is_not_read_again(resources: Resource
     feed_id = await add(resources, "osv", feed_server.write("feed.jsonl", json_lines(2)))
     await sync(resources, feed_id)
     feed = await sync(resources, feed_id)
-    assert (feed.state, feed.counts["entries"]) == ("ok", 2)
-    assert "read" not in feed.counts  # the server answered 304
+    assert (feed.state, feed.counts.entries) == ("ok", 2)
+    assert feed.counts.read is None  # the server answered 304
     assert len(await revisions(resources)) == 1
 
 
@@ -147,7 +148,7 @@ async def test_a_file_with_the_known_etag_is_neither_sent_nor_read_and_the_feed_
     etag_server.body = json_lines(3)
     feed = await sync(resources, feed_id)
     assert etag_server.answers[2][1] == 200
-    assert (feed.counts["added"], feed.counts["changed"]) == (1, 0)
+    assert (feed.counts.added, feed.counts.changed) == (1, 0)
     assert (await app_client.get(f"/api/v1/feeds/{feed_id}")).json()["outcome"] == "1 added"
 
 
@@ -159,7 +160,7 @@ async def test_of_a_feed_with_few_changes_only_those_rows_are_written(resources:
     before = await row_versions(resources)
     write_lines(path, *(entry(n, summary="new" if n < 10 else "") for n in range(3_000)))
     feed = await sync(resources, feed_id)
-    assert (feed.counts["changed"], feed.counts["entries"]) == (10, 3_000)
+    assert (feed.counts.changed, feed.counts.entries) == (10, 3_000)
     after = await row_versions(resources)
     rewritten = {key for key, version in after.items() if before[key] != version}
     assert rewritten == {(table, f"PYSEC-2026-{n}") for table in ("advisory", "vulnerability") for n in range(10)}
@@ -326,7 +327,7 @@ async def test_real_feeds_load_through_the_service(resources: Resources, shared_
     for kind, path, at_least in real:
         feed: Feed = await sync(resources, await add(resources, kind, str(path)))
         assert (feed.state, feed.last_error) == ("ok", "")
-        assert feed.counts["entries"] >= at_least
+        assert feed.counts.entries >= at_least
     async with resources.context(LOCAL) as ctx:
         assert (await service.search_advisories(ctx, q="django")).total > 10
         assert (await service.search_advisories(ctx, epss_min=0.5)).total > 10

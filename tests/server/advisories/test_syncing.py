@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from httpx2 import AsyncClient
 from sqlalchemy import select, text
 
 from antivenom.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError, OutboundRefusedError
@@ -50,12 +51,12 @@ async def test_a_feed_is_stored_and_an_unchanged_one_writes_nothing(resources: R
     write_lines(path, *(entry(n) for n in range(5)))
     feed_id = await add(resources, "osv", str(path))
     feed = await sync(resources, feed_id)
-    assert (feed.state, feed.counts["added"], feed.counts["entries"]) == ("ok", 5, 5)
+    assert (feed.state, feed.counts.added, feed.counts.entries) == ("ok", 5, 5)
     (revision,) = await revisions(resources)
     assert revision.package_keys == [f"pypi/demo-package-{n}" for n in range(5)]
     path.touch()
     feed = await sync(resources, feed_id)
-    assert (feed.counts["added"], feed.counts["changed"], feed.counts["entries"]) == (0, 0, 5)
+    assert (feed.counts.added, feed.counts.changed, feed.counts.entries) == (0, 0, 5)
     assert len(await revisions(resources)) == 1
     assert [e["revision"] for e in await events(resources, "feed.synced")] == [revision.id, None]
 
@@ -67,7 +68,7 @@ async def test_what_changes_disappears_or_is_withdrawn_is_told_by_package(resour
     await sync(resources, feed_id)
     write_lines(path, entry(0), entry(1, summary="new"), entry(2, withdrawn="2026-02-01T00:00:00Z"))
     feed = await sync(resources, feed_id)
-    counts = {k: feed.counts[k] for k in ("added", "changed", "removed", "withdrawn", "entries")}
+    counts = {k: getattr(feed.counts, k) for k in ("added", "changed", "removed", "withdrawn", "entries")}
     assert counts == {"added": 0, "changed": 2, "removed": 1, "withdrawn": 1, "entries": 3}
     assert (await revisions(resources))[-1].package_keys == [f"pypi/demo-package-{n}" for n in (1, 2, 3)]
     assert (await events(resources, "feed.synced"))[-1]["removed"] == ["PYSEC-2026-3"]
@@ -84,7 +85,7 @@ async def test_an_entry_that_breaks_keeps_what_was_stored_of_it(resources: Resou
     await sync(resources, feed_id)
     path.write_bytes(json.dumps(entry(0)).encode() + b'\n{"id": "PYSEC-2026-1", "affected": [}\n')
     feed = await sync(resources, feed_id)
-    assert (feed.counts["set_aside"], feed.counts["removed"], feed.counts["entries"]) == (1, 0, 2)
+    assert (feed.counts.set_aside, feed.counts.removed, feed.counts.entries) == (1, 0, 2)
     async with resources.context(LOCAL) as ctx:
         (aside,) = (await service.list_set_aside(ctx, feed_id)).items
     assert "PYSEC-2026-1" in aside.entry
@@ -99,7 +100,7 @@ async def test_a_failing_sync_keeps_the_data_and_shows_why(resources: Resources,
     await sync(resources, feed_id)
     path.write_bytes(bad)
     feed = await sync(resources, feed_id)
-    assert (feed.state, feed.failures, feed.counts["entries"]) == ("failed", 1, 1)
+    assert (feed.state, feed.failures, feed.counts.entries) == ("failed", 1, 1)
     assert feed.last_error
     assert feed.next_sync_at is not None
     async with resources.context(LOCAL) as ctx:
@@ -179,7 +180,7 @@ async def test_a_bucket_is_read_whole_once_and_then_by_what_changed(
     url = feed_server.write("PyPI/all.zip", zipped(singles))
     feed_server.write("PyPI/modified_id.csv", b"2026-01-02T00:00:00Z,PYSEC-2026-1\n2026-01-01T00:00:00Z,PYSEC-2026-0\n")
     feed_id = await add(resources, "osv", url)
-    assert (await sync(resources, feed_id)).counts["added"] == 3
+    assert (await sync(resources, feed_id)).counts.added == 3
     changed = json.dumps(entry(2, summary="changed")).encode()
     feed_server.write("PyPI/PYSEC-2026-2.json", changed)
     feed_server.write("PyPI/PYSEC-2026-1.json", singles["PYSEC-2026-1.json"])
@@ -189,11 +190,11 @@ async def test_a_bucket_is_read_whole_once_and_then_by_what_changed(
     )
     feed_server.asked.clear()
     feed = await sync(resources, feed_id)
-    assert (feed.state, feed.counts["changed"], feed.counts["removed"], feed.counts["set_aside"]) == ("ok", 1, 0, 1)
+    assert (feed.state, feed.counts.changed, feed.counts.removed, feed.counts.set_aside) == ("ok", 1, 0, 1)
     assert "/PyPI/all.zip" not in feed_server.asked
     feed_server.asked.clear()
     feed = await sync(resources, feed_id)
-    assert feed.counts["changed"] == 0
+    assert feed.counts.changed == 0
     assert feed_server.asked[0] == "/PyPI/modified_id.csv"
 
 
@@ -243,3 +244,60 @@ async def test_a_feed_is_added_once_and_of_a_known_kind(resources: Resources, tm
         with pytest.raises(InvalidInputError) as refused:
             await service.add_feed(ctx, "ovs", str(path))
         assert "osv" in refused.value.hint
+
+
+async def test_the_api_answers_what_a_sync_counted_and_nothing_before(
+    resources: Resources, app_client: AsyncClient, feed_server: FeedServer
+) -> None:
+    """The keys of `counts` and `progress` are those that clients of earlier releases know."""
+    url = feed_server.write("feed.jsonl", b"".join(json.dumps(entry(n)).encode() + b"\n" for n in range(2)))
+    feed_id = await add(resources, "osv", url)
+    path = f"/api/v1/feeds/{feed_id}"
+    new = (await app_client.get(path)).json()
+    assert (new["counts"], new["progress"]["phase"], new["outcome"]) == ({}, "waiting for a worker", "")
+    await sync(resources, feed_id)
+    read = (await app_client.get(path)).json()
+    counted = {"added": 2, "changed": 0, "removed": 0, "withdrawn": 0, "set_aside": 0, "read": 2, "entries": 2}
+    assert (read["counts"], read["progress"], read["outcome"]) == (counted, {}, "2 added")
+    await sync(resources, feed_id)
+    unchanged = (await app_client.get(path)).json()
+    assert unchanged["counts"] == {
+        **dict.fromkeys(("added", "changed", "removed", "withdrawn", "set_aside"), 0),
+        "unchanged": "304 Not Modified",
+        "entries": 2,
+    }
+    assert unchanged["outcome"] == "nothing changed: 304 Not Modified"
+    listed = (await app_client.get("/api/v1/feeds?sort=-entries")).json()
+    assert (listed["items"], listed["total"]) == ([unchanged], 1)
+    async with resources.context(LOCAL) as ctx:
+        stored = (await ctx.session.execute(text("SELECT counts, cursor, progress FROM feed"))).one()
+    assert stored.counts == unchanged["counts"]
+    assert stored.cursor.keys() == {"last_modified", "sha256"}
+    assert stored.progress == {}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {},
+        {"etag": None, "last_modified": "Mon, 01 Jan 2026 00:00:00 GMT", "sha256": "00", "whole_at": "2026-01-01"},
+        {"through": None, "started": "2026-01-01T00:00:00+00:00", "start_index": 2000},
+        {"fingerprint": "1-2-3", "pending": {"keys": ["pypi/a"], "everything": False, "removed": ["PYSEC-1"]}},
+        {"of_a_later_release": 1, "pending": {"keys": [], "everything": True}},
+    ],
+)
+async def test_positions_that_other_releases_stored_are_read(
+    resources: Resources, tmp_path: Path, stored: dict[str, object]
+) -> None:
+    path = tmp_path / "feed.jsonl"
+    write_lines(path, entry(0))
+    feed_id = await add(resources, "osv", str(path))
+    async with resources.context(LOCAL) as ctx:
+        await ctx.session.execute(text("UPDATE feed SET cursor = CAST(:c AS jsonb)"), {"c": json.dumps(stored)})
+    feed = await sync(resources, feed_id)
+    assert (feed.state, feed.cursor.pending) == ("ok", None)
+    (revision,) = await revisions(resources)
+    pending = stored.get("pending", {})
+    assert isinstance(pending, dict)
+    assert set(pending.get("keys", ())) <= set(revision.package_keys)
+    assert revision.everything == pending.get("everything", False)

@@ -6,15 +6,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange, Assessment, Finding
+from antivenom.core.source.source_map import Component
 from antivenom.server.advisories.copy_rows import split_prose
+from antivenom.server.advisories.feed_state import FeedCounts, FeedCursor
 from antivenom.server.advisories.models import AdvisoryRow, Exploitation, Feed, KnowledgeRevision, NameMapping
 from antivenom.server.context import LOCAL, Context, Resources
 from antivenom.server.events.progress import JobProgress
 from antivenom.server.events.service import record
 from antivenom.server.findings import jobs, service
-from antivenom.server.findings.models import FindingRow
+from antivenom.server.findings.models import Curation, FindingRow
 
 REQUESTS = Advisory(
     id="PYSEC-2023-74",
@@ -43,9 +46,9 @@ async def learn(resources: Resources, *advisories: Advisory, maps: dict[str, lis
             kind="osv",
             location=f"test:{advisories[0].id}",
             created_at=ctx.now,
-            cursor={},
+            cursor=FeedCursor(),
             progress=JobProgress(),
-            counts={},
+            counts=FeedCounts(),
         )
         ctx.session.add(feed)
         await ctx.session.flush()
@@ -204,7 +207,7 @@ async def test_new_knowledge_is_compiled_and_used_at_once(knowing: Resources, ap
 
 
 async def store(ctx: Context, revision: int, assessment: Assessment) -> None:
-    await service.store_assessments(ctx, revision, [("requests", "2.25.0", (), assessment)])
+    await service.store_assessments(ctx, revision, [(Component("requests", "2.25.0", ()), assessment)])
 
 
 async def assess(ctx: Context) -> Assessment:
@@ -263,9 +266,7 @@ async def test_curation_of_an_artifact_is_kept_and_unreadable_ones_leave_no_row(
     )
     assert list(said) == ["CVE-1-1"]
     assert await service.store_curation(ctx, sha256=b"b" * 32, fn="y-1-0.conda", document=b"\xff{") == {}
-    from antivenom.server.findings import queries
-
-    assert [fn for _, fn, _ in await queries.list_curations(ctx.session)] == ["x-1-0.conda"]
+    assert list(await ctx.session.scalars(select(Curation.fn))) == ["x-1-0.conda"]
 
 
 def test_a_finding_has_the_fields_that_the_api_promises() -> None:

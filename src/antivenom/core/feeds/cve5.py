@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 from antivenom.core.feeds import cpe, unpack
 from antivenom.core.feeds.entry import (
+    Beginning,
     EntryError,
+    JsonObject,
     Reading,
     SetAside,
     WrongShapeError,
@@ -60,8 +62,9 @@ COLLECTIONS = {"pypi": "pypi", "npmjs": "npm", "crates": "crates.io", "rubygems"
 COMMIT_TYPES = {"git", "commit", "original_commit_for_fix"}
 
 
-def recognizes(entry: dict[str, Any]) -> bool:
-    """Whether a JSON object is a CVE record, whole or flattened."""
+def recognizes(beginning: Beginning) -> bool:
+    """Whether a file begins with a CVE record, whole or flattened."""
+    entry = beginning.entry
     return "cveMetadata" in entry or (isinstance(entry.get("cve"), str) and "state" in entry)
 
 
@@ -78,7 +81,7 @@ def read(member: unpack.Member, reading: Reading) -> Iterator[Advisory | SetAsid
             yield set_aside(label, raw, error)
 
 
-def parse_entry(entry: dict[str, Any], reading: Reading) -> Advisory:
+def parse_entry(entry: JsonObject, reading: Reading) -> Advisory:
     """One CVE record: what the CNA says, completed by what others (ADP) add.
 
     Raises:
@@ -110,10 +113,10 @@ class _Facts:
     urls: list[Any]
     cwes: list[Any]
     tags: set[str]
-    affected: list[dict[str, Any]]
+    affected: list[JsonObject]
 
 
-def _from_record(record: dict[str, Any], reading: Reading) -> Advisory:
+def _from_record(record: JsonObject, reading: Reading) -> Advisory:
     metadata, containers = mapping(record.get("cveMetadata")), mapping(record.get("containers"))
     cna, adps = mapping(containers.get("cna")), list(mappings(containers.get("adp")))
     everyone = [cna, *adps]
@@ -141,7 +144,7 @@ def _from_record(record: dict[str, Any], reading: Reading) -> Advisory:
     )
 
 
-def _from_flattened(entry: dict[str, Any], reading: Reading) -> Advisory:
+def _from_flattened(entry: JsonObject, reading: Reading) -> Advisory:
     metrics = entry.get("cvss")
     vectors = [
         text(m[1], 400) for m in (metrics if isinstance(metrics, list) else []) if isinstance(m, list) and len(m) > 1
@@ -195,14 +198,14 @@ def _english(descriptions: object) -> str:
     return text(next(iter(english or listed), {}).get("value"))
 
 
-def _vectors(container: dict[str, Any]) -> Iterator[str]:
+def _vectors(container: JsonObject) -> Iterator[str]:
     for metric in mappings(container.get("metrics")):
         for name in METRICS:
             if vector := text(mapping(metric.get(name)).get("vectorString"), 400):
                 yield vector
 
 
-def _affected(products: list[dict[str, Any]]) -> tuple[tuple[AffectedPackage, ...], tuple[str, ...]]:
+def _affected(products: list[JsonObject]) -> tuple[tuple[AffectedPackage, ...], tuple[str, ...]]:
     found: dict[tuple[str, str], AffectedPackage] = {}
     flags: dict[str, None] = {}
     for product in products:
@@ -221,7 +224,7 @@ def _affected(products: list[dict[str, Any]]) -> tuple[tuple[AffectedPackage, ..
     return tuple(found.values()), tuple(flags)
 
 
-def _names(product: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _names(product: JsonObject) -> list[tuple[str, str, str]]:
     """(ecosystem, name, order) of what a product entry is about: its package, its CPEs, else vendor:product."""
     found: dict[tuple[str, str, str], None] = {}
     package = text(product.get("packageName"), 300)
@@ -253,7 +256,7 @@ def _ecosystem(collection: str) -> str:
 
 
 def parse_versions(
-    scheme: str, product: dict[str, Any]
+    scheme: str, product: JsonObject
 ) -> tuple[tuple[AffectedRange, ...], tuple[str, ...], tuple[str, ...]]:
     """(ranges, single versions, flags) that are affected, from `versions` and `defaultStatus`.
 
@@ -280,7 +283,7 @@ def parse_versions(
     return tuple(dict.fromkeys(ranges)), tuple(dict.fromkeys(versions)), tuple(flags)
 
 
-def _meeting_ends(scheme: str, entries: list[dict[str, Any]]) -> list[AffectedRange]:
+def _meeting_ends(scheme: str, entries: list[JsonObject]) -> list[AffectedRange]:
     """The range that HackerOne's records (curl's among them) write as two entries with equal ends.
 
     `affected 8.4.0 < 8.4.0` with `unaffected 7.69.0 < 7.69.0` means from 7.69.0 up to 8.4.0.
@@ -302,7 +305,7 @@ class _Collected:
         self.ranges: list[AffectedRange] = []
         self.versions: list[str] = []
 
-    def add(self, entry: dict[str, Any]) -> bool:
+    def add(self, entry: JsonObject) -> bool:
         """Add one `versions` entry; whether its text was understood."""
         version = text(entry.get("version"), 300)
         below, through = entry.get("lessThan"), entry.get("lessThanOrEqual")

@@ -33,6 +33,10 @@ WRECK_BYTES = 64 * 1024
 FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
+JsonObject = dict[str, Any]
+"""An object of somebody else's JSON: every field may be missing, or of another type than it should be."""
+
+
 class EntryError(Exception):
     """One entry cannot be used; it is set aside with this reason and the sync goes on."""
 
@@ -104,8 +108,16 @@ Row = Advisory | ExploitedEntry | ExploitScore | NameEntry | ProductEntry | Know
 
 
 @dataclass(frozen=True, slots=True)
+class Beginning:
+    """How a file begins: its first line, and the first JSON object in it ({} when there is none)."""
+
+    first_line: str
+    entry: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """What parsers may know besides the bytes."""
+    """What readers may know besides the bytes."""
 
     now: datetime  # flags dates in the future
     location: str = ""  # where the feed came from; some maps say their channel only there
@@ -126,12 +138,12 @@ def texts(value: object, limit: int = 1_000) -> tuple[str, ...]:
     return tuple(dict.fromkeys(t for v in value[:limit] if (t := text(v, REFERENCE_MAX_CHARACTERS))))
 
 
-def mapping(value: object) -> dict[str, Any]:
+def mapping(value: object) -> JsonObject:
     """The object itself; {} for anything else."""
     return value if isinstance(value, dict) else {}
 
 
-def mappings(value: object) -> Iterator[dict[str, Any]]:
+def mappings(value: object) -> Iterator[JsonObject]:
     """The objects of a list; other items are passed over."""
     if isinstance(value, list):
         yield from (v for v in value if isinstance(v, dict))
@@ -237,7 +249,7 @@ def set_aside(label: str, raw: bytes | msgspec.Raw | EntryError, error: EntryErr
     return SetAside(f"{entry_id} ({label})" if entry_id else label, str(error), entry_id)
 
 
-def decode_object(raw: bytes | memoryview | msgspec.Raw) -> dict[str, Any]:
+def decode_object(raw: bytes | memoryview | msgspec.Raw) -> JsonObject:
     """One JSON object.
 
     Raises:

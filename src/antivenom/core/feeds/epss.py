@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.feeds import unpack
-from antivenom.core.feeds.entry import CVE, EntryError, ExploitScore, Reading, SetAside
+from antivenom.core.feeds.entry import (
+    CVE,
+    Beginning,
+    EntryError,
+    ExploitScore,
+    Reading,
+    SetAside,
+)
 
 KIND = "epss"
 TITLE = "Exploit prediction scores (EPSS)"
@@ -23,15 +29,9 @@ SCORE_DATE = re.compile(r"score_date:(\d{4}-\d{2}-\d{2})")
 HEADER = ["cve", "epss"]
 
 
-def recognizes(entry: dict[str, Any]) -> bool:
-    """Never: EPSS comes as a table."""
-    del entry
-    return False
-
-
-def recognizes_table(first_line: str) -> bool:
-    """Whether a file that begins with this line is an EPSS table."""
-    return first_line.startswith(("#model_version", "cve,epss"))
+def recognizes(beginning: Beginning) -> bool:
+    """Whether a file begins as an EPSS table does."""
+    return beginning.first_line.startswith(("#model_version", "cve,epss"))
 
 
 def read(member: unpack.Member, reading: Reading) -> Iterator[ExploitScore | SetAside]:

@@ -6,12 +6,13 @@ Source: the catalogue's own JSON schema (known_exploited_vulnerabilities_schema.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from antivenom.core.feeds import unpack
 from antivenom.core.feeds.entry import (
+    Beginning,
     EntryError,
     ExploitedEntry,
+    JsonObject,
     Reading,
     SetAside,
     WrongShapeError,
@@ -28,8 +29,9 @@ TABLE = "exploited"
 USUAL_LOCATION = "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json"
 
 
-def recognizes(entry: dict[str, Any]) -> bool:
-    """Whether a JSON object is a catalogue or one of its entries."""
+def recognizes(beginning: Beginning) -> bool:
+    """Whether a file begins with a catalogue or one of its entries."""
+    entry = beginning.entry
     return "cveID" in entry or ("catalogVersion" in entry and "vulnerabilities" in entry)
 
 
@@ -45,7 +47,7 @@ def read(member: unpack.Member, reading: Reading) -> Iterator[ExploitedEntry | S
             yield set_aside(label, raw, error)
 
 
-def parse_entry(entry: dict[str, Any]) -> ExploitedEntry:
+def parse_entry(entry: JsonObject) -> ExploitedEntry:
     """One entry of the catalogue.
 
     Raises:

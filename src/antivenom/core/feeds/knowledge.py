@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
-from typing import Any, get_args
+from typing import get_args
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.feeds import unpack
-from antivenom.core.feeds.entry import ID, ID_MAX_CHARACTERS, EntryError, KnowledgeEntry, Reading, SetAside
+from antivenom.core.feeds.entry import ID, ID_MAX_CHARACTERS, Beginning, EntryError, KnowledgeEntry, Reading, SetAside
 from antivenom.core.matching.advisories import AffectedRange
 from antivenom.core.matching.knowledge import (
     IGNORE,
@@ -62,15 +62,10 @@ Cells = dict[str, str]
 Made = Iterable[tuple[str, Fact | None]]  # id and fact; None switches the id off
 
 
-def recognizes(entry: dict[str, Any]) -> bool:
-    """Whether a JSON object is of this kind: none is."""
-    del entry
-    return False
-
-
-def recognizes_table(first_line: str) -> bool:
-    """Whether a file that begins with this line is of this kind."""
-    return _columns(first_line) in _TABLES or first_line.lower().lstrip("# ").startswith("antivenom knowledge")
+def recognizes(beginning: Beginning) -> bool:
+    """Whether a file begins with the columns of a table, or says what it is."""
+    line = beginning.first_line
+    return _columns(line) in _TABLES or line.lower().lstrip("# ").startswith("antivenom knowledge")
 
 
 def read(member: unpack.Member, reading: Reading) -> Iterator[KnowledgeEntry | SetAside]:

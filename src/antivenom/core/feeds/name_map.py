@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import msgspec
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.feeds import unpack
-from antivenom.core.feeds.entry import EntryError, NameEntry, Reading, SetAside, text, texts
+from antivenom.core.feeds.entry import (
+    Beginning,
+    EntryError,
+    JsonObject,
+    NameEntry,
+    Reading,
+    SetAside,
+    text,
+    texts,
+)
 from antivenom.core.feeds.osv import package_name
 
 KIND = "name-map"
@@ -36,8 +44,12 @@ OTHER_KINDS = frozenset({"id", "cve", "cveMetadata", "cveID", "dataType", "vulne
 REVERSED = re.compile(r"grayskull|pypi[-_]to[-_]conda", re.IGNORECASE)
 
 
-def recognizes(entry: dict[str, Any]) -> bool:
-    """Whether a JSON object is a map, or an entry of one."""
+def recognizes(beginning: Beginning) -> bool:
+    """Whether a file begins with a map, or an entry of one."""
+    return _columns(beginning.first_line) in TABLES or _is_all_names(beginning.entry)
+
+
+def _is_all_names(entry: JsonObject) -> bool:
     if "conda_name" in entry and {"pypi_name", "pypi_normalized_names"} & entry.keys():
         return True
     values = list(entry.values())[:50]
@@ -52,11 +64,6 @@ def _are_names(value: object) -> bool:
         or (isinstance(value, list) and all(isinstance(n, str) for n in value))
         or (isinstance(value, dict) and "conda_name" in value)
     )
-
-
-def recognizes_table(first_line: str) -> bool:
-    """Whether a file that begins with this line is a map as a table."""
-    return _columns(first_line) in TABLES
 
 
 def read(member: unpack.Member, reading: Reading) -> Iterator[NameEntry | SetAside]:
@@ -157,13 +164,13 @@ def _json_pairs(member: unpack.Member, reading: Reading) -> Iterator[Pair | SetA
         yield from _object_pairs(value, label, channel, is_reversed)
 
 
-def _is_map(value: dict[str, Any]) -> bool:
+def _is_map(value: JsonObject) -> bool:
     """Whether a JSON object that was named as a map is one: most of its values are names; the others are set aside."""
     usable = sum(map(_are_names, value.values()))
-    return recognizes(value) or (usable * 2 > len(value) and not value.keys() & OTHER_KINDS)
+    return _is_all_names(value) or (usable * 2 > len(value) and not value.keys() & OTHER_KINDS)
 
 
-def _object_pairs(value: dict[str, Any], label: str, channel: str, is_reversed: bool) -> Iterator[Pair | SetAside]:
+def _object_pairs(value: JsonObject, label: str, channel: str, is_reversed: bool) -> Iterator[Pair | SetAside]:
     """Pairs of one JSON object: an entry that names both sides, or a whole map."""
     if "conda_name" in value:
         items: Iterator[tuple[str, object]] = iter([(label, value)])

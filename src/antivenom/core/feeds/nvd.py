@@ -12,7 +12,9 @@ from typing import Any
 from antivenom.core.feeds import cpe, unpack
 from antivenom.core.feeds.cve5 import CWE, is_rejected
 from antivenom.core.feeds.entry import (
+    Beginning,
     EntryError,
+    JsonObject,
     Reading,
     SetAside,
     WrongShapeError,
@@ -41,8 +43,9 @@ USUAL_LOCATION = "https://services.nvd.nist.gov/rest/json/cves/2.0"
 METRICS = ("cvssMetricV40", "cvssMetricV31", "cvssMetricV30", "cvssMetricV2")
 
 
-def recognizes(entry: dict[str, Any]) -> bool:
-    """Whether a JSON object is an API page, one of its items, or a line of configurations."""
+def recognizes(beginning: Beginning) -> bool:
+    """Whether a file begins with an API page, one of its items, or a line of configurations."""
+    entry = beginning.entry
     if entry.get("format") == "NVD_CVE" or ("vulnerabilities" in entry and "totalResults" in entry):
         return True
     inner = entry.get("cve")
@@ -60,7 +63,7 @@ def read(member: unpack.Member, reading: Reading) -> Iterator[Advisory | SetAsid
             yield set_aside(label, raw, error)
 
 
-def parse_entry(entry: dict[str, Any], reading: Reading) -> Advisory:
+def parse_entry(entry: JsonObject, reading: Reading) -> Advisory:
     """One CVE with its CPE configurations.
 
     Raises:
@@ -77,7 +80,7 @@ def parse_entry(entry: dict[str, Any], reading: Reading) -> Advisory:
     raise WrongShapeError("is not an NVD entry: it has no cve")
 
 
-def _from_api(cve: dict[str, Any], reading: Reading) -> Advisory:
+def _from_api(cve: JsonObject, reading: Reading) -> Advisory:
     details = _english(cve.get("descriptions"))
     status = text(cve.get("vulnStatus"), 60)
     modified = rfc3339(cve.get("lastModified"))
@@ -98,7 +101,7 @@ def _from_api(cve: dict[str, Any], reading: Reading) -> Advisory:
     )
 
 
-def _from_configurations(entry: dict[str, Any], reading: Reading) -> Advisory:
+def _from_configurations(entry: JsonObject, reading: Reading) -> Advisory:
     details = text(entry.get("description"))
     urls = [*texts(entry.get("references")), *(r.get("url") for r in mappings(entry.get("x_references")))]
     return _advisory(
@@ -157,7 +160,7 @@ def _english(descriptions: object) -> str:
     return text(next(iter(english or listed), {}).get("value"))
 
 
-def _vectors(metrics: dict[str, Any]) -> Iterator[str]:
+def _vectors(metrics: JsonObject) -> Iterator[str]:
     for name in METRICS:
         for metric in mappings(metrics.get(name)):
             yield text(mapping(metric.get("cvssData")).get("vectorString"), 400)
@@ -186,7 +189,7 @@ def parse_configurations(configurations: object) -> tuple[tuple[AffectedPackage,
     return tuple(found.values()), tuple(flags)
 
 
-def _package(match: dict[str, Any]) -> AffectedPackage | None:
+def _package(match: JsonObject) -> AffectedPackage | None:
     """One criterion; None when it is not vulnerable, no CPE, or names a version "not applicable"."""
     if match.get("vulnerable") is not True:
         return None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from msgspec import Raw
 
@@ -15,7 +14,9 @@ from antivenom.core.feeds import cpe, julia, unpack
 from antivenom.core.feeds.entry import (
     VERSION_MAX_CHARACTERS,
     VERSIONS_MAX,
+    Beginning,
     EntryError,
+    JsonObject,
     Reading,
     SetAside,
     WrongShapeError,
@@ -50,8 +51,12 @@ DISPUTED = re.compile(
 )
 
 
-def recognizes(entry: dict[str, Any]) -> bool:
-    """Whether a JSON object is an OSV entry."""
+def recognizes(beginning: Beginning) -> bool:
+    """Whether a file begins with an OSV entry."""
+    return _is_entry(beginning.entry)
+
+
+def _is_entry(entry: JsonObject) -> bool:
     return (
         isinstance(entry.get("id"), str)
         and not {"cveMetadata", "configurations"} & entry.keys()
@@ -68,11 +73,11 @@ def read(member: unpack.Member, reading: Reading) -> Iterator[Advisory | SetAsid
             yield set_aside(label, raw, error)
 
 
-def _open(raw: Raw | bytes | EntryError) -> dict[str, Any]:
+def _open(raw: Raw | bytes | EntryError) -> JsonObject:
     if isinstance(raw, EntryError):
         raise raw
     entry = decode_object(raw)
-    if not recognizes(entry):
+    if not _is_entry(entry):
         if "id" in entry or "affected" in entry:
             identifier(entry.get("id"))
             raise EntryError(f"{text(entry.get('id'), 60)}: has none of affected, modified, schema_version")
@@ -80,7 +85,7 @@ def _open(raw: Raw | bytes | EntryError) -> dict[str, Any]:
     return entry
 
 
-def parse_entry(entry: dict[str, Any], reading: Reading) -> Advisory:
+def parse_entry(entry: JsonObject, reading: Reading) -> Advisory:
     """One OSV entry, normalized.
 
     Only `aliases` are other names of the same vulnerability; `related` and `upstream` are kept apart and never merge
@@ -135,7 +140,7 @@ def package_name(ecosystem: str, name: str) -> str:
     return SEPARATORS.sub("-", name).lower() if ecosystem == "pypi" else name
 
 
-def _affected(entry: dict[str, Any]) -> tuple[tuple[AffectedPackage, ...], tuple[str, ...]]:
+def _affected(entry: JsonObject) -> tuple[tuple[AffectedPackage, ...], tuple[str, ...]]:
     flags: dict[str, None] = {}
     found: dict[tuple[str, str], AffectedPackage] = {}
     for affected in mappings(entry.get("affected")):
@@ -175,7 +180,7 @@ def _fixed(ranges: tuple[AffectedRange, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(r.fixed for r in ranges if r.fixed))
 
 
-def _ranges(ecosystem: str, affected: dict[str, Any]) -> tuple[tuple[AffectedRange, ...], list[str]]:
+def _ranges(ecosystem: str, affected: JsonObject) -> tuple[tuple[AffectedRange, ...], list[str]]:
     """Version ranges of one `affected`; commit ranges say nothing of a version and are only flagged."""
     found: list[AffectedRange] = []
     flags: list[str] = []
@@ -195,7 +200,7 @@ def _ranges(ecosystem: str, affected: dict[str, Any]) -> tuple[tuple[AffectedRan
     return tuple(dict.fromkeys(found)), flags
 
 
-def _events(item: dict[str, Any]) -> Iterator[Event]:
+def _events(item: JsonObject) -> Iterator[Event]:
     for event in mappings(item.get("events")):
         for word in EVENT_WORDS:
             if version := text(event.get(word), VERSION_MAX_CHARACTERS):
@@ -208,7 +213,7 @@ def _scheme(ecosystem: str, kind: str) -> str:
     return "semver" if kind == "SEMVER" or ecosystem in SEMVER_ECOSYSTEMS else "generic"
 
 
-def _cpe_twins(entry: dict[str, Any], package: AffectedPackage) -> dict[tuple[str, str], AffectedPackage]:
+def _cpe_twins(entry: JsonObject, package: AffectedPackage) -> dict[tuple[str, str], AffectedPackage]:
     """The CPE products that an entry about one package names (Bitnami does), with that package's versions."""
     twins: dict[tuple[str, str], AffectedPackage] = {}
     for criteria in texts(mapping(entry.get("database_specific")).get("cpes"), 20):
@@ -224,7 +229,7 @@ def _cpe_twins(entry: dict[str, Any], package: AffectedPackage) -> dict[tuple[st
     return twins
 
 
-def _vectors(entry: dict[str, Any]) -> list[str]:
+def _vectors(entry: JsonObject) -> list[str]:
     """CVSS vectors of the entry; of its packages when the entry itself has none."""
     own = [text(s.get("score"), 400) for s in mappings(entry.get("severity"))]
     if own:
@@ -232,7 +237,7 @@ def _vectors(entry: dict[str, Any]) -> list[str]:
     return [text(s.get("score"), 400) for a in mappings(entry.get("affected")) for s in mappings(a.get("severity"))]
 
 
-def _severity_word(entry: dict[str, Any]) -> object:
+def _severity_word(entry: JsonObject) -> object:
     """What the database calls the severity, wherever it puts the word."""
     places = [mapping(entry.get("database_specific")).get("severity")]
     for affected in mappings(entry.get("affected")):
@@ -241,7 +246,7 @@ def _severity_word(entry: dict[str, Any]) -> object:
     return next((p for p in places if isinstance(p, str) and p and "/" not in p), None)
 
 
-def _cwes(entry: dict[str, Any]) -> tuple[str, ...]:
+def _cwes(entry: JsonObject) -> tuple[str, ...]:
     specific = mapping(entry.get("database_specific"))
     named = [*texts(specific.get("cwe_ids")), *texts(specific.get("cwes"))]
     named += [text(c.get("cweId"), 20) for c in mappings(specific.get("cwes"))]

@@ -6,14 +6,22 @@ Source: the files themselves; package-url specification (type and name normaliza
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.feeds import cpe, unpack
-from antivenom.core.feeds.entry import EntryError, ProductEntry, Reading, SetAside, mapping, texts
+from antivenom.core.feeds.entry import (
+    Beginning,
+    EntryError,
+    JsonObject,
+    ProductEntry,
+    Reading,
+    SetAside,
+    mapping,
+    texts,
+)
 from antivenom.core.feeds.osv import package_name
 
 KIND = "purl-cpe"
@@ -39,13 +47,16 @@ SYFT_ECOSYSTEMS = {
 }
 
 
-def recognizes(entry: dict[str, Any]) -> bool:
-    """Whether a JSON object is syft's index."""
+def recognizes(beginning: Beginning) -> bool:
+    """Whether a file begins with a table of package URLs and CPE products, or is syft's index."""
+    return _is_header(beginning.first_line) or _is_syft_index(beginning.entry)
+
+
+def _is_syft_index(entry: JsonObject) -> bool:
     return bool(entry) and entry.keys() <= SYFT_ECOSYSTEMS.keys() and all(isinstance(v, dict) for v in entry.values())
 
 
-def recognizes_table(first_line: str) -> bool:
-    """Whether a file that begins with this line is a table of package URLs and CPE products."""
+def _is_header(first_line: str) -> bool:
     return first_line.lower().replace(" ", "").split("\t")[:1] == ["purl"]
 
 
@@ -71,7 +82,7 @@ def _table_entries(member: unpack.Member) -> Iterator[ProductEntry | SetAside]:
     for number, raw in unpack.lines(member):
         line = raw.decode("utf-8", "replace")
         if number == 1:
-            if not recognizes_table(line):
+            if not _is_header(line):
                 raise InvalidInputError(
                     f"{member.name} is not a map of package URLs to CPE products",
                     hint=f"its first line has to be {' <tab> '.join(COLUMNS)}",
@@ -137,7 +148,7 @@ def _syft_entries(member: unpack.Member) -> Iterator[ProductEntry | SetAside]:
         except (EntryError, msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             yield SetAside(label, str(error))
             continue
-        if not isinstance(index, dict) or not recognizes(index):
+        if not isinstance(index, dict) or not _is_syft_index(index):
             raise InvalidInputError(
                 f"{member.name} is not a map of package URLs to CPE products",
                 hint="known forms: a table of purl and cpe_part:vendor:product, and syft's cpe-index.json",

@@ -1,36 +1,43 @@
-"""The feed kinds, and what a file of the wrong kind seems to be."""
+"""The kinds of feeds, and what a file of the wrong kind seems to be."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.feeds import cve5, epss, kev, name_map, nvd, osv, purl_cpe, unpack
-from antivenom.core.feeds.entry import Reading, Row, SetAside
+from antivenom.core.feeds.entry import Beginning, JsonObject, Reading, Row, SetAside
 
 
 class Source(Protocol):
-    """The names that every `sources/<kind>.py` has."""
+    """What every file of a feed kind has; a file with all of it is a kind once it is listed in `SOURCES`."""
 
     KIND: str
+    """The word of `antivenom feed add`."""
     TITLE: str
+    """The words of the page that adds feeds."""
     TABLE: str
+    """Where its rows are stored: a key of `STAGING` in server/advisories/storing.py."""
     USUAL_LOCATION: str
+    """Where most people read it from."""
 
-    def recognizes(self, entry: dict[str, Any]) -> bool:
-        """Whether a JSON object is of this kind."""
+    def recognizes(self, beginning: Beginning) -> bool:
+        """Whether a file that begins so is of this kind."""
 
     def read(self, member: unpack.Member, reading: Reading) -> Iterator[Row | SetAside]:
-        """The rows of one unpacked file, and what had to be set aside."""
+        """The rows of one unpacked file, and the entries that cannot be used, each with its reason.
+
+        Raises:
+            InvalidInputError: The file is of another kind, or damaged.
+        """
 
 
-_MODULES: tuple[ModuleType, ...] = (osv, kev, epss, nvd, cve5, name_map, purl_cpe)
-SOURCES: dict[str, Source] = {m.KIND: cast(Source, m) for m in _MODULES}
+# name-map comes last: its JSON is so plain that other kinds would pass for it.
+SOURCES: dict[str, Source] = {source.KIND: source for source in (osv, kev, epss, nvd, cve5, purl_cpe, name_map)}
 KINDS = tuple(SOURCES)
 
 # Files that people have beside their feeds, and why they are none: (keys that tell it, what it is).
@@ -42,6 +49,13 @@ STRANGERS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"document", "vulnerabilities"}), "a CSAF document"),
     (frozenset({"@context", "statements"}), "an OpenVEX document"),
 )
+
+
+class Guess(NamedTuple):
+    """What a file seems to be: which kind of feed ("" for none), and that in words ("" for nothing known)."""
+
+    kind: str
+    words: str
 
 
 def find_source(kind: str) -> Source:
@@ -60,32 +74,27 @@ def find_source(kind: str) -> Source:
     )
 
 
-def identify(head: bytes) -> str:
-    """What a file that begins with `head` seems to be: "a kev feed", "a CycloneDX SBOM"; "" if nothing known."""
-    first_line = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace").strip()
-    for module in _MODULES:
-        if hasattr(module, "recognizes_table") and module.recognizes_table(first_line):
-            return _feed_of(module.KIND)
-    entry = _first_object(head)
-    if not entry:
-        return ""
-    # name-map comes late: its JSON is so plain that others would pass for it.
-    for source in (*(s for s in SOURCES.values() if s.KIND != name_map.KIND), SOURCES[name_map.KIND]):
-        if source.recognizes(entry):
-            return _feed_of(source.KIND)
-    for keys, what in STRANGERS:
-        if keys <= entry.keys():
-            return what
-    if all(isinstance(v, dict) and {"vulnerable", "patched"} <= v.keys() for v in list(entry.values())[:20]):
-        return "Node.js's own list of core vulnerabilities, whose ranges name release lines of Node.js alone"
-    return ""
+def identify(head: bytes) -> Guess:
+    """What a file that begins with `head` seems to be."""
+    beginning = Beginning(_first_line(head), _first_object(head))
+    for source in SOURCES.values():
+        if source.recognizes(beginning):
+            return Guess(source.KIND, f"a feed of kind {source.KIND}")
+    keys = beginning.entry.keys()
+    for telling, words in STRANGERS:
+        if telling <= keys:
+            return Guess("", words)
+    values = list(beginning.entry.values())[:20]
+    if values and all(isinstance(v, dict) and {"vulnerable", "patched"} <= v.keys() for v in values):
+        return Guess("", "Node.js's own list of core vulnerabilities, whose ranges name release lines of Node.js alone")
+    return Guess("", "")
 
 
-def _feed_of(kind: str) -> str:
-    return f"{'an' if kind in ('osv', 'epss', 'nvd') else 'a'} {kind} feed"
+def _first_line(head: bytes) -> str:
+    return head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace").strip()
 
 
-def _first_object(head: bytes) -> dict[str, Any]:
+def _first_object(head: bytes) -> JsonObject:
     """The first JSON object of a document or of JSON lines; {} when there is none."""
     trimmed = head.removeprefix(b"\xef\xbb\xbf").strip()
     for candidate in (trimmed, trimmed.split(b"\n", 1)[0]):
@@ -101,11 +110,10 @@ def _first_object(head: bytes) -> dict[str, Any]:
 
 def wrong_kind(kind: str, name: str, head: bytes, reason: str = "") -> InvalidInputError:
     """The refusal of a file that is not of the feed's kind, with what it seems to be."""
-    seems = identify(head)
+    guess = identify(head)
     hint = f"files of kind {kind}: docs/reference/feeds.md"
-    for other in KINDS:
-        if seems.endswith(f" {other} feed") and other != kind:
-            hint = f"add it as what it is: antivenom feed add {other} LOCATION"
-    is_other = seems and seems != _feed_of(kind)
-    detail = f"it seems to be {seems}" if is_other else reason or "nothing in it could be read"
+    if guess.kind not in ("", kind):
+        hint = f"add it as what it is: antivenom feed add {guess.kind} LOCATION"
+    is_other = guess.words and guess.kind != kind
+    detail = f"it seems to be {guess.words}" if is_other else reason or "nothing in it could be read"
     return InvalidInputError(f"{name} is not of kind {kind}: {detail}", hint=hint)

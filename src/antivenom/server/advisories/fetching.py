@@ -14,14 +14,16 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from antivenom.core.errors import InvalidInputError, UpstreamError
 from antivenom.core.feeds.entry import ID, SetAside, instant
 from antivenom.server.adapters.http import OutboundClient, Response
+from antivenom.server.advisories.feed_state import FeedCursor
 from antivenom.server.advisories.locations import Location
 from antivenom.server.db.schedule import CLOCK_TOLERANCE
 
@@ -44,12 +46,20 @@ Progress = Callable[[str, int, int], None]
 """(phase, done, total); a total of 0 is unknown."""
 
 
+class _Validators(TypedDict):
+    """What makes the next request for a file conditional."""
+
+    etag: str | None
+    last_modified: str | None
+    sha256: str | None
+
+
 @dataclass(slots=True)
 class Part:
     """One fetched piece. `cursor` is stored with it; `is_snapshot` says that it is the whole feed."""
 
     path: Path
-    cursor: dict[str, Any]
+    cursor: FeedCursor
     is_snapshot: bool = True
     may_be_empty: bool = False
     set_aside: list[SetAside] = field(default_factory=list)
@@ -63,7 +73,7 @@ class Fetcher:
         outbound: OutboundClient,
         kind: str,
         location: Location,
-        cursor: Mapping[str, Any],
+        cursor: FeedCursor,
         folder: Path,
         now: datetime,
         progress: Progress,
@@ -71,7 +81,7 @@ class Fetcher:
         self._outbound = outbound
         self._kind = kind
         self._location = location
-        self._cursor = dict(cursor)
+        self._cursor = cursor
         self._folder = folder
         self._now = now
         self._progress = progress
@@ -91,7 +101,7 @@ class Fetcher:
         elif self._kind == "nvd" and is_api(self._location.text):
             source = self._api_parts()
         else:
-            source = self._file_parts(self._location.text, self._cursor, {})
+            source = self._file_parts(self._location.text, self._cursor, FeedCursor())
         async for part in source:
             yield part
 
@@ -101,34 +111,33 @@ class Fetcher:
         path = Path(self._location.text)
         self._progress("look at the files", 0, 0)
         seen = await asyncio.to_thread(fingerprint, path)
-        if seen == self._cursor.get("fingerprint"):
+        if seen == self._cursor.fingerprint:
             self.unchanged = "the file is as it was"
             return
-        yield Part(path, {"fingerprint": seen})
+        yield Part(path, FeedCursor(fingerprint=seen))
 
     # -- one file over http -----------------------------------------------------------------------------
 
-    async def _file_parts(
-        self, url: str, known: Mapping[str, Any], extra: dict[str, Any]
-    ) -> AsyncGenerator[Part, None]:
+    async def _file_parts(self, url: str, known: FeedCursor, cursor: FeedCursor) -> AsyncGenerator[Part, None]:
+        """The file as one part, unless it is the `known` one; `cursor` is stored with it, and its validators."""
         to = self._folder / (Path(urlsplit(url).path).name or "feed")
         response = await self._get(
             url,
             max_bytes=FILE_MAX_BYTES,
             timeout_s=FILE_TIMEOUT_S,
-            etag=known.get("etag"),
-            last_modified=known.get("last_modified"),
+            etag=known.etag,
+            last_modified=known.last_modified,
             to=to,
             on_progress=lambda done, total: self._progress("download", done, total or 0),
         )
         if response.status == 304:
             self.unchanged = "304 Not Modified"
             return
-        if response.status == 200 and response.sha256 == known.get("sha256"):
+        if response.status == 200 and response.sha256 == known.sha256:
             self.unchanged = "the same bytes as before"
             return
         self._check(response)
-        yield Part(to, {**_validators(response), **extra})
+        yield Part(to, replace(cursor, **_validators(response)))
 
     async def _get(self, url: str, **options: Any) -> Response:
         return await self._outbound.get(url, basic_auth=self._location.basic_auth, **options)
@@ -151,28 +160,24 @@ class Fetcher:
             f"{base}/modified_id.csv",
             max_bytes=LIST_MAX_BYTES,
             timeout_s=FILE_TIMEOUT_S,
-            etag=self._cursor.get("list_etag"),
-            last_modified=self._cursor.get("list_last_modified"),
+            etag=self._cursor.list_etag,
+            last_modified=self._cursor.list_last_modified,
         )
-        through = instant(str(self._cursor.get("through", "")))
-        whole_at = instant(str(self._cursor.get("whole_at", "")))
+        through, whole_at = instant(self._cursor.through or ""), instant(self._cursor.whole_at or "")
         is_whole_due = through is None or whole_at is None or self._is_past(whole_at, WHOLE_EVERY)
         if listing.status == 304 and not is_whole_due:
             self.unchanged = "modified_id.csv: 304 Not Modified"
             return
         rows = parse_modified_ids(listing.body) if listing.status == 200 else []
-        validators = {f"list_{k}": v for k, v in _validators(listing).items()} if listing.status == 200 else {}
         changed = [row for row in rows if through is None or row[0] >= through]
         if is_whole_due or listing.status != 200 or len(changed) > INCREMENT_MAX:
             newest = max((at for at, _ in rows), default=None)
-            extra = {"whole_at": self._now.isoformat(), **validators}
-            if newest is not None:
-                extra["through"] = newest.isoformat()
-            known = {} if is_whole_due else self._cursor
-            async for part in self._file_parts(f"{base}/all.zip", known, extra):
+            cursor = FeedCursor(whole_at=self._now.isoformat(), through=None if newest is None else newest.isoformat())
+            known = FeedCursor() if is_whole_due else self._cursor
+            async for part in self._file_parts(f"{base}/all.zip", known, _with_listing(cursor, listing)):
                 yield part
             return
-        async for part in self._increment_parts(base, sorted(changed), validators):
+        async for part in self._increment_parts(base, sorted(changed), listing):
             yield part
 
     def _is_past(self, at: datetime, age: timedelta) -> bool:
@@ -180,7 +185,7 @@ class Fetcher:
         return self._now - at > age or at - self._now > CLOCK_TOLERANCE
 
     async def _increment_parts(
-        self, base: str, changed: list[tuple[datetime, str]], validators: dict[str, Any]
+        self, base: str, changed: list[tuple[datetime, str]], listing: Response
     ) -> AsyncGenerator[Part, None]:
         """Oldest first, so that the cursor may stop after any part."""
         for start in range(0, len(changed), INCREMENT_PART):
@@ -189,7 +194,8 @@ class Fetcher:
             folder = self._folder / f"increment-{start}"
             folder.mkdir()
             missing = await self._fetch_entries(base, [entry for _, entry in chosen], folder, start, len(changed))
-            cursor = {**self._cursor, "through": chosen[-1][0].isoformat(), **(validators if is_last else {})}
+            cursor = replace(self._cursor, through=chosen[-1][0].isoformat())
+            cursor = _with_listing(cursor, listing) if is_last else cursor
             yield Part(folder, cursor, is_snapshot=False, may_be_empty=True, set_aside=missing)
             await asyncio.to_thread(shutil.rmtree, folder, True)
 
@@ -220,29 +226,30 @@ class Fetcher:
 
     async def _api_parts(self) -> AsyncGenerator[Part, None]:
         """Every page once, then what was modified since, in windows that the API accepts."""
-        cursor = dict(self._cursor)
-        through = instant(str(cursor.get("through", "")))
+        through = instant(self._cursor.through or "")
         if through is not None and through - self._now > CLOCK_TOLERANCE:
-            self._cursor = cursor = {}  # what was modified since when, a clock that ran ahead cannot tell
-        if not cursor.get("through"):
-            cursor.setdefault("started", self._now.isoformat())
+            self._cursor = FeedCursor()  # what was modified since when, a clock that ran ahead cannot tell
+        cursor = self._cursor
+        if not cursor.through:
+            cursor = replace(cursor, started=cursor.started or self._now.isoformat())
             async for part in self._pages({}, cursor):
                 yield part
-            cursor = {"through": cursor["started"]}
-        start = instant(str(cursor["through"])) or self._now
+            cursor = FeedCursor(through=cursor.started)
+        start = instant(cursor.through or "") or self._now
         while start < self._now:
             end = min(start + NVD_WINDOW, self._now)
             window = {"lastModStartDate": _nvd_time(start), "lastModEndDate": _nvd_time(end)}
-            async for part in self._pages(window, {"through": start.isoformat(), "until": end.isoformat()}):
+            async for part in self._pages(window, FeedCursor(through=start.isoformat(), until=end.isoformat())):
                 yield part
             start = end
 
-    async def _pages(self, query: dict[str, str], cursor: dict[str, Any]) -> AsyncGenerator[Part, None]:
+    async def _pages(self, query: dict[str, str], cursor: FeedCursor) -> AsyncGenerator[Part, None]:
         """Pages from where an interrupted sync stopped; the last one moves the cursor on."""
-        start = int(self._cursor.get("start_index", 0)) if self._cursor.get("through") == cursor.get("through") else 0
-        if start and self._cursor.get("until"):
-            query = {**query, "lastModEndDate": _nvd_time(instant(self._cursor["until"]) or self._now)}
-            cursor = {**cursor, "until": self._cursor["until"]}
+        start = self._cursor.start_index if self._cursor.through == cursor.through else 0
+        if start and self._cursor.until:
+            query = {**query, "lastModEndDate": _nvd_time(instant(self._cursor.until) or self._now)}
+            cursor = replace(cursor, until=self._cursor.until)
+        done = FeedCursor(through=cursor.until or cursor.started)
         while True:
             url = _with_query(self._location.text, {**query, "resultsPerPage": str(NVD_PAGE), "startIndex": str(start)})
             response = await self._get(url, max_bytes=NVD_PAGE_MAX_BYTES, timeout_s=FILE_TIMEOUT_S)
@@ -253,12 +260,10 @@ class Fetcher:
             start += count
             is_last = start >= total or count == 0
             self._progress("download pages", start, total)
-            done = {"through": cursor.get("until") or cursor.get("started")}
-            yield Part(
-                path, done if is_last else {**cursor, "start_index": start}, False, may_be_empty=total == 0 or not count
-            )
+            part_cursor = done if is_last else replace(cursor, start_index=start)
+            yield Part(path, part_cursor, is_snapshot=False, may_be_empty=total == 0 or not count)
             if is_last:
-                self._cursor = dict(done)
+                self._cursor = done
                 return
             if (urlsplit(url).hostname or "").endswith(NVD_HOST):
                 await asyncio.sleep(NVD_PAUSE_S)
@@ -339,12 +344,22 @@ def page_counts(body: bytes, name: str) -> tuple[int, int]:
     return len(entries), total
 
 
-def _validators(response: Response) -> dict[str, Any]:
+def _validators(response: Response) -> _Validators:
     return {
         "etag": response.headers.get("etag"),
         "last_modified": response.headers.get("last-modified"),
         "sha256": response.sha256,
     }
+
+
+def _with_listing(cursor: FeedCursor, listing: Response) -> FeedCursor:
+    """The cursor with the validators of a listing that was answered whole."""
+    if listing.status != 200:
+        return cursor
+    found = _validators(listing)
+    return replace(
+        cursor, list_etag=found["etag"], list_last_modified=found["last_modified"], list_sha256=found["sha256"]
+    )
 
 
 def _with_query(url: str, query: Mapping[str, str]) -> str:

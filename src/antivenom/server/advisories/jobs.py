@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from antivenom.server.advisories import queries, service, storing, syncing, vulnerabilities
+from antivenom.server.advisories.feed_state import PendingChanges
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.jobs import job
 
@@ -38,4 +39,4 @@ async def regroup(resources: Resources) -> None:
             await vulnerabilities.refresh_stale_rows(ctx, REGROUPED_AT_ONCE)
             is_stale = await vulnerabilities.has_stale_rows(ctx.session)
             if not is_stale:
-                await syncing.publish_knowledge(ctx, "release", {"keys": [], "everything": True})
+                await syncing.publish_knowledge(ctx, "release", PendingChanges(everything=True))

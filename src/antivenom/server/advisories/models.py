@@ -10,7 +10,8 @@ from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from antivenom.server.db.base import At, Base, BigId, Document, OptionalAt, StoredAs, Texts
+from antivenom.server.advisories.feed_state import FeedCounts, FeedCursor
+from antivenom.server.db.base import At, Base, BigId, OptionalAt, StoredAs, Texts
 from antivenom.server.events.progress import JobProgress
 
 
@@ -27,11 +28,9 @@ class Feed(Base):
     asked_at: Mapped[OptionalAt]  # when somebody last added it or asked for its sync, and expects answers from it
     is_demo: Mapped[bool] = mapped_column(server_default="false")
     state: Mapped[str] = mapped_column(server_default="new")  # new | queued | syncing | ok | failed
-    cursor: Mapped[Document]  # etag, last modified, digest of the last file, position of increments, pending changes
+    cursor: Mapped[FeedCursor] = mapped_column(StoredAs(FeedCursor), server_default="{}")
     progress: Mapped[JobProgress] = mapped_column(StoredAs(JobProgress), server_default="{}")
-    counts: Mapped[
-        Document
-    ]  # {"entries", "added", "changed", "removed", "withdrawn", "set_aside", "flagged"}, last sync
+    counts: Mapped[FeedCounts] = mapped_column(StoredAs(FeedCounts), server_default="{}")
     last_error: Mapped[str] = mapped_column(server_default="")
     failures: Mapped[int] = mapped_column(server_default="0")
     last_sync_at: Mapped[OptionalAt]

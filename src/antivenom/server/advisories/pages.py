@@ -78,7 +78,7 @@ async def _render_feeds(
         status=error.status if error else 200,
         state=state,
         found=found,
-        feeds=[(feed, service.freshness(feed, ctx.now)) for feed in found.items],
+        feeds=[(feed, service.is_stale(feed, ctx.now)) for feed in found.items],
         is_busy=any(feed.state in BUSY for feed in found.items),
         kinds=list(SOURCES.values()),
         form=form,

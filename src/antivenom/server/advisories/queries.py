@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, UnaryExpression, exists, func, or_, select, text, update
+from sqlalchemy import Select, UnaryExpression, exists, func, or_, select, text, type_coerce, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -24,7 +25,7 @@ from antivenom.server.advisories.models import (
     Vulnerability,
     VulnerabilityId,
 )
-from antivenom.server.db.paging import Page, check_paging, order_by
+from antivenom.server.db.paging import Column, Page, check_paging, order_by
 from antivenom.server.db.schedule import is_due
 from antivenom.server.events.progress import JobProgress
 
@@ -39,12 +40,13 @@ SORTS: dict[str, Sequence[InstrumentedAttribute[Any]]] = {
 }
 
 
-FEED_SORTS = {
+_COUNTS = type_coerce(Feed.counts, JSONB)
+FEED_SORTS: dict[str, Sequence[Column]] = {
     "added": (Feed.id,),
     "kind": (Feed.kind, Feed.location),
     "state": (Feed.state, Feed.id),
-    "entries": (Feed.counts["entries"].as_integer(), Feed.id),
-    "set_aside": (Feed.counts["set_aside"].as_integer(), Feed.id),
+    "entries": (_COUNTS["entries"].as_integer(), Feed.id),
+    "set_aside": (_COUNTS["set_aside"].as_integer(), Feed.id),
     "synced": (Feed.last_sync_at, Feed.id),
     "next": (Feed.next_sync_at, Feed.id),
 }
@@ -261,18 +263,10 @@ async def has_synced_since(session: AsyncSession, since: datetime) -> bool:
 # -- the dashboard ----------------------------------------------------------------------------------
 
 
-async def count_knowledge(session: AsyncSession) -> dict[str, int]:
-    """How much is known: vulnerabilities (also critical, exploited), and advisories by feed kind."""
-    row = (
-        await session.execute(
-            select(
-                func.count(),
-                func.count().filter(Vulnerability.severity >= 4),
-                func.count().filter(Vulnerability.kev),
-            ).where(Vulnerability.is_withdrawn.is_(False))
-        )
-    ).one()
-    return {"vulnerabilities": row[0], "critical": row[1], "exploited": row[2]}
+async def count_vulnerabilities(session: AsyncSession) -> int:
+    """How many vulnerabilities are known, without withdrawn ones."""
+    query = select(func.count()).select_from(Vulnerability).where(Vulnerability.is_withdrawn.is_(False))
+    return await session.scalar(query) or 0
 
 
 async def list_all_feeds(session: AsyncSession) -> list[Feed]:

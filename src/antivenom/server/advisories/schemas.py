@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
+from antivenom.core.feeds.registry import KINDS
 from antivenom.core.matching.advisories import Severity
 from antivenom.server.advisories.advisory_view import AdvisoryView
+from antivenom.server.advisories.feed_state import FeedCounts
 from antivenom.server.advisories.models import Feed, SetAsideEntry, Vulnerability
 from antivenom.server.events.schemas import ProgressView, view_progress
-
-Kind = Literal["osv", "kev", "epss", "nvd", "cve5", "name-map", "purl-cpe"]
 
 
 class FeedCreate(BaseModel):
@@ -29,14 +30,28 @@ class FeedSyncRequest(BaseModel):
     kind: str | None = None
 
 
+class FeedCountsView(TypedDict, total=False):
+    """What the last sync that ended well changed; empty before the first, without `read` when nothing was new."""
+
+    added: int
+    changed: int
+    removed: int
+    withdrawn: int
+    set_aside: int
+    read: int
+    flagged: dict[str, int]  # oddity → advisories that have it
+    unchanged: str  # why there was nothing new
+    entries: int  # stored of the feed
+
+
 class FeedView(BaseModel):
     id: int
-    kind: Kind
+    kind: str = Field(json_schema_extra={"enum": list(KINDS)})
     location: str
     every_s: int | None
     state: str
     progress: ProgressView
-    counts: dict[str, Any]
+    counts: FeedCountsView
     entries: int
     set_aside: int
     outcome: str  # of the last sync that ended well: "12 added, 3 changed", "nothing changed: 304 Not Modified"
@@ -52,14 +67,14 @@ class FeedView(BaseModel):
     def of(cls, feed: Feed) -> FeedView:
         return cls(
             id=feed.id,
-            kind=feed.kind,  # type: ignore[arg-type]  # checked when the feed was added
+            kind=feed.kind,
             location=feed.location,
             every_s=feed.every_s,
             state=feed.state,
             progress=view_progress(feed.progress),
-            counts=feed.counts,
-            entries=int(feed.counts.get("entries", 0)),
-            set_aside=int(feed.counts.get("set_aside", 0)),
+            counts=msgspec.to_builtins(feed.counts),
+            entries=feed.counts.entries or 0,
+            set_aside=feed.counts.set_aside or 0,
             outcome=outcome_of(feed.counts),
             last_error=feed.last_error,
             failures=feed.failures,
@@ -71,13 +86,19 @@ class FeedView(BaseModel):
         )
 
 
-def outcome_of(counts: dict[str, Any]) -> str:
+def outcome_of(counts: FeedCounts) -> str:
     """What a sync changed, in words; "" before the first."""
-    if not counts:
+    if counts == FeedCounts():
         return ""
-    news = [f"{counts[name]:,} {name}" for name in ("added", "changed", "removed", "withdrawn") if counts.get(name)]
-    why = counts.get("unchanged")
-    return ", ".join(news) or (f"nothing changed: {why}" if why else "nothing changed")
+    named = (
+        (counts.added, "added"),
+        (counts.changed, "changed"),
+        (counts.removed, "removed"),
+        (counts.withdrawn, "withdrawn"),
+    )
+    if news := [f"{count:,} {word}" for count, word in named if count]:
+        return ", ".join(news)
+    return f"nothing changed: {counts.unchanged}" if counts.unchanged else "nothing changed"
 
 
 class SetAsideEntryView(BaseModel):

@@ -14,6 +14,7 @@ from antivenom.core.feeds.registry import find_source, identify, wrong_kind
 from antivenom.core.matching.advisories import Severity
 from antivenom.server.advisories import feed_files, queries, storing
 from antivenom.server.advisories.advisory_view import AdvisoryView, view_of_exploitation, view_vulnerability
+from antivenom.server.advisories.feed_state import FeedCounts, FeedCursor, PendingChanges
 from antivenom.server.advisories.fetching import fingerprint
 from antivenom.server.advisories.locations import Location, parse_location
 from antivenom.server.advisories.models import Feed, SetAsideEntry, Vulnerability
@@ -70,9 +71,9 @@ async def add_feed(
         asked_at=ctx.now,
         is_demo=is_demo,
         state="new",
-        cursor={},
+        cursor=FeedCursor(),
         progress=JobProgress(),
-        counts={},
+        counts=FeedCounts(),
         last_error="",
         failures=0,
     )
@@ -107,8 +108,8 @@ def check_kind(kind: str, path: Path) -> None:
         if member is None:
             raise InvalidInputError(f"{path.name} holds no data file", hint="a zip of JSON files, for example")
         head = member.head()
-    seems = identify(head)
-    if seems and not seems.endswith(f" {kind} feed"):
+    guess = identify(head)
+    if guess.words and guess.kind != kind:
         raise wrong_kind(kind, path.name, head)
 
 
@@ -190,12 +191,12 @@ async def remove_feed(ctx: Context, feed_id: int) -> None:
         # What two of them said is stored once. One of the others keeps all of it until all of them have spoken again.
         await storing.hand_over_exploitation(ctx.session, feed.id, others[0].id)
         for other in others:
-            other.cursor = {}
+            other.cursor = FeedCursor(pending=other.cursor.pending)
             await defer_sync(ctx, other)
     changes = await storing.remove_all(ctx, table, feed.id)
     revision = None
     if changes.is_any:
-        pending = {"keys": list(changes.keys or ()), "everything": changes.keys is None}
+        pending = PendingChanges().plus(changes.keys, ())
         revision = await publish_knowledge(ctx, f"feed:{feed.id} removed", pending)
     await ctx.session.delete(feed)
     await record(
@@ -291,53 +292,37 @@ async def get_advisory(ctx: Context, any_id: str) -> AdvisoryView:
 
 @dataclass(frozen=True, slots=True)
 class FeedFreshness:
-    """How fresh one feed is."""
+    """A feed, and whether it has missed its time."""
 
     feed: Feed
     is_stale: bool
-    age_s: float | None  # since the last success; None: never
 
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What is known at the moment: counts, the newest revision and how fresh every feed is."""
+    """What is known at the moment and how fresh it is."""
 
-    revision: int | None
-    revised_at: datetime | None
-    counts: dict[str, int]  # vulnerabilities, critical, exploited
-    entries_by_kind: dict[str, int]
+    vulnerabilities: int  # without withdrawn ones
     newest_sync_at: datetime | None
     feeds: tuple[FeedFreshness, ...]
 
-    @property
-    def is_stale(self) -> bool:
-        """No feed, or one that has missed its time."""
-        return not self.feeds or any(f.is_stale for f in self.feeds)
-
 
 async def current_knowledge(ctx: Context) -> Knowledge:
-    """What is known at the moment and how fresh it is."""
+    """How much is known at the moment, and how fresh every feed is."""
     require(ctx, "advisories:read", subject="advisory:*")
     feeds = await queries.list_all_feeds(ctx.session)
-    revision = await queries.newest_revision(ctx.session)
-    entries: dict[str, int] = {}
-    for feed in feeds:
-        entries[feed.kind] = entries.get(feed.kind, 0) + int(feed.counts.get("entries", 0))
-    successes = [f.last_success_at for f in feeds if f.last_success_at]
     return Knowledge(
-        revision=revision.id if revision else None,
-        revised_at=revision.at if revision else None,
-        counts=await queries.count_knowledge(ctx.session),
-        entries_by_kind=entries,
-        newest_sync_at=max(successes, default=None),
-        feeds=tuple(freshness(feed, ctx.now) for feed in feeds),
+        vulnerabilities=await queries.count_vulnerabilities(ctx.session),
+        newest_sync_at=max((f.last_success_at for f in feeds if f.last_success_at), default=None),
+        feeds=tuple(FeedFreshness(feed, is_stale(feed, ctx.now)) for feed in feeds),
     )
 
 
-def freshness(feed: Feed, now: datetime) -> FeedFreshness:
+def is_stale(feed: Feed, now: datetime) -> bool:
     """Whether a feed has missed its time: three intervals of its schedule, else three days. Demo feeds never do."""
+    if feed.is_demo:
+        return False
     if feed.last_success_at is None:
-        return FeedFreshness(feed, not feed.is_demo, None)
-    age = now - feed.last_success_at
+        return True
     limit = timedelta(seconds=3 * feed.every_s) if feed.every_s else STALE_AFTER
-    return FeedFreshness(feed, age > limit and not feed.is_demo, age.total_seconds())
+    return now - feed.last_success_at > limit

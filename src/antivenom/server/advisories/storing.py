@@ -17,13 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.server.advisories import vulnerabilities
 from antivenom.server.advisories.copying import copy_in
+from antivenom.server.advisories.feed_state import EXAMPLES_MAX, KEYS_MAX
 from antivenom.server.context import Context
 
-KEYS_MAX = 20_000  # more changed entries or package keys than this: "everything"
 BULK_ROWS = 2_000  # from here on joins are over sets
 STORE_LOCK = 0x616E7470
 WORK_MEM = "32MB"  # sorts of 100,000 rows stay in memory
-EXAMPLES_MAX = 20  # ids named in the event
 
 STAGING = {
     "advisory": (

@@ -7,8 +7,9 @@ import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
+import msgspec
+from msgspec.structs import replace
 from sqlalchemy import delete, text
 from sqlalchemy.dialects.postgresql import insert
 
@@ -16,11 +17,12 @@ from antivenom.core.errors import AntivenomError, StorageError
 from antivenom.core.feeds.entry import SetAside
 from antivenom.core.feeds.registry import find_source
 from antivenom.server.advisories import queries
+from antivenom.server.advisories.feed_state import FeedCounts, FeedCursor, PendingChanges
 from antivenom.server.advisories.fetching import Fetcher, Part
 from antivenom.server.advisories.locations import Location
 from antivenom.server.advisories.models import Feed, KnowledgeRevision, SetAsideEntry
 from antivenom.server.advisories.spool import SET_ASIDE_KEPT, SpoolReport, spool_feed
-from antivenom.server.advisories.storing import EXAMPLES_MAX, KEYS_MAX, Changes, store_part
+from antivenom.server.advisories.storing import Changes, store_part
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.events.progress import STARTING, JobProgress, ProgressReporter, explain_failure, retry_after_s
 from antivenom.server.events.service import record
@@ -34,11 +36,11 @@ class _Sync:
     feed_id: int
     kind: str
     location: Location
-    cursor: dict[str, Any]
+    cursor: FeedCursor
     now: datetime
     has_reset_set_aside: bool = False
-    counts: dict[str, Any] = field(
-        default_factory=lambda: dict.fromkeys(("added", "changed", "removed", "withdrawn", "set_aside"), 0)
+    counts: FeedCounts = field(
+        default_factory=lambda: FeedCounts(added=0, changed=0, removed=0, withdrawn=0, set_aside=0)
     )
 
 
@@ -67,7 +69,7 @@ async def _begin(resources: Resources, feed_id: int) -> _Sync | None:
         feed.state = "syncing"
         feed.last_sync_at = ctx.now
         feed.progress = STARTING
-        return _Sync(feed.id, feed.kind, Location(feed.location, feed.location_auth), dict(feed.cursor), ctx.now)
+        return _Sync(feed.id, feed.kind, Location(feed.location, feed.location_auth), feed.cursor, ctx.now)
 
 
 async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
@@ -81,7 +83,7 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
                 report = await _read(resources, sync, part, rows, reporter)
                 await _store(resources, sync, part, report, rows, reporter)
         if fetcher.unchanged:
-            sync.counts["unchanged"] = fetcher.unchanged
+            sync.counts.unchanged = fetcher.unchanged
 
 
 async def _read(resources: Resources, sync: _Sync, part: Part, rows: Path, reporter: ProgressReporter) -> SpoolReport:
@@ -115,12 +117,12 @@ async def _store(
             protected=report.ids_set_aside,
         )
         await _store_set_aside(ctx, sync, report.set_aside, is_snapshot=part.is_snapshot)
-        sync.cursor = {**part.cursor, **_add_pending(sync.cursor.get("pending"), changes)}
+        sync.cursor = replace(part.cursor, pending=_add_pending(sync.cursor.pending, changes))
         feed = await queries.find_feed(ctx.session, sync.feed_id, lock=True)
         if feed is None:
             raise StorageError("the feed was removed while it was synced")
         feed.cursor = sync.cursor
-    _add_counts(sync, part, changes, report)
+    _add_counts(sync.counts, part, changes, report)
 
 
 async def _store_set_aside(ctx: Context, sync: _Sync, entries: list[SetAside], *, is_snapshot: bool) -> None:
@@ -136,24 +138,22 @@ async def _store_set_aside(ctx: Context, sync: _Sync, entries: list[SetAside], *
         await ctx.session.execute(statement, list(rows.values())[:SET_ASIDE_KEPT])
 
 
-def _add_pending(pending: dict[str, Any] | None, changes: Changes) -> dict[str, Any]:
-    """What parts changed since the last knowledge revision; kept in the cursor, so that no interruption loses it."""
+def _add_pending(pending: PendingChanges | None, changes: Changes) -> PendingChanges | None:
+    """What parts changed since the last knowledge revision; None for nothing."""
     if pending is None and not changes.is_any:
-        return {}
-    pending = pending or {"keys": [], "everything": False, "removed": []}
-    keys = {*pending["keys"], *(changes.keys or ())}
-    everything = pending["everything"] or changes.keys is None or len(keys) > KEYS_MAX
-    removed = [*pending["removed"], *changes.removed_examples][:EXAMPLES_MAX]
-    return {"pending": {"keys": [] if everything else sorted(keys), "everything": everything, "removed": removed}}
+        return None
+    return (pending or PendingChanges()).plus(changes.keys, changes.removed_examples)
 
 
-def _add_counts(sync: _Sync, part: Part, changes: Changes, report: SpoolReport) -> None:
-    for name in ("added", "changed", "removed", "withdrawn"):
-        sync.counts[name] += getattr(changes, name)
-    sync.counts["set_aside"] += report.set_aside_count
-    sync.counts["read"] = sync.counts.get("read", 0) + report.rows
+def _add_counts(counts: FeedCounts, part: Part, changes: Changes, report: SpoolReport) -> None:
+    counts.added = (counts.added or 0) + changes.added
+    counts.changed = (counts.changed or 0) + changes.changed
+    counts.removed = (counts.removed or 0) + changes.removed
+    counts.withdrawn = (counts.withdrawn or 0) + changes.withdrawn
+    counts.set_aside = (counts.set_aside or 0) + report.set_aside_count
+    counts.read = (counts.read or 0) + report.rows
     if part.is_snapshot and report.flagged:
-        sync.counts["flagged"] = report.flagged
+        counts.flagged = report.flagged
 
 
 async def _finish(resources: Resources, sync: _Sync, error: AntivenomError | None) -> None:
@@ -162,9 +162,9 @@ async def _finish(resources: Resources, sync: _Sync, error: AntivenomError | Non
         feed = await queries.find_feed(ctx.session, sync.feed_id, lock=True)
         if feed is None:
             return
-        pending = sync.cursor.pop("pending", None)
+        pending = sync.cursor.pending
         revision = await publish_knowledge(ctx, f"feed:{feed.id}", pending) if pending else None
-        feed.cursor = sync.cursor
+        feed.cursor = replace(sync.cursor, pending=None)
         feed.progress = JobProgress()
         if error is None:
             await _note_success(ctx, feed, sync)
@@ -175,15 +175,14 @@ async def _finish(resources: Resources, sync: _Sync, error: AntivenomError | Non
             feed.next_sync_at = ctx.now + timedelta(seconds=retry_after_s(feed.failures))
             await record(ctx, "feed.failed", subject=f"feed:{feed.id}", feed_kind=feed.kind, error=error.message)
         if error is None or revision is not None:
-            counts = {k: v for k, v in sync.counts.items() if k != "flagged"}
             await record(
                 ctx,
                 "feed.synced",
                 subject=f"feed:{feed.id}",
                 feed_kind=feed.kind,
                 revision=revision,
-                counts=counts,
-                removed=(pending or {}).get("removed", []),
+                counts=msgspec.to_builtins(replace(sync.counts, flagged=None)),
+                removed=list(pending.removed) if pending else [],
             )
 
 
@@ -191,20 +190,22 @@ async def _note_success(ctx: Context, feed: Feed, sync: _Sync) -> None:
     feed.state, feed.last_error, feed.failures = "ok", "", 0
     feed.last_success_at = ctx.now
     feed.next_sync_at = ctx.now + timedelta(seconds=feed.every_s) if feed.every_s else None
-    is_unread = "read" not in sync.counts  # not modified: what was set aside before still is
-    kept: dict[str, Any] = {k: feed.counts[k] for k in ("set_aside", "flagged") if is_unread and k in feed.counts}
-    entries = await queries.count_entries(ctx.session, find_source(feed.kind).TABLE, feed.id)
-    feed.counts = {**sync.counts, **kept, "entries": entries}
+    table = find_source(feed.kind).TABLE
+    counts = replace(sync.counts, entries=await queries.count_entries(ctx.session, table, feed.id))
+    if counts.read is None:  # not modified: what was set aside before still is
+        counts.set_aside = feed.counts.set_aside if feed.counts.set_aside is not None else counts.set_aside
+        counts.flagged = feed.counts.flagged
+    feed.counts = counts
 
 
-async def publish_knowledge(ctx: Context, cause: str, pending: dict[str, Any]) -> int:
-    """A new knowledge revision; the event that tells of it is the caller's."""
+async def publish_knowledge(ctx: Context, cause: str, changes: PendingChanges) -> int:
+    """Add a knowledge revision and return its number; the caller records the event."""
     await ctx.session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": REVISION_LOCK})
     revision = KnowledgeRevision(
         at=ctx.now,
         cause=cause,
-        package_keys=pending["keys"],
-        everything=pending["everything"],
+        package_keys=list(changes.keys),
+        everything=changes.everything,
         index_key=None,
     )
     ctx.session.add(revision)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from antivenom.core.matching.advisories import Finding, Severity
+from antivenom.core.matching.fixes import fix_in_channel
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Decision, PackageSummary
@@ -17,7 +18,6 @@ from antivenom.server.catalog.decisions import DecisionList
 from antivenom.server.catalog.finding_groups import newest_first
 from antivenom.server.catalog.rows import ChannelFinding, PackageOverview, evidence_of
 from antivenom.server.context import Context, Resources
-from antivenom.server.findings.service import fix_in_channel
 from antivenom.server.publications.models import Publication, SubdirBlobs
 
 LOADED_AT_MOST = 16

@@ -16,6 +16,7 @@ from antivenom.core.matching.advisories import Assessment
 from antivenom.core.matching.compile_index import Exploited, build_index
 from antivenom.core.matching.identity import NameMaps
 from antivenom.core.matching.match import ComponentKey, MatchIndex
+from antivenom.core.source.source_map import Component
 from antivenom.knowledge import built_in
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.cpu import without_cycles
@@ -44,7 +45,7 @@ async def compile_newest(resources: Resources) -> int | None:
             await export.export_all(ctx.session, Path(folder))
         index_key = await resources.cpu.run(compile_index, resources.blobs.url, folder)
     async with resources.context(SYSTEM) as ctx:
-        components = await queries.list_component_keys(ctx.session)
+        components = await queries.list_components(ctx.session)
     found = await resources.cpu.run(assess_components, resources.blobs.url, index_key, components) if components else []
     async with resources.context(SYSTEM) as ctx:
         await ctx.session.execute(
@@ -98,10 +99,10 @@ def _read_maps(source: Path) -> NameMaps:
 
 
 def assess_components(
-    store_url: str, index_key: str, components: Iterable[tuple[int, str, str, str]]
-) -> list[tuple[str, str, tuple[str, ...], Assessment]]:
+    store_url: str, index_key: str, components: Iterable[Component]
+) -> list[tuple[Component, Assessment]]:
     """Assess every known component anew, in a child process."""
     index = MatchIndex.load(BlobStore.open(store_url).get_sync(index_key), built_in())
-    listed = [(name, version, tuple(key.split("\n")) if key else ()) for _, name, version, key in components]
-    answers = index.assess(ComponentKey("conda", name, version, purls=purls) for name, version, purls in listed)
-    return [(*component, answer) for component, answer in zip(listed, answers, strict=True)]
+    listed = list(components)
+    answers = index.assess(ComponentKey("conda", c.name, c.version, purls=c.purls) for c in listed)
+    return list(zip(listed, answers, strict=True))

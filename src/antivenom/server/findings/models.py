@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from antivenom.server.db.base import Base, BigId, Texts
 
 
-class Component(Base):
+class ComponentRow(Base):
     """A distinct (conda name, version, record purls) that has, or once had, findings.
 
     All that is known of it lies in the blobs of the publications that it is in (core/publishing/channel_findings.py):

@@ -1,20 +1,17 @@
-"""Reading components, findings and curations."""
+"""Reading components and their findings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from antivenom.core.matching.build_statements import Curated
+from antivenom.core.source.source_map import Component
 from antivenom.server.advisories.models import KnowledgeRevision
 from antivenom.server.db.paging import Page, check_paging
-from antivenom.server.findings.models import Component, Curation, FindingRow
-
-_statuses = msgspec.msgpack.Decoder(dict[str, Curated])
+from antivenom.server.findings.models import ComponentRow, FindingRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,6 @@ class AffectedComponent:
     primary_id: str
     severity: int
     risk: float
-    opened_revision: int
 
 
 async def newest_compiled(session: AsyncSession) -> KnowledgeRevision | None:
@@ -40,12 +36,12 @@ async def newest_compiled(session: AsyncSession) -> KnowledgeRevision | None:
     )
 
 
-async def list_component_keys(session: AsyncSession) -> list[tuple[int, str, str, str]]:
-    """(id, name, version, purls key) of every component."""
+async def list_components(session: AsyncSession) -> list[Component]:
+    """Every component that has, or once had, findings."""
     rows = await session.execute(
-        select(Component.id, Component.name, Component.version, Component.purls_key).order_by(Component.id)
+        select(ComponentRow.name, ComponentRow.version, ComponentRow.purls_key).order_by(ComponentRow.id)
     )
-    return [(row_id, name, version, key) for row_id, name, version, key in rows]
+    return [Component(name, version, _purls(key)) for name, version, key in rows]
 
 
 async def page_affected(
@@ -54,30 +50,17 @@ async def page_affected(
     """The components with an open finding under any of these ids, by name and version."""
     offset, limit = check_paging(page, page_size)
     query = (
-        select(Component, FindingRow)
-        .join(FindingRow, FindingRow.component_id == Component.id)
+        select(ComponentRow, FindingRow)
+        .join(FindingRow, FindingRow.component_id == ComponentRow.id)
         .where(FindingRow.ids.overlap(list(ids)), FindingRow.closed_revision.is_(None))
     )
     total = await session.scalar(select(func.count()).select_from(query.subquery())) or 0
-    rows = await session.execute(query.order_by(Component.name, Component.version).offset(offset).limit(limit))
+    rows = await session.execute(query.order_by(ComponentRow.name, ComponentRow.version).offset(offset).limit(limit))
     found = [
-        AffectedComponent(c.name, c.version, _purls(c.purls_key), f.primary_id, f.severity, f.risk, f.opened_revision)
-        for c, f in rows
+        AffectedComponent(c.name, c.version, _purls(c.purls_key), f.primary_id, f.severity, f.risk) for c, f in rows
     ]
     return Page(found, total, page, page_size)
 
 
 def _purls(key: str) -> tuple[str, ...]:
     return tuple(key.split("\n")) if key else ()
-
-
-async def find_curations(session: AsyncSession, digests: Sequence[bytes]) -> dict[bytes, dict[str, Curated]]:
-    """What these artifacts (sha256) say of themselves."""
-    rows = await session.execute(select(Curation.sha256, Curation.statuses).where(Curation.sha256.in_(digests)))
-    return {sha256: _statuses.decode(body) for sha256, body in rows}
-
-
-async def list_curations(session: AsyncSession) -> list[tuple[bytes, str, dict[str, Curated]]]:
-    """(sha256, file name, statements) of every artifact that says something of itself."""
-    rows = await session.execute(select(Curation.sha256, Curation.fn, Curation.statuses).order_by(Curation.fn))
-    return [(sha256, fn, _statuses.decode(body)) for sha256, fn, body in rows]

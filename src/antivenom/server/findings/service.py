@@ -7,17 +7,16 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import msgspec
 from sqlalchemy import text
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import NO_KNOWLEDGE, Assessment, Severity
-from antivenom.core.matching.build_statements import Curated, apply_curation, parse_security
-from antivenom.core.matching.fixes import fix_in_channel, with_fixes
+from antivenom.core.matching.build_statements import Curated, parse_security
 from antivenom.core.matching.identity import channel_name
 from antivenom.core.matching.match import ComponentKey, MatchIndex
+from antivenom.core.source.source_map import Component
 from antivenom.knowledge import built_in
 from antivenom.server.advisories.queries import has_asked_since, is_syncing, newest_revision, oldest_pending_revision
 from antivenom.server.context import SYSTEM, Context, Resources
@@ -33,18 +32,8 @@ JUST_ASKED = timedelta(minutes=10)
 MATCH_PATIENCE_S = 60.0
 KNOWLEDGE_POLL_S = 0.2
 
-__all__ = [
-    "Knowledge",
-    "apply_curation",
-    "current_knowledge",
-    "fix_in_channel",
-    "list_affected",
-    "match_components",
-    "request_compilation",
-    "store_assessments",
-    "store_curation",
-    "with_fixes",
-]
+Assessments = dict[tuple[str, str, str], Assessment]
+"""By name, version and purls (`component.purls_key`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +151,8 @@ def _assess(index: MatchIndex, keys: Sequence[ComponentKey], channel: str, inclu
     return found
 
 
-def read_component(item: Any) -> MatchRequest:
-    """One component of a request's body; what is wrong with it is told in its place, not by refusing the others."""
+def read_component(item: object) -> MatchRequest:
+    """One component of a request's body; a wrong one is answered in its place and does not refuse the others."""
     if not isinstance(item, dict):
         return MatchRequest(None, error="a component is an object with type, name and version, or with purl")
     if "purl" in item:
@@ -188,33 +177,25 @@ def read_component(item: Any) -> MatchRequest:
     return MatchRequest(key, channel_name(_text(item.get("channel"))))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value[:1_000] if isinstance(value, str) else ""
 
 
-async def store_assessments(
-    ctx: Context, revision: int, components: Iterable[tuple[str, str, tuple[str, ...], Assessment]]
-) -> int:
-    """Keep components that have findings: rows are added, changed, and closed when a finding is gone; none is deleted.
+async def store_assessments(ctx: Context, revision: int, components: Iterable[tuple[Component, Assessment]]) -> None:
+    """Store findings: rows are added, changed, and closed when a finding is gone; none is deleted.
 
     Args:
         revision: The knowledge revision that the assessments come from. Older ones than what is stored change nothing.
-
-    Returns:
-        How many components were given.
     """
     require(ctx, "findings:write", subject="findings")
-    count = 0
-    batch: list[dict[str, Any]] = []
-    for name, version, purls, assessment in components:
-        batch.append({"n": name, "v": version, "k": "\n".join(sorted(purls)), "a": assessment})
-        count += 1
+    batch: Assessments = {}
+    for component, assessment in components:
+        batch[component.name, component.version, "\n".join(sorted(component.purls))] = assessment
         if len(batch) >= STORE_ROWS:
             await _store(ctx, revision, batch)
-            batch = []
+            batch = {}
     if batch:
         await _store(ctx, revision, batch)
-    return count
 
 
 _UPSERT_COMPONENTS = text("""
@@ -248,19 +229,18 @@ _CLOSE_FINDINGS = text("""
 """)
 
 
-async def _store(ctx: Context, revision: int, batch: list[dict[str, Any]]) -> None:
-    unique = {(b["n"], b["v"], b["k"]): b["a"] for b in batch}
+async def _store(ctx: Context, revision: int, batch: Assessments) -> None:
     rows = await ctx.session.execute(
         _UPSERT_COMPONENTS,
         {
             "revision": revision,
-            "names": [n for n, _, _ in unique],
-            "versions": [v for _, v, _ in unique],
-            "keys": [k for _, _, k in unique],
+            "names": [n for n, _, _ in batch],
+            "versions": [v for _, v, _ in batch],
+            "keys": [k for _, _, k in batch],
         },
     )
     touched = {(name, version, key): row_id for row_id, name, version, key in rows}
-    found = [(row_id, f) for place, row_id in touched.items() for f in unique[place].findings]
+    found = [(row_id, f) for place, row_id in touched.items() for f in batch[place].findings]
     arguments = {
         "revision": revision,
         "components": [row_id for row_id, _ in found],

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from antivenom.core.conda.records import ChannelFacts
-from antivenom.core.matching.advisories import Assessment
 from antivenom.server.channels.models import Channel
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Context, Resources
@@ -138,7 +137,7 @@ async def _commit(ctx: Context, channel_id: int, inputs: _Inputs, built: Built, 
     current = await queries.find_publication(ctx.session, channel.publication_id)
     subdirs = _subdir_blobs(inputs.request.sources, built)
     holds_until = _instant(built.published.holds_until_ms)
-    await findings.store_assessments(ctx, inputs.knowledge_revision, _assessments(built))
+    await findings.store_assessments(ctx, inputs.knowledge_revision, ((c.component, c.assessment) for c in built.found))
     if current is not None and _is_same(current, inputs, subdirs):
         current.holds_until = holds_until
         current.knowledge_revision = inputs.knowledge_revision
@@ -189,10 +188,6 @@ def _subdir_blobs(sources: dict[str, str], built: Built) -> dict[str, SubdirBlob
 
 def _is_same(current: Publication, inputs: _Inputs, subdirs: dict[str, SubdirBlobs]) -> bool:
     return current.subdirs == subdirs and current.policy_revision_id == inputs.policy_revision_id
-
-
-def _assessments(built: Built) -> Iterable[tuple[str, str, tuple[str, ...], Assessment]]:
-    return ((*c.component, c.assessment) for c in built.found)
 
 
 def _instant(ms: int) -> datetime | None:
