@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 from antivenom.core.errors import NotFoundError
 from antivenom.server.adapters.blobs import BlobStore
@@ -55,7 +54,3 @@ async def read_chunks(content: Content, chunk_bytes: int = OBJECT_CHUNK_BYTES) -
     elif content.read is not None and content.size is not None:
         async for chunk in content.read(0, content.size):
             yield chunk
-
-
-def with_date(content: Content, last_modified: bytes) -> Content:
-    return replace(content, last_modified=last_modified)
