@@ -51,15 +51,23 @@ def _allowed_skips() -> list[str]:
     return [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    report = yield
-    is_listed = any(item.nodeid.startswith(allowed) for allowed in _allowed_skips())
+def _refuse_skip(report: Any) -> Any:
+    is_listed = any(report.nodeid.startswith(allowed) for allowed in _allowed_skips())
     if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail") and not is_listed:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         report.outcome = "failed"
         report.longrepr = f"skipped in CI ({reason}); tests/allowed_skips.txt lists what may be"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    return _refuse_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Any:
+    return _refuse_skip((yield))
 
 
 # -- PostgreSQL: one server for the session, one database for each test, copied from a migrated one -------------------
