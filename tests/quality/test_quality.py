@@ -6,6 +6,8 @@ tests/quality/authored.py (written by hand).
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -13,7 +15,6 @@ import pytest
 
 from antivenom.core.matching.advisories import Assessment
 from antivenom.core.matching.compile_index import build_index
-from antivenom.core.matching.identity import NameMaps
 from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.knowledge import built_in
 from tests.quality import corpus, labels
@@ -28,14 +29,19 @@ def data(shared_data: Path) -> Path:
     return shared_data / "data"
 
 
+OpenIndex = Callable[..., MatchIndex]
+
+
 @pytest.fixture(scope="module")
-def maps(data: Path) -> NameMaps:
-    return corpus.read_maps()
+def open_index(data: Path) -> OpenIndex:
+    """`open_index("osv-pypi", …)`: the index of these sources, compiled once."""
+    maps, exploitation = corpus.read_maps(), corpus.read_exploitation()
 
+    @functools.cache
+    def build(*sources: str) -> MatchIndex:
+        return MatchIndex.load(build_index(corpus.read_advisories(*sources), exploitation, maps, built_in()))
 
-def open_index(maps: NameMaps, *sources: str) -> MatchIndex:
-    advisories, exploitation = corpus.read_advisories(*sources), corpus.read_exploitation()
-    return MatchIndex.load(build_index(advisories, exploitation, maps, built_in()))
+    return build
 
 
 def assess(index: MatchIndex, components: list[tuple[str, str]]) -> list[Assessment]:
@@ -57,8 +63,8 @@ def score(index: MatchIndex, truth: labels.Labels) -> Score:
     return found
 
 
-def test_python_packages_have_what_osv_says_and_nothing_else(data: Path, maps: NameMaps) -> None:
-    index = open_index(maps, "osv-pypi")
+def test_python_packages_have_what_osv_says_and_nothing_else(data: Path, open_index: OpenIndex) -> None:
+    index = open_index("osv-pypi")
     truth = labels.label_python(data)
     assert sum(map(len, truth.affected.values())) > 10_000
     hold_floor("python", score(index, truth))
@@ -70,15 +76,15 @@ def test_python_packages_have_what_osv_says_and_nothing_else(data: Path, maps: N
     assert wrong == []
 
 
-def test_libraries_have_by_nvd_what_julias_curators_say(data: Path, maps: NameMaps) -> None:
+def test_libraries_have_by_nvd_what_julias_curators_say(data: Path, open_index: OpenIndex) -> None:
     truth = labels.label_libraries(data)
     assert sum(map(len, truth.affected.values())) > 1_000
-    hold_floor("libraries", score(open_index(maps, "nvd-configurations"), truth))
+    hold_floor("libraries", score(open_index("nvd-configurations"), truth))
 
 
-def test_components_that_we_know_by_heart(data: Path, maps: NameMaps) -> None:
+def test_components_that_we_know_by_heart(data: Path, open_index: OpenIndex) -> None:
     authored = read_authored()
-    index = open_index(maps, *EVERY_SOURCE)
+    index = open_index(*EVERY_SOURCE)
     found, known = Score(), known_ids(index)
     for (name, _, affected, clean), answer in zip(
         authored, assess(index, [(name, version) for name, version, _, _ in authored]), strict=True
@@ -91,8 +97,8 @@ def test_components_that_we_know_by_heart(data: Path, maps: NameMaps) -> None:
     hold_floor("authored", found)
 
 
-def test_withdrawn_and_disputed_entries_of_the_real_feed(data: Path, maps: NameMaps) -> None:
-    index = open_index(maps, "osv-pypi")
+def test_withdrawn_and_disputed_entries_of_the_real_feed(data: Path, open_index: OpenIndex) -> None:
+    index = open_index("osv-pypi")
     entries = [msgspec.json.decode(line) for line in labels.read_lines(data / "advisories" / "osv-pypi.jsonl.zst")]
     withdrawn = [e for e in entries if e.get("withdrawn")]
     assert len(withdrawn) > 200
