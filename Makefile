@@ -29,9 +29,9 @@ setup: .venv/.project .venv/.frontend ## Build .venv from the hashed requirement
 up: setup ## Set up and start the server with its embedded database; Ctrl-C stops it
 	@exec $(PY) -m antivenom up $(ARGS)
 
-# Two processes, each with a database server of its own. The tests of a file stay together and in order; -n 0 is one process.
+# Two processes, each with a database server of its own (tests/scheduling.py); -n 0 is one process.
 test: setup .venv/.dev ## Set up and run every test
-	@exec $(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@exec $(PY) -m pytest --numprocesses 2 $(ARGS)
 
 lint: .venv/.dev ## Check format, lint, types and who imports whom
 	$(PY) -m ruff format --check .

@@ -25,6 +25,7 @@ from antivenom.server.adapters.cpu import CpuPool
 from antivenom.server.adapters.postgres import ROLE, EmbeddedPostgres
 from antivenom.server.context import LOCAL, Context, Resources, open_resources
 from antivenom.server.settings import load_settings
+from tests.scheduling import GroupScheduling, turn_of
 from tests.waiting import wait_until
 
 REPO = Path(__file__).resolve().parent.parent
@@ -68,6 +69,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Any:
     return _refuse_skip((yield))
+
+
+# -- two processes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # a process of pytest-xdist
+        items.sort(key=turn_of)
 
 
 # -- PostgreSQL: one server for the session, one database for each test, copied from a migrated one -------------------
