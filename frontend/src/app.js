@@ -1,5 +1,5 @@
 // Small courtesies on top of pages that work without any script: theme switch, "/" to search, copy buttons, closing of
-// pop-overs, progress of slow answers, local times.
+// pop-overs, progress of slow forms, local times.
 
 const THEMES = { light: "antivenom-light", dark: "antivenom-dark" };
 const root = document.documentElement;
@@ -19,22 +19,22 @@ function switchTheme() {
 
 async function copyText(button) {
   const source = document.getElementById(button.dataset.copy);
-  const said = button.querySelector("[data-said]");
+  const status = button.querySelector("[data-copy-status]");
   try {
     await navigator.clipboard.writeText(source.textContent.trim());
-    said.textContent = "Copied";
+    status.textContent = "Copied";
   } catch {
     getSelection().selectAllChildren(source);
-    said.textContent = "Selected: press Ctrl+C";
+    status.textContent = "Selected: press Ctrl+C";
   }
   button.dataset.done = "";
   setTimeout(() => {
-    said.textContent = "";
+    status.textContent = "";
     delete button.dataset.done;
   }, 2500);
 }
 
-// What was sent is not sent twice; an answer that takes a while says so on the button that sent it.
+// A form is not sent twice. While the answer takes a while, the button that sent the form shows it.
 document.addEventListener("submit", (event) => {
   const { target: form, submitter: button } = event;
   if (form.method !== "post") return;
@@ -67,11 +67,11 @@ function forgetSent() {
   }
 }
 
-// Going back may show the page as it was left.
+// Going back may restore the page with its busy state.
 addEventListener("pageshow", forgetSent);
 
-// The server tells what it does, a line of JSON each (slow_answers.py); the last line is the page. Where that cannot be had,
-// the form is sent as any other.
+// The server streams its progress as lines of JSON, then the page (server/web/form_progress.py). If that fails, the form is
+// sent as an ordinary one.
 async function sendWithProgress(form, button) {
   const bar = showProgress(form);
   const target = button.hasAttribute("formaction") ? button.formAction : form.action;
@@ -79,11 +79,11 @@ async function sendWithProgress(form, button) {
     const body = new URLSearchParams(new FormData(form, button));
     const answer = await fetch(target, { method: "POST", body, headers: { "x-progress": "1" } });
     if (!answer.ok) throw new Error(answer.statusText);
-    for await (const news of linesOf(answer)) {
-      if (news.plain) throw new Error("not to be had this way");
-      else if (news.location) location.assign(news.location);
-      else if (news.page) replaceContent(news.page);
-      else bar.tell(news);
+    for await (const line of linesOf(answer)) {
+      if (line.plain) throw new Error("send it as an ordinary form");
+      else if (line.location) location.assign(line.location);
+      else if (line.page) replaceContent(line.page);
+      else bar.show(line);
     }
   } catch {
     form.action = target;
@@ -114,25 +114,26 @@ function showProgress(form) {
   form.append(box);
   const [phase, numbers] = box.querySelectorAll("span");
   return {
-    tell(news) {
-      phase.textContent = news.phase.charAt(0).toUpperCase() + news.phase.slice(1);
-      numbers.textContent = news.total > 1 ? `${news.done.toLocaleString("en")} of ${news.total.toLocaleString("en")} records` : "";
-      if (news.total > 1) Object.assign(bar, { max: news.total, value: news.done });
+    show(progress) {
+      phase.textContent = progress.phase.charAt(0).toUpperCase() + progress.phase.slice(1);
+      numbers.textContent =
+        progress.total > 1 ? `${progress.done.toLocaleString("en")} of ${progress.total.toLocaleString("en")} records` : "";
+      if (progress.total > 1) Object.assign(bar, { max: progress.total, value: progress.done });
       else bar.removeAttribute("value");
     },
   };
 }
 
-// The address stays that of the form: loading it again asks no question.
+// The address stays that of the form, so reloading it does not send the form again.
 function replaceContent(html) {
   const page = new DOMParser().parseFromString(html, "text/html");
   document.title = page.title;
   const main = document.getElementById("content");
   main.replaceChildren(...page.getElementById("content").childNodes);
   htmx.process(main);
-  const told = main.querySelector("[data-told]");
-  told?.focus({ preventScroll: true });
-  told?.scrollIntoView({ block: "nearest" });
+  const outcome = main.querySelector("[data-outcome]");
+  outcome?.focus({ preventScroll: true });
+  outcome?.scrollIntoView({ block: "nearest" });
 }
 
 document.addEventListener("click", (event) => {
@@ -145,7 +146,7 @@ document.addEventListener("click", (event) => {
   }
 });
 
-// Times are told in UTC; who points at one is told their own time too.
+// Times are in UTC. Pointing at one shows the local time too.
 document.addEventListener("pointerover", (event) => {
   const time = event.target.closest?.("time[title$=UTC]");
   if (!time) return;
@@ -153,7 +154,7 @@ document.addEventListener("pointerover", (event) => {
   time.title = `${time.title} (${own} for you)`;
 });
 
-// Of tabs that do not fit, the one in use is in sight.
+// Scroll the current tab into view when the tabs do not fit.
 document.querySelector(".tab-bar [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 document.addEventListener("keydown", (event) => {

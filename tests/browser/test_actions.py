@@ -78,7 +78,7 @@ def test_a_plan_says_what_would_be_released_and_applying_publishes_anew(
         member_page.get_by_role("button", name="Plan: what would change").click()
     assert asked.value.headers["x-progress"] == "1"
     expect(member_page.get_by_role("heading", name="If you apply this")).to_be_visible()
-    expect(member_page.locator("[data-told]")).to_be_focused()
+    expect(member_page.locator("[data-outcome]")).to_be_focused()
     expect(member_page).to_have_url(re.compile("/channels/demo/policy/edit$"))
     expect(member_page.get_by_role("heading", name="Released", exact=True)).to_be_visible()
     member_page.reload()
@@ -86,14 +86,14 @@ def test_a_plan_says_what_would_be_released_and_applying_publishes_anew(
         member_page.goto("/channels/demo/policy/edit")
         editor.fill("name: demo\nrules: []\n")
         member_page.get_by_role("button", name="Apply").click()
-        expect(member_page.get_by_text("is being published anew")).to_be_visible()
+        expect(member_page.get_by_text("is being republished")).to_be_visible()
         wait_for_withheld(member_page, 0)
         expect(member_page.get_by_text("Nothing is withheld")).to_be_visible()
     finally:
         member_page.goto("/channels/demo/policy/edit")
         editor.fill(original)
         member_page.get_by_role("button", name="Apply").click()
-        expect(member_page.get_by_text("is being published anew")).to_be_visible()
+        expect(member_page.get_by_text("is being republished")).to_be_visible()
         wait_for_withheld(member_page, withheld)
 
 
@@ -178,7 +178,7 @@ def test_a_policy_is_written_planned_and_attached_to_the_channels_that_are_ticke
             member_page.get_by_role("checkbox", name=re.compile(f"^{name} ")).check()
         member_page.get_by_role("button", name="Apply").click()
         expect(
-            member_page.get_by_text("Revision 1 of strict is kept; first, second are being published")
+            member_page.get_by_text("Revision 1 of strict is saved; first, second are being republished")
         ).to_be_visible()
         under = member_page.get_by_role("region", name="Channels under it")
         expect(under.get_by_role("listitem")).to_have_count(2)

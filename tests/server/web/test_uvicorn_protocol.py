@@ -25,7 +25,7 @@ KEEP_ALIVE_S = 1000
 
 
 class Files:
-    """Knows one hot file; everything else is asked the long way."""
+    """Knows one hot file; the application answers everything else."""
 
     def __init__(self, folder: Path) -> None:
         self.big = folder / "big"
@@ -161,7 +161,7 @@ async def test_pipelined_requests_are_answered_in_order(served: Any) -> None:
     async with Client(port) as client:
         client.writer.write(get(b"/conda/other") + get(HOT_PATH) + get(b"/conda/part"))
         assert await client.answer() == (200, b"long")
-        assert (await client.answer())[1] == b"long"  # in one chunk, so the long way
+        assert (await client.answer())[1] == b"long"  # in one chunk, so the slow path
         assert len((await client.answer())[1]) == 100_000
 
 

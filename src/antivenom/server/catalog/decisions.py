@@ -1,18 +1,18 @@
-"""What a publication has to say of its records: the withheld and the warned, narrowed, counted and in any order.
+"""Lists the withheld and warned records of a publication: filters, counts and sorts them.
 
-Reasons are long and there may be half a million of them: only where each record lies and what decides about filters and
-orders is kept, a few bytes a record; a row is read from its bucket when it is shown.
+Reasons are long, and there may be half a million of them. So only the location of each record and what filters and
+sorts need is kept, a few bytes for each record; a row is read from its bucket when it is shown.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from antivenom.core.conda.records import ARTIFACT_SUFFIXES, RecordFacts
 from antivenom.core.conda.specs import RecordSpec, parse_record_spec
@@ -27,15 +27,25 @@ TEXTS_CACHED = 8
 COUNTS_CACHED = 64
 SORTS = ("subdir", "name", "severity", "rule")
 
-RuleHits = tuple[tuple[str, str, int], ...]  # (rule, gate, action) of each reason, the worst first
+
+class RuleHit(NamedTuple):
+    """What filters and sorts need of a reason."""
+
+    rule_id: str
+    gate: str
+    action: int
+
+
+RuleHits = tuple[RuleHit, ...]
+"""Of each reason of a decision, the worst first. Many decisions share theirs."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionFilter:
-    """Which records: every given part must hold.
+    """Which records to list: all given parts must hold.
 
-    `decision` is withheld or warned; `spec` a match spec or a file name; `name` is found in the package's name and
-    `q` in the file's; `gate` and `rule_id` are those of any of its reasons.
+    `decision` is withheld or warned; `spec` is a match spec or a file name; `name` is searched in the package's name
+    and `q` in the file name; `gate` and `rule_id` are those of any of the reasons.
     """
 
     decision: str = "withheld"
@@ -47,7 +57,11 @@ class DecisionFilter:
     rule_id: str = ""
 
     def check(self) -> None:
-        """Raises InvalidInputError where a part is wrong."""
+        """Check the parts.
+
+        Raises:
+            InvalidInputError: An unknown decision, or a spec that does not parse.
+        """
         if self.decision not in DECISIONS:
             raise InvalidInputError(
                 f"decision {self.decision!r} is not known", hint=f"one of {', '.join(DECISIONS)}", field="decision"
@@ -58,9 +72,9 @@ class DecisionFilter:
 
 @dataclass(frozen=True, slots=True)
 class DecisionCounts:
-    """How many records each choice would leave under the other filters, by its value.
+    """How many records each choice of a filter would leave, given the other filters.
 
-    Rules belong to gates, so a list and its rules are counted without either: choosing one sets the other free.
+    Rules belong to gates, so decisions and rules are counted without the filters of rule and gate.
     """
 
     decisions: dict[str, int]
@@ -90,9 +104,9 @@ class DecisionList:
                         self._add(number, bucket, position, decision, known)
 
     def _add(self, subdir: int, bucket: int, position: int, decision: Decision, known: dict[RuleHits, int]) -> None:
-        hits = tuple((reason.rule_id, reason.gate, int(reason.action)) for reason in decision.reasons)
+        hits = tuple(RuleHit(reason.rule_id, reason.gate, int(reason.action)) for reason in decision.reasons)
         number = known.setdefault(hits, len(known))
-        if number == len(self._distinct_hits):  # a new one
+        if number == len(self._distinct_hits):  # not seen before
             self._distinct_hits.append(hits)
         self._names.append(decision.name)
         self._subdir.append(subdir)
@@ -103,7 +117,7 @@ class DecisionList:
         self._hits.append(number)
 
     def select(self, wanted: DecisionFilter, *, sort: str = "subdir") -> Sequence[int]:
-        """The numbers of the rows that the filter leaves, in order; equal ones by name, subdir and file name.
+        """The numbers of the matching rows, sorted by `sort`; equal ones by name, subdir and file name.
 
         Raises:
             InvalidInputError: An unknown sort.
@@ -114,34 +128,34 @@ class DecisionList:
         return [row for row in self._order(key, descending=sort.startswith("-")) if row in left]
 
     def row(self, number: int) -> tuple[str, Decision]:
-        """The subdir of a row, and what was decided with all its reasons."""
+        """(subdir, decision with all reasons) of a row."""
         subdir = self._subdirs[self._subdir[number]]
         return subdir, self._maps[subdir].decisions_in(self._bucket[number])[self._position[number]]
 
     def _count(self, wanted: DecisionFilter) -> DecisionCounts:
-        """What each choice would leave (`count`; remembered, for every page of a list shows it)."""
+        """What each choice would leave. `count` caches it, because every page of a list shows it."""
         by_rule = {
-            name: self._count_reasons(replace(wanted, decision=name, rule_id="", gate=""), field=0, action=action)
+            name: self._count_hits(replace(wanted, decision=name, rule_id="", gate=""), action, lambda hit: hit.rule_id)
             for name, action in DECISIONS.items()
         }
+        action = DECISIONS.get(wanted.decision, Action.stop)
         return DecisionCounts(
             decisions={name: self._total(replace(wanted, decision=name, rule_id="", gate="")) for name in DECISIONS},
             withheld_by=by_rule["withheld"],
             warned_by=by_rule["warned"],
-            gates=self._count_reasons(
-                replace(wanted, gate=""), field=1, action=DECISIONS.get(wanted.decision, Action.stop)
-            ),
+            gates=self._count_hits(replace(wanted, gate=""), action, lambda hit: hit.gate),
             subdirs=self._count_subdirs(replace(wanted, subdir="")),
         )
 
     def _total(self, wanted: DecisionFilter) -> int:
         return sum(1 for _ in self._narrow(wanted))
 
-    def _count_reasons(self, wanted: DecisionFilter, *, field: int, action: Action) -> dict[str, int]:
+    def _count_hits(self, wanted: DecisionFilter, action: Action, value_of: Callable[[RuleHit], str]) -> dict[str, int]:
+        """How many rows have each value in a reason with that action, the most frequent first."""
         found: Counter[str] = Counter()
-        for kind, number in Counter(self._hits[row] for row in self._narrow(wanted)).items():
-            for value in {reason[field] for reason in self._distinct_hits[kind] if reason[2] == action}:
-                found[str(value)] += number
+        for hits, number in Counter(self._hits[row] for row in self._narrow(wanted)).items():
+            for value in {value_of(hit) for hit in self._distinct_hits[hits] if hit.action == action}:
+                found[value] += number
         return dict(found.most_common())
 
     def _count_subdirs(self, wanted: DecisionFilter) -> dict[str, int]:
@@ -149,7 +163,7 @@ class DecisionList:
         return {self._subdirs[number]: found[number] for number in sorted(found)}
 
     def _narrow(self, wanted: DecisionFilter) -> Iterable[int]:
-        """The rows that the filter leaves."""
+        """The rows that match the filter."""
         rows: Iterable[int] = self._by_text(wanted.decision, wanted.spec, wanted.name, wanted.q)
         if wanted.subdir:
             number = self._subdirs.index(wanted.subdir) if wanted.subdir in self._subdirs else -1
@@ -160,7 +174,7 @@ class DecisionList:
         return rows
 
     def _find_text(self, decision: str, spec: str, name: str, q: str) -> Sequence[int]:
-        """The rows of a decision that the texts mean; counting every choice asks for them again and again."""
+        """The rows of a decision that match the texts. `_by_text` caches it: counting each choice needs them."""
         action = DECISIONS[decision]
         rows: Iterable[int] = (row for row, found in enumerate(self._action) if found == action)
         if name:
@@ -172,7 +186,7 @@ class DecisionList:
         return array("I", rows)
 
     def _matching(self, rows: Iterable[int], text: str) -> Iterable[int]:
-        """The rows that a match spec or a file name means; only a spec that asks for more than the name reads them."""
+        """The rows that match a match spec or a file name. Reads records only if the spec has more than a name."""
         if text.endswith(ARTIFACT_SUFFIXES):
             name = text.rsplit("-", 2)[0].lower()
             return (row for row in rows if self._names[row] == name and self.row(row)[1].fn == text)
@@ -184,7 +198,7 @@ class DecisionList:
         return self._matching_facts(rows, spec)
 
     def _matching_facts(self, rows: Iterable[int], spec: RecordSpec) -> Iterator[int]:
-        """The rows whose facts match too: those of one name in one subdir lie together and are read once."""
+        """The rows whose facts match too. Rows of a name and subdir are neighbours, so their facts are read once."""
         for (subdir, name), group in groupby(rows, key=lambda row: (self._subdir[row], self._names[row])):
             facts = {found.fn: found for found in self._maps[self._subdirs[subdir]].facts(name)}
             for row in group:
@@ -207,13 +221,11 @@ class DecisionList:
             "severity": self._severity,
             "rule": self._first_rules,
         }
-        return sorted(
-            self._by_name, key=columns[key].__getitem__, reverse=True
-        )  # equal ones stay in the order of names
+        return sorted(self._by_name, key=columns[key].__getitem__, reverse=True)  # equal rows keep the order of names
 
     @cached_property
     def _first_rules(self) -> list[str]:
-        first = [hits[0][0] if hits else "" for hits in self._distinct_hits]
+        first = [hits[0].rule_id if hits else "" for hits in self._distinct_hits]
         return [first[number] for number in self._hits]
 
     @cached_property
@@ -234,13 +246,13 @@ class DecisionList:
 
 
 def _has(hits: RuleHits, wanted: DecisionFilter) -> bool:
-    return (not wanted.rule_id or any(rule == wanted.rule_id for rule, _, _ in hits)) and (
-        not wanted.gate or any(gate == wanted.gate for _, gate, _ in hits)
+    return (not wanted.rule_id or any(hit.rule_id == wanted.rule_id for hit in hits)) and (
+        not wanted.gate or any(hit.gate == wanted.gate for hit in hits)
     )
 
 
 def _is_match(spec: RecordSpec, facts: RecordFacts) -> bool:
     try:
         return spec.matches(facts)
-    except AntivenomError:  # a version that conda cannot order matches no version range
+    except AntivenomError:  # conda cannot order the version, so it matches no range
         return False

@@ -1,4 +1,4 @@
-"""Policies and the channels under them: the list, one policy, writing a new one, editing one for all its channels."""
+"""Pages of policies and the channels under them: the list, one policy, a new one, editing one for its channels."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-# -- a new one, and an edit for all its channels -----------------------------------------------------------------------
+# -- a new policy, and an edit for its channels ------------------------------------------------------------------------
 
 
 async def new_policy(request: Request, ctx: Context) -> Response:
@@ -95,14 +95,14 @@ async def plan_for_channels(request: Request, ctx: Context, form: FormData) -> R
 
 
 async def save_policy(request: Request, ctx: Context, form: FormData) -> Response:
-    """A new revision, attached to the channels that were chosen; the others keep what they have."""
+    """Save a new revision and attach it to the chosen channels; other channels keep theirs."""
     text, chosen = policy_text_of(form), _chosen(form)
     revision = await policies.save_policy(ctx, text)
     for channel in chosen:
         await service.set_policy(ctx, channel, text)
     name = str(revision.document.get("name"))
-    where = f"; {', '.join(chosen)} {'is' if len(chosen) == 1 else 'are'} being published anew" if chosen else ""
-    return redirect(f"/policies/{name}", flash=f"Revision {revision.number} of {name} is kept{where}.")
+    where = f"; {', '.join(chosen)} {'is' if len(chosen) == 1 else 'are'} being republished" if chosen else ""
+    return redirect(f"/policies/{name}", flash=f"Revision {revision.number} of {name} is saved{where}.")
 
 
 async def show_refused_text(

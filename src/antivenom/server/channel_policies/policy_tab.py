@@ -54,14 +54,14 @@ async def plan_policy(request: Request, ctx: Context, form: FormData) -> Respons
 async def apply_policy(request: Request, ctx: Context, form: FormData) -> Response:
     name = request.path_params["channel"]
     revision = await service.set_policy(ctx, name, policy_text_of(form))
-    flash = f"Revision {revision.number} is attached; {name} is being published anew."
+    flash = f"Revision {revision.number} is attached; {name} is being republished."
     return redirect(f"/channels/{name}/policy", flash=flash)
 
 
 async def apply_policy_everywhere(request: Request, ctx: Context, form: FormData) -> Response:
     name = request.path_params["channel"]
     revision, names = await service.set_policy_everywhere(ctx, policy_text_of(form))
-    flash = f"Revision {revision.number} is attached to {', '.join(names)}; they are being published anew."
+    flash = f"Revision {revision.number} is attached to {', '.join(names)}; they are being republished."
     return redirect(f"/channels/{name}/policy", flash=flash)
 
 
@@ -93,7 +93,7 @@ async def _render_editor(
 routes: list[Route] = [
     page("/channels/{channel}/policy", show_channel_policy),
     page("/channels/{channel}/policy/edit", edit_policy),
-    page("/channels/{channel}/policy/plan", edit_policy),  # who comes back to where a refused form was shown
+    page("/channels/{channel}/policy/plan", edit_policy),  # for going back to the address of a refused form
     page("/channels/{channel}/policy/everywhere", edit_policy),
     action("/channels/{channel}/policy/plan", plan_policy, form=show_refused_policy),
     action("/channels/{channel}/policy", apply_policy, form=show_refused_policy),

@@ -1,4 +1,4 @@
-"""Reading which channels are under which policy."""
+"""Reads which channels are under which policy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from antivenom.server.policies.models import PolicyRevision
 
 
 async def channels_under_policy(session: AsyncSession, policy_id: int, *, lock: bool = False) -> list[Channel]:
-    """Channels to which any revision of the policy is attached, by name."""
+    """The channels with any revision of the policy attached, by name."""
     query = (
         select(Channel)
         .join(PolicyRevision, PolicyRevision.id == Channel.policy_revision_id)
@@ -21,7 +21,7 @@ async def channels_under_policy(session: AsyncSession, policy_id: int, *, lock: 
 
 
 async def count_channels_by_policy(session: AsyncSession) -> dict[int, int]:
-    """How many channels are under each policy, by its id; policies without any are absent."""
+    """How many channels are under each policy, by policy id; policies without channels are absent."""
     query = select(PolicyRevision.policy_id, func.count()).join(
         Channel, Channel.policy_revision_id == PolicyRevision.id
     )

@@ -50,7 +50,7 @@ async def set_policy_everywhere(ctx: Context, text: str) -> tuple[PolicyRevision
 
 
 async def list_channels_under(ctx: Context, policy: str) -> list[ChannelSummary]:
-    """The channels to which any revision of a policy is attached, by name.
+    """The channels with any revision of a policy attached, by name.
 
     Raises:
         NotFoundError: There is no such policy.
@@ -62,7 +62,7 @@ async def list_channels_under(ctx: Context, policy: str) -> list[ChannelSummary]
 
 
 async def count_channels_by_policy(ctx: Context) -> dict[int, int]:
-    """How many channels are under each policy, by the policy's id."""
+    """How many channels are under each policy, by policy id."""
     require(ctx, "policies:read", subject="policy:*")
     return await queries.count_channels_by_policy(ctx.session)
 
@@ -79,7 +79,7 @@ async def _attach(ctx: Context, channel: Channel, revision: PolicyRevision) -> N
 
 
 async def get_channel_policy(ctx: Context, channel: str) -> tuple[Policy, PolicyRevision] | None:
-    """The policy and revision attached to a channel; None when it has none."""
+    """The policy and revision attached to a channel; None when there is none."""
     row = await channels.get_channel(ctx, channel)
     if row.policy_revision_id is None:
         return None

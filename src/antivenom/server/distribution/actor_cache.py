@@ -1,4 +1,4 @@
-"""Who asks for a channel file: a request's credentials, and what the members' room said of them a short while ago."""
+"""Identifies who asks for a channel file, and caches the actor of recently used credentials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from antivenom.core.errors import UnauthenticatedError
 from antivenom.server.context import Actor, Resources
 from antivenom.server.members.authentication import authenticate
 
-KEEP_S = 30.0  # a revoked token is forgotten at once through LISTEN; this bounds it when the listener is down
+KEEP_S = 30.0  # LISTEN forgets a revoked token at once; this is the limit when the listener is down
 KEEP_REFUSED_S = 5.0
 KEPT = 10_000
 
@@ -19,7 +19,7 @@ Credentials = tuple[bytes, bytes]
 
 
 class ActorCache:
-    """Remembers which actor credentials belong to. Reading it costs one dictionary look-up."""
+    """Caches the actor of credentials. A hit costs one dictionary look-up."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -28,12 +28,12 @@ class ActorCache:
         self._generation = 0
 
     def cached(self, credentials: Credentials) -> Actor | None:
-        """The actor, if it is known by now; None says nothing."""
+        """The actor if it is cached; None otherwise, and for wrong credentials."""
         known = self._known.get(credentials)
         return known[0] if known is not None and known[1] > time.monotonic() else None
 
     async def identify(self, credentials: Credentials) -> Actor | None:
-        """The actor; None for wrong credentials. Equal ones are checked once at a time (hashing is slow)."""
+        """The actor; None for wrong credentials. Checks equal credentials only once at a time (hashing is slow)."""
         known = self._known.get(credentials)
         if known is not None and known[1] > time.monotonic():
             return known[0]
@@ -47,7 +47,7 @@ class ActorCache:
     async def _ask(self, credentials: Credentials) -> Actor | None:
         generation = self._generation
         actor = await self._authenticate(*(part.decode("latin-1") or None for part in credentials))
-        if generation == self._generation:  # else something was revoked while we asked
+        if generation == self._generation:  # otherwise a token was revoked meanwhile
             keep_s = KEEP_S if actor is not None else KEEP_REFUSED_S
             self._known[credentials] = (actor, time.monotonic() + keep_s)
             if len(self._known) > KEPT:
@@ -61,7 +61,7 @@ class ActorCache:
             return None
 
     def forget_all(self) -> None:
-        """Ask again for everybody: a token was revoked, a member changed, or news may have been missed."""
+        """Empty the cache: a token was revoked, a member changed, or a notification may have been missed."""
         self._generation += 1
         self._known.clear()
         self._asking.clear()

@@ -1,4 +1,4 @@
-"""Answers that were given before, kept ready to be sent again; bounded in bytes."""
+"""A cache of answers, ready to send; bounded in bytes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 CACHE_MAX_BYTES = 64 * 1024 * 1024
-ENTRY_MAX_BYTES = 1024 * 1024  # a larger body goes from its file through the kernel instead
+ENTRY_MAX_BYTES = 1024 * 1024  # the kernel sends a larger body from its file instead
 ENTRY_OVERHEAD_BYTES = 600
 
 
 class CachedAnswer(NamedTuple):
-    """A 200 as it goes over the wire: everything after the status line and the server's own headers.
+    """A 200 as it is sent: everything after the status line and the server's own headers.
 
-    `publication_id` None: the bytes never change (shards). `etag` is quoted; `not_modified` are the headers of a 304.
-    `kind` is what is counted.
+    `publication_id` is None when the bytes never change (shards). `etag` is quoted; `not_modified` are the headers of a
+    304; `kind` is the kind of file, for counting.
     """
 
     wire: bytes
@@ -39,7 +39,7 @@ class AnswerCache:
         return answer
 
     def put(self, channel: bytes, path: bytes, answer: CachedAnswer) -> None:
-        """Keep an answer, dropping those that were not asked for the longest. Too large a one is not kept."""
+        """Cache an answer unless it is too large; drops the least recently used ones."""
         if len(answer.wire) > ENTRY_MAX_BYTES:
             return
         self._forget((channel, path))

@@ -1,4 +1,4 @@
-"""Blobs as the content of URLs: a local file where the store is a folder, ranges of an object where it is a bucket."""
+"""Blobs as the content of URLs: a local file if the store is a folder, ranges of an object if it is a bucket."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from antivenom.core.errors import NotFoundError
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.web.answers import Content, FilePart
 
-SMALL_BYTES = 256 * 1024  # up to here a file is read whole and kept hot
+SMALL_BYTES = 256 * 1024  # a file up to this size is read whole, so that its answer can be cached
 OBJECT_CHUNK_BYTES = 4 << 20
 
 
 async def open_blob(blobs: BlobStore, key: str, *, etag: bytes, content_type: bytes, cache_control: bytes) -> Content:
-    """A blob as a content; a small one with its bytes in memory.
+    """A blob as a content; a small blob with its bytes in memory.
 
     Raises:
         NotFoundError: There is no such blob.
@@ -44,7 +44,7 @@ def _file_size(path: os.PathLike[str]) -> int | None:
 
 
 async def read_chunks(content: Content, chunk_bytes: int = OBJECT_CHUNK_BYTES) -> AsyncIterator[bytes]:
-    """All bytes of a content whose size is known, in order."""
+    """The bytes of a content with a known size, in order."""
     if content.body is not None:
         yield content.body
     elif content.file is not None:

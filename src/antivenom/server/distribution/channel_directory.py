@@ -1,6 +1,7 @@
-"""Which publication each channel serves, kept in memory and followed: LISTEN for speed, a poll for certainty.
+"""Holds the publication that each channel serves, and follows changes: LISTEN for speed, a poll for certainty.
 
-A `PublishedChannel` never changes; the directory swaps it for the next. A request that took one sees one publication.
+A `PublishedChannel` is immutable; the directory replaces it by the next. A request uses one of them, so it sees one
+publication.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from antivenom.server.events.listen import listen
 logger = logging.getLogger(__name__)
 
 POLL_S = 2.0
-REFRESH_AGAIN_S = 0.2  # a channel that is not known is looked for at most this often
-OPEN_INDEXES = 16  # maps of superseded publications that stay open, for clients that still hold their shard index
+REFRESH_AGAIN_S = 0.2  # an unknown channel is looked up at most this often
+OPEN_INDEXES = 16  # open maps of superseded publications, for clients that still use their shard index
 ABSENT_SHARDS = 4096
 
 
@@ -46,7 +47,7 @@ class PublishedSubdir:
 
 @dataclass(frozen=True, slots=True)
 class PublishedChannel:
-    """A channel as it is served at one moment. `publication_id` None: nothing was published yet, and it is empty."""
+    """A channel as it is served at one moment. `publication_id` is None when it has published nothing."""
 
     channel_id: int
     name: str
@@ -58,7 +59,7 @@ class PublishedChannel:
 
 
 class ChannelDirectory:
-    """The channels of this server as this process serves them."""
+    """The channels that this process serves."""
 
     def __init__(self, resources: Resources, on_event: Callable[[str, str], None]) -> None:
         self._resources = resources
@@ -75,7 +76,7 @@ class ChannelDirectory:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Read which channels there are and begin to follow them."""
+        """Read the channels and start to follow their changes."""
         await self.refresh()
         self._tasks = [
             asyncio.create_task(self._poll()),
@@ -84,17 +85,17 @@ class ChannelDirectory:
 
     async def stop(self) -> None:
         pending: set[asyncio.Task[Any]] = {*self._tasks, *self._loading.values()}
-        while pending:  # Python 3.11's wait_for, which psycopg waits with, loses a cancellation that meets a result
+        while pending:  # wait_for of Python 3.11, which psycopg uses, loses a cancellation that races a result
             for task in pending:
                 task.cancel()
             _, pending = await asyncio.wait(pending, timeout=0.5)
 
     def served(self, name: bytes) -> PublishedChannel | None:
-        """The channel, if it is in memory."""
+        """The channel if it is in memory."""
         return self._served.get(name)
 
     async def find(self, name: str) -> PublishedChannel | None:
-        """The channel as it is served now; None when there is no such channel."""
+        """The channel as served now; None when there is no such channel."""
         if (found := self._served.get(name.encode())) is not None:
             return found
         if name not in self._pointers and time.monotonic() - self._refreshed_at > REFRESH_AGAIN_S:
@@ -103,7 +104,7 @@ class ChannelDirectory:
         return await self._load(pointer) if pointer else None
 
     async def refresh(self) -> None:
-        """Read every channel's pointer; channels in memory whose pointer moved are loaded anew, then swapped."""
+        """Read every channel's pointer. Loads and replaces the channels in memory whose pointer moved."""
         async with self._refreshing:
             async with self._resources.context(SYSTEM) as ctx:
                 pointers = await list_pointers(ctx.session)
@@ -125,7 +126,7 @@ class ChannelDirectory:
             logger.exception("publication %s of channel %s cannot be read", pointer.publication_id, pointer.name)
 
     async def _load(self, pointer: ChannelPointer) -> PublishedChannel:
-        """Load a publication once, however many ask, and serve it from then on."""
+        """Load a publication, once for all requests that wait for it, and serve it from then on."""
         key = f"{pointer.name}:{pointer.publication_id}:{pointer.is_public}"
         task = self._loading.get(key)
         if task is None:
@@ -164,7 +165,7 @@ class ChannelDirectory:
         return index
 
     async def find_shard(self, channel: PublishedChannel, subdir: str, sha256: bytes) -> Location | None:
-        """Where a shard of the served publication, or of any that is retained, lies."""
+        """The location of a shard of the served publication, or of any retained one."""
         if (published := channel.subdirs.get(subdir)) and (location := published.index.shard_location(sha256)):
             return location
         absent = (channel.publication_id, subdir, sha256)
@@ -179,7 +180,7 @@ class ChannelDirectory:
         return None
 
     async def find_superseded(self, channel: PublishedChannel, subdir: str, fn: str) -> SupersededFile | None:
-        """The file as the newest retained publication that lists it has it."""
+        """The file in the newest retained publication that lists it."""
         for key in await self._retained_keys(channel, subdir):
             index = await self._open_index(key)
             if decision := await asyncio.to_thread(index.decision, fn):
@@ -201,7 +202,7 @@ class ChannelDirectory:
                 await self.refresh()
             except (SQLAlchemyError, OSError) as error:
                 logger.warning(
-                    "the database does not answer (%s); the last publications are served", type(error).__name__
+                    "the database does not answer (%s); serving the last known publications", type(error).__name__
                 )
 
     def _handle_event(self, event: EventNotice) -> None:
@@ -212,7 +213,7 @@ class ChannelDirectory:
 
 
 def open_index(blobs: IndexBlobs, key: str) -> PublicationIndex:
-    """An opened map with its table of shards ready, so that no request has to build it."""
+    """Open a map and build its table of shards, so that no request has to."""
     index = PublicationIndex.open(blobs, key)
     index.shard_location(bytes(32))
     return index
@@ -228,5 +229,5 @@ def _is_current(served: PublishedChannel, pointer: ChannelPointer) -> bool:
 
 
 def http_date(at: datetime | None) -> bytes:
-    """An instant as HTTP writes it; b"" for None."""
+    """A time in HTTP's format; b"" for None."""
     return format_datetime(at.astimezone(UTC), usegmt=True).encode() if at else b""

@@ -1,6 +1,6 @@
-"""Channel files over HTTP: what conda, mamba and pixi ask below `/conda/<channel>/` and `/t/<token>/conda/<channel>/`.
+"""Serves channel files to conda, mamba and pixi, below `/conda/<channel>/` and `/t/<token>/conda/<channel>/`.
 
-A request takes one `PublishedChannel` and never looks at another, so it sees one publication whole.
+A request uses one `PublishedChannel` and no other, so it sees a whole publication.
 
 Source: CEP 6 (notices), 12 (run_exports), 16 (shards), 36 (repodata), 38 (channeldata).
 """
@@ -55,9 +55,9 @@ logger = logging.getLogger(__name__)
 
 IMMUTABLE = "max-age=31536000, immutable"
 INDEX = "max-age=60, must-revalidate"
-ARTIFACT = b"private, max-age=31536000, immutable"  # never in a shared cache: a policy may withhold it tomorrow
+ARTIFACT = b"private, max-age=31536000, immutable"  # never in a shared cache: a policy may withhold the file later
 
-DECISIONS_KEPT = 10_000  # of files that exist: asking for others pushes none of them out
+DECISIONS_KEPT = 10_000  # of files that exist: requests for others evict nothing
 
 OK = b"HTTP/1.1 200 OK\r\n"
 NOT_MODIFIED = b"HTTP/1.1 304 Not Modified\r\n"
@@ -89,7 +89,7 @@ class CacheLifetime(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WantedArtifact:
-    """An artifact that a client may have, as the index describes it. `is_listed`: it is in the served publication."""
+    """An artifact that the policy admits, as the index describes it. `is_listed`: the served publication lists it."""
 
     channel: str
     subdir: str
@@ -98,14 +98,14 @@ class WantedArtifact:
 
 
 OpenArtifact = Callable[[WantedArtifact], Awaitable[Content | None]]
-"""The artifact's bytes: stored, or on their way from upstream; None when they cannot be had. Raises UpstreamError."""
+"""The artifact's bytes, stored or from upstream; None when there are none. Raises UpstreamError."""
 
 ExplainError = Callable[[Exception], AntivenomError]
-"""Any error as one that can be explained (problems.explain)."""
+"""Turns any error into an AntivenomError (problems.explain)."""
 
 
 class ChannelFiles:
-    """The ASGI callable for channel files; `start` before the first request and `stop` after the last."""
+    """The ASGI application for channel files. Call `start` before the first request and `stop` after the last."""
 
     def __init__(self, resources: Resources, *, open_artifact: OpenArtifact, explain: ExplainError) -> None:
         self._resources = resources
@@ -118,7 +118,7 @@ class ChannelFiles:
         self._judge = SupersededFileJudge(resources)
         self._decisions: OrderedDict[tuple[str, str], Decision] = OrderedDict()
         self.counts: Counter[tuple[str, int]] = Counter()
-        """Answers by (kind of file, status); read when metrics are rendered."""
+        """Answers by (kind of file, status), for /metrics."""
 
     async def start(self) -> None:
         await self._directory.start()
@@ -133,10 +133,10 @@ class ChannelFiles:
         if kind in ("channel.deleted", "channel.privacy_changed"):
             self._cache.forget_channel(subject.removeprefix("channel:").encode())
 
-    # -- the short way ---------------------------------------------------------------------------------------------
+    # -- the fast path ---------------------------------------------------------------------------------------------
 
     def answer_from_cache(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
-        """Status line and rest of an answer that is in memory, for an actor that is known; None: ask the long way."""
+        """(status line, rest) of a cached answer, if channel and actor are in memory too; None otherwise."""
         token, path = split_token(path)
         name, _, below = path[7:].partition(b"/")
         channel = self._directory.served(name)
@@ -155,7 +155,7 @@ class ChannelFiles:
     def _cache_answer(
         self, channel: PublishedChannel, path: str, content: Content, answer: Answer, lifetime: CacheLifetime
     ) -> None:
-        """Keep a whole 200 for the short way. `path` must be as clients write it, or it is never found again."""
+        """Cache a whole 200. `path` must be as clients write it, or it is never found again."""
         if (
             lifetime is CacheLifetime.none
             or answer.status != 200
@@ -169,10 +169,10 @@ class ChannelFiles:
         cached = CachedAnswer(wire, not_modified, content.etag, publication_id, file_kind(path))
         self._cache.put(channel.name.encode(), path.encode(), cached)
 
-    # -- the long way ----------------------------------------------------------------------------------------------
+    # -- the slow path ---------------------------------------------------------------------------------------------
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. A failure after the first byte breaks the connection off: nothing half looks whole."""
+        """Answer one request. Break the connection on a failure after the first byte: no half answer may look whole."""
         headers = RequestHeaders.of(scope["headers"])
         raw_path = scope.get("raw_path") or scope["path"].encode()
         started = False
@@ -195,9 +195,13 @@ class ChannelFiles:
                 await send_answer(problem_answer(explained), scope, receive, send_counted)
 
     async def respond(self, method: str, raw_path: bytes, request: RequestHeaders) -> Answer:
-        """The answer to one request; AntivenomError says why there is none."""
+        """The answer to one request.
+
+        Raises:
+            AntivenomError: The reason why there is none.
+        """
         if method not in ("GET", "HEAD"):
-            return problem(405, "channel files can only be read", headers=[(b"allow", b"GET, HEAD")])
+            return problem(405, "channel files are read-only", headers=[(b"allow", b"GET, HEAD")])
         token, parts = split_path(raw_path)
         if len(parts) < 2:
             return problem(404, "there is no such file: channels are at /conda/CHANNEL/SUBDIR/FILE")
@@ -219,7 +223,7 @@ class ChannelFiles:
         return credentials != (b"", b"") and may_read(await self._actors.identify(credentials))
 
     async def _find_content(self, channel: PublishedChannel, parts: list[str]) -> tuple[Content | None, CacheLifetime]:
-        """What a path below the channel stands for, and how long."""
+        """The content of a path below the channel, and how long its answer may be cached."""
         if len(parts) == 3 and parts[1] == "shards" and (match := _SHARD.fullmatch(parts[2])):
             return await self._find_shard(channel, parts[0], match[1]), CacheLifetime.immutable
         if len(parts) == 1:
@@ -251,7 +255,7 @@ class ChannelFiles:
             compressed = await self._stored(channel, "repodata.json.zst", subdir.index.monolith)
             if fn.endswith(".zst"):
                 return compressed
-            etag = compressed.etag[:-1] + b'-json"'  # old clients only: it is decompressed on the way
+            etag = compressed.etag[:-1] + b'-json"'  # only old clients ask for it: decompress it while sending
             return await client_documents.decompressed(compressed, etag=etag, content_type=JSON)
         if fn in SUBDIR_FILES:
             return await self._derived(channel, fn, [subdir.index])
@@ -278,7 +282,7 @@ class ChannelFiles:
         )
 
     async def _stored(self, channel: PublishedChannel, fn: str, key: str) -> Content:
-        """A blob as a file of the channel. Keys end in a digest of the content, and so make a strong tag."""
+        """A blob as a file of the channel. Its key ends in a digest of the content, which makes a strong ETag."""
         etag = f'"{key.rpartition("/")[2].partition(".")[0]}"'.encode()
         content = await open_blob(
             self._resources.blobs,
@@ -293,7 +297,7 @@ class ChannelFiles:
         key = await self._documents.find(fn, maps)
         try:
             return await self._stored(channel, fn, key)
-        except NotFoundError:  # thrown away since it was made: by retention, or by an administrator
+        except NotFoundError:  # deleted since it was derived: by retention, or by an administrator
             self._documents.forget(key)
             return await self._stored(channel, fn, await self._documents.find(fn, maps))
 
@@ -303,7 +307,7 @@ class ChannelFiles:
         """An artifact that the policy admits, listed or superseded.
 
         Raises:
-            BlockedByPolicyError: It is withheld.
+            BlockedByPolicyError: The policy withholds it.
         """
         published = channel.subdirs.get(subdir)
         decision = await self._decide(published.index, fn) if published else None
@@ -322,7 +326,7 @@ class ChannelFiles:
         return replace(content, cache_control=ARTIFACT), CacheLifetime.publication if is_listed else CacheLifetime.none
 
     async def _decide(self, index: PublicationIndex, fn: str) -> Decision | None:
-        """What the publication decided about a file. Maps are immutable; a look-up reads the shard of the name."""
+        """The publication's decision about a file, cached: maps are immutable, and a look-up reads a shard."""
         decision = self._decisions.get((index.key, fn))
         if decision is None:
             decision = await asyncio.to_thread(index.decision, fn)
@@ -339,7 +343,7 @@ class ChannelFiles:
 
 
 def allowed_spec(channel: PublishedChannel, decision: Decision) -> str:
-    """A match spec for the newest version of the package that any subdir serves; "" when every version is withheld."""
+    """A match spec for the newest version of the package that any subdir serves; "" when all are withheld."""
     allowed = (subdir.index.allowed_version(decision.name) for subdir in channel.subdirs.values())
     newest = latest_version([version for version in allowed if version])
     if not newest:
@@ -350,10 +354,10 @@ def allowed_spec(channel: PublishedChannel, decision: Decision) -> str:
 
 
 def split_token(path: bytes) -> tuple[bytes, bytes]:
-    """The token that a path carries (b"" when none) as it was sent, and the path without it.
+    """The token in a path (b"" when there is none) as sent, and the path without it.
 
-    `/t/TOKEN/conda/CHANNEL/…` is what people write; conda itself asks for `/conda/t/TOKEN/CHANNEL/…`, because it
-    counts a leading `conda` to the host (conda/models/channel.py, step 7). No channel is called `t`.
+    People write `/t/TOKEN/conda/CHANNEL/…`. conda asks for `/conda/t/TOKEN/CHANNEL/…`, because it takes a leading
+    `conda` for a part of the host (conda/models/channel.py, step 7). No channel may be called `t`.
     """
     if path.startswith(b"/t/"):
         token, _, rest = path[3:].partition(b"/")
@@ -365,9 +369,9 @@ def split_token(path: bytes) -> tuple[bytes, bytes]:
 
 
 def split_path(raw_path: bytes) -> tuple[bytes, list[str]]:
-    """The token of a path (or b"") and the decoded parts behind `/conda/`; no parts for what cannot be a file.
+    """The token of a path (or b"") and the decoded parts after `/conda/`; no parts for a path that cannot be a file.
 
-    Decoded once and part by part: an escaped slash stays inside its part, where no file name may have one.
+    Decodes once, part by part: an escaped slash stays inside its part, and no file name may have one.
     """
     token, path = split_token(raw_path.partition(b"?")[0])
     if not path.startswith(b"/conda/"):
@@ -380,18 +384,18 @@ def split_path(raw_path: bytes) -> tuple[bytes, list[str]]:
 
 
 def problem_answer(error: AntivenomError) -> Answer:
-    """An error as a client of channel files gets it; only a refusal carries its data along."""
+    """The answer for an error. Only that of a refusal includes the error's data."""
     detail = f"{error.message} ({error.hint})" if error.hint else error.message
     extension = error.data if isinstance(error, BlockedByPolicyError) else {}
     status = 504 if error.data.get("timed_out") else error.status
     if isinstance(error, OutboundRefusedError):
-        status = 502  # it is the upstream's index that points there, not the client
+        status = 502  # the upstream's index points there, not the client
     title = "Withheld by policy" if isinstance(error, BlockedByPolicyError) else ""
     return problem(status, detail, code=error.code, title=title, extension=extension)
 
 
 def file_kind(path: str) -> str:
-    """What kind of file a path asks for, for counting; a fixed few, whatever clients ask."""
+    """The kind of file of a path, for counting: one of a fixed few, whatever clients ask for."""
     fn = path.partition("?")[0].rpartition("/")[2]
     if fn.endswith(ARTIFACT_SUFFIXES):
         return "artifact"
@@ -401,12 +405,12 @@ def file_kind(path: str) -> str:
 
 
 def content_type(fn: str) -> bytes:
-    """By what the bytes are, so that no client undoes a compression that the file name promises."""
+    """The type of the bytes as they are, so that no client decompresses what the file name says is compressed."""
     return ZSTD if fn.endswith(".zst") else JSON
 
 
 def cache_control(channel: PublishedChannel, directives: str) -> bytes:
-    """Shared caches may keep the files of public channels only."""
+    """The Cache-Control of a file; shared caches may keep only files of public channels."""
     return f"{'public' if channel.is_public else 'private'}, {directives}".encode()
 
 

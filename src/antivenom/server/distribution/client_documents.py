@@ -1,6 +1,7 @@
-"""Documents that follow from publication maps (current_repodata, run_exports, channeldata) and repodata.json itself.
+"""Documents derived from publication maps (current_repodata, run_exports, channeldata), and repodata.json itself.
 
-They are derived when first asked for, in a child process, and stored as blobs: equal maps give equal documents.
+A document is derived in a child process when it is first asked for, and stored as a blob: equal maps give equal
+documents.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ EMPTY_SUBDIR = {
     "run_exports.json": _EMPTY_RUN_EXPORTS,
     "run_exports.json.zst": zstandard.compress(_EMPTY_RUN_EXPORTS),
 }
-"""What `noarch` serves where it was never published: clients insist on it."""
+"""What `noarch` serves in a channel that does not publish it: clients require it."""
 
 
 class ClientDocuments:
-    """Finds the blob of a derived document, and has it made once when it is not there."""
+    """Finds the blob of a derived document, and derives the document once if there is none."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -47,11 +48,11 @@ class ClientDocuments:
         self._making: dict[str, asyncio.Task[None]] = {}
 
     def forget(self, key: str) -> None:
-        """Look again whether the blob is there."""
+        """Check again whether the blob exists."""
         self._known.pop(key, None)
 
     async def find(self, fn: str, maps: Sequence[PublicationIndex]) -> str:
-        """The blob key of a document over these maps."""
+        """The blob key of a document derived from these maps."""
         index_keys = [published.key for published in maps]
         key = document_key(fn, index_keys)
         if key in self._known:
@@ -67,7 +68,7 @@ class ClientDocuments:
         return key
 
     async def _make(self, fn: str, key: str, index_keys: list[str], records: int) -> None:
-        """A small channel's is made here and now: a child process may be busy, or take longer to start."""
+        """Derive a document. For a small channel a thread does it: a child process may be busy, or slower to start."""
         arguments = (self._resources.blobs.url, fn, key, index_keys)
         if records <= SMALL_RECORDS:
             await asyncio.to_thread(make_document, *arguments)
@@ -84,7 +85,7 @@ def make_document(store_url: str, fn: str, key: str, index_keys: list[str]) -> N
 
 
 async def decompressed(content: Content, *, etag: bytes, content_type: bytes) -> Content:
-    """What a one-frame `.zst` content holds, decompressed while it is sent; its size is in the frame's header."""
+    """A one-frame `.zst` content, decompressed while it is sent. Its size is in the frame's header."""
     head = await anext(read_chunks(content, 64), b"")
     size = zstandard.frame_content_size(head)
 

@@ -1,4 +1,4 @@
-"""What serving reads of the database: which publication each channel points to."""
+"""Reads what serving needs: which publication each channel points to, and what decides about its records now."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ChannelPointer:
 
 
 async def list_pointers(session: AsyncSession) -> list[ChannelPointer]:
-    """Every channel's pointer, read in one statement, so that a pointer and its publication agree."""
+    """Every channel's pointer. One statement reads them all, so that each pointer matches its publication."""
     rows = await session.execute(
         select(
             Channel.id,
@@ -58,7 +58,7 @@ async def list_pointers(session: AsyncSession) -> list[ChannelPointer]:
 
 
 async def list_index_keys(session: AsyncSession, channel_id: int, subdir: str) -> list[str]:
-    """The maps of a subdir in every publication whose blobs are still there, newest first, each once."""
+    """The map keys of a subdir in every publication whose blobs still exist, newest first, each once."""
     rows = await session.scalars(
         select(Publication.subdirs[subdir]["index"].astext)
         .where(Publication.channel_id == channel_id, Publication.collected_at.is_(None))
@@ -69,7 +69,10 @@ async def list_index_keys(session: AsyncSession, channel_id: int, subdir: str) -
 
 @dataclass(frozen=True, slots=True)
 class EvaluationInputs:
-    """What decides about a channel's records now, whichever publication is served. No policy: empty name, no text."""
+    """What decides about a channel's records now, whichever publication it serves.
+
+    Without a policy, `policy` is empty and `policy_text` None.
+    """
 
     name: str
     upstream: str
@@ -80,7 +83,7 @@ class EvaluationInputs:
 
 
 async def find_evaluation_inputs(session: AsyncSession, channel_id: int) -> EvaluationInputs | None:
-    """The inputs of a channel; None when it is gone."""
+    """The inputs of a channel; None when the channel is gone."""
     row = (
         await session.execute(
             select(

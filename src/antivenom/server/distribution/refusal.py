@@ -1,4 +1,4 @@
-"""The text of a refusal: which policy, which rule, which vulnerabilities, what to install instead, whom to ask."""
+"""Words a refusal: the policy, the rule, the vulnerabilities, what to install instead, whom to ask."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ IDS_SHOWN = 4
 
 
 def explain_refusal(decision: Decision, *, channel: str, policy: str, install: str) -> tuple[str, dict[str, Any]]:
-    """What a client prints (problem `detail`: why, what the rule recommends, what to do) and the problem's extensions.
+    """The `detail` of the problem, which clients print (why, the recommendation, what to do), and its extensions.
 
     Args:
-        install: A match spec that the channel can still fulfil; "" when every version of the package is withheld.
+        install: A match spec that the channel can satisfy; "" when it withholds every version of the package.
     """
     stops = [reason for reason in decision.reasons if reason.action is Action.stop] or list(decision.reasons)
     rule = stops[0].rule_id if stops else ""
@@ -46,9 +46,9 @@ def _name_rules(reasons: Sequence[Reason]) -> str:
 
 
 def _describe_reasons(reasons: Sequence[Reason]) -> str:
-    """The first reason's message, and the ids of vulnerabilities that it does not name itself."""
+    """The message of the first reason, with the ids of vulnerabilities that it does not name."""
     if not reasons:
-        return "no reason was kept"
+        return "the publication has no reason for it"
     message = reasons[0].message.rstrip(". ")
     ids = [i for i in vulnerability_ids(reasons) if i not in message]
     if not ids:
@@ -58,6 +58,6 @@ def _describe_reasons(reasons: Sequence[Reason]) -> str:
 
 
 def vulnerability_ids(reasons: Sequence[Reason]) -> list[str]:
-    """The ids that vulnerability reasons stand on, in order, each once."""
+    """The vulnerability ids of the reasons, in order, each once."""
     found = (reason.trigger_id.partition("+")[0] for reason in reasons if reason.gate == "vulnerabilities")
     return list(dict.fromkeys(found))

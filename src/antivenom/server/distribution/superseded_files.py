@@ -1,7 +1,7 @@
-"""Files that only superseded publications list: judged by the policy and the knowledge of now, never by those of then.
+"""Judges files that only superseded publications list, by the current policy and knowledge.
 
-What such a publication decided may be out of date in both directions. Only its closure's stops are taken over: whether
-a dependency can be met is a question about a whole channel, and withheld is the safe answer.
+The decision of a superseded publication may be out of date in both directions. Only the stops of its closure are kept:
+whether a dependency can be met is a question about a whole channel, and withheld is the safe answer.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from antivenom.server.publications.build_publication import read_policy
 
 @dataclass(frozen=True, slots=True)
 class SupersededFile:
-    """A file of a superseded publication: the map that lists it, and what was decided then."""
+    """A file of a superseded publication: the map that lists it, and the decision of that time."""
 
     index: PublicationIndex
     then: Decision
 
 
 class SupersededFileJudge:
-    """Judges single files; the compiled policy and the match index that were used last stay open."""
+    """Judges single files. Keeps the compiled policy and the match index that it used last."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._lock = threading.Lock()  # neither a compiled policy nor a match index is for two threads at once
+        self._lock = threading.Lock()  # neither a compiled policy nor a match index is thread-safe
         self._policy: tuple[int | None, CompiledPolicy] | None = None
         self._knowledge: tuple[str | None, MatchIndex | None] = (None, None)
 
     async def judge(self, channel_id: int, superseded: SupersededFile) -> tuple[Decision, str] | None:
-        """Today's decision about the file, and the name of the policy that made it; None when it cannot be told."""
+        """The current decision about the file, and the policy's name; None when the channel or the record is gone."""
         async with self._resources.context(SYSTEM) as ctx:
             inputs = await find_evaluation_inputs(ctx.session, channel_id)
             if inputs is None:
