@@ -160,7 +160,8 @@ async def test_credentials_of_an_upstream_are_sent_and_shown_nowhere(
     address = odd.url.replace("//", f"//{credentials}@")
     await person.mirror("main", SimpleNamespace(url=address), subdirs=["linux-64"])
     assert all("authorization" in headers for _, headers in odd.seen)
-    (odd.folder / "noarch" / "repodata.json.zst").write_bytes(b"damaged")
+    for fn in ("repodata.json.zst", "repodata.json"):
+        (odd.folder / "noarch" / fn).write_bytes(b"damaged")
     assert (await person.sync("main")).state == "failed"
     shown = ""
     for path in ("mirrors/main", "channels/main", "mirrors", "events?page_size=500"):

@@ -37,6 +37,9 @@ def create(
     spec: Annotated[list[str] | None, typer.Option(help="Only what matches. Repeat for several.")] = None,
     policy: Annotated[str | None, typer.Option(metavar="FILE", help="The policy to publish under.")] = None,
     every: EveryOption = None,
+    shards: Annotated[
+        bool, typer.Option("--shards/--no-shards", help="Read the upstream's shards, or only its whole index.")
+    ] = True,
     closure: Annotated[str, typer.Option(help=CLOSURE_HELP)] = "on",
     wait: WaitOption = False,
     output: OutputOption = Output.table,
@@ -50,6 +53,7 @@ def create(
         "specs": spec or [],
         "policy": read_text(policy) if policy else None,
         "every_s": parse_interval(every) if every else None,
+        "shards": shards,
         "closure": parse_switch(closure, "--closure"),
     }
     row = client().post("/api/v1/mirrors", json=body)
@@ -84,6 +88,9 @@ def edit(
     every: Annotated[
         str | None, typer.Option(help="Sync again after this long: 30m, 1h, 1d; never: only on request.")
     ] = None,
+    shards: Annotated[
+        bool | None, typer.Option("--shards/--no-shards", help="Read the upstream's shards, or only its whole index.")
+    ] = None,
     wait: WaitOption = False,
     output: OutputOption = Output.table,
 ) -> None:
@@ -99,6 +106,8 @@ def edit(
         body["specs"] = [] if spec == ["*"] else spec
     if every is not None:
         body["every_s"] = None if every == "never" else parse_interval(every)
+    if shards is not None:
+        body["shards"] = shards
     if not body:
         raise InvalidInputError("nothing to change was given", hint="antivenom mirror edit --help lists what can be")
     row = client().patch(f"/api/v1/mirrors/{channel}", json=body)
@@ -155,4 +164,6 @@ def wait_for_mirror(channel: str) -> JsonObject:
     if row["set_aside"]:
         aside = count_of(row["set_aside"], "records")
         note(f"{aside} set aside (see why with: antivenom mirror set-aside {channel})")
+    for warning in row["warnings"]:
+        note(f"warning: {warning}")
     return row

@@ -216,7 +216,7 @@ WRONG_DOCUMENTS = {
     "empty": b"",
     "text": b"not json",
     "list": b"[]",
-    "no sections": b'{"info": {}}',
+    "no member of an index": b'{"message": "sign in"}',
     "section is a list": b'{"packages": []}',
     "cut zstd": zstandard.ZstdCompressor().compress(document(record("a")))[:-20],
     "cut stream": zstandard.ZstdCompressor(write_content_size=False).compress(document(record("a")) * 9)[:-20],

@@ -431,13 +431,23 @@ async def test_stream_hands_on_what_arrives_before_the_end(server, client):
     assert received[0] == b"first"
 
 
-async def test_compressed_body_is_not_unpacked_on_the_way(server, client):
+async def test_compressed_body_counts_unpacked(server, client):
     import gzip
 
     bomb = gzip.compress(b"0" * 10_000_000)
     server.say("/x", body=bomb, Content_Encoding="gzip")
-    answer = await client.get(f"{server.url}/x", max_bytes=len(bomb), timeout_s=LONG_S)
-    assert answer.body == bomb
+    with pytest.raises(UpstreamError, match="larger than"):
+        await client.get(f"{server.url}/x", max_bytes=9_999_999, timeout_s=LONG_S)
+    answer = await client.get(f"{server.url}/x", max_bytes=10_000_000, timeout_s=LONG_S)
+    assert (answer.body, answer.size_bytes) == (b"0" * 10_000_000, 10_000_000)
+
+
+async def test_compressed_file_that_its_server_calls_compressed_stays_as_it_is(server, client):
+    import gzip
+
+    body = gzip.compress(b"0" * 10_000)
+    server.say("/x.csv.gz", body=body, Content_Encoding="gzip")
+    assert (await client.get(f"{server.url}/x.csv.gz", max_bytes=len(body), timeout_s=LONG_S)).body == body
 
 
 # -- through a proxy ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from antivenom.core.errors import DigestMismatchError, StorageError, UpstreamError
-from antivenom.server.adapters.http import Stream
+from antivenom.server.adapters.http_answers import Stream
 from antivenom.server.mirrors import downloads
 from antivenom.server.mirrors.downloads import Download, ExpectedFile
 

@@ -138,22 +138,15 @@ async def test_a_cooldown_that_ran_out_releases_by_itself(person: Person, upstre
     assert await person.withheld("main") == {}
 
 
-@pytest.mark.parametrize(
-    ("path", "fault"),
-    [
-        ("linux-64/repodata.json.zst", 500),
-        ("linux-64/repodata.json.zst", "truncate"),
-        ("linux-64/repodata.json.zst", "garbage"),
-    ],
-)
+@pytest.mark.parametrize("fault", [500, "truncate", "garbage"])
 async def test_when_the_upstream_fails_the_last_publication_keeps_serving(
-    person: Person, upstream: UpstreamServer, path: str, fault: int | str
+    person: Person, upstream: UpstreamServer, fault: int | str
 ) -> None:
     write_channel(upstream.folder, small_channel())
     await person.mirror("main", upstream, subdirs=["linux-64"])
     before = await person.kept("main")
     write_channel(upstream.folder, small_channel(make_record("new", "2.0")))
-    upstream.faults[path] = fault
+    upstream.faults |= dict.fromkeys(("linux-64/repodata.json.zst", "linux-64/repodata.json"), fault)
     mirror = await person.sync("main")
     assert mirror.state == "failed"
     assert mirror.last_error
@@ -170,7 +163,7 @@ async def test_an_index_that_is_none_is_told_by_its_address(person: Person, upst
     (upstream.folder / "linux-64" / "repodata.json.zst").unlink()
     (upstream.folder / "linux-64" / "repodata.json").write_text("<html>please log in</html>")
     mirror = await person.mirror("main", upstream, subdirs=["linux-64"])
-    assert mirror.last_error.startswith(f"{upstream.url}/linux-64: the index is not what repodata looks like")
+    assert mirror.last_error.startswith(f"{upstream.url}/linux-64/repodata.json is a page of HTML, not an index")
 
 
 async def test_a_subdir_that_vanishes_upstream_keeps_being_served(person: Person, upstream: UpstreamServer) -> None:
@@ -188,6 +181,8 @@ async def test_a_shard_that_is_not_what_its_index_promised_is_refused(person: Pe
     write_channel(upstream.folder, small_channel(), shards=True)
     for shard in (upstream.folder / "linux-64" / "shards").iterdir():
         shard.write_bytes(b"something else")
+    for name in ("repodata.json", "repodata.json.zst"):
+        (upstream.folder / "linux-64" / name).unlink()
     mirror = await person.mirror("main", upstream, subdirs=["linux-64"])
     assert mirror.state == "failed"
     assert "sha256" in mirror.last_error
@@ -207,7 +202,7 @@ async def test_shards_may_lie_elsewhere_and_credentials_do_not_follow_them(
             url = upstream.url.replace("//", "//ana:secret@")
             await mirrors.create_mirror(ctx, "main", mirrors.MirrorSettings(url, subdirs=["linux-64"]))
         await person.run_jobs(person.resources)
-        assert (await person.look("main")).state == "failed"  # noarch's shards are not there
+        assert (await person.look("main")).state == "ok"
         assert any("/cdn/linux-64/shards/" in path for _, path, _ in elsewhere.requests)
         assert elsewhere.credentials == set()
         assert upstream.credentials == {"Basic YW5hOnNlY3JldA=="}

@@ -43,9 +43,17 @@ class ShardIndex(msgspec.Struct, kw_only=True):
     version: int = 1
 
 
+class _UpstreamIndex(msgspec.Struct, kw_only=True):
+    """A shard index as upstreams write it: older rattler wrote each digest as an array of 32 numbers."""
+
+    info: IndexInfo
+    shards: dict[str, bytes | list[int]]
+    version: int = 1
+
+
 _shard_decoder = msgspec.msgpack.Decoder(Shard)
 decode_record = msgspec.msgpack.Decoder(dict[str, Any]).decode
-_index_decoder = msgspec.msgpack.Decoder(ShardIndex)
+_index_decoder = msgspec.msgpack.Decoder(_UpstreamIndex)
 
 
 def decompress_bounded(data: bytes, limit_bytes: int, subject: str) -> bytes | bytearray:
@@ -112,10 +120,18 @@ def read_index(data: bytes, limit_bytes: int) -> ShardIndex:
         index = _index_decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(f"the shard index has the wrong shape: {error}", permanent=True) from None
-    wrong = next((name for name, key in index.shards.items() if len(key) != 32), None)
+    keys = {name: key if isinstance(key, bytes) else _bytes_of(key) for name, key in index.shards.items()}
+    wrong = next((name for name, key in keys.items() if len(key) != 32), None)
     if wrong is not None:
         raise UpstreamError(f"the shard index names no sha256 for {wrong!r:.80}", permanent=True)
-    return index
+    return ShardIndex(info=index.info, shards=keys, version=index.version)
+
+
+def _bytes_of(numbers: list[int]) -> bytes:
+    try:
+        return bytes(numbers)
+    except ValueError:
+        return b""
 
 
 def read_shard(data: bytes, key: bytes, name: str, limit_bytes: int) -> Shard:

@@ -78,17 +78,17 @@ _ADDRESS_FIELDS = ("url", "base_url", "channel", "package_url")
 
 
 def digest_bytes(text: object, size: int, field: str) -> bytes:
-    """The digest in a hex text (JSON) or in bytes (shard).
+    """The digest in a hex text (JSON), in bytes (shard), or in an array of numbers (a shard of older rattler).
 
     Raises:
         RecordSetAsideError: Not `size` bytes.
     """
     if isinstance(text, bytes):
         value = text
-    elif isinstance(text, str) and len(text) == 2 * size:
+    elif isinstance(text, str | list) and len(text) == (2 * size if isinstance(text, str) else size):
         try:
-            value = bytes.fromhex(text)
-        except ValueError:
+            value = bytes.fromhex(text) if isinstance(text, str) else bytes(text)
+        except (ValueError, TypeError):
             value = b""
     else:
         value = b""

@@ -87,6 +87,7 @@ class _Document(msgspec.Struct, kw_only=True):
     packages_whl: Raw | UnsetType = msgspec.field(name="packages.whl", default=UNSET)
 
 
+_MEMBERS = {field.encode_name for field in msgspec.structs.fields(_Document)} | {"repodata_version"}
 _document_decoder = msgspec.json.Decoder(_Document)
 _UNJUDGED = "its records cannot be judged yet, so none of them is served"
 
@@ -294,8 +295,21 @@ def _decode_document(text: bytes | bytearray) -> tuple[_Document, list[tuple[str
         if value is not UNSET:
             set_aside.append((section, _UNJUDGED))
     if document.packages is None and document.packages_conda is None:
-        raise UpstreamError("the index has neither `packages` nor `packages.conda`", permanent=True)
+        _check_empty(text)
     return document, set_aside
+
+
+def _check_empty(text: bytes | bytearray) -> None:
+    """A document without records is one of an empty subdir, as for clients (`{}` is the shortest), unless it is about
+    something else: then it is a refusal in JSON.
+
+    Raises:
+        UpstreamError: It has members, and none of an index.
+    """
+    members = set(msgspec.json.decode(text.decode(errors="replace"), type=dict[str, Raw]))
+    if members and not members & _MEMBERS:
+        named = ", ".join(sorted(members)[:5])
+        raise UpstreamError(f"the index is JSON, but not repodata: it has {named:.200}", permanent=True)
 
 
 def _decode_mended(text: bytes | bytearray, error: Exception) -> _Document:

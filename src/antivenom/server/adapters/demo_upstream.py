@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from antivenom import demo
-from antivenom.server.adapters.http import BasicAuth, OutboundClient, Stream
+from antivenom.server.adapters.http import BasicAuth, OutboundClient
+from antivenom.server.adapters.http_answers import Stream
 
 
 class DemoOutboundClient(OutboundClient):

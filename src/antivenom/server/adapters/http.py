@@ -10,24 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
-import hashlib
-import os
 import random
 import re
-import secrets
 import socket
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from antivenom import __version__
-from antivenom.core.errors import OutboundRefusedError, StorageError, UpstreamError
+from antivenom.core.errors import OutboundRefusedError, UpstreamError
 from antivenom.server.adapters.addresses import Address, AllowList, is_public, parse_address
+from antivenom.server.adapters.http_answers import OnProgress, Response, Stream, collect, read_answer
 
 if TYPE_CHECKING:
     import aiohttp
@@ -41,35 +37,11 @@ CONNECT_TIMEOUT_S = 10.0
 TRUSTED_KEPT = 1_000  # addresses of allowed names; a name resolves anew for each connection
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0
+CONDITIONS = frozenset(("If-None-Match", "If-Modified-Since"))
 RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
 USER_AGENT = f"antivenom/{__version__}"
 
-OnProgress = Callable[[int, int | None], None]
-"""(bytes so far, bytes in all if the server names them)."""
 BasicAuth = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A whole answer. `headers` have lower-case names; `body` is empty when it went to `path`."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    path: Path | None
-    sha256: str
-    size_bytes: int
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """An answer whose body arrives while it is read."""
-
-    status: int
-    headers: Mapping[str, str]
-    url: str
-    chunks: AsyncIterator[bytes]
 
 
 def redact(url: str) -> str:
@@ -246,12 +218,13 @@ class OutboundClient:
     ) -> Response:
         """The whole answer, whatever its status; the body goes to the file `to` (whole or not at all) or to memory.
 
-        `etag` and `last_modified` make the request conditional. Failures that may pass (connection lost, 429, 5xx) are
-        tried again with growing pauses; the last answer is returned as it is.
+        A Content-Encoding is undone; `max_bytes`, `sha256` and `size_bytes` are of what it held. `etag` and
+        `last_modified` make the request conditional. Failures that may pass (connection lost, 429, 5xx) are tried again
+        with growing pauses; the last answer is returned as it is.
 
         Raises:
             OutboundRefusedError: The address, or one that it redirects to, may not be read.
-            UpstreamError: No answer, one that broke off, or one larger than `max_bytes`.
+            UpstreamError: No answer, one that broke off, one larger than `max_bytes`, or "not modified" unasked.
             StorageError: `to` cannot be written.
         """
         sent = dict(headers or {})
@@ -280,15 +253,19 @@ class OutboundClient:
             is_last = attempt == self._attempts
             try:
                 async with self._open(url, headers, basic_auth, max_bytes) as stream:
-                    if is_last or stream.status not in RETRIED:
-                        return await _collect(stream, to, on_progress)
+                    if stream.status == 304 and not headers.keys() & CONDITIONS:
+                        if "Cache-Control" in headers:
+                            raise _not_modified(url)
+                        headers = {**headers, "Cache-Control": "no-cache"}  # some cache on the way mixed us up
+                    elif is_last or stream.status not in RETRIED:
+                        return await collect(stream, to, on_progress)
                     pause_s = _retry_after(stream.headers)
             except UpstreamError as error:
                 if error.permanent or is_last:
                     raise
                 pause_s = None
             await asyncio.sleep(_backoff(attempt) if pause_s is None else pause_s)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        raise _not_modified(url)
 
     @asynccontextmanager
     async def stream(
@@ -318,6 +295,7 @@ class OutboundClient:
         import aiohttp
 
         url, basic_auth = _split_credentials(url, basic_auth)
+        asked = urlsplit(url).path
         session = self._open_session()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._idle_timeout_s)
         try:
@@ -333,12 +311,7 @@ class OutboundClient:
                 ) as answer:
                     location = answer.headers.get("Location")
                     if answer.status not in (301, 302, 303, 307, 308) or not location:
-                        yield Stream(
-                            answer.status,
-                            {name.lower(): value for name, value in answer.headers.items()},
-                            redact(url),
-                            _bounded(answer, max_bytes, redact(url)),
-                        )
+                        yield read_answer(answer, asked, max_bytes, redact(url))
                         return
                     target, own_auth = _split_credentials(urljoin(url, location), None)
                     if _origin(target) != _origin(url):  # never carry credentials to somebody else
@@ -352,59 +325,11 @@ class OutboundClient:
             raise UpstreamError(f"{redact(url)}: {_reason(error)}", hint="it will be tried again") from None
 
 
-async def _bounded(answer: aiohttp.ClientResponse, max_bytes: int, url: str) -> AsyncIterator[bytes]:
-    declared = answer.content_length
-    if declared is not None and declared > max_bytes:
-        raise UpstreamError(f"{url} is {declared} bytes, more than the {max_bytes} that are accepted", permanent=True)
-    total = 0
-    async for chunk in answer.content.iter_any():
-        total += len(chunk)
-        if total > max_bytes:
-            raise UpstreamError(f"{url} is larger than the {max_bytes} bytes that are accepted", permanent=True)
-        yield chunk
-
-
-async def _collect(stream: Stream, to: Path | None, on_progress: OnProgress | None) -> Response:
-    length = stream.headers.get("content-length", "")
-    expected = int(length) if length.isdigit() else None
-    digest, done, parts = hashlib.sha256(), 0, []
-    partial = to.with_name(f".{to.name}.{secrets.token_hex(6)}") if to is not None and stream.status == 200 else None
-    file = None
-    try:
-        with _disk_errors(to):
-            file = partial.open("wb") if partial is not None else None
-        async for chunk in stream.chunks:
-            digest.update(chunk)
-            done += len(chunk)
-            if file is None:
-                parts.append(chunk)
-            else:
-                with _disk_errors(to):
-                    file.write(chunk)
-            if on_progress is not None:
-                on_progress(done, expected)
-        with _disk_errors(to):
-            if file is not None and partial is not None and to is not None:
-                file.close()
-                os.replace(partial, to)
-    finally:
-        if file is not None:
-            file.close()
-        if partial is not None:
-            partial.unlink(missing_ok=True)
-    kept = to if partial is not None else None
-    return Response(stream.status, stream.headers, b"".join(parts), kept, digest.hexdigest(), done, stream.url)
-
-
-@contextlib.contextmanager
-def _disk_errors(path: Path | None) -> Any:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror or error}",
-            hint="free some space on that disk, or check its permissions",
-        ) from None
+def _not_modified(url: str) -> UpstreamError:
+    return UpstreamError(
+        f"{redact(url)} answered 304 (not modified) to a request that had no condition",
+        hint="a cache on the way may be at fault; it will be tried again",
+    )
 
 
 def _split_credentials(url: str, given: BasicAuth | None) -> tuple[str, BasicAuth | None]:

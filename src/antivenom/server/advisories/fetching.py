@@ -22,7 +22,8 @@ from msgspec.structs import replace
 
 from antivenom.core.errors import InvalidInputError, UpstreamError
 from antivenom.core.feeds.entry import ID, SetAside, instant
-from antivenom.server.adapters.http import OutboundClient, Response
+from antivenom.server.adapters.http import OutboundClient
+from antivenom.server.adapters.http_answers import Response
 from antivenom.server.advisories.feed_state import FeedCursor
 from antivenom.server.advisories.locations import Location
 from antivenom.server.db.schedule import CLOCK_TOLERANCE
@@ -346,8 +347,8 @@ def page_counts(body: bytes, name: str) -> tuple[int, int]:
 
 def _validators(response: Response) -> _Validators:
     return {
-        "etag": response.headers.get("etag"),
-        "last_modified": response.headers.get("last-modified"),
+        "etag": response.etag,
+        "last_modified": response.last_modified,
         "sha256": response.sha256,
     }
 

@@ -19,7 +19,7 @@ async def create_mirror(ctx: RequestContext, body: MirrorCreate) -> MirrorView:
     mirror = await service.create_mirror(
         ctx,
         body.channel,
-        MirrorSettings(body.upstream, body.mode, body.subdirs, body.specs, body.every_s),
+        MirrorSettings(body.upstream, body.mode, body.subdirs, body.specs, body.every_s, body.shards),
         policy_text=body.policy,
         closure=body.closure,
     )

@@ -14,7 +14,7 @@ from antivenom.core.conda.artifacts import ArtifactInfo, read_artifact_info
 from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError, StorageError, UpstreamError
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_index import PublicationIndex
-from antivenom.server.adapters.http import Stream
+from antivenom.server.adapters.http_answers import Stream
 from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import SYSTEM, Resources

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from antivenom.core.errors import DigestMismatchError, StorageError, UpstreamError
-from antivenom.server.adapters.http import Stream
+from antivenom.server.adapters.http_answers import Stream
 
 WHOLE_FIRST_BYTES = (
     1 << 20

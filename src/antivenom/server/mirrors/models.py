@@ -21,6 +21,7 @@ class Mirror(Base):
     subdirs: Mapped[Texts]
     specs: Mapped[Texts]
     every_s: Mapped[int | None]
+    by_shards: Mapped[bool] = mapped_column(server_default="true")
     created_at: Mapped[At]
     created_by: Mapped[str]
     state: Mapped[str] = mapped_column(server_default="new")  # new | queued | syncing | ok | failed

@@ -17,7 +17,7 @@ from antivenom.server.context import Context
 from antivenom.server.db.paging import Page
 from antivenom.server.mirrors import service
 from antivenom.server.mirrors.models import Mirror
-from antivenom.server.mirrors.subdir_state import count_set_aside
+from antivenom.server.mirrors.subdir_state import count_set_aside, list_warnings
 from antivenom.server.publications import service as publications
 from antivenom.server.web.rendering import ListState, action, page, redirect, render
 
@@ -31,12 +31,13 @@ BLANK = {
     "every": str(EVERY_DEFAULT_S),
     "subdirs": "",
     "specs": "",
+    "no_shards": "",
     "policy": "",
     "closure": "on",
 }
 EMPTY: Page[Any] = Page([], 0)
 SET_ASIDE_SHOWN = 50
-MIRROR_FIELDS = ("upstream", "mode", "every", "subdirs", "specs")
+MIRROR_FIELDS = ("upstream", "mode", "every", "subdirs", "specs", "no_shards")
 FIELDS_WITH_THEIR_OWN_PLACE = ("name", "privacy", "upstream", "mode", "every_s", "subdirs", "specs")
 
 
@@ -92,6 +93,7 @@ def _read_settings(text: Mapping[str, str]) -> service.MirrorSettings:
         subdirs=text["subdirs"].replace(",", " ").split(),
         specs=[line.strip() for line in text["specs"].splitlines() if line.strip()],
         every_s=_seconds(text["every"]),
+        by_shards=not text["no_shards"],
     )
 
 
@@ -189,6 +191,7 @@ async def _render_mirror(request: Request, ctx: Context, *, upstream: str, error
         channel_name=head.name,
         mirror=mirror,
         mirror_set_aside=count_set_aside(mirror.subdir_states) if mirror else 0,
+        warnings=list_warnings(mirror.subdir_states) if mirror else [],
         set_aside=await service.list_set_aside(ctx, head.name, page_size=SET_ASIDE_SHOWN) if mirror else EMPTY,
         finished=False,
         upstream=upstream,
@@ -219,6 +222,7 @@ async def edit_mirror(request: Request, ctx: Context) -> Response:
         "every": str(mirror.every_s or ""),
         "subdirs": " ".join(mirror.subdirs),
         "specs": "\n".join(mirror.specs),
+        "no_shards": "" if mirror.by_shards else "on",
     }
     return await _render_mirror_form(request, ctx, form)
 

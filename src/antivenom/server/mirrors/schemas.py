@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from antivenom.server.events.schemas import ProgressView, view_progress
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.mirrors.service import MirrorSettings, SetAsideRecord
-from antivenom.server.mirrors.subdir_state import count_set_aside
+from antivenom.server.mirrors.subdir_state import count_set_aside, list_warnings
 
 
 class MirrorCreate(BaseModel):
@@ -23,6 +23,7 @@ class MirrorCreate(BaseModel):
     specs: list[str] = Field(default_factory=list, max_length=1000)
     policy: str | None = None
     every_s: int | None = None
+    shards: bool = True
     closure: bool = True
 
 
@@ -36,6 +37,7 @@ class MirrorChange(BaseModel):
     subdirs: list[str] | None = Field(default=None, max_length=50)
     specs: list[str] | None = Field(default=None, max_length=1000)
     every_s: int | None = None
+    shards: bool | None = None
 
     def applied_to(self, mirror: Mirror) -> MirrorSettings:
         """The mirror's settings with what was sent in its place."""
@@ -45,6 +47,7 @@ class MirrorChange(BaseModel):
             subdirs=mirror.subdirs if self.subdirs is None else self.subdirs,
             specs=mirror.specs if self.specs is None else self.specs,
             every_s=self.every_s if "every_s" in self.model_fields_set else mirror.every_s,
+            by_shards=mirror.by_shards if self.shards is None else self.shards,
         )
 
 
@@ -55,11 +58,13 @@ class MirrorView(BaseModel):
     subdirs: list[str]
     specs: list[str]
     every_s: int | None
+    shards: bool
     state: str
     progress: ProgressView
     last_error: str
     failures: int
     set_aside: int
+    warnings: list[str]
     last_sync_at: datetime | None
     last_success_at: datetime | None
     next_sync_at: datetime | None
@@ -73,11 +78,13 @@ class MirrorView(BaseModel):
             subdirs=mirror.subdirs,
             specs=mirror.specs,
             every_s=mirror.every_s,
+            shards=mirror.by_shards,
             state=mirror.state,
             progress=view_progress(mirror.progress),
             last_error=mirror.last_error,
             failures=mirror.failures,
             set_aside=count_set_aside(mirror.subdir_states),
+            warnings=list_warnings(mirror.subdir_states),
             last_sync_at=mirror.last_sync_at,
             last_success_at=mirror.last_success_at,
             next_sync_at=mirror.next_sync_at,

@@ -44,7 +44,7 @@ class MirrorSettings:
     """What a mirror takes, from where, and how often.
 
     No `subdirs` means every standard subdir that the upstream has; no `specs` means every package; `every_s` None means
-    only on request.
+    only when asked; `by_shards` off means that the upstream's shards are not read, only its whole index.
     """
 
     upstream: str
@@ -52,6 +52,7 @@ class MirrorSettings:
     subdirs: Sequence[str] = ()
     specs: Sequence[str] = ()
     every_s: int | None = None
+    by_shards: bool = True
 
 
 async def create_mirror(
@@ -86,6 +87,7 @@ async def create_mirror(
         subdirs=subdirs,
         specs=specs,
         every_s=settings.every_s,
+        by_shards=settings.by_shards,
         created_at=ctx.now,
         created_by=ctx.actor.name,
         state="new",
@@ -220,6 +222,7 @@ async def update_mirror(ctx: Context, channel: str, settings: MirrorSettings) ->
         "subdirs": subdirs,
         "specs": specs,
         "every_s": settings.every_s,
+        "by_shards": settings.by_shards,
     }
     changed = {name: value for name, value in new.items() if getattr(mirror, name) != value}
     for name, value in changed.items():

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+TEXT_MAX_CHARACTERS = 300
+
 
 class SubdirState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One subdir as the last successful sync left it."""
@@ -33,9 +35,28 @@ class SubdirState(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of that file, as the upstream sent it."""
     bound_at_ms: int = 0
     """When names were last bound to the upstream's shards by reading its whole index; 0: never."""
+    warnings: tuple[str, ...] = ()
+    """What went wrong with files of the upstream that others stood in for."""
 
 
 SubdirStates = dict[str, SubdirState]
+
+
+def list_warnings(states: Mapping[str, SubdirState]) -> list[str]:
+    """What people should know of syncs that succeeded, by subdir."""
+    warnings: list[str] = []
+    for subdir, state in sorted(states.items()):
+        warnings += state.warnings
+        if state.set_aside and not state.records:
+            _, reason = next(iter(state.set_aside_examples), ("", "no reason is known"))
+            warnings.append(f"{subdir}: none of its {state.set_aside} records can be mirrored; the first: {reason}")
+    return warnings
+
+
+def storable(text: str) -> str:
+    """Text of an upstream that was refused, as a database takes it and a terminal shows it (PostgreSQL has no NUL)."""
+    shown = text[:TEXT_MAX_CHARACTERS]
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
 def count_set_aside(states: Mapping[str, SubdirState]) -> int:

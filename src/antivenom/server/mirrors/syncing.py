@@ -10,25 +10,19 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from antivenom.core.errors import AntivenomError, UpstreamError
-from antivenom.core.source.ingest import Ingested, ShardPlan
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.progress import STARTING, JobProgress, ProgressReporter, explain_failure, retry_after_s
 from antivenom.server.events.service import record
-from antivenom.server.mirrors import ingesting, queries
+from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.artifacts import fetch_artifacts
+from antivenom.server.mirrors.index_reading import IndexReader
 from antivenom.server.mirrors.subdir_state import SubdirState, SubdirStates
-from antivenom.server.mirrors.upstream import SHARDS_BY_MONOLITH, STANDARD_SUBDIRS, IndexFile, UpstreamChannel
+from antivenom.server.mirrors.upstream import STANDARD_SUBDIRS, UpstreamChannel
 from antivenom.server.publications.publish_channel import NewSources, publish_channel
 
 log = logging.getLogger(__name__)
-
-REREAD_WHOLE_AFTER_S = 86_400  # names that a whole index bound to upstream shards are checked daily
-SET_ASIDE_SHOWN = 200
-SET_ASIDE_MAX_CHARACTERS = 300
 
 
 @dataclass(slots=True)
@@ -43,6 +37,7 @@ class _Sync:
     mode: str
     subdirs: list[str]
     specs: list[str]
+    by_shards: bool
     known: SubdirStates
     now_ms: int
     states: SubdirStates = field(default_factory=dict)
@@ -83,6 +78,7 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
             mode=mirror.mode,
             subdirs=list(mirror.subdirs),
             specs=list(mirror.specs),
+            by_shards=mirror.by_shards,
             known=mirror.subdir_states,
             now_ms=round(ctx.now.timestamp() * 1000),
         )
@@ -90,9 +86,17 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
 
 async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
     with _scratch(resources, sync.mirror_id) as folder:
-        upstream = UpstreamChannel(resources.outbound, sync.url, sync.auth, folder)
+        reader = IndexReader(
+            resources,
+            UpstreamChannel(resources.outbound, sync.url, sync.auth, folder),
+            url=sync.url,
+            specs=tuple(sync.specs),
+            by_shards=sync.by_shards,
+            now_ms=sync.now_ms,
+            progress=reporter,
+        )
         for subdir in sync.subdirs or STANDARD_SUBDIRS:
-            await _sync_subdir(resources, sync, upstream, subdir, reporter)
+            await _sync_subdir(sync, reader, subdir)
     if set(sync.states) == {"noarch"} and sync.states["noarch"].missing:
         asked = ", ".join(sync.subdirs) or "any standard subdir"
         raise UpstreamError(
@@ -118,28 +122,17 @@ def _scratch(resources: Resources, mirror_id: int) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _sync_subdir(
-    resources: Resources, sync: _Sync, upstream: UpstreamChannel, subdir: str, reporter: ProgressReporter
-) -> None:
+async def _sync_subdir(sync: _Sync, reader: IndexReader, subdir: str) -> None:
     known = sync.known.get(subdir, SubdirState())
-    conditional = SubdirState() if _is_stale(known, sync.now_ms) else known
-    found = await upstream.fetch_index(subdir, conditional, reporter)
-    if found is None:
-        sync.states[subdir] = known
+    reading = await reader.read(subdir, known)
+    if reading == "missing":
+        await _accept_missing(sync, reader, subdir, known)
         return
-    if found == "missing":
-        await _accept_missing(resources, sync, subdir, known)
-        return
-    ingested = await _ingest(resources, sync, upstream, subdir, known, found, reporter)
-    found.path.unlink(missing_ok=True)
-    _remember(sync, subdir, known, found, ingested)
+    sync.states[subdir] = reading.state
+    sync.has_new_source |= reading.state.source != known.source
 
 
-def _is_stale(known: SubdirState, now_ms: int) -> bool:
-    return known.bound_at_ms > 0 and now_ms - known.bound_at_ms > REREAD_WHOLE_AFTER_S * 1000
-
-
-async def _accept_missing(resources: Resources, sync: _Sync, subdir: str, known: SubdirState) -> None:
+async def _accept_missing(sync: _Sync, reader: IndexReader, subdir: str, known: SubdirState) -> None:
     """Accept that a subdir is missing: noarch (an empty one is served), or one that nobody named.
 
     Raises:
@@ -148,86 +141,12 @@ async def _accept_missing(resources: Resources, sync: _Sync, subdir: str, known:
     if known.source and not known.missing:
         raise UpstreamError(f"{sync.url}/{subdir} is gone upstream; its last index keeps being served")
     if subdir == "noarch":
-        ingested = await resources.cpu.run(ingesting.make_empty, resources.blobs.url, subdir)
-        sync.has_new_source |= ingested.source != known.source
-        sync.states[subdir] = SubdirState(source=ingested.source, missing=True)
+        sync.states[subdir] = SubdirState(source=await reader.make_empty(subdir), missing=True)
+        sync.has_new_source |= sync.states[subdir].source != known.source
     elif sync.subdirs:
         raise UpstreamError(
             f"{sync.url} has no subdir {subdir}", permanent=True, hint="make the mirror with the subdirs that it has"
         )
-
-
-async def _ingest(
-    resources: Resources,
-    sync: _Sync,
-    upstream: UpstreamChannel,
-    subdir: str,
-    known: SubdirState,
-    found: IndexFile,
-    reporter: ProgressReporter,
-) -> Ingested:
-    reporter(f"read {subdir}", 0, 0)
-    request = ingesting.IngestRequest(
-        subdir=subdir, now_ms=sync.now_ms, previous=known.source or None, specs=tuple(sync.specs)
-    )
-    store, cpu = resources.blobs.url, resources.cpu
-    if found.kind != "shards":
-        with _adding_address(sync, subdir):
-            return await cpu.run(ingesting.ingest_whole, store, request, str(found.path), None)
-    with _adding_address(sync, subdir):
-        plan: ShardPlan = await cpu.run(ingesting.plan_sharded, store, request, str(found.path))
-    if len(plan.changed) > SHARDS_BY_MONOLITH and (whole := await _fetch_whole(upstream, subdir, found, reporter)):
-        found.state = replace(found.state, bound_at_ms=sync.now_ms)
-        with _adding_address(sync, subdir):
-            return await cpu.run(ingesting.ingest_whole, store, request, str(whole.path), dict(plan.keys))
-    wanted = {name: bytes.fromhex(digest) for name, digest in plan.changed.items()}
-    shards = await upstream.fetch_shards(subdir, plan.shards_base_url, wanted, reporter)
-    by_hex = {plan.changed[name]: data for name, data in shards.items()}
-    with _adding_address(sync, subdir):
-        return await cpu.run(ingesting.ingest_sharded, store, request, str(found.path), by_hex)
-
-
-@contextmanager
-def _adding_address(sync: _Sync, subdir: str) -> Iterator[None]:
-    """Put the upstream's address, which core does not know, before the message of a refusal by core."""
-    try:
-        yield
-    except UpstreamError as error:
-        message = f"{sync.url}/{subdir}: {error.message}"
-        raise UpstreamError(message, permanent=error.permanent, hint=error.hint) from error
-
-
-async def _fetch_whole(
-    upstream: UpstreamChannel, subdir: str, index: IndexFile, reporter: ProgressReporter
-) -> IndexFile | None:
-    """The whole index, if the shard index is the same before and after: then both describe one state."""
-    whole = await upstream.fetch_monolith(subdir, SubdirState(), reporter)
-    if not isinstance(whole, IndexFile):
-        return None
-    again = await upstream.fetch_index(subdir, index.state, reporter)
-    return whole if again is None else None
-
-
-def _remember(sync: _Sync, subdir: str, known: SubdirState, found: IndexFile, ingested: Ingested) -> None:
-    bound_at_ms = found.state.bound_at_ms or (known.bound_at_ms if found.kind == "shards" else 0)
-    examples = ingested.set_aside[:SET_ASIDE_SHOWN]
-    sync.states[subdir] = replace(
-        found.state,
-        source=ingested.source,
-        base_url=known.base_url if ingested.base_url is None else ingested.base_url,
-        records=ingested.records,
-        set_aside=ingested.set_aside_count,
-        set_aside_examples=tuple((storable(fn), storable(reason)) for fn, reason in examples),
-        bound_at_ms=bound_at_ms,
-    )
-    if ingested.source != known.source:
-        sync.has_new_source = True
-
-
-def storable(text: str) -> str:
-    """An upstream's text that PostgreSQL can store (it has no NUL) and a terminal can show."""
-    shown = text[:SET_ASIDE_MAX_CHARACTERS]
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
 
 
 async def _publish(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
 
+from antivenom.core.conda.other_content import describe_other_content
 from antivenom.core.errors import DigestMismatchError, UpstreamError
-from antivenom.server.adapters.http import OutboundClient, Response
+from antivenom.server.adapters.http import BasicAuth, OutboundClient
+from antivenom.server.adapters.http_answers import Response, Stream
 from antivenom.server.mirrors.subdir_state import SubdirState
 from antivenom.server.mirrors.upstream_url import address_for_request, redact
 
@@ -20,11 +25,13 @@ SHARD_INDEX_MAX_BYTES = 128_000_000
 INDEX_TIMEOUT_S = 1800.0
 SHARD_TIMEOUT_S = 60.0
 SHARDS_AT_ONCE = 24
-SHARDS_BY_MONOLITH = 500  # for more changed names, reading the whole index is cheaper
 STANDARD_SUBDIRS = ("noarch", "linux-64", "linux-aarch64", "osx-64", "osx-arm64", "win-64")
 
 SHARD_INDEX = "repodata_shards.msgpack.zst"
-MONOLITHS = ("repodata.json.zst", "repodata.json")
+REPODATA = "repodata.json"
+MONOLITHS = ("repodata.json.zst", REPODATA)
+HEAD_BYTES = 1024
+HEAD_TIMEOUT_S = 60.0
 
 OnProgress = Callable[[str, int, int], None]
 """(phase, done, total): bytes or shards; a total of 0 is unknown."""
@@ -35,8 +42,19 @@ class IndexFile:
     """One downloaded index file. `state` says which it is: what makes the next request conditional."""
 
     path: Path
-    kind: Literal["shards", "zst", "json"]
     state: SubdirState
+
+
+class NotAnIndexError(UpstreamError):
+    """The upstream answers 200 with something else, such as a page for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Newer:
+    """A file that is newer than another one; `size_bytes` 0: unknown."""
+
+    by_s: float
+    size_bytes: int
 
 
 class UpstreamChannel:
@@ -49,49 +67,29 @@ class UpstreamChannel:
         self._folder = folder
 
     async def _get(self, path: str, **options: Any) -> Response:
-        """The answer at a path below the channel or at an absolute URL. Another host gets no credentials."""
+        url, basic = self._locate(path)
+        return await self._outbound.get(url, basic_auth=basic, **options)
+
+    def _locate(self, path: str) -> tuple[str, BasicAuth | None]:
+        """The URL of a path below the channel, or an absolute one, which gets no credentials of another host."""
         url = path if "://" in path else f"{address_for_request(self._url, self._auth)}/{path}"
         is_own = urlsplit(url).netloc == urlsplit(self._url).netloc
         basic = self._auth.removeprefix("basic:").partition(":") if is_own and self._auth.startswith("basic:") else None
-        return await self._outbound.get(url, basic_auth=(basic[0], basic[2]) if basic else None, **options)
+        return url, (basic[0], basic[2]) if basic else None
 
-    async def fetch_index(
-        self, subdir: str, state: SubdirState, progress: OnProgress
+    async def fetch_file(
+        self, subdir: str, name: str, state: SubdirState, progress: OnProgress
     ) -> IndexFile | Literal["missing"] | None:
-        """The subdir's index: sharded if the upstream has it, else whole; None when it has not changed.
+        """One of the subdir's index files; None when it is the one that `state` speaks of.
 
         Raises:
-            UpstreamError: The upstream failed; what was published before stays.
+            UpstreamError: It could not be had (NotAnIndexError: something else was sent in its place).
         """
-        found = await self._fetch_file(subdir, SHARD_INDEX, "shards", state, progress)
-        if found != "missing":
-            return found
-        return await self.fetch_monolith(subdir, state, progress)
-
-    async def fetch_monolith(
-        self, subdir: str, state: SubdirState, progress: OnProgress
-    ) -> IndexFile | Literal["missing"] | None:
-        """The subdir's whole index, compressed if the upstream has that."""
-        for name in MONOLITHS:
-            kind: Literal["zst", "json"] = "zst" if name.endswith(".zst") else "json"
-            found = await self._fetch_file(subdir, name, kind, state, progress)
-            if found != "missing":
-                return found
-        return "missing"
-
-    async def _fetch_file(
-        self,
-        subdir: str,
-        name: str,
-        kind: Literal["shards", "zst", "json"],
-        state: SubdirState,
-        progress: OnProgress,
-    ) -> IndexFile | Literal["missing"] | None:
         known = state if state.file == name else SubdirState()
         to = self._folder / f"{subdir}-{name}"
         response = await self._get(
             f"{subdir}/{name}",
-            max_bytes=SHARD_INDEX_MAX_BYTES if kind == "shards" else INDEX_MAX_BYTES,
+            max_bytes=SHARD_INDEX_MAX_BYTES if name == SHARD_INDEX else INDEX_MAX_BYTES,
             timeout_s=INDEX_TIMEOUT_S,
             etag=known.etag,
             last_modified=known.last_modified,
@@ -100,7 +98,7 @@ class UpstreamChannel:
         )
         if response.status == 304 or (response.status == 200 and response.sha256 == known.sha256):
             return None
-        if response.status in (404, 410) or (response.status == 403 and kind != "json"):
+        if response.status in (404, 410) or (response.status == 403 and name != REPODATA):
             return "missing"
         if response.status != 200:
             raise UpstreamError(
@@ -110,15 +108,38 @@ class UpstreamChannel:
                 if response.status in (401, 403)
                 else "it will be tried again",
             )
+        if wrong := describe_other_content(_head(to)):
+            raise NotAnIndexError(
+                f"{redact(self._url)}/{subdir}/{name} is {wrong}, not an index",
+                hint="open the address in a browser: it may want a sign-in, or not be a conda channel",
+            )
         return IndexFile(
             to,
-            kind,
-            SubdirState(
-                file=name,
-                etag=response.headers.get("etag"),
-                last_modified=response.headers.get("last-modified"),
-                sha256=response.sha256,
-            ),
+            SubdirState(file=name, etag=response.etag, last_modified=response.last_modified, sha256=response.sha256),
+        )
+
+    async def find_newer_json(self, subdir: str, last_modified: str | None) -> Newer | None:
+        """How much newer the subdir's repodata.json is than a file of that date; None when it is not, or nobody knows.
+
+        Only the head of the answer is read.
+        """
+        than = _instant(last_modified)
+        if than is None or last_modified is None:
+            return None
+        try:
+            async with self._stream(f"{subdir}/{REPODATA}", {"If-Modified-Since": last_modified}) as stream:
+                at = _instant(stream.headers.get("last-modified")) if stream.status == 200 else None
+                length = stream.headers.get("content-length", "")
+        except UpstreamError:
+            return None
+        if at is None or at <= than:
+            return None
+        return Newer((at - than).total_seconds(), int(length) if length.isdigit() else 0)
+
+    def _stream(self, path: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Stream]:
+        url, basic = self._locate(path)
+        return self._outbound.stream(
+            url, max_bytes=INDEX_MAX_BYTES, timeout_s=HEAD_TIMEOUT_S, basic_auth=basic, headers=headers
         )
 
     async def fetch_shards(
@@ -131,6 +152,8 @@ class UpstreamChannel:
             UpstreamError: A shard could not be fetched.
         """
         limit = asyncio.Semaphore(SHARDS_AT_ONCE)
+        if base and not base.endswith("/"):
+            base += "/"  # older rattler left it out, and meant it
         is_elsewhere = "://" in base or base.startswith("/")
         folder = urljoin(f"{self._url}/{subdir}/", base) if is_elsewhere else f"{subdir}/{base.removeprefix('./')}"
         shards: dict[str, bytes] = {}
@@ -140,13 +163,39 @@ class UpstreamChannel:
                 path = f"{folder}{digest.hex()}.msgpack.zst"
                 response = await self._get(path, max_bytes=SHARD_MAX_BYTES, timeout_s=SHARD_TIMEOUT_S)
                 if response.status != 200:
-                    raise UpstreamError(f"{redact(self._url)}/{path} answered {response.status}")
+                    raise UpstreamError(f"{redact(response.url)} answered {response.status}")
                 if response.sha256 != digest.hex():
-                    raise DigestMismatchError(f"shard of {name}", expected=digest.hex(), actual=response.sha256)
+                    if wrong := describe_other_content(response.body):
+                        raise NotAnIndexError(f"{redact(response.url)} is {wrong}, not the shard of {name}")
+                    raise DigestMismatchError(
+                        f"{redact(response.url)}, the shard of {name}", expected=digest.hex(), actual=response.sha256
+                    )
                 shards[name] = response.body
                 progress(f"download {subdir} shards", len(shards), len(wanted))
 
-        async with asyncio.TaskGroup() as group:
-            for name, digest in wanted.items():
-                group.create_task(fetch(name, digest))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, digest in wanted.items():
+                    group.create_task(fetch(name, digest))
+        except* UpstreamError as failed:
+            raise _first_of(failed) from None
         return shards
+
+
+def _first_of(failed: BaseExceptionGroup[Any]) -> BaseException:
+    first = failed.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _instant(text: str | None) -> datetime | None:
+    """The instant of an HTTP date; None of anything else."""
+    try:
+        at = parsedate_to_datetime(text or "")
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
