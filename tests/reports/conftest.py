@@ -14,6 +14,7 @@ from antivenom.server.mirrors import downloads
 from tests.reports.odd_upstream import OddUpstream
 from tests.server.asking import Answered, Asker
 from tests.server.mirrors.conftest import person  # noqa: F401  # a fixture
+from tests.server.test_pages import member_client, stranger  # noqa: F401  # fixtures
 
 
 @pytest.fixture

@@ -134,6 +134,22 @@ def sync(
         emit(row, None, output)
 
 
+@commands.command("accept")
+def accept(
+    channel: ChannelArgument,
+    wait: WaitOption = False,
+    output: OutputOption = Output.table,
+) -> None:
+    """Accept that the upstream lost most of its records; a sync that publishes this follows at once."""
+    row = client().post(f"/api/v1/mirrors/{channel}/accept")
+    if wait:
+        row = wait_for_mirror(channel)
+    else:
+        note(f"the loss is accepted; a sync of {channel} is under way")
+    if output is Output.json:
+        emit(row, None, output)
+
+
 @commands.command("set-aside")
 def set_aside(channel: ChannelArgument, output: OutputOption = Output.table) -> None:
     """List the upstream's records that are not mirrored, with reasons; the first 200 of each subdir."""
@@ -159,6 +175,11 @@ def wait_for_mirror(channel: str) -> JsonObject:
         raise UpstreamError(
             f"sync of {channel} failed: {row['last_error']}",
             hint=f"{served}; the next try is at {row['next_sync_at'] or 'the next request'}",
+        )
+    if row["state"] == "held":
+        raise UpstreamError(
+            f"sync of {channel} is held back: {row['last_error']}",
+            hint=f"if the loss is meant: antivenom mirror accept {channel} --wait",
         )
     note(f"channel {channel} is up to date with {row['upstream']}")
     if row["set_aside"]:

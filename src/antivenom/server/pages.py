@@ -23,6 +23,7 @@ from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.context import Context
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors.models import Mirror
+from antivenom.server.mirrors.subdir_state import describe_losses
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.summaries import ChannelSummary, TrendPoint
 from antivenom.server.web.rendering import ago, count, page, redirect, render
@@ -103,6 +104,9 @@ def _concerns(
             last = f"last success {ago(mirror.last_success_at, ctx.now)}"
             href = f"/channels/{name}/mirror"
             yield Concern("critical", f"The mirror {name} fails", f"{mirror.last_error} ({last})", href, "Look")
+        if mirror.state == "held":
+            text, href = f"{describe_losses(mirror.held)}.", f"/channels/{name}/mirror"
+            yield Concern("critical", f"The mirror {name} waits for you", text, href, "Decide")
     for freshness in knowledge.feeds:
         feed = freshness.feed
         if feed.state == "failed":

@@ -64,3 +64,9 @@ async def delete_mirror(ctx: RequestContext, channel: str) -> None:
 async def request_sync(ctx: RequestContext, channel: str) -> MirrorView:
     """Request a sync now; the answer does not wait for it."""
     return MirrorView.of(channel, await service.request_sync(ctx, channel))
+
+
+@router.post("/{channel}/accept", status_code=202)
+async def accept_loss(ctx: RequestContext, channel: str) -> MirrorView:
+    """Accept the loss of records that a mirror holds back; a sync that publishes it follows at once."""
+    return MirrorView.of(channel, await service.accept_loss(ctx, channel))

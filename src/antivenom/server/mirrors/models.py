@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from antivenom.server.db.base import At, Base, BigId, OptionalAt, StoredAs, Texts
 from antivenom.server.events.progress import JobProgress
-from antivenom.server.mirrors.subdir_state import SubdirStates
+from antivenom.server.mirrors.subdir_state import HeldLosses, SubdirStates, UpstreamFile
 
 
 class Mirror(Base):
@@ -24,9 +24,11 @@ class Mirror(Base):
     by_shards: Mapped[bool] = mapped_column(server_default="true")
     created_at: Mapped[At]
     created_by: Mapped[str]
-    state: Mapped[str] = mapped_column(server_default="new")  # new | queued | syncing | ok | failed
+    state: Mapped[str] = mapped_column(server_default="new")  # new | queued | syncing | ok | held | failed
     progress: Mapped[JobProgress] = mapped_column(StoredAs(JobProgress), server_default="{}")
     subdir_states: Mapped[SubdirStates] = mapped_column("upstream_state", StoredAs(SubdirStates), server_default="{}")
+    channeldata: Mapped[UpstreamFile] = mapped_column(StoredAs(UpstreamFile), server_default="{}")
+    held: Mapped[HeldLosses] = mapped_column(StoredAs(HeldLosses), server_default="{}")
     last_error: Mapped[str] = mapped_column(server_default="")
     failures: Mapped[int] = mapped_column(server_default="0")
     last_sync_at: Mapped[OptionalAt]

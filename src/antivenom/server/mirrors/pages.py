@@ -17,7 +17,7 @@ from antivenom.server.context import Context
 from antivenom.server.db.paging import Page
 from antivenom.server.mirrors import service
 from antivenom.server.mirrors.models import Mirror
-from antivenom.server.mirrors.subdir_state import count_set_aside, list_warnings
+from antivenom.server.mirrors.subdir_state import count_set_aside, list_absent, list_found, list_warnings
 from antivenom.server.publications import service as publications
 from antivenom.server.web.rendering import ListState, action, page, redirect, render
 
@@ -191,6 +191,8 @@ async def _render_mirror(request: Request, ctx: Context, *, upstream: str, error
         channel_name=head.name,
         mirror=mirror,
         mirror_set_aside=count_set_aside(mirror.subdir_states) if mirror else 0,
+        subdirs_found=list_found(mirror.subdir_states) if mirror else [],
+        subdirs_absent=list_absent(mirror.subdir_states) if mirror else [],
         warnings=list_warnings(mirror.subdir_states) if mirror else [],
         set_aside=await service.list_set_aside(ctx, head.name, page_size=SET_ASIDE_SHOWN) if mirror else EMPTY,
         finished=False,
@@ -270,6 +272,12 @@ async def request_sync(request: Request, ctx: Context, form: FormData) -> Respon
     return redirect(f"/channels/{name}/mirror")
 
 
+async def accept_loss(request: Request, ctx: Context, form: FormData) -> Response:
+    name = request.path_params["channel"]
+    await service.accept_loss(ctx, name)
+    return redirect(f"/channels/{name}/mirror", flash="The loss is accepted; a sync that publishes it begins now.")
+
+
 async def show_progress(request: Request, ctx: Context) -> Response:
     """The progress region alone; htmx requests it each second while a sync runs."""
     name = request.path_params["channel"]
@@ -295,6 +303,7 @@ routes: list[Route] = [
     page("/channels/{channel}/mirror/edit", edit_mirror),
     action("/channels/{channel}/mirror/edit", update_mirror, form=show_refused_change),
     action("/channels/{channel}/mirror/delete", delete_mirror),
+    action("/channels/{channel}/mirror/accept", accept_loss),
     page("/channels/{channel}/mirror/progress", show_progress),
     page("/channels/{channel}/mirror/state", show_state),
     action("/channels/{channel}/sync", request_sync),

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from antivenom.server.events.schemas import ProgressView, view_progress
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.mirrors.service import MirrorSettings, SetAsideRecord
-from antivenom.server.mirrors.subdir_state import count_set_aside, list_warnings
+from antivenom.server.mirrors.subdir_state import count_set_aside, list_absent, list_found, list_warnings
 
 
 class MirrorCreate(BaseModel):
@@ -51,6 +51,13 @@ class MirrorChange(BaseModel):
         )
 
 
+class HeldView(BaseModel):
+    """How many records a subdir had, and how many its upstream lists now."""
+
+    before: int
+    now: int
+
+
 class MirrorView(BaseModel):
     channel: str
     upstream: str
@@ -63,8 +70,11 @@ class MirrorView(BaseModel):
     progress: ProgressView
     last_error: str
     failures: int
+    subdirs_found: list[str]
+    subdirs_absent: list[str]
     set_aside: int
     warnings: list[str]
+    held: dict[str, HeldView]
     last_sync_at: datetime | None
     last_success_at: datetime | None
     next_sync_at: datetime | None
@@ -83,7 +93,10 @@ class MirrorView(BaseModel):
             progress=view_progress(mirror.progress),
             last_error=mirror.last_error,
             failures=mirror.failures,
+            subdirs_found=list_found(mirror.subdir_states),
+            subdirs_absent=list_absent(mirror.subdir_states),
             set_aside=count_set_aside(mirror.subdir_states),
+            held={subdir: HeldView(before=loss.before, now=loss.now) for subdir, loss in mirror.held.items()},
             warnings=list_warnings(mirror.subdir_states),
             last_sync_at=mirror.last_sync_at,
             last_success_at=mirror.last_success_at,

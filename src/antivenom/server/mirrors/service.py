@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from antivenom.core.conda.specs import parse_record_spec
 from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError
@@ -21,11 +23,12 @@ from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.models import Mirror
-from antivenom.server.mirrors.subdir_state import SubdirState, SubdirStates
+from antivenom.server.mirrors.subdir_state import SubdirState, SubdirStates, UpstreamFile
 from antivenom.server.mirrors.upstream_url import parse_upstream
 from antivenom.server.publications.queries import newest_publication
 
 MODES = ("passive", "active")
+SUBDIR_MAX_CHARACTERS = 32
 SUBDIR = re.compile(r"noarch|[a-z0-9]+-[a-z0-9_]+")
 EVERY_MIN_S = 60
 EVERY_MAX_S = 366 * 86_400
@@ -43,7 +46,7 @@ class SetAsideRecord(NamedTuple):
 class MirrorSettings:
     """What a mirror takes, from where, and how often.
 
-    No `subdirs` means every standard subdir that the upstream has; no `specs` means every package; `every_s` None means
+    No `subdirs` means every subdir that the upstream has; no `specs` means every package; `every_s` None means
     only when asked; `by_shards` off means that the upstream's shards are not read, only its whole index.
     """
 
@@ -93,6 +96,8 @@ async def create_mirror(
         state="new",
         progress=JobProgress(),
         subdir_states=await _known_sources(ctx, row),
+        channeldata=UpstreamFile(),
+        held={},
         last_error="",
         failures=0,
     )
@@ -127,7 +132,7 @@ def check_subdirs(subdirs: Sequence[str]) -> list[str]:
         InvalidInputError: One is not a subdir.
     """
     for subdir in subdirs:
-        if not SUBDIR.fullmatch(subdir) or len(subdir) > 32:
+        if not SUBDIR.fullmatch(subdir) or len(subdir) > SUBDIR_MAX_CHARACTERS:
             raise InvalidInputError(
                 f"{subdir!r} is not a conda subdir", hint="such as linux-64, osx-arm64, win-64, noarch", field="subdirs"
             )
@@ -200,7 +205,7 @@ async def request_sync(ctx: Context, channel: str) -> Mirror:
 
 
 async def update_mirror(ctx: Context, channel: str, settings: MirrorSettings) -> Mirror:
-    """Replace what a mirror takes and from where; a sync that reads the whole index is due at once.
+    """Replace what a mirror takes and from where; a sync with that is due at once.
 
     An `upstream` without credentials keeps those of the same address. The last publication is served meanwhile.
 
@@ -227,13 +232,50 @@ async def update_mirror(ctx: Context, channel: str, settings: MirrorSettings) ->
     changed = {name: value for name, value in new.items() if getattr(mirror, name) != value}
     for name, value in changed.items():
         setattr(mirror, name, value)
-    # Without this, conditional requests would be answered "not modified" and the new settings would not take effect.
-    mirror.subdir_states = {
-        subdir: SubdirState(source=state.source, missing=True)
-        for subdir, state in mirror.subdir_states.items()
-        if state.source
-    }
+    mirror.subdir_states = _forget_changed(mirror.subdir_states, changed)
+    mirror.held = {}
+    if "upstream" in changed:
+        mirror.channeldata = UpstreamFile()
     await record(ctx, "mirror.changed", subject=f"channel:{channel}", **changed)
+    await defer_sync(ctx, mirror)
+    return mirror
+
+
+def _forget_changed(states: SubdirStates, changed: Collection[str]) -> SubdirStates:
+    """What a mirror still knows of its upstream's subdirs after a change of its settings.
+
+    Without forgetting the validators, requests would be answered "not modified" and the new settings would not take
+    effect. That a subdir was there is forgotten with the upstream only: elsewhere it may be missing.
+    """
+    if not {"upstream", "specs", "by_shards"} & set(changed):
+        return states
+    return {
+        subdir: SubdirState(
+            source=state.source,
+            missing=bool(state.source) and (state.missing or "upstream" in changed),
+            absent_at_ms=state.absent_at_ms,
+            records=0 if {"upstream", "specs"} & set(changed) else state.records,
+        )
+        for subdir, state in states.items()
+        if state.source or (state.absent_at_ms and "upstream" not in changed)
+    }
+
+
+async def accept_loss(ctx: Context, channel: str) -> Mirror:
+    """Say that the records that an upstream lost are meant to be gone; a sync that publishes this is due at once.
+
+    Should more be lost by then, that is held again.
+
+    Raises:
+        ConflictError: Nothing is held.
+        NotFoundError: There is no such channel, or it is not a mirror.
+    """
+    mirror = await get_mirror(ctx, channel, permission="mirrors:write", lock=True)
+    if not mirror.held:
+        raise ConflictError(f"the mirror {channel!r} holds nothing back", hint=f"antivenom mirror show {channel}")
+    losses = {subdir: [loss.before, loss.now] for subdir, loss in mirror.held.items()}
+    mirror.held = {subdir: replace(loss, accepted=True) for subdir, loss in mirror.held.items()}
+    await record(ctx, "mirror.accepted", subject=f"channel:{channel}", losses=losses)
     await defer_sync(ctx, mirror)
     return mirror
 

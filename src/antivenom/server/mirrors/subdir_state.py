@@ -13,6 +13,19 @@ import msgspec
 TEXT_MAX_CHARACTERS = 300
 
 
+class UpstreamFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file that the upstream has beside its records, as it came."""
+
+    key: str = ""
+    """Of the blob; "" when the upstream has no such file."""
+    name: str = ""
+    etag: str | None = None
+    last_modified: str | None = None
+    sha256: str = ""
+    size_bytes: int = 0
+    checked_at_ms: int = 0
+
+
 class SubdirState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One subdir as the last successful sync left it."""
 
@@ -20,6 +33,8 @@ class SubdirState(msgspec.Struct, frozen=True, omit_defaults=True):
     """Blob key of the source map that was made of the index; "" before the first sync."""
     missing: bool = False
     """The upstream has no such subdir (or need not have it): then its absence is no error."""
+    absent_at_ms: int = 0
+    """When the upstream was last found not to have it, if nobody named it and there is no `source`."""
     records: int = 0
     base_url: str = ""
     """Where the index says that artifacts are (CEP 15); "": beside it."""
@@ -35,11 +50,30 @@ class SubdirState(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of that file, as the upstream sent it."""
     bound_at_ms: int = 0
     """When names were last bound to the upstream's shards by reading its whole index; 0: never."""
+    run_exports: UpstreamFile = UpstreamFile()
     warnings: tuple[str, ...] = ()
     """What went wrong with files of the upstream that others stood in for."""
 
 
 SubdirStates = dict[str, SubdirState]
+
+
+class HeldLoss(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A subdir that lost so many records that its new index waits for an administrator."""
+
+    before: int
+    now: int
+    accepted: bool = False
+    """An administrator said that a loss down to `now` records is meant."""
+
+
+HeldLosses = dict[str, HeldLoss]
+
+
+def describe_losses(held: Mapping[str, HeldLoss]) -> str:
+    """What the upstream lost, in words."""
+    losses = [f"{subdir} has {loss.now} of its {loss.before} records left" for subdir, loss in sorted(held.items())]
+    return "; ".join(losses)
 
 
 def list_warnings(states: Mapping[str, SubdirState]) -> list[str]:
@@ -57,6 +91,16 @@ def storable(text: str) -> str:
     """Text of an upstream that was refused, as a database takes it and a terminal shows it (PostgreSQL has no NUL)."""
     shown = text[:TEXT_MAX_CHARACTERS]
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
+
+
+def list_found(states: Mapping[str, SubdirState]) -> list[str]:
+    """The subdirs that the upstream has."""
+    return sorted(subdir for subdir, state in states.items() if state.source and not state.missing)
+
+
+def list_absent(states: Mapping[str, SubdirState]) -> list[str]:
+    """The subdirs that the upstream was asked for and does not have."""
+    return sorted(subdir for subdir, state in states.items() if state.absent_at_ms or (state.source and state.missing))
 
 
 def count_set_aside(states: Mapping[str, SubdirState]) -> int:

@@ -10,16 +10,29 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from antivenom.core.errors import AntivenomError, UpstreamError
+from antivenom.core.source.losses import is_suspicious_loss
 from antivenom.server.channels.queries import find_channel_by_id
-from antivenom.server.context import SYSTEM, Resources
+from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.events.progress import STARTING, JobProgress, ProgressReporter, explain_failure, retry_after_s
 from antivenom.server.events.service import record
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.artifacts import fetch_artifacts
+from antivenom.server.mirrors.beside_records import CHANNELDATA, RUN_EXPORTS, read_listed_subdirs, refresh_file
 from antivenom.server.mirrors.index_reading import IndexReader
-from antivenom.server.mirrors.subdir_state import SubdirState, SubdirStates
-from antivenom.server.mirrors.upstream import STANDARD_SUBDIRS, UpstreamChannel
+from antivenom.server.mirrors.models import Mirror
+from antivenom.server.mirrors.subdir_list import find_subdirs
+from antivenom.server.mirrors.subdir_state import (
+    HeldLoss,
+    HeldLosses,
+    SubdirState,
+    SubdirStates,
+    UpstreamFile,
+    describe_losses,
+)
+from antivenom.server.mirrors.upstream import NotServedError, UpstreamChannel
 from antivenom.server.publications.publish_channel import NewSources, publish_channel
 
 log = logging.getLogger(__name__)
@@ -39,9 +52,13 @@ class _Sync:
     specs: list[str]
     by_shards: bool
     known: SubdirStates
+    held: HeldLosses
+    channeldata: UpstreamFile
     now_ms: int
     states: SubdirStates = field(default_factory=dict)
     has_new_source: bool = False
+    losses: HeldLosses = field(default_factory=dict)
+    refusals: list[NotServedError] = field(default_factory=list)
 
 
 async def sync_mirror(resources: Resources, mirror_id: int) -> None:
@@ -80,34 +97,52 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
             specs=list(mirror.specs),
             by_shards=mirror.by_shards,
             known=mirror.subdir_states,
+            held=mirror.held,
+            channeldata=mirror.channeldata,
             now_ms=round(ctx.now.timestamp() * 1000),
         )
 
 
 async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
     with _scratch(resources, sync.mirror_id) as folder:
+        upstream = UpstreamChannel(resources.outbound, sync.url, sync.auth, folder)
         reader = IndexReader(
             resources,
-            UpstreamChannel(resources.outbound, sync.url, sync.auth, folder),
+            upstream,
             url=sync.url,
             specs=tuple(sync.specs),
             by_shards=sync.by_shards,
             now_ms=sync.now_ms,
             progress=reporter,
         )
-        for subdir in sync.subdirs or STANDARD_SUBDIRS:
-            await _sync_subdir(sync, reader, subdir)
-    if set(sync.states) == {"noarch"} and sync.states["noarch"].missing:
-        asked = ", ".join(sync.subdirs) or "any standard subdir"
+        sync.channeldata = await refresh_file(resources, upstream, "", CHANNELDATA, sync.channeldata, sync.now_ms)
+        for subdir in sync.subdirs or await _find_subdirs(resources, sync, upstream):
+            await _sync_subdir(sync, reader, subdir, resources.settings.mirror_loss_max)
+            await _refresh_run_exports(resources, sync, upstream, subdir)
+    if _with_source(sync.states) == {"noarch"} and sync.states["noarch"].missing:
+        if sync.refusals:
+            raise sync.refusals[0]
+        asked = ", ".join(sync.subdirs) or "any subdir that conda knows"
         raise UpstreamError(
             f"{sync.url} is not a conda channel: it has no repodata in {asked}",
             hint="check the URL: it must end before the subdir, such as https://conda.anaconda.org/conda-forge",
         )
-    if sync.has_new_source or set(sync.known) - set(sync.states):  # or a subdir is no longer asked for
+    if sync.has_new_source or _with_source(sync.known) - _with_source(sync.states):  # or one is no longer asked for
         await _publish(resources, sync, reporter)
     await _succeed(resources, sync)
     if sync.mode == "active":
         await fetch_artifacts(resources, sync.channel_name, on_progress=reporter)
+
+
+async def _find_subdirs(resources: Resources, sync: _Sync, upstream: UpstreamChannel) -> list[str]:
+    listed = await read_listed_subdirs(resources, sync.channeldata)
+    found = await find_subdirs(upstream, listed, sync.known, sync.now_ms)
+    sync.states |= found.absent
+    return found.present
+
+
+def _with_source(states: SubdirStates) -> set[str]:
+    return {subdir for subdir, state in states.items() if state.source}
 
 
 @contextmanager
@@ -122,14 +157,40 @@ def _scratch(resources: Resources, mirror_id: int) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _sync_subdir(sync: _Sync, reader: IndexReader, subdir: str) -> None:
+async def _sync_subdir(sync: _Sync, reader: IndexReader, subdir: str, loss_max_percent: int) -> None:
     known = sync.known.get(subdir, SubdirState())
-    reading = await reader.read(subdir, known)
+    try:
+        reading = await reader.read(subdir, known)
+    except NotServedError as error:
+        if sync.subdirs or known.source:
+            raise
+        sync.refusals.append(error)  # some servers say this of what they do not have
+        reading = "missing"
     if reading == "missing":
         await _accept_missing(sync, reader, subdir, known)
         return
+    loss = HeldLoss(known.records, reading.state.records)
+    if is_suspicious_loss(loss.before, loss.now, max_percent=loss_max_percent) and not _is_accepted(sync, subdir, loss):
+        sync.losses[subdir] = loss
+        sync.states[subdir] = known
+        return
     sync.states[subdir] = reading.state
     sync.has_new_source |= reading.state.source != known.source
+
+
+async def _refresh_run_exports(resources: Resources, sync: _Sync, upstream: UpstreamChannel, subdir: str) -> None:
+    state = sync.states[subdir]
+    if not state.source or state.missing:
+        return
+    known = sync.known.get(subdir, SubdirState()).run_exports
+    found = await refresh_file(resources, upstream, subdir, RUN_EXPORTS, known, sync.now_ms)
+    sync.states[subdir] = replace(state, run_exports=found)
+
+
+def _is_accepted(sync: _Sync, subdir: str, loss: HeldLoss) -> bool:
+    """Whether an administrator accepted a loss that was at least as large."""
+    held = sync.held.get(subdir)
+    return held is not None and held.accepted and loss.now >= held.now
 
 
 async def _accept_missing(sync: _Sync, reader: IndexReader, subdir: str, known: SubdirState) -> None:
@@ -139,7 +200,10 @@ async def _accept_missing(sync: _Sync, reader: IndexReader, subdir: str, known: 
         UpstreamError: The subdir was there at the last sync, or somebody named it.
     """
     if known.source and not known.missing:
-        raise UpstreamError(f"{sync.url}/{subdir} is gone upstream; its last index keeps being served")
+        raise UpstreamError(
+            f"{sync.url}/{subdir} is gone upstream; its last index keeps being served",
+            hint=f"if that is meant, name those that are left: antivenom mirror edit {sync.channel_name} --subdir …",
+        )
     if subdir == "noarch":
         sync.states[subdir] = SubdirState(source=await reader.make_empty(subdir), missing=True)
         sync.has_new_source |= sync.states[subdir].source != known.source
@@ -147,11 +211,13 @@ async def _accept_missing(sync: _Sync, reader: IndexReader, subdir: str, known: 
         raise UpstreamError(
             f"{sync.url} has no subdir {subdir}", permanent=True, hint="make the mirror with the subdirs that it has"
         )
+    else:
+        sync.states[subdir] = SubdirState(absent_at_ms=sync.now_ms)
 
 
 async def _publish(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
     sources = NewSources(
-        keys={subdir: state.source for subdir, state in sync.states.items()},
+        keys={subdir: state.source for subdir, state in sync.states.items() if state.source},
         upstream=sync.url,
         mapping_channel=sync.url.rstrip("/").rsplit("/", 1)[-1],
     )
@@ -164,14 +230,28 @@ async def _succeed(resources: Resources, sync: _Sync) -> None:
         if mirror is None:
             return
         mirror.state, mirror.last_error, mirror.failures = "ok", "", 0
-        mirror.subdir_states = sync.states
+        mirror.subdir_states, mirror.channeldata = sync.states, sync.channeldata
         mirror.progress = JobProgress()
-        mirror.last_success_at = ctx.now
+        await _hold(ctx, mirror, sync)
+        if mirror.state == "ok":
+            mirror.last_success_at = ctx.now
         mirror.next_sync_at = ctx.now + timedelta(seconds=mirror.every_s) if mirror.every_s else None
         records = sum(state.records for state in sync.states.values())
         await record(
             ctx, "mirror.synced", subject=f"channel:{sync.channel_name}", changed=sync.has_new_source, records=records
         )
+
+
+async def _hold(ctx: Context, mirror: Mirror, sync: _Sync) -> None:
+    """Note which subdirs wait for an administrator; those that recovered wait no more."""
+    was, mirror.held = mirror.held, sync.losses
+    if not sync.losses:
+        return
+    mirror.state = "held"
+    mirror.last_error = f"{describe_losses(sync.losses)}: what was served before stays served until you accept the loss"
+    if was != sync.losses:
+        losses = {subdir: [loss.before, loss.now] for subdir, loss in sync.losses.items()}
+        await record(ctx, "mirror.held", subject=f"channel:{sync.channel_name}", losses=losses)
 
 
 async def _fail(resources: Resources, sync: _Sync, error: AntivenomError) -> None:

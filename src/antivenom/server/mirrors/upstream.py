@@ -16,7 +16,7 @@ from antivenom.core.conda.other_content import describe_other_content
 from antivenom.core.errors import DigestMismatchError, UpstreamError
 from antivenom.server.adapters.http import BasicAuth, OutboundClient
 from antivenom.server.adapters.http_answers import Response, Stream
-from antivenom.server.mirrors.subdir_state import SubdirState
+from antivenom.server.mirrors.subdir_state import SubdirState, UpstreamFile
 from antivenom.server.mirrors.upstream_url import address_for_request, redact
 
 INDEX_MAX_BYTES = 2_000_000_000  # a compressed index beyond this is refused (conda-forge linux-64: 60 MB)
@@ -25,7 +25,6 @@ SHARD_INDEX_MAX_BYTES = 128_000_000
 INDEX_TIMEOUT_S = 1800.0
 SHARD_TIMEOUT_S = 60.0
 SHARDS_AT_ONCE = 24
-STANDARD_SUBDIRS = ("noarch", "linux-64", "linux-aarch64", "osx-64", "osx-arm64", "win-64")
 
 SHARD_INDEX = "repodata_shards.msgpack.zst"
 REPODATA = "repodata.json"
@@ -45,7 +44,19 @@ class IndexFile:
     state: SubdirState
 
 
-class NotAnIndexError(UpstreamError):
+@dataclass(slots=True)
+class OtherFile:
+    """A downloaded file that is no index."""
+
+    path: Path
+    file: UpstreamFile
+
+
+class NotServedError(UpstreamError):
+    """The upstream answers, but with no index: it refuses, or sends something else."""
+
+
+class NotAnIndexError(NotServedError):
     """The upstream answers 200 with something else, such as a page for people."""
 
 
@@ -100,23 +111,73 @@ class UpstreamChannel:
             return None
         if response.status in (404, 410) or (response.status == 403 and name != REPODATA):
             return "missing"
+        address = f"{redact(self._url)}/{subdir}/{name}"
+        if response.status in (401, 403):
+            hint = "give credentials in the upstream's URL"
+            raise NotServedError(f"{address} answered {response.status}", permanent=True, hint=hint)
         if response.status != 200:
-            raise UpstreamError(
-                f"{redact(self._url)}/{subdir}/{name} answered {response.status}",
-                permanent=response.status in (401, 403),
-                hint="give credentials in the upstream's URL"
-                if response.status in (401, 403)
-                else "it will be tried again",
-            )
+            raise UpstreamError(f"{address} answered {response.status}", hint="it will be tried again")
         if wrong := describe_other_content(_head(to)):
             raise NotAnIndexError(
-                f"{redact(self._url)}/{subdir}/{name} is {wrong}, not an index",
+                f"{address} is {wrong}, not an index",
                 hint="open the address in a browser: it may want a sign-in, or not be a conda channel",
             )
         return IndexFile(
             to,
             SubdirState(file=name, etag=response.etag, last_modified=response.last_modified, sha256=response.sha256),
         )
+
+    async def fetch_other(
+        self, path: str, known: UpstreamFile, max_bytes: int
+    ) -> OtherFile | Literal["missing"] | None:
+        """A JSON file of the channel that is no index; None when it is the one that `known` speaks of.
+
+        Raises:
+            UpstreamError: It could not be had.
+        """
+        to = self._folder / path.replace("/", "-")
+        response = await self._get(
+            path,
+            max_bytes=max_bytes,
+            timeout_s=INDEX_TIMEOUT_S,
+            etag=known.etag,
+            last_modified=known.last_modified,
+            to=to,
+        )
+        if response.status == 304 or (response.status == 200 and response.sha256 == known.sha256):
+            return None
+        if response.status in (401, 403, 404, 410) or (response.status == 200 and describe_other_content(_head(to))):
+            return "missing"
+        if response.status != 200:
+            raise UpstreamError(f"{redact(self._url)}/{path} answered {response.status}")
+        return OtherFile(
+            to,
+            UpstreamFile(
+                name=path.rpartition("/")[2],
+                etag=response.etag,
+                last_modified=response.last_modified,
+                sha256=response.sha256,
+                size_bytes=response.size_bytes,
+            ),
+        )
+
+    async def has_subdir(self, subdir: str) -> bool | None:
+        """Whether the upstream has an index for the subdir; None when it could not be asked.
+
+        Only heads of answers are read. What needs a sign-in or is a page for people is not there.
+        """
+        is_certain = True
+        for name in (REPODATA, SHARD_INDEX, MONOLITHS[0]):
+            try:
+                async with self._stream(f"{subdir}/{name}", {}) as stream:
+                    if stream.status == 200:
+                        head = await anext(aiter(stream.chunks), b"")
+                        if not describe_other_content(head):
+                            return True
+                    is_certain &= stream.status < 500 and stream.status not in (408, 425, 429)
+            except UpstreamError:
+                is_certain = False
+        return False if is_certain else None
 
     async def find_newer_json(self, subdir: str, last_modified: str | None) -> Newer | None:
         """How much newer the subdir's repodata.json is than a file of that date; None when it is not, or nobody knows.

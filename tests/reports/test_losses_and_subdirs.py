@@ -1,0 +1,220 @@
+"""Upstreams that empty, lose a subdir, or have subdirs that nobody named (docs/dev/bug-reports.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from antivenom.core.errors import ConflictError
+from antivenom.server.members import audit
+from antivenom.server.mirrors import service as mirrors
+from antivenom.server.mirrors.subdir_list import PROBED
+from antivenom.server.mirrors.subdir_state import HeldLoss, list_absent, list_found
+from tests.reports.odd_upstream import OddUpstream, Reply
+from tests.server.asking import Asker
+from tests.server.mirrors.conftest import Person
+from tests.server.mirrors.test_editing import edit
+from tests.upstreams import make_record, write_channel
+
+FILES = ("repodata_shards.msgpack.zst", "repodata.json.zst", "repodata.json")
+
+
+def write_some(odd: OddUpstream, count: int, **options: Any) -> None:
+    write_channel(odd.folder, {"linux-64": [make_record(f"a{n}", "1.0") for n in range(count)]}, **options)
+
+
+async def kinds(person: Person, kind: str) -> list[dict[str, Any]]:
+    async def find(ctx: Any, channel: str) -> list[dict[str, Any]]:
+        found = await audit.list_events(ctx, audit.EventFilter(kind=kind, subject=f"channel:{channel}"))
+        return [event.data for event in found.items]
+
+    events: list[dict[str, Any]] = await person.ask(find, "main")
+    return events
+
+
+# -- an upstream that empties ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shards", [False, True], ids=["whole", "sharded"])
+@pytest.mark.parametrize("left", [0, 10], ids=["all", "half"])
+async def test_a_sudden_loss_is_held_until_somebody_accepts_it(
+    person: Person, odd: OddUpstream, left: int, shards: bool
+) -> None:
+    """bandersnatch#659."""
+    write_some(odd, 40, shards=shards)
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    write_some(odd, left, shards=shards)
+    for _ in range(2):
+        mirror = await person.sync("main")
+        assert (mirror.state, mirror.held) == ("held", {"linux-64": HeldLoss(40, left)})
+        assert f"linux-64 has {left} of its 40 records left" in mirror.last_error
+        assert len(await person.kept("main")) == 40
+    assert await kinds(person, "mirror.held") == [{"losses": {"linux-64": [40, left]}}]
+    await person.ask(mirrors.accept_loss, "main")
+    await person.run_jobs(person.resources)
+    mirror = await person.look("main")
+    assert (mirror.state, mirror.held, mirror.last_error) == ("ok", {}, "")
+    assert len(await person.kept("main")) == left
+    assert await kinds(person, "mirror.accepted") == [{"losses": {"linux-64": [40, left]}}]
+    assert (await person.sync("main")).state == "ok"
+
+
+async def test_a_loss_that_recovers_is_forgotten(person: Person, odd: OddUpstream) -> None:
+    write_some(odd, 40)
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    write_some(odd, 0)
+    assert (await person.sync("main")).state == "held"
+    write_some(odd, 41)
+    mirror = await person.sync("main")
+    assert (mirror.state, mirror.held, len(await person.kept("main"))) == ("ok", {}, 41)
+    with pytest.raises(ConflictError, match="holds nothing back"):
+        await person.ask(mirrors.accept_loss, "main")
+
+
+async def test_more_than_was_accepted_is_held_again(person: Person, odd: OddUpstream) -> None:
+    write_some(odd, 100)
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    write_some(odd, 40)
+    await person.sync("main")
+    write_some(odd, 0)
+    await person.ask(mirrors.accept_loss, "main")
+    await person.run_jobs(person.resources)
+    mirror = await person.look("main")
+    assert (mirror.state, mirror.held) == ("held", {"linux-64": HeldLoss(100, 0)})
+    assert len(await person.kept("main")) == 100
+
+
+async def test_other_subdirs_go_on_while_one_is_held(person: Person, odd: OddUpstream) -> None:
+    write_some(odd, 40)
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    pure = make_record("pure", "1.0", "py_0", subdir="noarch", noarch="python")
+    write_channel(odd.folder, {"linux-64": [], "noarch": [pure]})
+    assert (await person.sync("main")).state == "held"
+    kept = await person.kept("main")
+    assert (len(kept), "pure-1.0-py_0.conda" in kept) == (41, True)
+
+
+@pytest.mark.parametrize("change", [{"every_s": 7200}, {"by_shards": False}], ids=["interval", "shards"])
+async def test_an_edit_is_no_way_around_the_hold(person: Person, odd: OddUpstream, change: dict[str, Any]) -> None:
+    write_some(odd, 40)
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    write_some(odd, 0)
+    assert (await edit(person, **change)).state == "held"
+    assert len(await person.kept("main")) == 40
+
+
+async def test_fewer_records_by_the_mirrors_own_specs_are_no_loss(person: Person, odd: OddUpstream) -> None:
+    write_some(odd, 40)
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    assert (await edit(person, specs=["a1"])).state == "ok"
+    assert await person.kept("main") == {"a1-1.0-h0_0.conda"}
+
+
+async def test_the_page_and_the_dashboard_show_what_is_held_and_the_api_accepts_it(
+    person: Person, odd: OddUpstream, app_client: Any, member_client: Any
+) -> None:
+    write_some(odd, 40)
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    write_some(odd, 0)
+    await person.sync("main")
+    shown = (await app_client.get("/api/v1/mirrors/main")).json()
+    assert (shown["state"], shown["held"]) == ("held", {"linux-64": {"before": 40, "now": 0}})
+    assert "Accept the loss" in (await member_client.get("/channels/main/mirror")).text
+    assert "The mirror main waits for you" in (await member_client.get("/")).text
+    answer = await app_client.post("/api/v1/mirrors/main/accept")
+    assert (answer.status_code, answer.json()["state"]) == (202, "queued")
+    assert (await app_client.post("/api/v1/mirrors/main/accept")).status_code == 202
+    await person.run_jobs(person.resources)
+    assert (await app_client.post("/api/v1/mirrors/main/accept")).status_code == 409
+
+
+# -- a subdir that vanishes --------------------------------------------------------------------------------------------
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "interval": {"every_s": 7200}, "mode": {"mode": "active"}, "specs": {"specs": ["p", "a"]}, "shards": {"by_shards": False}
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("gone", ["noarch", "linux-64"])
+async def test_a_subdir_that_vanishes_after_an_edit_keeps_being_served(
+    person: Person, odd: OddUpstream, gone: str, change: dict[str, Any]
+) -> None:
+    """quetz#527, mamba#1128."""
+    pure = make_record("p", "1.0", subdir="noarch")
+    write_channel(odd.folder, {"linux-64": [make_record("a", "1.0")], "noarch": [pure], "osx-64": []})
+    await person.mirror("main", odd)
+    before = await person.kept("main")
+    odd.replies.update({f"{gone}/{fn}": Reply(404) for fn in FILES})
+    mirror = await edit(person, **change)
+    assert (mirror.state, await person.kept("main")) == ("failed", before)
+    assert f"{gone} is gone upstream" in mirror.last_error
+
+
+# -- all subdirs -------------------------------------------------------------------------------------------------------
+
+
+async def test_every_subdir_that_the_upstream_has_is_mirrored(person: Person, odd: OddUpstream, ask: Asker) -> None:
+    there = ["noarch", "linux-64", "linux-ppc64le", "win-arm64", "linux-riscv64", "emscripten-32", "custom-arch"]
+    write_channel(odd.folder, {s: [make_record("a", "1.0", subdir=s)] for s in there})
+    for fn in ("repodata.json", "repodata.json.zst"):
+        (odd.folder / "win-64").mkdir(exist_ok=True)
+        odd.replies[f"win-64/{fn}"] = Reply(403)
+    (odd.folder / "channeldata.json").write_text(json.dumps({"subdirs": [*there, "../x", "not-there"], "packages": {}}))
+    mirror = await person.mirror("main", odd)
+    assert (mirror.state, mirror.last_error) == ("ok", "")
+    assert list_found(mirror.subdir_states) == sorted(there)
+    assert {"win-64", "zos-z", "linux-32", "not-there"} <= set(list_absent(mirror.subdir_states))
+    for subdir in there:
+        assert (await ask(f"/conda/main/{subdir}/repodata.json")).status == 200
+
+
+async def test_what_was_not_there_is_asked_for_again_after_a_day(
+    person: Person, odd: OddUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_channel(odd.folder, {"linux-64": [make_record("a", "1.0")]})
+    await person.mirror("main", odd)
+    assert {f"{subdir}/repodata.json" for subdir in PROBED} <= set(odd.paths)
+    odd.seen.clear()
+    write_channel(odd.folder, {"win-arm64": [make_record("b", "1.0", subdir="win-arm64")]})
+    mirror = await person.sync("main")
+    assert not {subdir for subdir in PROBED if f"{subdir}/repodata.json" in odd.paths}
+    assert "win-arm64" in list_absent(mirror.subdir_states)
+    monkeypatch.setattr("antivenom.server.mirrors.subdir_list.PROBE_AGAIN_AFTER_MS", 0)
+    mirror = await person.sync("main")
+    assert "win-arm64" in list_found(mirror.subdir_states)
+
+
+async def test_an_upstream_that_refuses_everything_is_asked_for_credentials(person: Person, odd: OddUpstream) -> None:
+    odd.find = lambda path: Reply(401)  # type: ignore[method-assign]
+    mirror = await person.mirror("main", odd)
+    assert mirror.state == "failed"
+    assert "answered 401" in mirror.last_error
+    assert "credentials" in mirror.last_error
+
+
+# -- files beside the records ------------------------------------------------------------------------------------------
+
+
+async def test_what_the_upstream_has_beside_its_records_is_kept_as_it_came(person: Person, odd: OddUpstream) -> None:
+    """rattler#2014, conda-build#3583: they are lost where nobody reads them."""
+    write_channel(odd.folder, {"linux-64": [make_record("a", "1.0")]})
+    run_exports, channeldata = b'{"packages": {"x": 1}}', b'{"subdirs": [], "packages": {"a": {"summary": "A"}}}'
+    odd.replies["linux-64/run_exports.json"] = Reply(200, run_exports, {"ETag": '"1"'})
+    odd.replies["channeldata.json"] = Reply(200, channeldata)
+    odd.replies["noarch/run_exports.json"] = Reply(200, b"<html>", {})
+    mirror = await person.mirror("main", odd, subdirs=["linux-64"])
+    file = mirror.subdir_states["linux-64"].run_exports
+    assert (file.name, file.sha256) == ("run_exports.json", hashlib.sha256(run_exports).hexdigest())
+    assert await person.resources.blobs.get(file.key) == run_exports
+    assert await person.resources.blobs.get(mirror.channeldata.key) == channeldata
+    assert mirror.subdir_states["noarch"].run_exports.key == ""
+    odd.replies["linux-64/run_exports.json"] = Reply(500)
+    mirror = await person.sync("main")
+    assert (mirror.state, mirror.subdir_states["linux-64"].run_exports) == ("ok", file)
+    odd.replies["linux-64/run_exports.json"] = Reply(404)
+    mirror = await person.sync("main")
+    assert mirror.subdir_states["linux-64"].run_exports.key == ""
