@@ -196,13 +196,12 @@ def run_jobs() -> RunJobs:
 
         list(rooms.load("jobs"))
         failures: list[tuple[str, BaseException]] = []
-        async with open_queue(resources, periodic=False) as app:
+        async with open_queue(resources) as app:
             await run_worker(
                 app,
                 jobs_at_once=1,
                 wait=False,
                 patience_s=10,
-                install_signal_handlers=False,
                 on_failure=lambda name, error: failures.append((name, error)),
             )
         for _, error in failures:

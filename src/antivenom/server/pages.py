@@ -107,6 +107,11 @@ def _concerns(
         if mirror.state == "held":
             text, href = f"{describe_losses(mirror.held)}.", f"/channels/{name}/mirror"
             yield Concern("critical", f"The mirror {name} waits for you", text, href, "Decide")
+    for channel in channels:
+        if channel.behind and channel.behind.error:
+            text = f"{channel.behind.error} (since {ago(channel.behind.since, ctx.now)})"
+            title = f"{channel.name} does not serve what was decided"
+            yield Concern("critical", title, text, f"/channels/{channel.name}", "Look")
     for freshness in knowledge.feeds:
         feed = freshness.feed
         if feed.state == "failed":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -16,10 +17,13 @@ from antivenom.core.errors import UnavailableError
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.members.service import create_first_admin
 from antivenom.server.migrations import HEAD, migrate
+from antivenom.server.publications.queries import count_behind
 
 log = logging.getLogger("antivenom.start")
 DATABASE_PATIENCE_S = 60.0
 QUIET_WAIT_S = 5.0  # after so long without a database, the log names what is waited for
+
+BEHIND_FOR = timedelta(minutes=1)
 
 
 async def check_readiness(resources: Resources) -> list[str]:
@@ -36,6 +40,22 @@ async def check_readiness(resources: Resources) -> list[str]:
     if folder is not None and not _is_folder(folder.parent):
         problems.append("the blob store's folder is not there")
     return problems
+
+
+async def list_behind(resources: Resources) -> list[str]:
+    """What was accepted and is not served yet, in words without names: anybody may ask. It is no reason to send nobody.
+
+    A change that was made in the last minute is not mentioned.
+    """
+    try:
+        async with asyncio.timeout(5), resources.context(SYSTEM) as ctx:
+            count, since = await count_behind(ctx.session)
+            if since is None or ctx.now - since < BEHIND_FOR:
+                return []
+    except (SQLAlchemyError, PoolTimeoutError, TimeoutError, OSError):
+        return []
+    verb = "channel does" if count == 1 else "channels do"
+    return [f"{count} {verb} not serve what was decided since {since:%Y-%m-%d %H:%M} UTC: antivenom channel list"]
 
 
 def _is_folder(path: Path) -> bool:

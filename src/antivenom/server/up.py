@@ -36,9 +36,8 @@ from antivenom.server.listening import address_of, open_listening_socket
 from antivenom.server.settings import Settings
 
 STOP_PATIENCE = ((signal.SIGTERM, 2.5), (signal.SIGKILL, 5.0))
-RESTART_PAUSES_S = (0.2, 1.0, 3.0, 10.0)
-CRASHES_MAX = 5  # within CRASH_WINDOW_S: then restarting does not help, and we stop with the reason
-CRASH_WINDOW_S = 60.0
+RESTART_PAUSES_S = (0.2, 1.0, 3.0, 10.0, 30.0)
+CRASH_WINDOW_S = 120.0
 LOG_MAX_BYTES = 20_000_000  # at a start; then the last log is kept as .1
 
 
@@ -197,8 +196,7 @@ class Supervisor:
                 self._start_part(self._worker)
                 self._announce_start()
             now = time.monotonic()
-            if not self._postgres.is_running:
-                self._restart_postgres(now)
+            self._look_after_postgres(now)
             for part in self._parts:
                 self._restart_if_ended(part, now)
             select.select([self._wake] if self._is_ready else [self._wake, self._ready], [], [], 0.5)
@@ -215,17 +213,29 @@ class Supervisor:
             status = part.process.returncode
             part.process = None
             self._count_crash(part, now, f"the {part.name} process ended with {_describe(status)}")
-            part.start_at = now + RESTART_PAUSES_S[min(len(part.crashes), len(RESTART_PAUSES_S)) - 1]
+            part.start_at = now + _pause_s(part)
         if part.process is None and now >= part.start_at:
             self._start_part(part)
 
-    def _restart_postgres(self, now: float) -> None:
-        self._count_crash(self._database, now, "PostgreSQL ended")
-        self._postgres.start()
+    def _look_after_postgres(self, now: float) -> None:
+        """Start PostgreSQL again when it ended, after a pause.
+
+        What a killed one leaves behind (shared memory that a dying backend still holds) keeps the next from starting
+        for a moment: five starts in a row within that moment say nothing about the sixth.
+        """
+        if self._postgres.is_running:
+            return
+        if self._postgres.process is not None:
+            self._postgres.process = None
+            self._count_crash(self._database, now, "PostgreSQL ended")
+            self._database.start_at = now + _pause_s(self._database)
+        if now >= self._database.start_at:
+            self._postgres.start()
 
     def _count_crash(self, part: Part, now: float, what: str) -> None:
+        """Note that a part ended by itself; a server that never answered yet gives up."""
         part.crashes = [at for at in part.crashes if now - at < CRASH_WINDOW_S] + [now]
-        if len(part.crashes) >= CRASHES_MAX or not self._is_ready:
+        if not self._is_ready:
             raise UnavailableError(f"{what}: {self._read_last_line()}", hint=f"see the log: {self._log.name}")
         _print(f"{what}; starting it again")
 
@@ -256,6 +266,11 @@ class Supervisor:
         for process in running:
             stop_child(process, STOP_PATIENCE)
         self._postgres.stop()
+
+
+def _pause_s(part: Part) -> float:
+    """How long to wait before a part is started again: longer the more often it ended lately, never for ever."""
+    return RESTART_PAUSES_S[min(len(part.crashes), len(RESTART_PAUSES_S)) - 1]
 
 
 def _describe(status: int) -> str:

@@ -89,6 +89,20 @@ async def test_child_that_dies_is_an_error_and_the_next_call_works(pool: CpuPool
     assert await pool.run(abs, -1) == 1
 
 
+def kill_itself_once(mark: str) -> int:
+    """Dies the first time it is called with this mark, which is a path."""
+    try:
+        with open(mark, "x"):
+            kill_itself()
+    except FileExistsError:
+        return 7
+    raise AssertionError("unreachable")
+
+
+async def test_work_of_a_child_that_dies_is_begun_again(pool: CpuPool, tmp_path: Path):
+    assert await pool.run(kill_itself_once, str(tmp_path / "mark")) == 7
+
+
 def test_child_dies_with_its_parent(tmp_path: Path):
     code = (
         "import asyncio, os, signal\n"

@@ -11,7 +11,7 @@ from antivenom.core.errors import UpstreamError
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.events import jobs
 from antivenom.server.events.jobs import EventNotice, defer, job
-from antivenom.server.events.queue import cron_of, open_queue, requeue_stalled
+from antivenom.server.events.queue import open_queue, requeue_stalled
 from antivenom.server.events.service import record
 
 
@@ -111,7 +111,7 @@ async def test_job_of_a_dead_worker_starts_again(resources, declared, run_jobs):
         await ctx.session.execute(text("UPDATE procrastinate_jobs SET status = 'doing'"))
     await run_jobs(resources)
     assert declared == []
-    async with open_queue(resources, periodic=False) as app:
+    async with open_queue(resources) as app:
         assert await requeue_stalled(app, silent_for_s=0) == 1
     await run_jobs(resources)
     assert [call["number"] for call in declared] == [1]
@@ -132,17 +132,3 @@ async def test_event_is_announced_when_it_is_committed(resources, declared):
         assert await heard.get() == EventNotice("thing.happened", "thing:1")
     finally:
         task.cancel()
-
-
-@pytest.mark.parametrize(
-    ("every_s", "cron"),
-    [(5, "* * * * * */5"), (60, "*/1 * * * *"), (300, "*/5 * * * *"), (3600, "0 */1 * * *"), (86400, "0 */24 * * *")],
-)
-def test_interval_becomes_a_cron_line(every_s, cron):
-    assert cron_of(every_s) == cron
-
-
-@pytest.mark.parametrize("every_s", [7, 90, 420, 5 * 3600])
-def test_interval_that_no_cron_line_says_is_refused(every_s):
-    with pytest.raises(ValueError, match="neither"):
-        cron_of(every_s)

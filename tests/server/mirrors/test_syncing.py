@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from antivenom.core.errors import (
     ConflictError,
@@ -383,6 +384,25 @@ async def test_a_full_disk_while_publishing_loses_nothing(
     assert await person.kept("main") == before
     assert (await person.sync("main")).state == "ok"
     assert "new-2.0-h0_0.conda" in await person.kept("main")
+
+
+@pytest.mark.parametrize("state", ["queued", "syncing"])
+async def test_a_sync_that_nobody_works_on_any_more_starts_again(
+    person: Person, upstream: UpstreamServer, state: str
+) -> None:
+    """Its worker was killed, or its job was lost: the state is a lease, which runs out."""
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    set_state = text("UPDATE mirror SET state = :state, lease_until = now() + CAST(:left AS interval)")
+    for left, again in (("30 seconds", []), ("-1 second", ["mirror.sync"]), ("1 year", ["mirror.sync"])):
+        async with person.resources.context(LOCAL) as ctx:
+            await ctx.session.execute(text("DELETE FROM procrastinate_jobs"))
+            await ctx.session.execute(set_state, {"state": state, "left": left})
+        await sync_due(person.resources)
+        async with person.resources.context(LOCAL) as ctx:
+            assert list(await ctx.session.scalars(text("SELECT task_name FROM procrastinate_jobs"))) == again, left
+    await person.run_jobs(person.resources)
+    assert (await person.look("main")).state == "ok"
 
 
 async def test_a_fault_of_our_own_ends_as_a_failure_that_is_tried_again(

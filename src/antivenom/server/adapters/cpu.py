@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import logging
 import multiprocessing
 import os
 import signal
@@ -26,6 +27,7 @@ T = TypeVar("T")
 OnProgress = Callable[..., None]
 
 PROGRESS_DRAIN_S = 2.0  # how long the last progress may arrive after the result
+log = logging.getLogger(__name__)
 
 _progress_queue: Any = None
 
@@ -96,9 +98,30 @@ class CpuPool:
 
         With `on_progress`, the function gets an `on_progress` of its own; what it is called with arrives here.
 
+        A child that dies is replaced and the work begun again, once: functions given here may run twice.
+
         Raises:
-            UnavailableError: The child died (most often: out of memory).
+            UnavailableError: Two children died of it (most often: out of memory).
         """
+        try:
+            return await self._run(function, args, options, on_progress)
+        except BrokenProcessPool:
+            log.warning("the process that ran %s died; another begins it again", function.__name__)
+        try:
+            return await self._run(function, args, options, on_progress)
+        except BrokenProcessPool:
+            raise UnavailableError(
+                f"the process that ran {function.__name__} died twice, most likely for want of memory",
+                hint="give the server more memory, or lower ANTIVENOM_CPU_WORKERS",
+            ) from None
+
+    async def _run(
+        self,
+        function: Callable[..., T],
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+        on_progress: OnProgress | None,
+    ) -> T:
         task = next(self._tasks)
         ended = asyncio.Event()
         if on_progress is not None:
@@ -114,10 +137,7 @@ class CpuPool:
         except BrokenProcessPool:
             if self._executor is executor:
                 self._discard()
-            raise UnavailableError(
-                f"the process that ran {function.__name__} died, most likely for want of memory",
-                hint="give the server more memory, or lower ANTIVENOM_CPU_WORKERS",
-            ) from None
+            raise
         finally:
             self._listeners.pop(task, None)
 

@@ -36,6 +36,8 @@ class Feed(Base):
     last_sync_at: Mapped[OptionalAt]
     last_success_at: Mapped[OptionalAt]
     next_sync_at: Mapped[OptionalAt]
+    # While queued or syncing: whoever works on it renews this; past it, nobody does, and the sync starts again.
+    lease_until: Mapped[OptionalAt]
 
 
 class SetAsideEntry(Base):

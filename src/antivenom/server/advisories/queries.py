@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, UnaryExpression, exists, func, or_, select, text, type_coerce, update
+from sqlalchemy import Select, UnaryExpression, and_, exists, func, or_, select, text, type_coerce, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -26,7 +26,7 @@ from antivenom.server.advisories.models import (
     VulnerabilityId,
 )
 from antivenom.server.db.paging import Column, Page, check_paging, order_by
-from antivenom.server.db.schedule import is_due
+from antivenom.server.db.schedule import has_ended, is_due
 from antivenom.server.events.progress import JobProgress
 
 SORTS: dict[str, Sequence[InstrumentedAttribute[Any]]] = {
@@ -90,14 +90,18 @@ async def list_feeds_of_kind(session: AsyncSession, kind: str) -> list[Feed]:
 
 
 async def list_due(session: AsyncSession, now: datetime) -> list[Feed]:
-    """Feeds whose next sync (by schedule or after a failure) is due."""
+    """Feeds whose next sync (by schedule or after a failure) is due, and those that nobody works on any more."""
+    is_worked_on = Feed.state.in_(("queued", "syncing"))
     due = is_due(Feed.next_sync_at, Feed.last_sync_at, now)
-    query = select(Feed).where(due, Feed.state.not_in(("queued", "syncing")))
+    query = select(Feed).where(or_(and_(due, ~is_worked_on), and_(is_worked_on, has_ended(Feed.lease_until, now))))
     return list(await session.scalars(query.with_for_update(skip_locked=True)))
 
 
-async def set_progress(session: AsyncSession, feed_id: int, progress: JobProgress) -> None:
-    await session.execute(update(Feed).where(Feed.id == feed_id, Feed.state == "syncing").values(progress=progress))
+async def set_progress(
+    session: AsyncSession, feed_id: int, progress: JobProgress | None, lease_until: datetime
+) -> None:
+    values: dict[str, object] = {"lease_until": lease_until} | ({"progress": progress} if progress else {})
+    await session.execute(update(Feed).where(Feed.id == feed_id, Feed.state == "syncing").values(values))
 
 
 async def page_set_aside(

@@ -22,7 +22,7 @@ from antivenom.server.advisories.syncing import publish_knowledge
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, check_sort
 from antivenom.server.events.jobs import defer
-from antivenom.server.events.progress import WAITING, JobProgress
+from antivenom.server.events.progress import LEASE, WAITING, JobProgress, has_lapsed
 from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 
@@ -169,9 +169,10 @@ async def request_feed_sync(ctx: Context, feed_id: int | None = None, *, kind: s
 async def defer_sync(ctx: Context, feed: Feed) -> None:
     """Queue a sync as part of the caller's transaction."""
     feed.next_sync_at = None
-    if feed.state != "syncing":
+    if feed.state != "syncing" or has_lapsed(feed.lease_until, ctx.now):
         feed.state = "queued"
         feed.progress = WAITING
+        feed.lease_until = ctx.now + LEASE
     await defer(ctx, "feed.sync", lock=f"feed:{feed.id}", queueing_lock=f"feed:{feed.id}", feed_id=feed.id)
 
 

@@ -24,7 +24,14 @@ from antivenom.server.advisories.models import Feed, KnowledgeRevision, SetAside
 from antivenom.server.advisories.spool import SET_ASIDE_KEPT, SpoolReport, spool_feed
 from antivenom.server.advisories.storing import Changes, store_part
 from antivenom.server.context import SYSTEM, Context, Resources
-from antivenom.server.events.progress import STARTING, JobProgress, ProgressReporter, explain_failure, retry_after_s
+from antivenom.server.events.progress import (
+    LEASE,
+    STARTING,
+    JobProgress,
+    ProgressReporter,
+    explain_failure,
+    retry_after_s,
+)
 from antivenom.server.events.service import record
 
 # Revisions become visible in the order of their ids: whoever compiles up to N has seen all below N.
@@ -67,6 +74,7 @@ async def _begin(resources: Resources, feed_id: int) -> _Sync | None:
         if feed is None:
             return None
         feed.state = "syncing"
+        feed.lease_until = ctx.now + LEASE
         feed.last_sync_at = ctx.now
         feed.progress = STARTING
         return _Sync(feed.id, feed.kind, Location(feed.location, feed.location_auth), feed.cursor, ctx.now)

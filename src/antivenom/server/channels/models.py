@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from antivenom.server.db.base import At, Base, BigId
+from antivenom.server.db.base import At, Base, BigId, OptionalAt
 
 
 class Channel(Base):
@@ -25,3 +25,11 @@ class Channel(Base):
     created_at: Mapped[At]
     created_by: Mapped[str]
     is_demo: Mapped[bool] = mapped_column(server_default="false")
+    # What should be served against what is: `wanted` counts the changes that ask for a publication, `applied` is the
+    # count that the newest publication includes. publications/reconcile.py publishes until they are equal.
+    wanted: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    applied: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    behind_since: Mapped[OptionalAt]  # when the first change came that is not applied yet
+    publish_failures: Mapped[int] = mapped_column(server_default="0")  # in a row
+    publish_error: Mapped[str] = mapped_column(server_default="")
+    publish_retry_at: Mapped[OptionalAt]  # not before; None: as soon as a worker is free

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
+LEASE_MAX = timedelta(minutes=10)
 CLOCK_TOLERANCE = timedelta(minutes=5)  # clocks of several machines differ; beyond it the clock was set back
 
 
@@ -20,3 +21,8 @@ def is_due(
     """
     was_set_back = and_(next_at.is_not(None), last_at > now + CLOCK_TOLERANCE)
     return or_(next_at <= now, was_set_back)
+
+
+def has_ended(lease_until: InstrumentedAttribute[Any], now: datetime) -> ColumnElement[bool]:
+    """Whether a lease has run out, or was never given, or lies further ahead than any: then the clock was set back."""
+    return or_(lease_until.is_(None), lease_until <= now, lease_until > now + LEASE_MAX)

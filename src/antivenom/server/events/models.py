@@ -1,9 +1,9 @@
-"""The audit trail: what happened, to what, by whom."""
+"""The audit trail: what happened, to what, by whom; and when each periodic job was last due."""
 
 from __future__ import annotations
 
 from sqlalchemy import Index
-from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import Mapped, mapped_column
 
 from antivenom.server.db.base import At, Base, BigId, Document
 
@@ -18,3 +18,13 @@ class Event(Base):
     kind: Mapped[str]  # past tense: "channel.created", "policy.revised", ...
     subject: Mapped[str]  # "channel:main"
     data: Mapped[Document]
+
+
+class PeriodicTick(Base):
+    """When a periodic job was last due, by the database's clock; see ticks.py."""
+
+    __tablename__ = "periodic_tick"
+
+    job: Mapped[str] = mapped_column(primary_key=True)
+    every_s: Mapped[int]
+    at: Mapped[At]

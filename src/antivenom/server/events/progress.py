@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -14,6 +17,7 @@ from antivenom.core.errors import AntivenomError, StorageError
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.web.problems import explain
 
+log = logging.getLogger(__name__)
 RETRY_FIRST_S: Final = 30
 RETRY_LONGEST_S: Final = 6 * 3600
 WRITE_EVERY_S: Final = 0.5
@@ -30,7 +34,11 @@ class JobProgress(msgspec.Struct, frozen=True, omit_defaults=True):
 
 WAITING = JobProgress("waiting for a worker")
 STARTING = JobProgress("starting")
-WriteProgress = Callable[[AsyncSession, int, JobProgress], Awaitable[None]]
+WriteProgress = Callable[[AsyncSession, int, JobProgress | None, datetime], Awaitable[None]]
+"""Stores progress (None: as it was) and how long the lease holds in the row with that id, if the job still runs."""
+
+LEASE: Final = timedelta(seconds=60)
+RENEW_EVERY_S: Final = 10.0
 
 
 def retry_after_s(failures: int) -> int:
@@ -50,15 +58,22 @@ def explain_failure(error: Exception) -> AntivenomError:
     return explain(error)
 
 
+def has_lapsed(lease_until: datetime | None, now: datetime) -> bool:
+    """Whether nobody works any more on what a lease was given for."""
+    return lease_until is None or lease_until <= now
+
+
 class ProgressReporter:
     """Keeps a row in step with what a job is doing, at most twice a second, off the hot path.
 
-    `write` stores it in the row with the given id, if the job still runs.
+    It also renews the row's lease while the job runs: a row that says "syncing" past its lease is worked on by nobody.
+    A database that is away is waited for; the job decides itself whether it can go on without.
     """
 
     def __init__(self, resources: Resources, row_id: int, write: WriteProgress) -> None:
         self._resources, self._row_id, self._write = resources, row_id, write
         self._latest: JobProgress | None = None
+        self._renew_at = time.monotonic() + RENEW_EVERY_S
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         self._latest = JobProgress(phase, done, total)
@@ -77,6 +92,11 @@ class ProgressReporter:
         while True:
             await asyncio.sleep(WRITE_EVERY_S)
             latest, self._latest = self._latest, None
-            if latest is not None:
+            if latest is None and time.monotonic() < self._renew_at:
+                continue
+            try:
                 async with self._resources.context(SYSTEM) as ctx:
-                    await self._write(ctx.session, self._row_id, latest)
+                    await self._write(ctx.session, self._row_id, latest, ctx.now + LEASE)
+                self._renew_at = time.monotonic() + RENEW_EVERY_S
+            except Exception as error:
+                log.warning("progress could not be stored: %s", type(error).__name__)

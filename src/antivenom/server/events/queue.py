@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +22,8 @@ log = logging.getLogger("antivenom.jobs")
 RETRY_MAX_S = 3600
 HEARTBEAT_S = 5.0
 STALLED_AFTER_S = 30.0
+REQUEUE_EVERY_S = 10.0
+FORGET_EVERY_S = 3600.0
 KEEP_FINISHED_HOURS = 24 * 7
 QUEUE_CONNECTIONS = 4
 POLL_S = 1.0  # new jobs are announced; this finds the scheduled ones
@@ -46,67 +50,47 @@ def _is_final(error: Exception) -> bool:
     return isinstance(error, AntivenomError) and (error.status < 500 or getattr(error, "permanent", False))
 
 
-def cron_of(every_s: int) -> str:
-    """The cron line (six fields: seconds last) that fires every so many seconds."""
-    if every_s < 60 and 60 % every_s == 0:
-        return f"* * * * * */{every_s}"
-    minutes, rest = divmod(every_s, 60)
-    if rest == 0 and minutes < 60 and 60 % minutes == 0:
-        return f"*/{minutes} * * * *"
-    hours, rest = divmod(every_s, 3600)
-    if rest == 0 and 24 % hours == 0:
-        return f"0 */{hours} * * *"
-    raise ValueError(f"{every_s} s is neither a divisor of a minute, an hour nor a day")
-
-
 @asynccontextmanager
-async def open_queue(resources: Resources, *, periodic: bool = True) -> AsyncIterator[App]:
-    """A procrastinate app that knows every declared job and hands each of them `resources`.
-
-    Without `periodic`, jobs run only when something defers them.
-    """
+async def open_queue(resources: Resources) -> AsyncIterator[App]:
+    """A procrastinate app that knows every declared job and hands each of them `resources`."""
     url = resources.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     connector = PsycopgConnector(
         conninfo=url, min_size=1, max_size=QUEUE_CONNECTIONS, kwargs={"application_name": "antivenom jobs"}
     )
     app = App(connector=connector)
     for declared in DECLARED.values():
-        _register(app, declared, resources, periodic=periodic)
-    if periodic:
-        _register_upkeep(app)
+        _register(app, declared, resources)
     async with app.open_async():
         yield app
 
 
-def _register(app: App, declared: JobDeclaration, resources: Resources, *, periodic: bool) -> None:
+def _register(app: App, declared: JobDeclaration, resources: Resources) -> None:
     async def run(**arguments: Any) -> None:
-        arguments.pop("timestamp", None)  # procrastinate gives it to periodic jobs
+        arguments.pop("timestamp", None)  # earlier releases gave it to periodic jobs, and one may still be queued
         if "event" in arguments:
             arguments["event"] = msgspec.convert(arguments["event"], EventNotice)
         await declared.function(resources, **arguments)
 
-    retry = _Retry(declared.retries)
-    task = app.task(name=declared.name, retry=retry)(run)
-    if declared.every_s is not None and periodic:
-        lock = declared.queueing_lock or declared.name
-        periodic_task: Any = task  # its type has no `timestamp`, which `run` takes from **arguments
-        app.periodic(cron=cron_of(declared.every_s), queueing_lock=lock, lock=declared.lock or declared.name)(
-            periodic_task
-        )
+    app.task(name=declared.name, retry=_Retry(declared.retries))(run)
 
 
-def _register_upkeep(app: App) -> None:
-    @app.periodic(cron="* * * * * */30", queueing_lock="events.requeue_stalled")
-    @app.task(name="events.requeue_stalled")
-    async def requeue(timestamp: int) -> None:  # noqa: ARG001  # procrastinate's own argument
-        await requeue_stalled(app, STALLED_AFTER_S)
+async def keep_queue(app: App) -> None:
+    """Put back the jobs of workers that are gone, and forget finished ones, until cancelled.
 
-    @app.periodic(cron="17 * * * *", queueing_lock="events.forget_finished")
-    @app.task(name="events.forget_finished")
-    async def forget(timestamp: int) -> None:  # noqa: ARG001
-        await app.job_manager.delete_old_jobs(
-            KEEP_FINISHED_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
-        )
+    It takes no job slot: when every slot is busy, this is what frees the jobs of the dead.
+    """
+    forget_at = time.monotonic()
+    while True:
+        try:
+            await requeue_stalled(app, STALLED_AFTER_S)
+            if time.monotonic() >= forget_at:
+                forget_at = time.monotonic() + FORGET_EVERY_S
+                await app.job_manager.delete_old_jobs(
+                    KEEP_FINISHED_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
+                )
+        except Exception as error:
+            log.warning("the queue could not be looked after: %s", type(error).__name__)
+        await asyncio.sleep(REQUEUE_EVERY_S)
 
 
 async def requeue_stalled(app: App, silent_for_s: float) -> int:
@@ -127,10 +111,9 @@ async def run_worker(
     jobs_at_once: int,
     wait: bool,
     patience_s: float,
-    install_signal_handlers: bool,
     on_failure: Watch | None = None,
 ) -> None:
-    """Run jobs until stopped, or with `wait` off until none is due."""
+    """Run jobs until cancelled, or with `wait` off until none is due; running ones get `patience_s` to end."""
 
     async def report(call: Callable[[], Awaitable[Any]], context: JobContext, _worker: Any) -> Any:
         # A running job gives its queueing lock back: else its return to the queue for another try would collide with a
@@ -151,7 +134,7 @@ async def run_worker(
         listen_notify=wait,
         fetch_job_polling_interval=POLL_S,
         shutdown_graceful_timeout=patience_s,
-        install_signal_handlers=install_signal_handlers,
+        install_signal_handlers=False,
         update_heartbeat_interval=HEARTBEAT_S,
         stalled_worker_timeout=STALLED_AFTER_S,
         worker_middleware=[report],

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.server.channels.models import Channel
-from antivenom.server.db.schedule import is_due
+from antivenom.server.db.schedule import has_ended, is_due
 from antivenom.server.events.progress import JobProgress
 from antivenom.server.mirrors.models import Mirror
 
@@ -23,10 +23,11 @@ async def find_mirror_by_id(session: AsyncSession, mirror_id: int, *, lock: bool
     return await session.scalar(query.with_for_update() if lock else query)
 
 
-async def set_progress(session: AsyncSession, mirror_id: int, progress: JobProgress) -> None:
-    await session.execute(
-        update(Mirror).where(Mirror.id == mirror_id, Mirror.state == "syncing").values(progress=progress)
-    )
+async def set_progress(
+    session: AsyncSession, mirror_id: int, progress: JobProgress | None, lease_until: datetime
+) -> None:
+    values: dict[str, object] = {"lease_until": lease_until} | ({"progress": progress} if progress else {})
+    await session.execute(update(Mirror).where(Mirror.id == mirror_id, Mirror.state == "syncing").values(values))
 
 
 async def list_mirrors(session: AsyncSession) -> list[tuple[str, Mirror]]:
@@ -37,6 +38,8 @@ async def list_mirrors(session: AsyncSession) -> list[tuple[str, Mirror]]:
 
 
 async def list_due(session: AsyncSession, now: datetime) -> list[Mirror]:
-    """Mirrors whose next sync (by schedule or after a failure) is due."""
+    """Mirrors whose next sync (by schedule or after a failure) is due, and those that nobody works on any more."""
+    is_worked_on = Mirror.state.in_(("queued", "syncing"))
     due = is_due(Mirror.next_sync_at, Mirror.last_sync_at, now)
-    return list(await session.scalars(select(Mirror).where(due)))
+    wanted = or_(and_(due, ~is_worked_on), and_(is_worked_on, has_ended(Mirror.lease_until, now)))
+    return list(await session.scalars(select(Mirror).where(wanted).with_for_update(skip_locked=True)))

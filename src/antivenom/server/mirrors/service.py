@@ -18,7 +18,7 @@ from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, slice_page
 from antivenom.server.events.jobs import defer
-from antivenom.server.events.progress import WAITING, JobProgress
+from antivenom.server.events.progress import LEASE, WAITING, JobProgress, has_lapsed
 from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 from antivenom.server.mirrors import queries
@@ -290,9 +290,10 @@ async def delete_mirror(ctx: Context, channel: str) -> None:
 async def defer_sync(ctx: Context, mirror: Mirror) -> None:
     """Queue a sync of the mirror; does nothing if one waits already."""
     mirror.next_sync_at = None
-    if mirror.state != "syncing":
+    if mirror.state != "syncing" or has_lapsed(mirror.lease_until, ctx.now):
         mirror.state = "queued"
         mirror.progress = WAITING
+        mirror.lease_until = ctx.now + LEASE
     await defer(
         ctx,
         "mirror.sync",

@@ -16,7 +16,14 @@ from antivenom.core.errors import AntivenomError, UpstreamError
 from antivenom.core.source.losses import is_suspicious_loss
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Context, Resources
-from antivenom.server.events.progress import STARTING, JobProgress, ProgressReporter, explain_failure, retry_after_s
+from antivenom.server.events.progress import (
+    LEASE,
+    STARTING,
+    JobProgress,
+    ProgressReporter,
+    explain_failure,
+    retry_after_s,
+)
 from antivenom.server.events.service import record
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.artifacts import fetch_artifacts
@@ -84,6 +91,7 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
         if mirror is None or channel is None:
             return None
         mirror.state = "syncing"
+        mirror.lease_until = ctx.now + LEASE
         mirror.last_sync_at = ctx.now
         mirror.progress = STARTING
         return _Sync(

@@ -7,14 +7,14 @@ from typing import Any
 from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.jobs import EventNotice, defer, job
-from antivenom.server.publications import queries, retention
-from antivenom.server.publications.publish_channel import defer_republish, publish_channel
+from antivenom.server.publications import queries, reconcile, retention
+from antivenom.server.publications.publish_channel import defer_republish
 
 
-@job("publication.republish", retries=5)
+@job("publication.republish")
 async def republish(resources: Resources, *, channel_id: int, cause: str) -> None:
-    """Publish a channel from the sources of its newest publication."""
-    await publish_channel(resources, channel_id, cause=cause)
+    """Publish a channel from the sources of its newest publication; `publication.reconcile` tries again if it fails."""
+    await reconcile.republish(resources, channel_id, cause=cause)
 
 
 @job("publication.republish_all", on=("advisory.changed",))
@@ -44,12 +44,11 @@ async def republish_for_build_statements(resources: Resources, *, event: EventNo
     await _republish_subject(resources, event, cause="curation")
 
 
-@job("publication.expire_due", every_s=30)
-async def republish_expired(resources: Resources) -> None:
-    """Republish channels with a verdict that time has changed: a cooldown or an exception has ended."""
+@job("publication.reconcile", every_s=15)
+async def reconcile_channels(resources: Resources) -> None:
+    """Queue a republish of every channel that does not serve what it should."""
     async with resources.context(SYSTEM) as ctx:
-        for channel in await queries.channels_expired(ctx.session, ctx.now):
-            await defer_republish(ctx, channel.id, cause="time")
+        await reconcile.reconcile(ctx)
 
 
 @job("publication.collect", every_s=3600)

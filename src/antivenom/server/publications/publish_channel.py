@@ -39,9 +39,19 @@ class _Inputs:
     request: BuildRequest
     policy_revision_id: int | None
     knowledge_revision: int
+    wanted: int
 
 
 async def defer_republish(ctx: Context, channel_id: int, *, cause: str) -> None:
+    """Note that the channel should serve something else, and queue a republish, in the context's transaction.
+
+    The note outlives the job: whatever happens to it, `reconcile` queues another until the change is applied.
+    """
+    await queries.want_republish(ctx.session, channel_id, ctx.now)
+    await queue_republish(ctx, channel_id, cause=cause)
+
+
+async def queue_republish(ctx: Context, channel_id: int, *, cause: str) -> None:
     """Queue a republish of the channel. Does nothing if one is already queued."""
     await defer(
         ctx,
@@ -85,8 +95,10 @@ async def _read_inputs(ctx: Context, channel_id: int, sources: NewSources | None
     channel = await find_channel_by_id(ctx.session, channel_id)
     if channel is None:
         return None
+    wanted = channel.wanted
     keys = sources.keys if sources else await _newest_sources(ctx, channel_id)
     if not keys:
+        _note_applied(channel, wanted)  # there is nothing to serve yet
         return None
     if sources is not None:
         channel.upstream = sources.upstream
@@ -95,7 +107,7 @@ async def _read_inputs(ctx: Context, channel_id: int, sources: NewSources | None
     revision = await ctx.session.get(PolicyRevision, channel.policy_revision_id) if channel.policy_revision_id else None
     knowledge = await findings.current_knowledge(ctx)
     request = await _build_request(ctx, channel, keys, revision.text if revision else None, knowledge.index_key)
-    return _Inputs(request, channel.policy_revision_id, knowledge.revision)
+    return _Inputs(request, channel.policy_revision_id, knowledge.revision, wanted)
 
 
 async def request_with_policy(ctx: Context, channel: Channel, policy_text: str) -> BuildRequest:
@@ -134,6 +146,9 @@ async def _commit(ctx: Context, channel_id: int, inputs: _Inputs, built: Built, 
     channel = await find_channel_by_id(ctx.session, channel_id, lock=True)
     if channel is None:
         return None
+    if channel.publish_failures:
+        await record(ctx, "publication.recovered", subject=f"channel:{channel.name}", failures=channel.publish_failures)
+    _note_applied(channel, inputs.wanted)
     current = await queries.find_publication(ctx.session, channel.publication_id)
     subdirs = _subdir_blobs(inputs.request.sources, built)
     holds_until = _instant(built.published.holds_until_ms)
@@ -171,6 +186,14 @@ async def _commit(ctx: Context, channel_id: int, inputs: _Inputs, built: Built, 
         warned=built.counts.warned,
     )
     return publication.number
+
+
+def _note_applied(channel: Channel, wanted: int) -> None:
+    """The changes up to `wanted` are served; those that came meanwhile are not."""
+    channel.applied = max(channel.applied, wanted)
+    channel.publish_failures, channel.publish_error, channel.publish_retry_at = 0, "", None
+    if channel.applied >= channel.wanted:
+        channel.behind_since = None
 
 
 def _subdir_blobs(sources: dict[str, str], built: Built) -> dict[str, SubdirBlobs]:

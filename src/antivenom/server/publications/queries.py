@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from antivenom.server.channels.models import Channel
 from antivenom.server.db.paging import Column, Page, check_paging, order_by
@@ -123,15 +124,54 @@ async def published_channels(session: AsyncSession) -> list[Channel]:
     return list(await session.scalars(select(Channel).where(Channel.publication_id.is_not(None))))
 
 
-async def channels_expired(session: AsyncSession, now: datetime) -> list[Channel]:
-    """Channels whose current publication has a verdict that time has changed."""
-    return list(
-        await session.scalars(
-            select(Channel)
-            .join(Publication, Publication.id == Channel.publication_id)
-            .where(Publication.holds_until <= now)
-        )
+async def want_republish(session: AsyncSession, channel_id: int, now: datetime) -> None:
+    """Count one more change that the channel should serve; a failure before it no longer delays the next try."""
+    values = {
+        "wanted": Channel.wanted + 1,
+        "behind_since": func.coalesce(Channel.behind_since, now),
+        "publish_retry_at": None,
+    }
+    statement = update(Channel).where(Channel.id == channel_id).values(values)
+    await session.execute(statement.execution_options(synchronize_session=False))
+
+
+async def list_behind_channels(session: AsyncSession, now: datetime) -> list[int]:
+    """Ids of the channels with a change that is not applied and whose next try is due."""
+    is_due = or_(Channel.publish_retry_at.is_(None), Channel.publish_retry_at <= now)
+    return list(await session.scalars(select(Channel.id).where(Channel.applied < Channel.wanted, is_due)))
+
+
+async def list_differing_channels(session: AsyncSession, knowledge: int, now: datetime) -> list[tuple[int, str]]:
+    """(id, cause) of channels of which nobody noted a change, and that serve what no longer holds all the same.
+
+    Of the served and the newest publication (after a rollback these are two) one at least has to have been made under
+    the attached policy, and one with the knowledge that is compiled; the served one's verdicts have to hold today.
+    """
+    served, newest, numbered = aliased(Publication), aliased(Publication), aliased(Publication)
+    highest = select(func.max(numbered.number)).where(numbered.channel_id == Channel.id).correlate(Channel)
+    has_expired = served.holds_until <= now
+    has_other_policy = and_(
+        *(made.policy_revision_id.is_distinct_from(Channel.policy_revision_id) for made in (served, newest))
     )
+    is_less_informed = func.greatest(served.knowledge_revision, newest.knowledge_revision) < knowledge
+    cause = case((has_expired, "time"), (has_other_policy, "policy"), else_="advisories")
+    rows = await session.execute(
+        select(Channel.id, cause)
+        .join(served, served.id == Channel.publication_id)
+        .join(newest, and_(newest.channel_id == Channel.id, newest.number == highest.scalar_subquery()))
+        .where(Channel.applied >= Channel.wanted, or_(has_expired, has_other_policy, is_less_informed))
+    )
+    return [(channel_id, why) for channel_id, why in rows]
+
+
+async def count_behind(session: AsyncSession) -> tuple[int, datetime | None]:
+    """How many channels have a change that is not applied, and since when the first of them."""
+    row = (
+        await session.execute(
+            select(func.count(), func.min(Channel.behind_since)).where(Channel.applied < Channel.wanted)
+        )
+    ).one()
+    return row[0], row[1]
 
 
 async def list_retained(session: AsyncSession, channel_id: int) -> list[Publication]:

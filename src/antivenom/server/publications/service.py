@@ -14,7 +14,7 @@ from antivenom.server.members.authorization import require
 from antivenom.server.publications import queries
 from antivenom.server.publications.models import Publication
 from antivenom.server.publications.queries import ChannelRow, PublicationRow
-from antivenom.server.publications.summaries import ChannelSummary, PublicationView, TrendPoint
+from antivenom.server.publications.summaries import Behind, ChannelSummary, PublicationView, TrendPoint
 
 # -- channels with what they serve ----------------------------------------
 
@@ -64,6 +64,18 @@ def summarize_channel(row: ChannelRow) -> ChannelSummary:
         withheld=counts.withheld if counts else 0,
         warned=counts.warned if counts else 0,
         counts=counts,
+        behind=_behind(channel),
+    )
+
+
+def _behind(channel: Channel) -> Behind | None:
+    if channel.applied >= channel.wanted or channel.behind_since is None:
+        return None
+    return Behind(
+        since=channel.behind_since,
+        error=channel.publish_error,
+        failures=channel.publish_failures,
+        next_try_at=channel.publish_retry_at,
     )
 
 

@@ -14,6 +14,15 @@ class NoCounts(BaseModel):
     """An object without fields: nothing was published yet."""
 
 
+class Behind(BaseModel):
+    """A channel has accepted changes that it does not serve yet. `error` is why the last try failed, "" before one."""
+
+    since: datetime
+    error: str
+    failures: int
+    next_try_at: datetime | None
+
+
 class ChannelSummary(BaseModel):
     """A channel with what it serves now. Without a publication its numbers are 0 and `counts` is empty."""
 
@@ -35,6 +44,7 @@ class ChannelSummary(BaseModel):
     withheld: int
     warned: int
     counts: PublicationCounts | None
+    behind: Behind | None = None
 
     @field_serializer("counts")
     def _answer_counts(self, counts: PublicationCounts | None) -> PublicationCounts | NoCounts:

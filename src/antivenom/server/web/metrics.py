@@ -15,6 +15,10 @@ from antivenom.server.context import SYSTEM, Resources
 
 JOB_STATES = ("todo", "doing", "failed", "succeeded", "aborted", "cancelled")
 
+_BEHIND = text(
+    "SELECT count(*), coalesce(extract(epoch FROM now() - min(behind_since)), 0) FROM channel WHERE applied < wanted"
+)
+
 
 class Metrics:
     """Has its own registry, so that several applications can run in one process (tests do that)."""
@@ -28,6 +32,16 @@ class Metrics:
             "antivenom_http_request_seconds", "Time to answer.", ("route",), registry=self.registry
         )
         self._jobs = Gauge("antivenom_jobs", "Jobs in the queue, by state.", ("state",), registry=self.registry)
+        self._behind = Gauge(
+            "antivenom_channels_behind",
+            "Channels with accepted changes that they do not serve yet.",
+            registry=self.registry,
+        )
+        self._behind_seconds = Gauge(
+            "antivenom_channel_behind_seconds",
+            "How long the oldest accepted change has waited to be served.",
+            registry=self.registry,
+        )
         build = Gauge("antivenom_build_info", "The running version.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
 
@@ -49,7 +63,11 @@ class Metrics:
             rows = await ctx.session.execute(
                 text("SELECT status::text, count(*) FROM procrastinate_jobs GROUP BY status")
             )
+            behind = await ctx.session.execute(_BEHIND)
             counts: dict[str, int] = {state: count for state, count in rows}  # noqa: C416  # a Row is no pair to mypy
+        channels, seconds = behind.one()
+        self._behind.set(channels)
+        self._behind_seconds.set(seconds)
         for state in JOB_STATES:
             self._jobs.labels(state).set(counts.get(state, 0))
         return generate_latest(self.registry)
