@@ -5,6 +5,7 @@ How to change it: docs/dev/how-to-add-knowledge.md.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -39,9 +40,22 @@ def built_in() -> Knowledge:
     return assemble([[(entry.id, entry.fact) for entry in entries()]])
 
 
+@cache
+def digest() -> str:
+    """What differs when any table does."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, data in _tables():
+        found.update(f"{name}\0{len(data)}\0".encode() + data)
+    return found.hexdigest()
+
+
+def _tables() -> list[tuple[str, bytes]]:
+    """(name, bytes) of each file, by name."""
+    tables = [(path.name, path.read_bytes()) for path in files(__package__).iterdir() if path.name.endswith(".tsv")]
+    return sorted(tables)
+
+
 def _read() -> Iterator[KnowledgeEntry | SetAside]:
     never = Reading(datetime.max.replace(tzinfo=UTC))
-    for table in sorted(files(__package__).iterdir(), key=lambda path: path.name):
-        if table.name.endswith(".tsv"):
-            stream = cast(io.BufferedReader, io.BytesIO(table.read_bytes()))
-            yield from knowledge.read(Member(table.name, stream), never)
+    for name, data in _tables():
+        yield from knowledge.read(Member(name, cast(io.BufferedReader, io.BytesIO(data))), never)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from antivenom.core.errors import UnavailableError
 from antivenom.server import rooms
+from antivenom.server.advisories.built_in import announce_built_in
 from antivenom.server.context import Resources
 from antivenom.server.events.queue import keep_queue, open_queue, requeue_stalled, run_worker
 from antivenom.server.events.ticks import keep_ticking
@@ -63,6 +64,7 @@ async def _run_until(stop: asyncio.Event, resources: Resources, *, is_only_worke
     async with open_queue(resources) as app:
         if is_only_worker:
             await requeue_stalled(app, silent_for_s=0)
+        await announce_built_in(resources)
         await _start_demo(resources)
         log.info("ready for jobs")
         work = asyncio.create_task(

@@ -63,7 +63,7 @@ Made = Iterable[tuple[str, Fact | None]]  # id and fact; None switches the id of
 
 
 def recognizes(beginning: Beginning) -> bool:
-    """Whether a file begins with the columns of a table, or says what it is."""
+    """Whether a file begins with a table of this kind, or with a comment that says so."""
     line = beginning.first_line
     return _columns(line) in _TABLES or line.lower().lstrip("# ").startswith("antivenom knowledge")
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.feeds import cve5, epss, kev, name_map, nvd, osv, purl_cpe, unpack
+from antivenom.core.feeds import cve5, epss, kev, knowledge, name_map, nvd, osv, purl_cpe, unpack
 from antivenom.core.feeds.entry import Beginning, JsonObject, Reading, Row, SetAside
 
 
@@ -37,7 +37,9 @@ class Source(Protocol):
 
 
 # name-map comes last: its JSON is so plain that other kinds would pass for it.
-SOURCES: dict[str, Source] = {source.KIND: source for source in (osv, kev, epss, nvd, cve5, purl_cpe, name_map)}
+SOURCES: dict[str, Source] = {
+    source.KIND: source for source in (osv, kev, epss, nvd, cve5, purl_cpe, knowledge, name_map)
+}
 KINDS = tuple(SOURCES)
 
 # Files that people have beside their feeds, and why they are none: (keys that tell it, what it is).

@@ -13,6 +13,7 @@ import msgspec
 from antivenom.core.feeds.entry import (
     ExploitedEntry,
     ExploitScore,
+    KnowledgeEntry,
     NameEntry,
     ProductEntry,
     Row,
@@ -109,5 +110,7 @@ def row_line(row: Row) -> bytes:
         return copy_line((row.cve, row.added, row.due, row.ransomware, row.name))
     if isinstance(row, NameEntry):
         return copy_line((row.channel, row.conda_name, row.ecosystem, row.names))
+    if isinstance(row, KnowledgeEntry):
+        return copy_line((row.id, _encoder.encode(row)))
     assert isinstance(row, ProductEntry)  # noqa: S101  # the last of the kinds of row
     return copy_line((row.ecosystem, row.name, row.products))

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from antivenom.core.feeds.entry import KnowledgeEntry
 from antivenom.core.matching.advisories import Advisory
 from antivenom.server.advisories.copying import copy_out
 
@@ -29,10 +30,18 @@ NAMES = """COPY (SELECT conda_name, channel, ecosystem, array_to_string(names, E
 PRODUCTS = """COPY (SELECT ecosystem, name, array_to_string(products, E'\\n') FROM product_mapping
     ORDER BY feed_id, ecosystem, name) TO STDOUT"""
 
+KNOWLEDGE = "COPY (SELECT body FROM knowledge_row ORDER BY feed_id) TO STDOUT"
+
 
 async def export_all(session: AsyncSession, folder: Path) -> None:
     """Write what the functions below read."""
-    statements = {"advisories": ADVISORIES, "exploitation": EXPLOITATION, "names": NAMES, "products": PRODUCTS}
+    statements = {
+        "advisories": ADVISORIES,
+        "exploitation": EXPLOITATION,
+        "names": NAMES,
+        "products": PRODUCTS,
+        "knowledge": KNOWLEDGE,
+    }
     for name, statement in statements.items():
         await copy_out(session, statement, folder / name)
 
@@ -66,6 +75,13 @@ def read_products(folder: Path) -> Iterator[tuple[str, str, list[str]]]:
     """(purl type, namespace and name, CPE products as "vendor:product"), feed by feed."""
     for ecosystem, name, products in _rows(folder / "products"):
         yield ecosystem, name, products.split("\n") if products else []
+
+
+def read_knowledge(folder: Path) -> Iterator[KnowledgeEntry]:
+    """The rows of every feed of knowledge that somebody added, in the order in which the feeds were."""
+    decode = msgspec.msgpack.Decoder(KnowledgeEntry).decode
+    for (body,) in _rows(folder / "knowledge"):
+        yield decode(bytes.fromhex(body.removeprefix("\\x")))
 
 
 def _rows(path: Path) -> Iterator[list[str]]:

@@ -44,6 +44,8 @@ class FeedCursor(msgspec.Struct, frozen=True, omit_defaults=True):
     until: str | None = None  # NVD's API: the end of the window that is being read
     start_index: int = 0  # NVD's API: the next page of it
     pending: PendingChanges | None = None
+    version: str | None = None  # of the built-in knowledge: the release, and what differs when a row does
+    digest: str | None = None
 
 
 class FeedCounts(msgspec.Struct, omit_defaults=True):

@@ -14,6 +14,8 @@ from antivenom.server.advisories.feed_state import FeedCounts, FeedCursor
 from antivenom.server.db.base import At, Base, BigId, OptionalAt, StoredAs, Texts
 from antivenom.server.events.progress import JobProgress
 
+BUILT_IN_ID = 0  # the feed of knowledge that comes with the release; others are numbered from 1
+
 
 class Feed(Base):
     __tablename__ = "feed"
@@ -38,6 +40,11 @@ class Feed(Base):
     next_sync_at: Mapped[OptionalAt]
     # While queued or syncing: whoever works on it renews this; past it, nobody does, and the sync starts again.
     lease_until: Mapped[OptionalAt]
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it comes with the release: its entries are files of ours, and nothing is fetched."""
+        return self.id == BUILT_IN_ID
 
 
 class SetAsideEntry(Base):
@@ -158,6 +165,16 @@ class ProductMapping(Base):
     ecosystem: Mapped[str] = mapped_column(primary_key=True)  # the purl's type, lower case
     name: Mapped[str] = mapped_column(primary_key=True)  # the purl's namespace and name
     products: Mapped[list[str]] = mapped_column(ARRAY(Text))
+
+
+class KnowledgeRow(Base):
+    """A row of knowledge of an administrator's feed; the built-in rows are files (src/antivenom/knowledge)."""
+
+    __tablename__ = "knowledge_row"
+
+    feed_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)  # "table/key"
+    body: Mapped[bytes] = mapped_column(LargeBinary)  # msgpack of a core.feeds.entry.KnowledgeEntry
 
 
 class KnowledgeRevision(Base):

@@ -80,6 +80,7 @@ async def _render_feeds(
         found=found,
         feeds=[(feed, service.is_stale(feed, ctx.now)) for feed in found.items],
         is_busy=any(feed.state in BUSY for feed in found.items),
+        has_own_feeds=any(not feed.is_built_in for feed in found.items),
         kinds=list(SOURCES.values()),
         form=form,
         error=error,

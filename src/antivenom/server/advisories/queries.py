@@ -15,10 +15,12 @@ from sqlalchemy.orm import InstrumentedAttribute
 from antivenom.core.matching.advisories import Advisory
 from antivenom.server.advisories.copy_rows import join_prose
 from antivenom.server.advisories.models import (
+    BUILT_IN_ID,
     AdvisoryRow,
     Exploitation,
     Feed,
     KnowledgeRevision,
+    KnowledgeRow,
     NameMapping,
     ProductMapping,
     SetAsideEntry,
@@ -86,7 +88,9 @@ async def page_feeds(
 
 
 async def list_feeds_of_kind(session: AsyncSession, kind: str) -> list[Feed]:
-    return list(await session.scalars(select(Feed).where(Feed.kind == kind).order_by(Feed.id)))
+    """The feeds of a kind that somebody added."""
+    query = select(Feed).where(Feed.kind == kind, Feed.id != BUILT_IN_ID)
+    return list(await session.scalars(query.order_by(Feed.id)))
 
 
 async def list_due(session: AsyncSession, now: datetime) -> list[Feed]:
@@ -123,6 +127,7 @@ FEED_COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
     "exploited": Exploitation.kev_feed_id,
     "name": NameMapping.feed_id,
     "product": ProductMapping.feed_id,
+    "knowledge": KnowledgeRow.feed_id,
 }
 """Which column names the feed of a stored entry, by `STAGING` table."""
 
@@ -274,4 +279,5 @@ async def count_vulnerabilities(session: AsyncSession) -> int:
 
 
 async def list_all_feeds(session: AsyncSession) -> list[Feed]:
-    return list(await session.scalars(select(Feed).order_by(Feed.id)))
+    """All feeds that somebody added."""
+    return list(await session.scalars(select(Feed).where(Feed.id != BUILT_IN_ID).order_by(Feed.id)))

@@ -62,6 +62,8 @@ class FeedView(BaseModel):
     last_success_at: datetime | None
     next_sync_at: datetime | None
     demo: bool
+    built_in: bool  # it comes with the release: neither synced nor removed
+    version: str  # of what is built in: the release; "" for others
 
     @classmethod
     def of(cls, feed: Feed) -> FeedView:
@@ -75,7 +77,7 @@ class FeedView(BaseModel):
             counts=msgspec.to_builtins(feed.counts),
             entries=feed.counts.entries or 0,
             set_aside=feed.counts.set_aside or 0,
-            outcome=outcome_of(feed.counts),
+            outcome=outcome_of(feed),
             last_error=feed.last_error,
             failures=feed.failures,
             created_at=feed.created_at,
@@ -83,11 +85,16 @@ class FeedView(BaseModel):
             last_success_at=feed.last_success_at,
             next_sync_at=feed.next_sync_at,
             demo=feed.is_demo,
+            built_in=feed.is_built_in,
+            version=feed.cursor.version or "",
         )
 
 
-def outcome_of(counts: FeedCounts) -> str:
-    """What a sync changed, in words; "" before the first."""
+def outcome_of(feed: Feed) -> str:
+    """What the last sync changed, in words; "" before the first."""
+    if feed.is_built_in:
+        return f"comes with release {feed.cursor.version or ''}"
+    counts = feed.counts
     if counts == FeedCounts():
         return ""
     named = (

@@ -139,7 +139,7 @@ async def get_feed(ctx: Context, feed_id: int, *, permission: str = "feeds:read"
         NotFoundError: There is none of that number.
     """
     require(ctx, permission, subject=f"feed:{feed_id}")
-    feed = await queries.find_feed(ctx.session, feed_id, lock=lock) if 0 < feed_id < 2**63 else None
+    feed = await queries.find_feed(ctx.session, feed_id, lock=lock) if 0 <= feed_id < 2**63 else None
     if feed is None:
         raise NotFoundError(f"there is no feed {feed_id}", hint="list them with: antivenom feed list")
     return feed
@@ -150,9 +150,10 @@ async def request_feed_sync(ctx: Context, feed_id: int | None = None, *, kind: s
 
     Raises:
         NotFoundError: There is no such feed.
+        ConflictError: It is built in.
     """
     if feed_id is not None:
-        feeds = [await get_feed(ctx, feed_id, permission="feeds:write", lock=True)]
+        feeds = [await _get_own_feed(ctx, feed_id)]
     else:
         require(ctx, "feeds:write", subject="feed:*")
         if kind is not None:
@@ -164,6 +165,21 @@ async def request_feed_sync(ctx: Context, feed_id: int | None = None, *, kind: s
         feed.asked_at = ctx.now
         await defer_sync(ctx, feed)
     return feeds
+
+
+async def _get_own_feed(ctx: Context, feed_id: int) -> Feed:
+    """A feed that somebody added, locked; see `get_feed`.
+
+    Raises:
+        ConflictError: It is built in.
+    """
+    feed = await get_feed(ctx, feed_id, permission="feeds:write", lock=True)
+    if feed.is_built_in:
+        raise ConflictError(
+            f"feed {feed_id} comes with the release: it is neither synced nor removed",
+            hint="add a feed of kind knowledge: its rows go before the built-in ones, and `remove` switches one off",
+        )
+    return feed
 
 
 async def defer_sync(ctx: Context, feed: Feed) -> None:
@@ -181,10 +197,11 @@ async def remove_feed(ctx: Context, feed_id: int) -> None:
 
     Raises:
         NotFoundError: There is none of that number.
+        ConflictError: It is built in.
     """
     require(ctx, "feeds:write", subject=f"feed:{feed_id}")
     await storing.lock_knowledge(ctx.session)
-    feed = await get_feed(ctx, feed_id, permission="feeds:write", lock=True)
+    feed = await _get_own_feed(ctx, feed_id)
     table = find_source(feed.kind).TABLE
     feeds = await queries.list_all_feeds(ctx.session)
     others = [other for other in feeds if other.id != feed.id and table == find_source(other.kind).TABLE]
@@ -320,8 +337,11 @@ async def current_knowledge(ctx: Context) -> Knowledge:
 
 
 def is_stale(feed: Feed, now: datetime) -> bool:
-    """Whether a feed has missed its time: three intervals of its schedule, else three days. Demo feeds never do."""
-    if feed.is_demo:
+    """Whether a feed has missed its time: three intervals of its schedule, else three days.
+
+    Demo feeds and the built-in one never do.
+    """
+    if feed.is_demo or feed.is_built_in:
         return False
     if feed.last_success_at is None:
         return True

@@ -34,6 +34,7 @@ STAGING = {
     "exploited": "cve text, added text, due text, ransomware bool, name text",
     "name": "channel text, conda_name text, ecosystem text, names text[]",
     "product": "ecosystem text, name text, products text[]",
+    "knowledge": "id text, body bytea",
 }
 
 
@@ -78,6 +79,7 @@ async def store_part(
         "exploited": _store_exploited,
         "name": _store_names,
         "product": _store_products,
+        "knowledge": _store_knowledge,
     }[table]
     return await step(ctx, feed_id, is_snapshot, list(protected))
 
@@ -156,7 +158,8 @@ async def _store_advisories(ctx: Context, feed: int, is_snapshot: bool, protecte
             protected=protected,
         )
     await session.execute(text("ANALYZE touched (id)"))
-    changes = await _sum_up(session, keys="SELECT DISTINCT unnest(package_keys) FROM touched", entry="id")
+    keys = "SELECT DISTINCT unnest(package_keys) FROM touched"
+    changes = await _sum_up(session, keys=keys, entry="id", has_withdrawn=True)
     if changes.is_any:
         await _write_advisories(session, feed)
         await session.execute(text("ANALYZE advisory (id)"))
@@ -185,7 +188,7 @@ async def _write_advisories(session: AsyncSession, feed: int) -> None:
     )
 
 
-async def _sum_up(session: AsyncSession, *, keys: str, entry: str) -> Changes:
+async def _sum_up(session: AsyncSession, *, keys: str, entry: str, has_withdrawn: bool = False) -> Changes:
     """Counts of the temporary tables `staging` and `touched`, and the package keys that `keys` selects."""
     rows = await session.execute(text("SELECT what, count(*) FROM touched GROUP BY what"))
     counts: dict[str, int] = {str(what): int(count) for what, count in rows}
@@ -194,7 +197,6 @@ async def _sum_up(session: AsyncSession, *, keys: str, entry: str) -> Changes:
     )
     is_listed = sum(counts.values()) <= KEYS_MAX
     found = list(await session.scalars(text(f"{keys} LIMIT {KEYS_MAX + 1}"))) if is_listed else []
-    has_withdrawn = entry == "id"
     return Changes(
         entries=await _count(session, "SELECT count(*) FROM staging"),
         added=counts.get("added", 0),
@@ -322,6 +324,13 @@ async def _store_products(ctx: Context, feed: int, is_snapshot: bool, _protected
     )  # fmt: skip
 
 
+async def _store_knowledge(ctx: Context, feed: int, is_snapshot: bool, _protected: list[str]) -> Changes:
+    return await _store_map(
+        ctx.session, feed, is_snapshot, table="knowledge_row", key=("id",), value="body",
+        keys="SELECT 'knowledge/' || id FROM touched", entry="id",
+    )  # fmt: skip
+
+
 async def _store_map(
     session: AsyncSession,
     feed: int,
@@ -333,7 +342,7 @@ async def _store_map(
     keys: str,
     entry: str,
 ) -> Changes:
-    """Both maps: a key of several columns and one array; parsers make every key once a file."""
+    """A map: a key of some columns and one value; parsers make every key once a file."""
     listed, same = ", ".join(key), " AND ".join(f"m.{k} = s.{k}" for k in key)
     staged = ", ".join(f"s.{k}" for k in key)
     await _run(
