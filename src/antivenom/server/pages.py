@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from antivenom.core.matching.advisories import Severity
+from antivenom.core.policy.compile import Action
 from antivenom.server.advisories import service as advisories
 from antivenom.server.advisories.schemas import AdvisorySummary
 from antivenom.server.catalog import service as catalog
@@ -24,9 +25,10 @@ from antivenom.server.context import Context
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.mirrors.subdir_state import describe_losses
+from antivenom.server.policies import service as policies
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.summaries import ChannelSummary, TrendPoint
-from antivenom.server.web.rendering import ago, count, page, redirect, render
+from antivenom.server.web.rendering import ChartRow, ago, count, page, redirect, render
 
 CHANNELS_COUNTED = 200
 CHANNELS_SEARCHED = 20
@@ -136,16 +138,16 @@ def _concerns(
             yield Concern("medium", f"No policy on {channel.name}", text, href, "Write one")
 
 
-def _severity_rows(channels: list[ChannelSummary]) -> list[tuple[str, str, tuple[int]]]:
+def _severity_rows(channels: list[ChannelSummary]) -> list[ChartRow]:
     """Rows of the chart: the worst severity first."""
     total: Counter[str] = Counter()
     for channel in channels:
         total.update(channel.counts.vulnerabilities if channel.counts else {})
     names = [severity.name for severity in sorted(Severity, reverse=True)]
-    return [(name.capitalize(), name, (total[name],)) for name in names if total[name]]
+    return [ChartRow(name.capitalize(), name, (total[name],)) for name in names if total[name]]
 
 
-async def _rule_rows(ctx: Context, channels: list[ChannelSummary]) -> list[tuple[str, str, tuple[int]]]:
+async def _rule_rows(ctx: Context, channels: list[ChannelSummary]) -> list[ChartRow]:
     """Rows of the chart: the rules with most records, coloured by their action; the rest as one row."""
     total: Counter[str] = Counter()
     warning: set[str] = set()
@@ -153,11 +155,14 @@ async def _rule_rows(ctx: Context, channels: list[ChannelSummary]) -> list[tuple
         total.update(channel.counts.by_rule if channel.counts else {})
         attached = await channel_policies.get_channel_policy(ctx, channel.name)
         if attached:
-            warning |= {rule["id"] for rule in attached[1].document.get("rules", []) if rule.get("action") == "warn"}
+            rules = policies.check_policy(attached[1].text).rules
+            warning |= {rule.id for rule in rules if rule.action is Action.warn}
     most = total.most_common()
     rest = sum(number for _, number in most[RULES_IN_CHART:])
-    rows = [(rule, "medium" if rule in warning else "critical", (number,)) for rule, number in most[:RULES_IN_CHART]]
-    return [*rows, ("other rules", "unknown", (rest,))] if rest else rows
+    rows = [
+        ChartRow(rule, "medium" if rule in warning else "critical", (number,)) for rule, number in most[:RULES_IN_CHART]
+    ]
+    return [*rows, ChartRow("other rules", "unknown", (rest,))] if rest else rows
 
 
 def _rule_links(channels: list[ChannelSummary]) -> dict[str, str]:
@@ -169,7 +174,7 @@ def _rule_links(channels: list[ChannelSummary]) -> dict[str, str]:
     return {rule: found[0] for rule, found in places.items() if len(found) == 1}
 
 
-def _day_rows(ctx: Context, trends: list[tuple[str, list[TrendPoint]]]) -> list[tuple[str, str, tuple[int, int]]]:
+def _day_rows(ctx: Context, trends: list[tuple[str, list[TrendPoint]]]) -> list[ChartRow]:
     """Rows of the chart: records served and withheld at the end of each day, all channels together."""
     rows = []
     for back in range(DAYS_IN_CHART - 1, -1, -1):
@@ -177,7 +182,7 @@ def _day_rows(ctx: Context, trends: list[tuple[str, list[TrendPoint]]]) -> list[
         before = ([point for point in points if point.at.date() <= day] for _, points in trends)
         last = [max(points, key=lambda point: point.at) for points in before if points]
         totals = (sum(point.kept for point in last), sum(point.withheld for point in last))
-        rows.append((f"{day:%b} {day.day}", "", totals))
+        rows.append(ChartRow(f"{day:%b} {day.day}", "", totals))
     return rows
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -105,9 +104,7 @@ async def save_policy(request: Request, ctx: Context, form: FormData) -> Respons
     return redirect(f"/policies/{name}", flash=f"Revision {revision.number} of {name} is saved{where}.")
 
 
-async def show_refused_text(
-    request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
-) -> Response:
+async def show_refused_text(request: Request, ctx: Context, values: FormData, error: AntivenomError | None) -> Response:
     return await _render_form(request, ctx, text=policy_text_of(values), chosen=_chosen(values), error=error)
 
 
@@ -116,7 +113,7 @@ def _of_channel(channel: str, on_progress: OnProgress) -> OnProgress:
     return lambda phase, done, total: on_progress(f"{channel}: {phase}", done, total)
 
 
-def _chosen(values: Any) -> list[str]:
+def _chosen(values: FormData) -> list[str]:
     return [str(name) for name in dict.fromkeys(values.getlist("channel"))]
 
 

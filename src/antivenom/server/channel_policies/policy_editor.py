@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
+
+from starlette.datastructures import FormData
 
 from antivenom.core.errors import AntivenomError
 from antivenom.server.policies.wording import colour_source
@@ -19,7 +20,7 @@ rules:
 """
 
 
-def policy_text_of(form: Mapping[str, Any]) -> str:
+def policy_text_of(form: FormData) -> str:
     """The policy text of a form, with "\\n" for the line ends that browsers send."""
     return str(form.get("text", "")).replace("\r\n", "\n")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -66,7 +65,7 @@ async def apply_policy_everywhere(request: Request, ctx: Context, form: FormData
 
 
 async def show_refused_policy(
-    request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
+    request: Request, ctx: Context, values: FormData, error: AntivenomError | None
 ) -> Response:
     return await _render_editor(request, ctx, text=policy_text_of(values), error=error)
 

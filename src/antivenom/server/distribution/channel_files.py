@@ -18,6 +18,8 @@ from enum import Enum
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+import msgspec
+
 from antivenom.core.conda.records import ARTIFACT_SUFFIXES, is_plain_filename
 from antivenom.core.conda.specs import latest_version, version_order
 from antivenom.core.errors import AntivenomError, BlockedByPolicyError, NotFoundError, OutboundRefusedError
@@ -338,8 +340,8 @@ class ChannelFiles:
 
     def _refusal(self, channel: PublishedChannel, decision: Decision, policy: str) -> BlockedByPolicyError:
         install = allowed_spec(channel, decision)
-        detail, extension = explain_refusal(decision, channel=channel.name, policy=policy, install=install)
-        return BlockedByPolicyError(detail, **extension)
+        detail, facts = explain_refusal(decision, channel=channel.name, policy=policy, install=install)
+        return BlockedByPolicyError(detail, **msgspec.to_builtins(facts))
 
 
 def allowed_spec(channel: PublishedChannel, decision: Decision) -> str:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import msgspec
 
 from antivenom.core.policy.compile import Action, Reason
 from antivenom.core.publication.publication_map import Decision
 from antivenom.server.publications.reasons import ReasonView
+from antivenom.server.web.rows import Row
 
 IDS_SHOWN = 4
 
 
-def explain_refusal(decision: Decision, *, channel: str, policy: str, install: str) -> tuple[str, dict[str, Any]]:
-    """The `detail` of the problem, which clients print (why, the recommendation, what to do), and its extensions.
+class RefusalFacts(Row, frozen=True):
+    """What a program can read from a refusal; the extension members of the problem document.
+
+    `rule_id` is the rule of the first reason; `allowed_version` a match spec that the channel can satisfy, or "".
+    """
+
+    channel: str
+    fn: str
+    policy: str
+    rule_id: str
+    reasons: list[ReasonView]
+    allowed_version: str
+
+
+def explain_refusal(decision: Decision, *, channel: str, policy: str, install: str) -> tuple[str, RefusalFacts]:
+    """The text of a refusal, which clients print (why, the recommendation, what to do), and its facts.
 
     Args:
         install: A match spec that the channel can satisfy; "" when it withholds every version of the package.
@@ -30,14 +42,8 @@ def explain_refusal(decision: Decision, *, channel: str, policy: str, install: s
     else:
         advice = f"Every {decision.name} of this channel is withheld: ask its administrators {exception}"
     detail = " ".join(f"{part.strip().rstrip('.')}." for part in (why, recommended, advice) if part.strip())
-    return detail, {
-        "channel": channel,
-        "fn": decision.fn,
-        "policy": policy,
-        "rule_id": rule,
-        "reasons": [msgspec.to_builtins(ReasonView.of(reason)) for reason in decision.reasons],
-        "allowed_version": install,
-    }
+    reasons = [ReasonView.of(reason) for reason in decision.reasons]
+    return detail, RefusalFacts(channel, decision.fn, policy, rule, reasons, install)
 
 
 def _name_rules(reasons: Sequence[Reason]) -> str:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from antivenom.core.errors import InvalidInputError
 from antivenom.server.context import Context
 from antivenom.server.publications import service
-from antivenom.server.web.rendering import ListState, action, page, redirect, render
+from antivenom.server.web.rendering import ChartRow, ListState, action, page, redirect, render
 
 HISTORY_IN_CHART = 40
 
@@ -22,7 +22,7 @@ async def show_history(request: Request, ctx: Context) -> Response:
         ctx, head.name, cause=state.filter("cause"), sort=state.sort, page=state.page, page_size=state.page_size
     )
     trend = await service.get_trend(ctx, head.name)
-    chart = [(f"#{point.number}", "", (point.withheld, point.warned)) for point in trend[-HISTORY_IN_CHART:]]
+    chart = [ChartRow(f"#{point.number}", "", (point.withheld, point.warned)) for point in trend[-HISTORY_IN_CHART:]]
     return render(
         request,
         ctx,

@@ -8,11 +8,10 @@ script the same form is an ordinary one. Nothing is kept between requests, so an
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -32,16 +31,42 @@ def _ignore_progress(phase: str, done: int, total: int) -> None:
     del phase, done, total
 
 
+class ProgressLine(msgspec.Struct, frozen=True):
+    """What the handler is doing."""
+
+    phase: str
+    done: int
+    total: int
+
+
+class PageLine(msgspec.Struct, frozen=True):
+    """The last line: the page to show, as HTML."""
+
+    page: str
+
+
+class LocationLine(msgspec.Struct, frozen=True):
+    """The last line: the address to go to."""
+
+    location: str
+
+
+class PlainLine(msgspec.Struct, frozen=True):
+    """The last line: the script is to send the form as an ordinary one."""
+
+    plain: bool = True
+
+
 class _LatestProgress:
     """Keeps the latest progress until it is sent."""
 
     def __init__(self) -> None:
-        self._latest: dict[str, Any] | None = None
+        self._latest: ProgressLine | None = None
 
     def note(self, phase: str, done: int, total: int) -> None:
-        self._latest = {"phase": phase, "done": done, "total": total}
+        self._latest = ProgressLine(phase, done, total)
 
-    def take(self) -> dict[str, Any] | None:
+    def take(self) -> ProgressLine | None:
         latest, self._latest = self._latest, None
         return latest
 
@@ -62,25 +87,25 @@ async def stream_progress(request: Request, answer: Callable[[], Awaitable[Respo
             while not working.done():
                 await asyncio.wait({working}, timeout=REPORT_EVERY_S)
                 if latest := progress.take():
-                    yield _line(latest)
-            yield _line(_outcome(working))
+                    yield _encode(latest)
+            yield _encode(_outcome(working))
         finally:
             working.cancel()
 
     return StreamingResponse(lines(), media_type="application/x-ndjson", headers={"cache-control": "no-store"})
 
 
-def _outcome(working: asyncio.Future[Response]) -> dict[str, Any]:
-    """The last line. For an unexpected error it asks the script to send the form again as an ordinary request."""
+def _outcome(working: asyncio.Future[Response]) -> PageLine | LocationLine | PlainLine:
+    """The last line; for an unexpected error, PlainLine."""
     if error := working.exception():
         log.warning(
             "%s while a form was handled: the browser is asked to send it as an ordinary form", type(error).__name__
         )
-        return {"plain": True}
+        return PlainLine()
     response = working.result()
     location = response.headers.get("location")
-    return {"location": location} if location else {"page": bytes(response.body).decode()}
+    return LocationLine(location) if location else PageLine(bytes(response.body).decode())
 
 
-def _line(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False).encode() + b"\n"
+def _encode(line: msgspec.Struct) -> bytes:
+    return msgspec.json.encode(line) + b"\n"

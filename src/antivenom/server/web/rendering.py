@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import jinja2
@@ -37,6 +37,14 @@ FORM_ERROR_STATUSES = (401, 409, 422)  # errors that the form itself shows, besi
 FORM_BYTES_MAX = 2_000_000  # a policy text is the largest field of any form
 
 
+class ChartRow(NamedTuple):
+    """A row of a chart (`ui.chart`): its label, the tone of its colour ("" for that of the column), its values."""
+
+    label: str
+    tone: str
+    values: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """The member who looks at a page, and the CSRF token that each of their forms must carry."""
@@ -48,7 +56,7 @@ class Visitor:
 FindVisitor = Callable[[Request], Awaitable[Visitor | None]]
 PageHandler = Callable[[Request, Context], Awaitable[Response]]
 ActionHandler = Callable[[Request, Context, FormData], Awaitable[Response]]
-FormHandler = Callable[[Request, Context, Mapping[str, Any], AntivenomError | None], Awaitable[Response]]
+FormHandler = Callable[[Request, Context, FormData, AntivenomError | None], Awaitable[Response]]
 
 
 # -- the state of a list, as in its address ---------------------------------------------------------------------------
