@@ -23,6 +23,7 @@ from antivenom.core.errors import InvalidInputError, UpstreamError
 
 commands = typer.Typer(no_args_is_help=True)
 
+UNMET_SHOWN = 5
 COLUMNS = ("channel", "state", "upstream", "mode", "subdirs", "last_success_at", "next_sync_at", "last_error")
 
 
@@ -37,6 +38,10 @@ def create(
     spec: Annotated[list[str] | None, typer.Option(help="Only what matches. Repeat for several.")] = None,
     policy: Annotated[str | None, typer.Option(metavar="FILE", help="The policy to publish under.")] = None,
     every: EveryOption = None,
+    with_dependencies: Annotated[
+        bool,
+        typer.Option("--with-dependencies/--no-dependencies", help="With --spec: also what the records need, or not."),
+    ] = True,
     shards: Annotated[
         bool, typer.Option("--shards/--no-shards", help="Read the upstream's shards, or only its whole index.")
     ] = True,
@@ -54,6 +59,7 @@ def create(
         "policy": read_text(policy) if policy else None,
         "every_s": parse_interval(every) if every else None,
         "shards": shards,
+        "with_dependencies": with_dependencies,
         "closure": parse_switch(closure, "--closure"),
     }
     row = client().post("/api/v1/mirrors", json=body)
@@ -88,6 +94,10 @@ def edit(
     every: Annotated[
         str | None, typer.Option(help="Sync again after this long: 30m, 1h, 1d; never: only on request.")
     ] = None,
+    with_dependencies: Annotated[
+        bool | None,
+        typer.Option("--with-dependencies/--no-dependencies", help="With --spec: also what the records need, or not."),
+    ] = None,
     shards: Annotated[
         bool | None, typer.Option("--shards/--no-shards", help="Read the upstream's shards, or only its whole index.")
     ] = None,
@@ -106,6 +116,8 @@ def edit(
         body["specs"] = [] if spec == ["*"] else spec
     if every is not None:
         body["every_s"] = None if every == "never" else parse_interval(every)
+    if with_dependencies is not None:
+        body["with_dependencies"] = with_dependencies
     if shards is not None:
         body["shards"] = shards
     if not body:
@@ -185,6 +197,10 @@ def wait_for_mirror(channel: str) -> JsonObject:
     if row["set_aside"]:
         aside = count_of(row["set_aside"], "records")
         note(f"{aside} set aside (see why with: antivenom mirror set-aside {channel})")
+    for text in row["unmet"][:UNMET_SHOWN]:
+        note(f"unmet: {text}")
+    if row["unmet_total"]:
+        note(f"{row['unmet_total']} dependencies in all that nothing of {channel} meets")
     for warning in row["warnings"]:
         note(f"warning: {warning}")
     return row

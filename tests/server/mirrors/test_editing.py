@@ -20,7 +20,7 @@ from tests.upstreams import UpstreamServer, write_channel
 
 async def edit(person: Person, **changes: Any) -> Mirror:
     mirror = await person.look("main")
-    fields = ("upstream", "mode", "subdirs", "specs", "every_s", "by_shards")
+    fields = ("upstream", "mode", "subdirs", "specs", "every_s", "by_shards", "with_dependencies")
     settings = mirrors.MirrorSettings(**({name: getattr(mirror, name) for name in fields} | changes))
     await person.ask(mirrors.update_mirror, "main", settings)
     await person.run_jobs(person.resources)

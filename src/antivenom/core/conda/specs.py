@@ -69,6 +69,26 @@ class RecordSpec:
         return f"RecordSpec({self.text!r})"
 
 
+class RecordSpecs:
+    """Match specs, asked by name: a selection with its dependencies has thousands."""
+
+    def __init__(self, specs: Iterable[RecordSpec]) -> None:
+        self._by_name: dict[str, list[RecordSpec]] = {}
+        self._others: list[RecordSpec] = []
+        for spec in specs:
+            if spec.exact_name:
+                self._by_name.setdefault(spec.exact_name, []).append(spec)
+            else:
+                self._others.append(spec)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_name or self._others)
+
+    def of_name(self, name: str) -> list[RecordSpec]:
+        """Those that can match a record of this name."""
+        return [*self._by_name.get(name, ()), *(spec for spec in self._others if spec.matches_name(name))]
+
+
 def parse_record_spec(text: str) -> RecordSpec:
     """Parse a match spec over the facts of records.
 
@@ -80,9 +100,10 @@ def parse_record_spec(text: str) -> RecordSpec:
     check_spelling(text.strip())
     try:
         spec = MatchSpec(text.strip(), exact_names_only=False)
+        keys = _bracket_keys(spec)
     except Exception as error:
         raise InvalidInputError(f"{text!r} is not a match spec: {error}", hint=_HINT) from None
-    unknown = sorted(_bracket_keys(spec) - set(SPEC_KEYS))
+    unknown = sorted(keys - set(SPEC_KEYS))
     if spec.channel is not None:
         unknown.append("channel")
     if unknown:

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from antivenom.core.conda.shards import ShardIndex, decompress_bounded, read_index, read_shard
-from antivenom.core.conda.specs import RecordSpec, parse_record_spec
+from antivenom.core.conda.specs import RecordSpecs, parse_record_spec
 from antivenom.core.errors import UpstreamError
 from antivenom.core.source.name_reader import RawRecords
 from antivenom.core.source.packs import IndexBlobs
@@ -117,7 +117,7 @@ def ingest_monolith(
         UpstreamError: Not an index document, too large, or cut short.
         InvalidInputError: A wrong spec.
     """
-    parsed_specs = [parse_record_spec(spec) for spec in specs]
+    parsed_specs = RecordSpecs(map(parse_record_spec, specs))
     digest = document_digest(document)
     old = load_source(blobs, previous) if previous else None
     if old and previous and old.document_digest == digest and old.specs == list(specs) and not upstream_keys:
@@ -141,6 +141,19 @@ def ingest_monolith(
         removed_by_name = _by_name(removed)
         source, changed, gone = builder.build(names, inputs, removed_by_name, header, digest, set_aside)
     return msgspec.structs.replace(_ingested(source, builder.key, changed, gone), base_url=base_url)
+
+
+def read_raw_records(document: bytes, limits: UpstreamLimits) -> dict[str, list[tuple[str, Raw]]]:
+    """The undecoded records of a whole index document with their file names, by package name in lower case.
+
+    Raises:
+        UpstreamError: Not an index document, too large, or cut short.
+    """
+    parsed, set_aside = _decode_document(_decompress_document(document, limits))
+    groups = _group(parsed, set_aside)
+    return {
+        name: [pair for section in sections for pair in zip(*section, strict=True)] for name, sections in groups.items()
+    }
 
 
 def plan_shards(
@@ -191,7 +204,7 @@ def ingest_shards(
         DigestMismatchError: A shard's bytes are not the ones that the index names.
         InvalidInputError: A wrong spec.
     """
-    parsed_specs = [parse_record_spec(spec) for spec in specs]
+    parsed_specs = RecordSpecs(map(parse_record_spec, specs))
     plan = plan_shards(blobs, index, subdir=subdir, previous=previous, specs=specs, limits=limits)
     old = load_source(blobs, previous) if previous else None
     if old and previous and not plan.changed and not plan.gone:
@@ -219,7 +232,7 @@ def ingest_shards(
 
 def empty_source(blobs: IndexBlobs, *, subdir: str) -> Ingested:
     """The source map of a subdir without records (`noarch` must always exist)."""
-    builder = SourceBuilder(blobs, subdir, 0, None, [], [], frozenset())
+    builder = SourceBuilder(blobs, subdir, 0, None, [], RecordSpecs(()), frozenset())
     source, changed, gone = builder.build([], _no_input, {}, SourceDocument(), bytes(32), [])
     return _ingested(source, builder.key, changed, gone)
 
@@ -387,12 +400,12 @@ def _group(document: _Document, set_aside: list[tuple[str, str]]) -> dict[str, t
     return groups
 
 
-def _admits(specs: Sequence[RecordSpec], name: str) -> bool:
-    return any(spec.matches_name(name) for spec in specs)
+def _admits(specs: RecordSpecs, name: str) -> bool:
+    return bool(specs.of_name(name))
 
 
 def _admitted_keys(index: ShardIndex, specs: Sequence[str]) -> dict[str, bytes]:
     if not specs:
         return index.shards
-    parsed = [parse_record_spec(spec) for spec in specs]
+    parsed = RecordSpecs(map(parse_record_spec, specs))
     return {name: key for name, key in index.shards.items() if _admits(parsed, name)}

@@ -15,7 +15,7 @@ from msgspec import Raw
 from antivenom.core.conda import repodata_zst as monolith
 from antivenom.core.conda import shards
 from antivenom.core.conda.repodata_zst import block_run, read_block_run
-from antivenom.core.conda.specs import RecordSpec
+from antivenom.core.conda.specs import RecordSpecs
 from antivenom.core.errors import AntivenomError
 from antivenom.core.source.name_reader import NO_RECORDS, NameReader, RawRecords
 from antivenom.core.source.packs import NOWHERE, IndexBlobs, Location, LocationTable, PackWriter, read
@@ -142,7 +142,7 @@ class SourceBuilder:
         now_ms: int,
         old: SourceMap | None,
         specs: list[str],
-        parsed_specs: Sequence[RecordSpec],
+        parsed_specs: RecordSpecs,
         signed: frozenset[str],
     ) -> None:
         self.blobs, self.subdir, self.now_ms = blobs, subdir, now_ms
@@ -259,7 +259,7 @@ class SourceBuilder:
         return entry
 
     def _is_wanted(self, facts: Any) -> bool:
-        for spec in self.parsed_specs:
+        for spec in self.parsed_specs.of_name(facts.name):
             try:
                 if spec.matches(facts):
                     return True

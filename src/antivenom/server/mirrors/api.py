@@ -19,7 +19,9 @@ async def create_mirror(ctx: RequestContext, body: MirrorCreate) -> MirrorView:
     mirror = await service.create_mirror(
         ctx,
         body.channel,
-        MirrorSettings(body.upstream, body.mode, body.subdirs, body.specs, body.every_s, body.shards),
+        MirrorSettings(
+            body.upstream, body.mode, body.subdirs, body.specs, body.every_s, body.shards, body.with_dependencies
+        ),
         policy_text=body.policy,
         closure=body.closure,
     )

@@ -58,10 +58,13 @@ class IndexReader:
         url: str,
         specs: tuple[str, ...],
         by_shards: bool,
+        whole: frozenset[str] = frozenset(),
+        unconditional: bool = False,
         now_ms: int,
         progress: OnProgress,
     ) -> None:
         self._resources, self._upstream, self._url = resources, upstream, url
+        self._whole, self._unconditional = whole, unconditional
         self._specs, self._by_shards, self._now_ms, self._progress = specs, by_shards, now_ms, progress
 
     async def read(self, subdir: str, known: SubdirState) -> Reading | Literal["missing"]:
@@ -71,7 +74,7 @@ class IndexReader:
             UpstreamError: No way to the index works; what was published before stays.
         """
         is_stale = known.bound_at_ms > 0 and self._now_ms - known.bound_at_ms > REREAD_WHOLE_AFTER_S * 1000
-        attempt = _Attempt(subdir, known, SubdirState() if is_stale else known)
+        attempt = _Attempt(subdir, known, SubdirState() if is_stale or self._unconditional else known)
         reading = await self._read_first(attempt) or attempt.last_resort or await self._read_outdated(attempt)
         if reading is None:
             if attempt.errors:
@@ -87,7 +90,8 @@ class IndexReader:
 
     async def _read_first(self, attempt: _Attempt) -> Reading | None:
         """By the first way that works and has records that can be read; None when there is none."""
-        for name in (SHARD_INDEX, *MONOLITHS) if self._by_shards else MONOLITHS:
+        is_sharded = self._by_shards and attempt.subdir not in self._whole
+        for name in (SHARD_INDEX, *MONOLITHS) if is_sharded else MONOLITHS:
             try:
                 reading = await self._read_by(name, attempt)
             except OutboundRefusedError:

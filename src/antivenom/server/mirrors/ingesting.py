@@ -7,7 +7,19 @@ from pathlib import Path
 
 import msgspec
 
-from antivenom.core.source.ingest import Ingested, ShardPlan, empty_source, ingest_monolith, ingest_shards, plan_shards
+from antivenom.core.conda.records import RecordFacts
+from antivenom.core.source.dependency_closure import UnmetDependency, list_unmet
+from antivenom.core.source.document_records import close_over_documents
+from antivenom.core.source.ingest import (
+    Ingested,
+    ShardPlan,
+    empty_source,
+    ingest_monolith,
+    ingest_shards,
+    plan_shards,
+    without_gc,
+)
+from antivenom.core.source.source_map import load_source, read_depends, read_facts
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.index_blobs import StoreBlobs
 
@@ -54,6 +66,24 @@ def ingest_sharded(store: str, request: IngestRequest, path: str, shards: Mappin
         previous=request.previous,
         specs=request.specs,
     )
+
+
+def close_documents(specs: list[str], paths: Mapping[str, str]) -> list[str]:
+    """The specs, and the dependencies that have to be selected too, from each subdir's whole index."""
+    with without_gc():
+        return close_over_documents(specs, {subdir: Path(path).read_bytes() for subdir, path in paths.items()})
+
+
+def list_unmet_of(store: str, sources: Mapping[str, str]) -> list[UnmetDependency]:
+    """The dependencies of the records of some source maps (keys by subdir) that none of them meets."""
+    blobs = StoreBlobs(BlobStore.open(store))
+    records: dict[str, list[RecordFacts]] = {}
+    with without_gc():
+        for subdir, key in sources.items():
+            for bucket in load_source(blobs, key).buckets:
+                for facts, depends in zip(read_facts(blobs, bucket), read_depends(blobs, bucket), strict=True):
+                    records.setdefault(facts.name, []).extend(facts.record_facts(subdir, depends))
+        return list_unmet(records)
 
 
 def make_empty(store: str, subdir: str) -> Ingested:

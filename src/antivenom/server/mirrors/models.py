@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from antivenom.server.db.base import At, Base, BigId, OptionalAt, StoredAs, Texts
 from antivenom.server.events.progress import JobProgress
-from antivenom.server.mirrors.subdir_state import HeldLosses, SubdirStates, UpstreamFile
+from antivenom.server.mirrors.subdir_state import HeldLosses, Selection, SubdirStates, UpstreamFile
 
 
 class Mirror(Base):
@@ -21,6 +21,7 @@ class Mirror(Base):
     subdirs: Mapped[Texts]
     specs: Mapped[Texts]
     every_s: Mapped[int | None]
+    with_dependencies: Mapped[bool] = mapped_column(server_default="false")  # older mirrors take what they took
     by_shards: Mapped[bool] = mapped_column(server_default="true")
     created_at: Mapped[At]
     created_by: Mapped[str]
@@ -28,6 +29,7 @@ class Mirror(Base):
     progress: Mapped[JobProgress] = mapped_column(StoredAs(JobProgress), server_default="{}")
     subdir_states: Mapped[SubdirStates] = mapped_column("upstream_state", StoredAs(SubdirStates), server_default="{}")
     channeldata: Mapped[UpstreamFile] = mapped_column(StoredAs(UpstreamFile), server_default="{}")
+    selection: Mapped[Selection] = mapped_column(StoredAs(Selection), server_default="{}")
     held: Mapped[HeldLosses] = mapped_column(StoredAs(HeldLosses), server_default="{}")
     last_error: Mapped[str] = mapped_column(server_default="")
     failures: Mapped[int] = mapped_column(server_default="0")

@@ -32,12 +32,13 @@ BLANK = {
     "subdirs": "",
     "specs": "",
     "no_shards": "",
+    "no_dependencies": "",
     "policy": "",
     "closure": "on",
 }
 EMPTY: Page[Any] = Page([], 0)
 SET_ASIDE_SHOWN = 50
-MIRROR_FIELDS = ("upstream", "mode", "every", "subdirs", "specs", "no_shards")
+MIRROR_FIELDS = ("upstream", "mode", "every", "subdirs", "specs", "no_shards", "no_dependencies")
 FIELDS_WITH_THEIR_OWN_PLACE = ("name", "privacy", "upstream", "mode", "every_s", "subdirs", "specs")
 
 
@@ -94,6 +95,7 @@ def _read_settings(text: Mapping[str, str]) -> service.MirrorSettings:
         specs=[line.strip() for line in text["specs"].splitlines() if line.strip()],
         every_s=_seconds(text["every"]),
         by_shards=not text["no_shards"],
+        with_dependencies=not text["no_dependencies"],
     )
 
 
@@ -225,6 +227,7 @@ async def edit_mirror(request: Request, ctx: Context) -> Response:
         "subdirs": " ".join(mirror.subdirs),
         "specs": "\n".join(mirror.specs),
         "no_shards": "" if mirror.by_shards else "on",
+        "no_dependencies": "" if mirror.with_dependencies else "on",
     }
     return await _render_mirror_form(request, ctx, form)
 

@@ -24,6 +24,7 @@ class MirrorCreate(BaseModel):
     policy: str | None = None
     every_s: int | None = None
     shards: bool = True
+    with_dependencies: bool = True
     closure: bool = True
 
 
@@ -38,6 +39,7 @@ class MirrorChange(BaseModel):
     specs: list[str] | None = Field(default=None, max_length=1000)
     every_s: int | None = None
     shards: bool | None = None
+    with_dependencies: bool | None = None
 
     def applied_to(self, mirror: Mirror) -> MirrorSettings:
         """The mirror's settings with what was sent in its place."""
@@ -48,6 +50,7 @@ class MirrorChange(BaseModel):
             specs=mirror.specs if self.specs is None else self.specs,
             every_s=self.every_s if "every_s" in self.model_fields_set else mirror.every_s,
             by_shards=mirror.by_shards if self.shards is None else self.shards,
+            with_dependencies=mirror.with_dependencies if self.with_dependencies is None else self.with_dependencies,
         )
 
 
@@ -66,6 +69,9 @@ class MirrorView(BaseModel):
     specs: list[str]
     every_s: int | None
     shards: bool
+    with_dependencies: bool
+    unmet: list[str]
+    unmet_total: int
     state: str
     progress: ProgressView
     last_error: str
@@ -89,6 +95,9 @@ class MirrorView(BaseModel):
             specs=mirror.specs,
             every_s=mirror.every_s,
             shards=mirror.by_shards,
+            with_dependencies=mirror.with_dependencies,
+            unmet=list(mirror.selection.unmet),
+            unmet_total=mirror.selection.unmet_count,
             state=mirror.state,
             progress=view_progress(mirror.progress),
             last_error=mirror.last_error,

@@ -23,7 +23,7 @@ from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.models import Mirror
-from antivenom.server.mirrors.subdir_state import SubdirState, SubdirStates, UpstreamFile
+from antivenom.server.mirrors.subdir_state import Selection, SubdirState, SubdirStates, UpstreamFile
 from antivenom.server.mirrors.upstream_url import parse_upstream
 from antivenom.server.publications.queries import newest_publication
 
@@ -47,7 +47,8 @@ class MirrorSettings:
     """What a mirror takes, from where, and how often.
 
     No `subdirs` means every subdir that the upstream has; no `specs` means every package; `every_s` None means
-    only when asked; `by_shards` off means that the upstream's shards are not read, only its whole index.
+    only when asked; `by_shards` off means that the upstream's shards are not read, only its whole index;
+    `with_dependencies` that what the `specs` match brings what it needs, transitively.
     """
 
     upstream: str
@@ -56,6 +57,7 @@ class MirrorSettings:
     specs: Sequence[str] = ()
     every_s: int | None = None
     by_shards: bool = True
+    with_dependencies: bool = True
 
 
 async def create_mirror(
@@ -91,12 +93,14 @@ async def create_mirror(
         specs=specs,
         every_s=settings.every_s,
         by_shards=settings.by_shards,
+        with_dependencies=settings.with_dependencies,
         created_at=ctx.now,
         created_by=ctx.actor.name,
         state="new",
         progress=JobProgress(),
         subdir_states=await _known_sources(ctx, row),
         channeldata=UpstreamFile(),
+        selection=Selection(),
         held={},
         last_error="",
         failures=0,
@@ -228,6 +232,7 @@ async def update_mirror(ctx: Context, channel: str, settings: MirrorSettings) ->
         "specs": specs,
         "every_s": settings.every_s,
         "by_shards": settings.by_shards,
+        "with_dependencies": settings.with_dependencies,
     }
     changed = {name: value for name, value in new.items() if getattr(mirror, name) != value}
     for name, value in changed.items():
@@ -247,14 +252,14 @@ def _forget_changed(states: SubdirStates, changed: Collection[str]) -> SubdirSta
     Without forgetting the validators, requests would be answered "not modified" and the new settings would not take
     effect. That a subdir was there is forgotten with the upstream only: elsewhere it may be missing.
     """
-    if not {"upstream", "specs", "by_shards"} & set(changed):
+    if not {"upstream", "specs", "with_dependencies", "by_shards"} & set(changed):
         return states
     return {
         subdir: SubdirState(
             source=state.source,
             missing=bool(state.source) and (state.missing or "upstream" in changed),
             absent_at_ms=state.absent_at_ms,
-            records=0 if {"upstream", "specs"} & set(changed) else state.records,
+            records=0 if {"upstream", "specs", "with_dependencies"} & set(changed) else state.records,
         )
         for subdir, state in states.items()
         if state.source or (state.absent_at_ms and "upstream" not in changed)

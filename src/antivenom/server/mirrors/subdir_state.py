@@ -58,6 +58,18 @@ class SubdirState(msgspec.Struct, frozen=True, omit_defaults=True):
 SubdirStates = dict[str, SubdirState]
 
 
+class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a subset mirror took at its last sync."""
+
+    asked: tuple[str, ...] = ()
+    """The mirror's specs at that time."""
+    specs: tuple[str, ...] = ()
+    """These, and the dependencies that were taken for them."""
+    unmet: tuple[str, ...] = ()
+    """About the first dependencies that nothing of the mirror meets."""
+    unmet_count: int = 0
+
+
 class HeldLoss(msgspec.Struct, frozen=True, omit_defaults=True):
     """A subdir that lost so many records that its new index waits for an administrator."""
 

@@ -30,10 +30,12 @@ from antivenom.server.mirrors.artifacts import fetch_artifacts
 from antivenom.server.mirrors.beside_records import CHANNELDATA, RUN_EXPORTS, read_listed_subdirs, refresh_file
 from antivenom.server.mirrors.index_reading import IndexReader
 from antivenom.server.mirrors.models import Mirror
+from antivenom.server.mirrors.selecting import Selected, find_unmet, select_dependencies
 from antivenom.server.mirrors.subdir_list import find_subdirs
 from antivenom.server.mirrors.subdir_state import (
     HeldLoss,
     HeldLosses,
+    Selection,
     SubdirState,
     SubdirStates,
     UpstreamFile,
@@ -57,6 +59,8 @@ class _Sync:
     mode: str
     subdirs: list[str]
     specs: list[str]
+    with_dependencies: bool
+    selection: Selection
     by_shards: bool
     known: SubdirStates
     held: HeldLosses
@@ -103,6 +107,8 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
             mode=mirror.mode,
             subdirs=list(mirror.subdirs),
             specs=list(mirror.specs),
+            with_dependencies=mirror.with_dependencies,
+            selection=mirror.selection,
             by_shards=mirror.by_shards,
             known=mirror.subdir_states,
             held=mirror.held,
@@ -114,17 +120,10 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
 async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
     with _scratch(resources, sync.mirror_id) as folder:
         upstream = UpstreamChannel(resources.outbound, sync.url, sync.auth, folder)
-        reader = IndexReader(
-            resources,
-            upstream,
-            url=sync.url,
-            specs=tuple(sync.specs),
-            by_shards=sync.by_shards,
-            now_ms=sync.now_ms,
-            progress=reporter,
-        )
         sync.channeldata = await refresh_file(resources, upstream, "", CHANNELDATA, sync.channeldata, sync.now_ms)
-        for subdir in sync.subdirs or await _find_subdirs(resources, sync, upstream):
+        subdirs = sync.subdirs or await _find_subdirs(resources, sync, upstream)
+        reader = await _open_reader(resources, sync, upstream, subdirs, reporter)
+        for subdir in subdirs:
             await _sync_subdir(sync, reader, subdir, resources.settings.mirror_loss_max)
             await _refresh_run_exports(resources, sync, upstream, subdir)
     if _with_source(sync.states) == {"noarch"} and sync.states["noarch"].missing:
@@ -137,9 +136,34 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
         )
     if sync.has_new_source or _with_source(sync.known) - _with_source(sync.states):  # or one is no longer asked for
         await _publish(resources, sync, reporter)
+        if sync.specs:
+            unmet, count = await find_unmet(resources, sync.states)
+            sync.selection = replace(sync.selection, unmet=unmet, unmet_count=count)
     await _succeed(resources, sync)
     if sync.mode == "active":
         await fetch_artifacts(resources, sync.channel_name, on_progress=reporter)
+
+
+async def _open_reader(
+    resources: Resources, sync: _Sync, upstream: UpstreamChannel, subdirs: list[str], reporter: ProgressReporter
+) -> IndexReader:
+    """The reader of what the mirror takes: its specs, and what they need."""
+    specs, previous = tuple(sync.specs), sync.selection
+    selected = Selected(replace(previous, asked=specs, specs=specs) if specs else Selection(), frozenset())
+    if specs and sync.with_dependencies:
+        selected = await select_dependencies(resources, upstream, specs, subdirs, sync.known, previous, reporter)
+    sync.selection = selected.selection
+    return IndexReader(
+        resources,
+        upstream,
+        url=sync.url,
+        specs=sync.selection.specs,
+        by_shards=sync.by_shards,
+        whole=selected.whole,
+        unconditional=sync.selection.specs != previous.specs,
+        now_ms=sync.now_ms,
+        progress=reporter,
+    )
 
 
 async def _find_subdirs(resources: Resources, sync: _Sync, upstream: UpstreamChannel) -> list[str]:
@@ -239,6 +263,7 @@ async def _succeed(resources: Resources, sync: _Sync) -> None:
             return
         mirror.state, mirror.last_error, mirror.failures = "ok", "", 0
         mirror.subdir_states, mirror.channeldata = sync.states, sync.channeldata
+        mirror.selection = sync.selection
         mirror.progress = JobProgress()
         await _hold(ctx, mirror, sync)
         if mirror.state == "ok":

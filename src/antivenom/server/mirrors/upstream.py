@@ -76,6 +76,7 @@ class UpstreamChannel:
         self._url = url
         self._auth = auth
         self._folder = folder
+        self._kept: dict[tuple[str, str], IndexFile] = {}
 
     async def _get(self, path: str, **options: Any) -> Response:
         url, basic = self._locate(path)
@@ -88,6 +89,15 @@ class UpstreamChannel:
         basic = self._auth.removeprefix("basic:").partition(":") if is_own and self._auth.startswith("basic:") else None
         return url, (basic[0], basic[2]) if basic else None
 
+    async def keep_file(
+        self, subdir: str, name: str, state: SubdirState, progress: OnProgress
+    ) -> IndexFile | Literal["missing"] | None:
+        """As `fetch_file`, which then gives what was fetched here, once, without a request."""
+        found = await self.fetch_file(subdir, name, state, progress)
+        if isinstance(found, IndexFile):
+            self._kept[subdir, name] = found
+        return found
+
     async def fetch_file(
         self, subdir: str, name: str, state: SubdirState, progress: OnProgress
     ) -> IndexFile | Literal["missing"] | None:
@@ -96,6 +106,8 @@ class UpstreamChannel:
         Raises:
             UpstreamError: It could not be had (NotAnIndexError: something else was sent in its place).
         """
+        if kept := self._kept.pop((subdir, name), None):
+            return kept
         known = state if state.file == name else SubdirState()
         to = self._folder / f"{subdir}-{name}"
         response = await self._get(

@@ -1,0 +1,91 @@
+"""Mirrors of some packages of an upstream: what these need comes with them, or is told (docs/dev/bug-reports.md)."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import pytest
+
+from tests.reports.odd_upstream import OddUpstream, Reply
+from tests.server.mirrors.conftest import Person
+from tests.server.mirrors.test_editing import edit
+from tests.upstreams import make_record, write_channel
+
+ZST = "linux-64/repodata.json.zst"
+
+
+def channel(*more: tuple[str, dict[str, Any]]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    linux = [
+        make_record("a", "1.0", depends=["b >=2", "p", "__glibc >=2.17"]),
+        make_record("b", "1.0"),
+        make_record("b", "2.0", depends=["c 1.*"]),
+        make_record("c", "1.5", "h0_0"),
+        make_record("c", "1.5", "h1_1"),
+        make_record("c", "2.0"),
+        make_record("other", "1.0"),
+        *more,
+    ]
+    return {"linux-64": linux, "noarch": [make_record("p", "1.0", "py_0", subdir="noarch", depends=["absent >=3"])]}
+
+
+TAKEN = {
+    "a-1.0-h0_0.conda", "b-2.0-h0_0.conda", "c-1.5-h0_0.conda", "c-1.5-h1_1.conda", "p-1.0-py_0.conda"
+}  # fmt: skip
+ABSENT = "absent >=3 (needed by noarch/p-1.0-py_0.conda)"
+
+
+@pytest.mark.parametrize("shards", [False, True], ids=["whole", "sharded"])
+async def test_a_subset_brings_what_it_needs_or_says_what_it_lacks(
+    person: Person, odd: OddUpstream, shards: bool
+) -> None:
+    """conda-mirror#83, conda-mirror#22, conda-mirror#50."""
+    write_channel(odd.folder, channel(), shards=shards)
+    mirror = await person.mirror("main", odd, subdirs=["linux-64"], specs=["a"])
+    assert (mirror.state, mirror.last_error, await person.kept("main")) == ("ok", "", TAKEN)
+    assert mirror.selection.unmet == (ABSENT,)
+    mirror = await edit(person, with_dependencies=False)
+    assert (mirror.state, await person.kept("main")) == ("ok", {"a-1.0-h0_0.conda"})
+    assert [text.partition(" (")[0] for text in mirror.selection.unmet] == ["b >=2", "p"]
+    mirror = await edit(person, with_dependencies=True)
+    assert (await person.kept("main"), mirror.selection.unmet_count) == (TAKEN, 1)
+    mirror = await edit(person, specs=[])
+    assert ("other-1.0-h0_0.conda" in await person.kept("main"), mirror.selection.unmet_count) == (True, 0)
+
+
+async def test_a_subset_follows_what_its_records_come_to_need(person: Person, odd: OddUpstream) -> None:
+    write_channel(odd.folder, channel())
+    await person.mirror("main", odd, subdirs=["linux-64"], specs=["a"])
+    odd.seen.clear()
+    mirror = await person.sync("main")
+    assert (mirror.state, mirror.selection.unmet, await person.kept("main")) == ("ok", (ABSENT,), TAKEN)
+    newer = make_record("c", "1.6", depends=["other"])
+    write_channel(odd.folder, channel(newer))
+    mirror = await person.sync("main")
+    assert await person.kept("main") == TAKEN | {"c-1.6-h0_0.conda", "other-1.0-h0_0.conda"}
+    assert mirror.selection.specs == ("a", "b >=2", "p", "c 1.*", "other")
+
+
+async def test_an_index_is_fetched_once_for_both_its_dependencies_and_its_records(
+    person: Person, odd: OddUpstream
+) -> None:
+    write_channel(odd.folder, channel())
+    await person.mirror("main", odd, subdirs=["linux-64"], specs=["a"])
+    assert odd.paths.count(ZST) == 1
+
+
+async def test_a_bad_compressed_index_keeps_no_dependency_away(person: Person, odd: OddUpstream) -> None:
+    write_channel(odd.folder, channel())
+    odd.replies[ZST] = Reply(200, gzip.compress(b"no index"))
+    mirror = await person.mirror("main", odd, subdirs=["linux-64"], specs=["a"])
+    assert (mirror.state, mirror.last_error, await person.kept("main")) == ("ok", "", TAKEN)
+
+
+async def test_a_ring_and_a_hostile_dependency_end(person: Person, odd: OddUpstream) -> None:
+    ring = [
+        make_record("x", "1.0", depends=["y", "*", "../z", "[de]*", "n" * 3000]),
+        make_record("y", "1.0", depends=["x"]),
+    ]
+    write_channel(odd.folder, channel(*ring))
+    await person.mirror("main", odd, subdirs=["linux-64"], specs=["x"])
+    assert await person.kept("main") == {"x-1.0-h0_0.conda", "y-1.0-h0_0.conda"}
