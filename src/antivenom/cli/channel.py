@@ -111,14 +111,21 @@ def findings(
     channel: ChannelArgument,
     severity: Annotated[str, typer.Option(help="At least this severity: low, medium, high, critical.")] = "",
     kev: Annotated[bool, typer.Option("--kev", help="Only what is known to be exploited.")] = False,
+    ignored: Annotated[
+        bool, typer.Option("--ignored", help="Only what rules of knowledge set aside; no other list has it.")
+    ] = False,
     output: OutputOption = Output.table,
 ) -> None:
     """List the vulnerabilities of a channel's packages, the riskiest first."""
-    params = {k: v for k, v in {"severity": severity, "kev": "true" if kev else ""}.items() if v}
+    given = {"severity": severity, "kev": "true" if kev else "", "status": "ignored" if ignored else ""}
+    params = {k: v for k, v in given.items() if v}
     rows: Iterator[JsonObject] = client().stream(f"/api/v1/channels/{channel}/findings", params=params)
     if output is Output.table:
         rows = ({**row, "id": row["ids"][0], "fixed in": ", ".join(row["fixed_versions"])} for row in rows)
-    emit(rows, ("name", "version", "id", "severity", "cvss", "kev", "risk", "fixed in", "fix_in_channel"), output)
+        if ignored:
+            rows = ({**row, "ignored by": row["ignored_by"]["rule"]} for row in rows)
+    columns = ("name", "version", "id", "severity", "cvss", "kev", "risk", "fixed in", "fix_in_channel")
+    emit(rows, (*columns, "ignored by") if ignored else columns, output)
 
 
 @commands.command("explain")

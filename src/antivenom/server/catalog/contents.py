@@ -7,16 +7,21 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from antivenom.core.matching.advisories import Finding, Severity
+from antivenom.core.matching.advisories import Finding, IgnoredFinding, Severity
 from antivenom.core.matching.fixes import fix_in_channel
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Decision, PackageSummary
-from antivenom.core.publishing.channel_findings import ChannelFindings, ComponentFindings, decode_findings
+from antivenom.core.publishing.channel_findings import (
+    ChannelFindings,
+    ComponentFindings,
+    ComponentIgnored,
+    decode_findings,
+)
 from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.catalog.decisions import DecisionList
 from antivenom.server.catalog.finding_groups import newest_first
-from antivenom.server.catalog.rows import ChannelFinding, PackageOverview, evidence_of
+from antivenom.server.catalog.rows import ChannelFinding, KnowledgeRule, PackageOverview, evidence_of
 from antivenom.server.context import Context, Resources
 from antivenom.server.publications.models import Publication, SubdirBlobs
 
@@ -31,6 +36,7 @@ class PublicationContents:
     maps: dict[str, PublicationIndex]
     findings: ChannelFindings
     by_name: dict[str, list[ComponentFindings]] = field(default_factory=dict)
+    ignored_by_name: dict[str, list[ComponentIgnored]] = field(default_factory=dict)
     unassessed: dict[str, str] = field(default_factory=dict)
     _packages: list[PackageOverview] | None = None
     _finding_rows: list[ChannelFinding] | None = None
@@ -48,8 +54,19 @@ class PublicationContents:
             self._finding_rows = [row for name in sorted(self.by_name) for row in self.finding_rows_of(name)]
         return self._finding_rows
 
+    def ignored_rows(self) -> list[ChannelFinding]:
+        """Every finding that a row of knowledge sets aside, by package name."""
+        return [row for name in sorted(self.ignored_by_name) for row in self.ignored_rows_of(name)]
+
     def finding_rows_of(self, name: str) -> list[ChannelFinding]:
         """The findings of one package name: one row for each version and vulnerability."""
+        return self._rows(name, [(c.version, c.assessment.findings) for c in self.by_name.get(name, ())])
+
+    def ignored_rows_of(self, name: str) -> list[ChannelFinding]:
+        """What rows of knowledge set aside of one package name; nothing counts it."""
+        return self._rows(name, [(c.version, c.findings) for c in self.ignored_by_name.get(name, ())])
+
+    def _rows(self, name: str, found: Iterable[tuple[str, tuple[Finding, ...]]]) -> list[ChannelFinding]:
         records = self.records_of(name)
         kept_versions = sorted({d.version for _, d in records if d.action != Action.stop})
         fixes: dict[tuple[str, ...], bool | None] = {}  # by fixed versions, which many versions of a name share
@@ -57,16 +74,15 @@ class PublicationContents:
         for subdir, decision in records:
             by_version[decision.version].append((subdir, decision))
         rows = []
-        for component in self.by_name.get(name, ()):
-            of_version = by_version.get(component.version, [])
+        for version, findings in found:
+            of_version = by_version.get(version, [])
             subdirs = sorted({subdir for subdir, _ in of_version})
             withheld = sum(d.action == Action.stop for _, d in of_version)
-            for finding in component.assessment.findings:
+            for finding in findings:
                 if finding.fixed_versions not in fixes:
                     fixes[finding.fixed_versions] = fix_in_channel(finding, kept_versions)
-                rows.append(
-                    _finding_row(finding, component, subdirs, len(of_version), withheld, fixes[finding.fixed_versions])
-                )
+                fix = fixes[finding.fixed_versions]
+                rows.append(_finding_row(finding, name, version, subdirs, len(of_version), withheld, fix))
         return rows
 
     def decisions(self) -> DecisionList:
@@ -91,7 +107,7 @@ class PublicationContents:
 
 
 def _finding_row(
-    finding: Finding, component: ComponentFindings, subdirs: list[str], records: int, withheld: int, fix: bool | None
+    finding: Finding, name: str, version: str, subdirs: list[str], records: int, withheld: int, fix: bool | None
 ) -> ChannelFinding:
     return ChannelFinding(
         ids=finding.ids,
@@ -107,13 +123,20 @@ def _finding_row(
         evidence=evidence_of(finding),
         published=finding.published,
         summary=finding.summary,
-        name=component.name,
-        version=component.version,
+        name=name,
+        version=version,
         subdirs=subdirs,
         records=records,
         withheld=withheld,
         fix_in_channel=fix,
+        ignored_by=_rule_of(finding),
     )
+
+
+def _rule_of(finding: Finding) -> KnowledgeRule | None:
+    if not isinstance(finding, IgnoredFinding):
+        return None
+    return KnowledgeRule(finding.ignored_by.rule, finding.ignored_by.reason)
 
 
 _loaded: OrderedDict[tuple[str, int], PublicationContents] = OrderedDict()
@@ -145,6 +168,8 @@ def _load(
     contents = PublicationContents(number, maps, findings)
     for component in findings.components:
         contents.by_name.setdefault(component.name, []).append(component)
+    for ignored in findings.ignored:
+        contents.ignored_by_name.setdefault(ignored.name, []).append(ignored)
     contents.unassessed = findings.reasons()
     return contents
 

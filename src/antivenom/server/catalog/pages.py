@@ -117,6 +117,7 @@ async def show_package(request: Request, ctx: Context) -> Response:
         versions_total=len(versions),
         findings=findings if state.filter("findings") == "all" else findings[:FINDINGS_SHOWN],
         findings_total=len(findings),
+        ignored=sorted(merge_versions(found.ignored), key=lambda row: (-row.worst.risk, row.worst.ids[0])),
         severities=Counter(finding.worst.severity for finding in findings),
         stopped_by=_count_rules(found.records),
     )

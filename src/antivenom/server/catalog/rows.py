@@ -58,10 +58,18 @@ class FindingFacts(Row, frozen=True):
         )
 
 
+class KnowledgeRule(Row, frozen=True):
+    """The row of knowledge that sets a finding aside: its id, and why as a sentence."""
+
+    rule: str
+    reason: str
+
+
 class ChannelFinding(FindingFacts, frozen=True):
     """A vulnerability of one version of a package in a channel, with how many of its records are withheld.
 
-    `fix_in_channel`: whether the channel serves a fixed version; None when no fix is known.
+    `fix_in_channel`: whether the channel serves a fixed version; None when no fix is known. `ignored_by`: None for a
+    finding that counts.
     """
 
     name: str
@@ -70,6 +78,7 @@ class ChannelFinding(FindingFacts, frozen=True):
     records: int
     withheld: int
     fix_in_channel: bool | None
+    ignored_by: KnowledgeRule | None = None
 
 
 class EvidenceRanges(Row, frozen=True):
@@ -165,7 +174,7 @@ class RecordDecision(Row, frozen=True):
 
 
 class PackageDetails(Row, frozen=True):
-    """One package of a channel: every record with its decision, its findings by version.
+    """One package of a channel: every record with its decision, its findings by version, and the ignored ones.
 
     `allowed_version`: the newest version that any subdir serves; None when every record is withheld.
     """
@@ -173,4 +182,5 @@ class PackageDetails(Row, frozen=True):
     package: PackageOverview
     records: list[RecordDecision]
     findings: list[ChannelFinding]
+    ignored: list[ChannelFinding]
     allowed_version: str | None

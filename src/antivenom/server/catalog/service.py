@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from antivenom.core.errors import InvalidInputError, NotFoundError
-from antivenom.core.matching.advisories import Severity
+from antivenom.core.matching.advisories import FindingStatus, Severity
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_map import Decision
 from antivenom.server.catalog.contents import PublicationContents, load_contents
@@ -112,6 +112,7 @@ async def get_package(ctx: Context, channel: str, name: str) -> PackageDetails:
         package=next(p for p in contents.packages() if p.name == name),
         records=await asyncio.to_thread(_record_decisions, contents, records),
         findings=await asyncio.to_thread(contents.finding_rows_of, name),
+        ignored=await asyncio.to_thread(contents.ignored_rows_of, name),
         allowed_version=contents.allowed_version(name),
     )
 
@@ -260,7 +261,7 @@ class FindingFilter:
     """Which findings to list: all given parts must hold.
 
     `q` is searched in the name and the ids; `severity` and `epss_min` are lower bounds; `served`: whether the channel
-    serves a record of the component.
+    serves a record of the component. Only the status "ignored" lists what knowledge sets aside.
     """
 
     q: str = ""
@@ -315,7 +316,9 @@ async def filter_channel_findings(
     contents = await _load_served(ctx, channel)
 
     def find() -> list[ChannelFinding]:
-        rows = (wanted or FindingFilter()).select(contents.finding_rows())
+        chosen = wanted or FindingFilter()
+        is_ignored = chosen.status == FindingStatus.ignored
+        rows = chosen.select(contents.ignored_rows() if is_ignored else contents.finding_rows())
         rows.sort(key=key, reverse=reverse)
         return rows
 
