@@ -132,9 +132,9 @@ async def test_a_cooldown_that_ran_out_releases_by_itself(person: Person, upstre
     assert set(await person.withheld("main")) == {"young-1.0-h0_0.conda"}
     now = person.resources.clock()
     person.resources.clock = lambda: now + timedelta(days=8)
-    from antivenom.server.publications.jobs import republish_expired
+    from antivenom.server.publications.jobs import reconcile_channels
 
-    await republish_expired(person.resources)
+    await reconcile_channels(person.resources)
     await person.run_jobs(person.resources)
     assert await person.withheld("main") == {}
 
@@ -318,7 +318,9 @@ async def test_an_upstream_in_a_private_network_is_refused_unless_allowed(
     assert "ANTIVENOM_OUTBOUND_ALLOW" in caught.value.hint
 
 
-@pytest.mark.parametrize(("subdirs", "told"), [([], "any standard subdir"), (["noarch"], "no repodata in noarch")])
+@pytest.mark.parametrize(
+    ("subdirs", "told"), [([], "any subdir that conda knows"), (["noarch"], "no repodata in noarch")]
+)
 async def test_an_upstream_that_is_no_channel_is_told_so(
     person: Person, upstream: UpstreamServer, subdirs: list[str], told: str
 ) -> None:
