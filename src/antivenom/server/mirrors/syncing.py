@@ -42,6 +42,7 @@ from antivenom.server.mirrors.subdir_state import (
     describe_losses,
 )
 from antivenom.server.mirrors.upstream import NotServedError, UpstreamChannel
+from antivenom.server.publications.blob_guard import blobs_in_use
 from antivenom.server.publications.publish_channel import NewSources, publish_channel
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,12 @@ async def sync_mirror(resources: Resources, mirror_id: int) -> None:
     reporter = ProgressReporter(resources, mirror_id, queries.set_progress)
     try:
         async with reporter.running():
-            await _run(resources, sync, reporter)
+            async with blobs_in_use(resources) as check_held:
+                await _run(resources, sync, reporter)
+                await check_held()
+                await _succeed(resources, sync)
+            if sync.mode == "active":
+                await fetch_artifacts(resources, sync.channel_name, on_progress=reporter)
     except Exception as error:
         await _fail(resources, sync, explain_failure(error))
 
@@ -139,9 +145,6 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
         if sync.specs:
             unmet, count = await find_unmet(resources, sync.states)
             sync.selection = replace(sync.selection, unmet=unmet, unmet_count=count)
-    await _succeed(resources, sync)
-    if sync.mode == "active":
-        await fetch_artifacts(resources, sync.channel_name, on_progress=reporter)
 
 
 async def _open_reader(

@@ -66,7 +66,7 @@ async def collect(resources: Resources) -> None:
             )
 
 
-@job("publication.collect_channel")
+@job("publication.collect_channel", retries=5)
 async def collect_channel(resources: Resources, *, channel_id: int) -> None:
     """Delete the blobs that only long superseded publications of a channel need."""
     await retention.collect_channel(resources, channel_id)

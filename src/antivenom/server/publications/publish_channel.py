@@ -16,6 +16,7 @@ from antivenom.server.findings import service as findings
 from antivenom.server.findings.compiling import compile_for_new_feeds
 from antivenom.server.policies.models import PolicyRevision
 from antivenom.server.publications import queries
+from antivenom.server.publications.blob_guard import blobs_in_use
 from antivenom.server.publications.build_publication import BuildRequest, Built, build_publication
 from antivenom.server.publications.build_statements import StoredBuildStatements
 from antivenom.server.publications.models import Publication, SubdirBlobs
@@ -80,15 +81,17 @@ async def publish_channel(
         The number of the publication that is served afterwards; None when the channel has no sources or is gone.
     """
     await compile_for_new_feeds(resources)
-    async with resources.context(SYSTEM) as ctx:
-        inputs = await _read_inputs(ctx, channel_id, sources)
-    if inputs is None:
-        return None
-    built: Built = await resources.cpu.run(
-        build_publication, resources.blobs.url, inputs.request, on_progress=on_progress
-    )
-    async with resources.context(SYSTEM) as ctx:
-        return await _commit(ctx, channel_id, inputs, built, cause)
+    async with blobs_in_use(resources) as check_held:
+        async with resources.context(SYSTEM) as ctx:
+            inputs = await _read_inputs(ctx, channel_id, sources)
+        if inputs is None:
+            return None
+        built: Built = await resources.cpu.run(
+            build_publication, resources.blobs.url, inputs.request, on_progress=on_progress
+        )
+        await check_held()
+        async with resources.context(SYSTEM) as ctx:
+            return await _commit(ctx, channel_id, inputs, built, cause)
 
 
 async def _read_inputs(ctx: Context, channel_id: int, sources: NewSources | None) -> _Inputs | None:

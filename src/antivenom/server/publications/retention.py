@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta
 
-from antivenom.core.errors import NotFoundError
+from antivenom.core.errors import NotFoundError, UnavailableError
 from antivenom.core.publication.client_documents import derived_keys
 from antivenom.core.publication.publication_index import referenced_keys
 from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.publications import queries
+from antivenom.server.publications.blob_guard import blobs_for_deletion
 from antivenom.server.publications.models import Publication
 
 KEEP_FOR = timedelta(days=14)
@@ -24,8 +25,18 @@ KEEP_AT_LEAST = 10  # publications of each channel, whatever their age
 async def collect_channel(resources: Resources, channel_id: int) -> int:
     """Delete blobs that only a channel's dropped publications need. Returns how many were deleted.
 
-    Runs under the channel's lock, so that no publication being built at the same time can need a deleted blob.
+    Blobs are shared by channels: nothing is deleted while any channel is being synced or published.
+
+    Raises:
+        UnavailableError: Somebody is; try again in a while.
     """
+    async with blobs_for_deletion(resources) as is_alone:
+        if not is_alone:
+            raise UnavailableError("blobs are in use by a sync or a publication", hint="it is tried again")
+        return await _collect_channel(resources, channel_id)
+
+
+async def _collect_channel(resources: Resources, channel_id: int) -> int:
     async with resources.context(SYSTEM) as ctx:
         retained, dropped = [], []
         for channel in await queries.published_channels(ctx.session):
