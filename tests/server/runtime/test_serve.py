@@ -139,7 +139,7 @@ def test_a_host_that_is_none_is_told_without_a_trace(host: str):
 async def test_a_database_that_is_not_there_is_told_while_it_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(readiness, "SILENCE_S", 0.0)
+    monkeypatch.setattr(readiness, "QUIET_WAIT_S", 0.0)
     monkeypatch.setattr(readiness, "time", SimpleNamespace(monotonic=iter([0.0, 1.0, 100.0]).__next__))
     nowhere = SimpleNamespace(engine=create_async_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
     with caplog.at_level("WARNING"), pytest.raises(UnavailableError):
