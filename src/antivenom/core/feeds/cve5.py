@@ -82,7 +82,7 @@ def read(member: unpack.Member, reading: Reading) -> Iterator[Advisory | SetAsid
 
 
 def parse_entry(entry: JsonObject, reading: Reading) -> Advisory:
-    """One CVE record: what the CNA says, completed by what others (ADP) add.
+    """One CVE record: the CNA's facts, completed by those of others (ADP).
 
     Raises:
         WrongShapeError: It is no CVE record.
@@ -96,7 +96,7 @@ def parse_entry(entry: JsonObject, reading: Reading) -> Advisory:
 
 
 def is_rejected(description: str) -> bool:
-    """Whether the text says that the record was rejected, whatever its state says."""
+    """Whether the text states that the record was rejected, whatever its state is."""
     return description.startswith(("** REJECT **", "Rejected reason:"))
 
 
@@ -349,7 +349,7 @@ class _Collected:
         if version.lower() in ("*", "all", "all versions", "any"):
             self.ranges.append(AffectedRange(self.scheme))
             return True
-        if bound(version) is None:  # "n/a" and its like: nothing is said
+        if bound(version) is None:  # "n/a" and its like: no bound
             return True
         if bounds := _bounds(version):
             self.ranges.append(_from_bounds(self.scheme, bounds))

@@ -28,8 +28,8 @@ FUTURE_TOLERANCE = timedelta(days=1)  # clocks and time zones; beyond it a date 
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+~-]*")
 CVE = re.compile(r"CVE-\d{4}-\d{4,19}")
-ID_IN_WRECK = re.compile(rb'"(?:id|cveId|cveID|cve)"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:@/+~-]{0,199})"')
-WRECK_BYTES = 64 * 1024
+ID_IN_BROKEN_ENTRY = re.compile(rb'"(?:id|cveId|cveID|cve)"\s*:\s*"([A-Za-z0-9][A-Za-z0-9._:@/+~-]{0,199})"')
+BROKEN_ENTRY_BYTES = 64 * 1024
 FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
@@ -42,7 +42,7 @@ class EntryError(Exception):
 
 
 class WrongShapeError(EntryError):
-    """The entry is not of this kind at all; when every entry says so, the whole file is refused."""
+    """The entry is not of this kind at all; when every entry is so, the whole file is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class KnowledgeEntry:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """An entry that was refused: where it stands, why, and its id when one can be told from its wreck."""
+    """An entry that was refused: where it stands, why, and its id when the broken text still shows one."""
 
     entry: str
     reason: str
@@ -120,7 +120,7 @@ class Reading:
     """What readers may know besides the bytes."""
 
     now: datetime  # flags dates in the future
-    location: str = ""  # where the feed came from; some maps say their channel only there
+    location: str = ""  # where the feed came from; some maps name their channel only there
     python_names: Mapping[str, str] = field(default_factory=dict)  # conda to PyPI, of knowledge
 
 
@@ -244,7 +244,7 @@ def set_aside(label: str, raw: bytes | msgspec.Raw | EntryError, error: EntryErr
 
     An id found in it protects what was stored under that id before: it did not disappear from the feed.
     """
-    found = None if isinstance(raw, EntryError) else ID_IN_WRECK.search(bytes(raw)[:WRECK_BYTES])
+    found = None if isinstance(raw, EntryError) else ID_IN_BROKEN_ENTRY.search(bytes(raw)[:BROKEN_ENTRY_BYTES])
     entry_id = found[1].decode() if found else ""
     return SetAside(f"{entry_id} ({label})" if entry_id else label, str(error), entry_id)
 

@@ -1,7 +1,7 @@
 """Julia's security advisories: NVD's and EUVD's entries, re-based by people on Julia's binary builds of C libraries.
 
 Builds come late and count themselves their own way, so their bounds are turned into versions of the project that was
-built, and what the description says of the project's releases goes first.
+built, and releases of the project that the description names go first.
 
 Source: SecurityAdvisories.jl; version schemes of Yggdrasil's recipes.
 """
@@ -35,7 +35,7 @@ def own_summary(advisory_id: str, summary: str) -> str:
 
 
 def upstream_versions(affected: AffectedPackage, text: str) -> AffectedPackage | None:
-    """What an entry says of a binary build (`…_jll`), in versions of the project; None when nothing can be said.
+    """The affected versions of a binary build (`…_jll`), as versions of the project; None when they cannot be known.
 
     Args:
         text: The entry's description, which is upstream's.
@@ -87,7 +87,7 @@ def built_from(library: str, version: str | None) -> str | None:
 
 
 def _names(text: str, library: str) -> bool:
-    """Whether a text speaks of the project: `xml` of XML2_jll in "libxml2"."""
+    """Whether a text is about the project: `xml` of XML2_jll in "libxml2"."""
     stem = _NOT_LETTERS.sub("", library.removesuffix("_jll").lower()).removeprefix("lib")
     return stem in _NOT_LETTERS.sub("", text.lower())
 
@@ -99,9 +99,9 @@ def _may_replace(stated: tuple[AffectedRange, ...], built: tuple[AffectedRange, 
     """
     if any(r.fixed is None and r.last_affected is None for r in built):
         return True
-    told = min(version_key(SCHEME, r.fixed or r.last_affected or "") or b"" for r in stated)
+    lowest = min(version_key(SCHEME, r.fixed or r.last_affected or "") or b"" for r in stated)
     free = max((version_key(SCHEME, r.fixed or r.last_affected or "") or b"" for r in built), default=b"")
-    return told <= free
+    return lowest <= free
 
 
 def _with_starts(stated: tuple[AffectedRange, ...], built: tuple[AffectedRange, ...]) -> tuple[AffectedRange, ...]:

@@ -169,8 +169,8 @@ def _vectors(metrics: JsonObject) -> Iterator[str]:
 def parse_configurations(configurations: object) -> tuple[tuple[AffectedPackage, ...], tuple[str, ...]]:
     """(affected CPE products, flags) of NVD configurations.
 
-    Only `vulnerable: true` criteria count: in an AND the others say on what it runs, which a package's version cannot
-    tell, so the product stays affected and the advisory is flagged "needs-platform". A negated node says what is
+    Only `vulnerable: true` criteria count: in an AND the others name the platform, which a package's version does not
+    show, so the product stays affected and the advisory is flagged "needs-platform". A negated node names what is
     not affected; its criteria are passed over and flagged "negated-node".
     """
     found: dict[str, AffectedPackage] = {}

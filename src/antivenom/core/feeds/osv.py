@@ -164,7 +164,7 @@ def _affected(entry: JsonObject) -> tuple[tuple[AffectedPackage, ...], tuple[str
 
 
 def join(one: AffectedPackage | None, other: AffectedPackage) -> AffectedPackage:
-    """The same package said twice: everything of both, once."""
+    """Merge entries of one package: ranges and versions of both, without repeats."""
     if one is None:
         return other
     return AffectedPackage(
@@ -181,7 +181,7 @@ def _fixed(ranges: tuple[AffectedRange, ...]) -> tuple[str, ...]:
 
 
 def _ranges(ecosystem: str, affected: JsonObject) -> tuple[tuple[AffectedRange, ...], list[str]]:
-    """Version ranges of one `affected`; commit ranges say nothing of a version and are only flagged."""
+    """Version ranges of one `affected`; commit ranges hold no versions and are only flagged."""
     found: list[AffectedRange] = []
     flags: list[str] = []
     for item in mappings(affected.get("ranges")):

@@ -42,8 +42,8 @@ SOURCES: dict[str, Source] = {
 }
 KINDS = tuple(SOURCES)
 
-# Files that people have beside their feeds, and why they are none: (keys that tell it, what it is).
-STRANGERS: tuple[tuple[frozenset[str], str], ...] = (
+# Files that people have beside their feeds, and why they are none: (keys that only such a file has, what it is).
+OTHER_FILES: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"formulae", "meta"}), "a map of Homebrew formulae to distribution packages, which no conda name is in"),
     (frozenset({"packages", "info"}), "a conda channel's repodata"),
     (frozenset({"bomFormat"}), "a CycloneDX SBOM"),
@@ -83,8 +83,8 @@ def identify(head: bytes) -> Guess:
         if source.recognizes(beginning):
             return Guess(source.KIND, f"a feed of kind {source.KIND}")
     keys = beginning.entry.keys()
-    for telling, words in STRANGERS:
-        if telling <= keys:
+    for own_keys, words in OTHER_FILES:
+        if own_keys <= keys:
             return Guess("", words)
     values = list(beginning.entry.values())[:20]
     if values and all(isinstance(v, dict) and {"vulnerable", "patched"} <= v.keys() for v in values):

@@ -1,4 +1,4 @@
-"""What a feed says of an advisory's severity: in CVSS vectors, or in a word."""
+"""The severity that a feed gives an advisory: by CVSS vectors, or by a word."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS = {
 
 
 def severity_word(word: object) -> Severity:
-    """The severity that a feed names in words; unknown for words that say nothing."""
+    """The severity that a feed names in words; unknown for words that name none."""
     return WORDS.get(word.strip().lower(), Severity.unknown) if isinstance(word, str) else Severity.unknown
 
 

@@ -1,7 +1,7 @@
 """Unpack whatever a feed comes in: zip, gzip, zstd, bzip2, xz, JSON, JSON lines, a table.
 
-What a file is, its first bytes say; its name is only for people. Everything streams: at most one entry (or one JSON
-document) is in memory. Every unpacking is bounded, so that a bomb is refused long before it hurts.
+The first bytes of a file decide what it is; its name is only for people. Everything streams: at most one entry (or one
+JSON document) is in memory. Every unpacking is bounded, so that a bomb is refused long before it hurts.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Budget:
 
 
 class BoundedStream(io.RawIOBase):
-    """A reader that spends from the budget and says "truncated" when its source ends too early."""
+    """A reader that spends from the budget and reports "truncated" when its source ends too early."""
 
     def __init__(self, source: Any, name: str, budget: Budget | None) -> None:
         self._source, self._name, self._budget = source, name, budget
@@ -118,7 +118,7 @@ def _buffered(source: Any) -> io.BufferedReader:
 
 
 def damaged(name: str, error: BaseException) -> UnreadableFileError:
-    """The refusal of a file that could not be unpacked, with what the unpacker said."""
+    """The refusal of a file that could not be unpacked, with the unpacker's reason."""
     return UnreadableFileError(
         f"{name} is damaged or truncated: {str(error) or type(error).__name__}",
         hint="fetch it again; nothing was changed",
@@ -165,7 +165,7 @@ def _open_zstd(source: BinaryIO) -> Iterator[BinaryIO]:
 
 
 class _WholeFrames:
-    """zstd frames one after another; a stream that ends inside a frame is truncated (stream_reader would not say)."""
+    """zstd frames one after another; a stream that ends inside a frame is truncated (stream_reader does not notice)."""
 
     def __init__(self, decompressor: zstandard.ZstdDecompressor, source: BinaryIO) -> None:
         self._decompressor, self._source = decompressor, source

@@ -16,7 +16,7 @@ from antivenom.core.matching.version_keys import version_key
 TEXT_MAX_CHARACTERS = 4_000  # bounds stand in the first sentences
 SCHEME = "generic"
 
-# Everything is bounded: descriptions are strangers' text, and a thousand digits must not cost more than ten.
+# Everything is bounded: descriptions are other people's text, and a thousand digits must not cost more than ten.
 _N = "[0-9]{1,8}"
 _PLAIN = rf"v?({_N}(?:\.{_N}){{1,5}}(?:[a-z]{{1,2}}\b)?)"
 _V = rf"v?({_N}(?:\.{_N}){{1,5}}(?:[a-z]{{1,2}}\b|[-_]{_N})?(?![0-9a-z]|\.[0-9]|[-.]x\b))"
@@ -83,7 +83,7 @@ def _listed(sentence: str, at: int) -> Iterator[str]:
 
 
 def _by_line(fixes: list[tuple[str | None, str]]) -> Iterator[AffectedRange]:
-    """ "before 1.8.6 and 1.9.5": the lowest begins where the text says, others where their own line does (1.9)."""
+    """ "before 1.8.6 and 1.9.5": the lowest begins where the text puts it, others where their own line does (1.9)."""
     keyed = sorted((key, fixed, start) for start, fixed in fixes if (key := version_key(SCHEME, fixed)) is not None)
     starts = [start for _, _, start in keyed if start is not None]
     only = starts[0] if len(starts) == 1 else None  # "from 3.2.0 before 3.4.9 and 3.2.7": whichever is written first

@@ -1,6 +1,6 @@
 """Advisories of all feeds to one compact match index.
 
-Which advisories are about one vulnerability, grouping.py decides, and what they say of it together, merging.py.
+grouping.py decides which advisories are about one vulnerability; merging.py merges them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from antivenom.core.matching.merging import merge_entries
 from antivenom.core.matching.risk import risk_score
 from antivenom.core.matching.version_keys import key_after, version_key
 
-# Where software is named by product, not by package: what databases say of C libraries.
+# Where software is named by product, not by package: databases of C libraries.
 PRODUCT_ECOSYSTEMS = {"cpe", "bitnami", "julia-builds", "oss-fuzz"}
 
 
@@ -35,7 +35,7 @@ class Interval(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class CompiledPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one advisory says of one package. A withdrawn one has no intervals but still speaks for its package."""
+    """The affected versions of one package by one advisory. A withdrawn one has none, but still counts."""
 
     vulnerability: int
     advisory: str
@@ -49,7 +49,7 @@ class CompiledPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class CompiledVulnerability(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What all its advisories together say of one vulnerability."""
+    """One vulnerability, merged from all its advisories."""
 
     ids: tuple[str, ...]
     severity: int
@@ -76,7 +76,7 @@ class CompiledIndex(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Exploited(msgspec.Struct, frozen=True):
-    """What KEV and EPSS say of one CVE. `epss` is 0-1."""
+    """KEV and EPSS of one CVE id. `epss` is 0-1."""
 
     epss: float | None = None
     kev: bool = False
@@ -96,10 +96,10 @@ def build_index(
     maps: NameMaps | None = None,
     knowledge: Knowledge = NOTHING,
 ) -> bytes:
-    """The compiled index of everything that feeds brought.
+    """The compiled index of the advisories of all feeds.
 
-    Advisories are compiled one by one as they come and none is kept, so memory grows with the index alone. They may
-    repeat (the same entry from two feeds); what they say is kept once.
+    Advisories are compiled one by one as they come; only their descriptions of vulnerabilities are kept until all
+    aliases are known. They may repeat (the same entry from two feeds).
 
     Args:
         exploitation: By CVE id.
@@ -109,20 +109,20 @@ def build_index(
         One zstd frame; open it with `MatchIndex.load`. Equal input in any order gives equal bytes.
     """
     entries: dict[str, list[Advisory]] = {}
-    said = _Said(VersionShortener(knowledge.versions))
+    affected_packages = _AffectedPackages(VersionShortener(knowledge.versions))
     for advisory in advisories:
         entries.setdefault(advisory.id, []).append(_without_packages(advisory))
         for affected in advisory.affected:
-            said.add(advisory, affected)
+            affected_packages.add(advisory, affected)
     groups = group_aliases((a.id, a.aliases) for listed in entries.values() for a in listed)
     numbers = index_groups(groups)
-    _correct(numbers, said, knowledge)
-    packages = list(said.drain(numbers))
+    _correct(numbers, affected_packages, knowledge)
+    packages = list(affected_packages.drain(numbers))
     exploited = exploitation or {}
     vulnerabilities = [_encode(_vulnerability(group, entries, numbers, exploited)) for group in groups]
     # What `encode(CompiledIndex(…))` would give, without a second copy of everything.
     pieces = [
-        _ARRAY_OF_6 + _encode(1) + _encode(tuple(sorted(said.ecosystems))),
+        _ARRAY_OF_6 + _encode(1) + _encode(tuple(sorted(affected_packages.ecosystems))),
         _MAP + len(packages).to_bytes(4, "big"),
         *packages,
         _ARRAY + len(vulnerabilities).to_bytes(4, "big"),
@@ -134,8 +134,8 @@ def build_index(
     return b"".join([*map(compressor.compress, pieces), compressor.flush()])
 
 
-class _Said:
-    """What every advisory says of every package, encoded at once but for the vulnerability's number.
+class _AffectedPackages:
+    """The affected packages of all advisories, encoded at once but for the vulnerability's number.
 
     Numbers are given when all aliases are known. The number is the first field of the array that a `CompiledPackage`
     is encoded as, so it is put before the rest then.
@@ -143,15 +143,15 @@ class _Said:
 
     def __init__(self, versions: VersionShortener) -> None:
         self._versions = versions
-        self.ecosystems: set[str] = set()  # those of which a feed tells everything that it knows
-        self.speaks_of_products = False
+        self.ecosystems: set[str] = set()  # those that a feed covers as a whole
+        self.has_products = False
         self._keys: dict[str, str] = {}  # each text once in memory
         # key, source, advisory, when it was modified, how many bytes, fields behind the number
         self._entries: list[tuple[str, str, str, str, int, bytes]] = []
 
     def add(self, advisory: Advisory, affected: AffectedPackage) -> None:
         if affected.ecosystem in PRODUCT_ECOSYSTEMS:
-            self.speaks_of_products = True
+            self.has_products = True
         if _covers(advisory.source, affected.ecosystem):
             self.ecosystems.add(affected.ecosystem)
         key = package_key(affected)
@@ -164,9 +164,9 @@ class _Said:
     def drain(self, numbers: Mapping[str, Sequence[int]]) -> Iterator[bytes]:
         """The encoded key and list of every package, by key; nothing is kept of what was given.
 
-        A package of which nothing is said is known all the same. When two feeds of one kind differ about an entry,
+        A package without affected versions is known all the same. When two feeds of one kind differ about an entry,
         the newer version counts, and of equally new ones the longer. An advisory that covers several vulnerabilities
-        cannot say which of them a version has: it is heard where no advisory speaks of that vulnerability alone.
+        does not show which of them a version has: it counts where no advisory covers that vulnerability alone.
 
         Args:
             numbers: The vulnerabilities of each advisory id.
@@ -174,11 +174,11 @@ class _Said:
         self._entries.sort(reverse=True)
         for key, entries in groupby(_pop_all(self._entries), itemgetter(0)):
             unique = {(source, advisory): fields for _, source, advisory, _, _, fields in entries}
-            said = [(numbers[advisory], fields) for (_, advisory), fields in unique.items() if fields]
-            alone = {places[0] for places, _ in said if len(places) == 1}
+            encoded = [(numbers[advisory], fields) for (_, advisory), fields in unique.items() if fields]
+            alone = {places[0] for places, _ in encoded if len(places) == 1}
             listed = [
                 msgspec.Raw(_HEADER[:1] + _encode(number) + fields)
-                for places, fields in said
+                for places, fields in encoded
                 for number in places
                 if len(places) == 1 or number not in alone
             ]
@@ -199,14 +199,14 @@ def _pop_all(items: list[T]) -> Iterator[T]:
         yield items.pop()
 
 
-def _correct(known: Container[str], said: _Said, knowledge: Knowledge) -> None:
-    """Add what projects themselves say of vulnerabilities that feeds know, where any feed speaks of products."""
-    if not said.speaks_of_products:
+def _correct(known: Container[str], affected_packages: _AffectedPackages, knowledge: Knowledge) -> None:
+    """Add the releases that projects themselves name for vulnerabilities of the feeds, if any feed has products."""
+    if not affected_packages.has_products:
         return
     for advisory in knowledge.released():
         if advisory.id in known:
             for affected in advisory.affected:
-                said.add(advisory, affected)
+                affected_packages.add(advisory, affected)
 
 
 def package_key(affected: AffectedPackage) -> str:
@@ -216,7 +216,7 @@ def package_key(affected: AffectedPackage) -> str:
 
 
 def _without_packages(advisory: Advisory) -> Advisory:
-    """What is kept of an advisory until all aliases are known: what it says of the vulnerability, not of packages."""
+    """What is kept of an advisory until all aliases are known: all but its packages and what only people read."""
     return msgspec.structs.replace(
         advisory, affected=(), details="", references=(), cwes=(), flags=(), related=(), upstream=()
     )
@@ -250,7 +250,7 @@ def _vulnerability(
 
 
 def _compile(advisory: Advisory, affected: AffectedPackage) -> CompiledPackage:
-    """What an advisory says of a package; its vulnerability's number is not known yet and 0."""
+    """The affected versions of a package by one advisory; the number of its vulnerability is not known yet and 0."""
     scheme = _scheme(affected)
     if advisory.withdrawn:
         return CompiledPackage(0, advisory.id, advisory.source, scheme, (), is_withdrawn=True)

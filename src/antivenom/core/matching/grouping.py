@@ -10,8 +10,8 @@ So whatever aliases connect is one group, unless that holds several CVE ids. It 
 vulnerabilities at once (GO-2021-0159 and RUSTSEC-2020-0014 name three and eight CVE ids) and where one of two
 advisories cites another id by mistake (PSF-2023-6 and PSF-2023-7 cite the same GHSA id for two CVE ids). Then the CVE
 ids stay apart, and every other id joins the CVE ids that are the fewest aliases away from it. So an advisory that names
-several CVE ids belongs to each of them and connects none. What else it names joins them all only where nothing says
-which: RUSTSEC-2021-0110 names three CVE and three GHSA ids, and PyPI's entries tell which belong together.
+several CVE ids belongs to each of them and connects none. What else it names joins them all only where nothing shows
+which: RUSTSEC-2021-0110 names three CVE and three GHSA ids, and PyPI's entries show which belong together.
 
 Whether an entry is withdrawn makes no difference here: its id has to lead to the vulnerability that it was about.
 
@@ -56,7 +56,7 @@ def group_aliases(entries: Iterable[tuple[str, Iterable[str]]]) -> list[AliasGro
     """The vulnerabilities that entries of any feeds are about, by primary id.
 
     No two CVE ids share a group. Every id is in at least one, but for a CVE id that only another CVE id's entry names:
-    nothing is said of it. The order of entries, and of their aliases, makes no difference.
+    no entry describes it. The order of entries, and of their aliases, makes no difference.
 
     Args:
         entries: (id, aliases) of each advisory; an id may occur several times.

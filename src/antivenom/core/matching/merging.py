@@ -1,9 +1,9 @@
-"""What all entries about one vulnerability say of it together: the one summary, severity, score and risk that is shown.
+"""Merge all entries about one vulnerability: the one summary, severity, score and risk that is shown.
 
 Findings, the search over advisories and an advisory's page all come from `merge_entries`. Its rules:
 
 * Withdrawn entries count only where every entry is withdrawn.
-* An entry that covers other vulnerabilities too counts only for what no entry about this one alone says.
+* An entry that covers other vulnerabilities too counts only where no entry about this one alone has a value.
 * The score is that of the newest CVSS version, and of that the highest. Severity is the rating of that score; an entry
   without a score counts by its word, and then the worst word counts.
 * The summary is the shortest that is not about somebody's copy of the software.
@@ -58,7 +58,7 @@ class MergedEntries(msgspec.Struct, frozen=True, gc=False):
 
 
 def merge_entries(ids: Iterable[str], entries: Iterable[Advisory], shared: Iterable[Advisory] = ()) -> MergedEntries:
-    """What entries, at least one, say of the vulnerability that has these ids.
+    """Merge the entries, at least one, of the vulnerability that has these ids.
 
     Args:
         ids: All ids of the vulnerability (grouping.py).

@@ -1,4 +1,4 @@
-"""Everything that feeds brought, written to files by the server and read from them in the child process that compiles.
+"""The stored entries of all feeds as files: written by the server, read by the child process that compiles.
 
 PostgreSQL's COPY goes into the files as it comes: no row becomes an object of the server.
 """

@@ -1,6 +1,6 @@
 """Get a feed's parts: the file, what changed since (OSV buckets), page after page (NVD). Network only, no database.
 
-A feed comes in parts; each is stored in its own transaction together with the cursor that says where to go on. So an
+A feed comes in parts; each is stored in its own transaction together with the cursor from which to go on. So an
 interruption loses at most one part, and never leaves half of one.
 """
 
@@ -36,7 +36,7 @@ ENTRY_TIMEOUT_S = 60.0
 ENTRIES_AT_ONCE = 8
 INCREMENT_PART = 500  # entries stored in one transaction
 INCREMENT_MAX = 5_000  # more changed entries than this and the whole archive is the cheaper way
-WHOLE_EVERY = timedelta(days=7)  # increments never say what disappeared; the whole archive does
+WHOLE_EVERY = timedelta(days=7)  # increments do not show what disappeared; the whole archive does
 NVD_PAGE = 2_000  # the API's maximum
 NVD_PAGE_MAX_BYTES = 256 * 2**20
 NVD_WINDOW = timedelta(days=120)  # the API's maximum for lastModStartDate to lastModEndDate
@@ -57,7 +57,7 @@ class _Validators(TypedDict):
 
 @dataclass(slots=True)
 class Part:
-    """One fetched piece. `cursor` is stored with it; `is_snapshot` says that it is the whole feed."""
+    """One fetched piece. `cursor` is stored with it; `is_snapshot`: it is the whole feed."""
 
     path: Path
     cursor: FeedCursor
@@ -229,7 +229,7 @@ class Fetcher:
         """Every page once, then what was modified since, in windows that the API accepts."""
         through = instant(self._cursor.through or "")
         if through is not None and through - self._now > CLOCK_TOLERANCE:
-            self._cursor = FeedCursor()  # what was modified since when, a clock that ran ahead cannot tell
+            self._cursor = FeedCursor()  # a clock that ran ahead cannot know what was modified since
         cursor = self._cursor
         if not cursor.through:
             cursor = replace(cursor, started=cursor.started or self._now.isoformat())

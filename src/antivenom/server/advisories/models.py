@@ -1,4 +1,4 @@
-"""Feeds, the advisories they brought, the entries set aside, exploitation facts and name maps.
+"""Feeds, their advisories, the entries set aside, exploitation facts and name maps.
 
 Tables that a feed fills by the hundred thousand have no foreign key to it: checking one costs more than writing the row
 (EPSS: 15 s of 22). Who writes or removes a feed's rows holds its row locked (syncing.py, service.remove_feed).
@@ -128,7 +128,7 @@ class VulnerabilityId(Base):
 
 
 class Exploitation(Base):
-    """KEV and EPSS by CVE id. `*_feed_id` says which feed last said so: what it drops is dropped here."""
+    """KEV and EPSS by CVE id. `*_feed_id` is the feed that last had them: what it drops is dropped here."""
 
     __tablename__ = "exploitation"
 

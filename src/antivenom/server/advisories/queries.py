@@ -192,7 +192,7 @@ def _sorted(query: Select[Vulnerability], sort: str) -> Select[Vulnerability]:
 
 
 def _ordered(column: InstrumentedAttribute[Any], descends: bool) -> UnaryExpression[Any]:
-    """Unknown last; of a column that always has a value that must not be said, or no index would be used."""
+    """Unknown values last. A column that always has one goes without NULLS LAST, or no index would be used."""
     ordered = column.desc() if descends else column.asc()
     return ordered.nulls_last() if column.nullable else ordered
 
@@ -219,7 +219,7 @@ def _ghsa(any_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourcedAdvisory:
-    """An advisory with the feed that brought it; `is_shared`: it is about other vulnerabilities too."""
+    """An advisory and its feed; `is_shared`: its id belongs to other vulnerabilities too."""
 
     advisory: Advisory
     feed_id: int

@@ -1,4 +1,4 @@
-"""Feeds (add, list, sync, remove) and what they brought (search, one advisory, how fresh it is)."""
+"""Feeds (add, list, sync, remove) and their advisories (search, one advisory, how fresh they are)."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def _check_path(ctx: Context, kind: str, where: Location) -> None:
 
 
 def check_kind(kind: str, path: Path) -> None:
-    """Refuse a single file whose first bytes say that it is of another kind; directories are judged when they are read.
+    """Refuse a single file whose first bytes are of another kind; a directory is checked when it is read.
 
     Raises:
         InvalidInputError: Another kind, damaged or unreadable.
@@ -123,7 +123,7 @@ async def list_feeds(
     page: int = 1,
     page_size: int = PAGE_SIZE_DEFAULT,
 ) -> Page[Feed]:
-    """Feeds in the order in which they were added, or by what `sort` (queries.FEED_SORTS) says.
+    """Feeds in the order in which they were added, or by another `sort` of queries.FEED_SORTS.
 
     Raises:
         InvalidInputError: An unknown sort, or a page that cannot be.
@@ -146,7 +146,7 @@ async def get_feed(ctx: Context, feed_id: int, *, permission: str = "feeds:read"
 
 
 async def request_feed_sync(ctx: Context, feed_id: int | None = None, *, kind: str | None = None) -> list[Feed]:
-    """Ask for a sync now: of one feed, of a kind's feeds, or of all. One that runs or waits is not doubled.
+    """Request a sync now: of one feed, of a kind's feeds, or of all. Does nothing for a feed whose sync is queued.
 
     Raises:
         NotFoundError: There is no such feed.
@@ -193,7 +193,7 @@ async def defer_sync(ctx: Context, feed: Feed) -> None:
 
 
 async def remove_feed(ctx: Context, feed_id: int) -> None:
-    """Remove a feed with everything that only it brought; its findings close.
+    """Remove a feed and everything that no other feed holds; its findings close.
 
     Raises:
         NotFoundError: There is none of that number.
@@ -206,7 +206,7 @@ async def remove_feed(ctx: Context, feed_id: int) -> None:
     feeds = await queries.list_all_feeds(ctx.session)
     others = [other for other in feeds if other.id != feed.id and table == find_source(other.kind).TABLE]
     if others and table in ("exploited", "score"):
-        # What two of them said is stored once. One of the others keeps all of it until all of them have spoken again.
+        # Facts of several feeds are stored once. Another feed keeps all of them until every other feed was read again.
         await storing.hand_over_exploitation(ctx.session, feed.id, others[0].id)
         for other in others:
             other.cursor = FeedCursor(pending=other.cursor.pending)

@@ -1,7 +1,7 @@
 # ruff: noqa: S608 - every name put into a statement is a constant of this file; values are parameters
-"""Write what a feed brought: COPY to a staging table, then only the differences, in the caller's transaction.
+"""Store a feed's entries: COPY to a staging table, then only the differences, in the caller's transaction.
 
-A feed that brings what is stored already writes nothing. What a whole feed (a snapshot) no longer holds is removed.
+Entries that are stored already write nothing. What a whole feed (a snapshot) no longer holds is removed.
 """
 
 from __future__ import annotations
@@ -85,21 +85,21 @@ async def store_part(
 
 
 async def remove_all(ctx: Context, table: str, feed_id: int) -> Changes:
-    """Remove everything that a feed brought: the snapshot of an empty feed."""
+    """Remove all entries of a feed: store the snapshot of an empty one."""
     with tempfile.NamedTemporaryFile(prefix="antivenom-empty-") as nothing:
         return await store_part(ctx, table, feed_id, Path(nothing.name), is_snapshot=True)
 
 
 async def lock_knowledge(session: AsyncSession) -> None:
-    """Let nobody else store until the transaction ends.
+    """Keep others from storing until the transaction ends.
 
-    Two feeds that tell of one vulnerability would each merge it without what the other is about to commit.
+    Two feeds with advisories of one vulnerability would each merge it without what the other is about to commit.
     """
     await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": STORE_LOCK})
 
 
 async def hand_over_exploitation(session: AsyncSession, feed: int, heir: int) -> None:
-    """Give a feed's KEV or EPSS facts to another of its kind, whose next sync drops what it does not say itself."""
+    """Give a feed's KEV or EPSS facts to another of its kind, whose next sync drops what it does not hold itself."""
     for column in ("epss_feed_id", "kev_feed_id"):
         await _run(session, f"UPDATE exploitation SET {column} = :heir WHERE {column} = :feed", feed=feed, heir=heir)
 

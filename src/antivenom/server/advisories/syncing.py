@@ -1,4 +1,4 @@
-"""One sync of one feed: fetch a part, read it in a child process, store it; at the end tell who depends on it."""
+"""One sync of one feed: fetch a part, read it in a child process, store it; at the end add a knowledge revision."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ from antivenom.server.events.progress import (
 )
 from antivenom.server.events.service import record
 
-# Revisions become visible in the order of their ids: whoever compiles up to N has seen all below N.
+# Revisions become visible in the order of their ids: a compilation of revision N includes all below N.
 REVISION_LOCK = 0x616E7469
 
 
 @dataclass(slots=True)
 class _Sync:
+    """A running sync: the feed as it was at the start, and what has come of it so far."""
+
     feed_id: int
     kind: str
     location: Location
@@ -134,7 +136,7 @@ async def _store(
 
 
 async def _store_set_aside(ctx: Context, sync: _Sync, entries: list[SetAside], *, is_snapshot: bool) -> None:
-    """The reasons of the last sync; a sync of several parts adds them up."""
+    """Replace the reasons of the sync before by those of this one, part by part."""
     if is_snapshot or not sync.has_reset_set_aside:
         await ctx.session.execute(delete(SetAsideEntry).where(SetAsideEntry.feed_id == sync.feed_id))
         sync.has_reset_set_aside = True
@@ -147,7 +149,7 @@ async def _store_set_aside(ctx: Context, sync: _Sync, entries: list[SetAside], *
 
 
 def _add_pending(pending: PendingChanges | None, changes: Changes) -> PendingChanges | None:
-    """What parts changed since the last knowledge revision; None for nothing."""
+    """The changes since the last knowledge revision; None when there are none."""
     if pending is None and not changes.is_any:
         return None
     return (pending or PendingChanges()).plus(changes.keys, changes.removed_examples)
@@ -165,7 +167,7 @@ def _add_counts(counts: FeedCounts, part: Part, changes: Changes, report: SpoolR
 
 
 async def _finish(resources: Resources, sync: _Sync, error: AntivenomError | None) -> None:
-    """Publish what changed (also of the parts before a failure) and note how the sync ended."""
+    """Add a knowledge revision of what changed (also in parts before a failure), and store how the sync ended."""
     async with resources.context(SYSTEM) as ctx:
         feed = await queries.find_feed(ctx.session, sync.feed_id, lock=True)
         if feed is None:

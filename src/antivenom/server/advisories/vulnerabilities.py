@@ -1,9 +1,9 @@
 # ruff: noqa: S608 - statements are made of constants alone
 """Keep `vulnerability` and `vulnerability_id` in step with the advisories: a row for each vulnerability, and its ids.
 
-Which advisories are one vulnerability, and what they say of it together, the core decides (core/matching/grouping.py,
-core/matching/merging.py). What a change can touch is known at once: the clusters of the changed ids and of their
-aliases. Only those are formed again. KEV and EPSS are joined here: they are of CVE ids, and a vulnerability has one at
+The core decides which advisories are one vulnerability (core/matching/grouping.py) and merges them
+(core/matching/merging.py). A change can touch the clusters of the changed ids and of their aliases; only those are
+formed again. KEV and EPSS are joined here: they are of CVE ids, and a vulnerability has one at
 most, its primary id.
 """
 

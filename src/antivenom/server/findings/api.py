@@ -27,7 +27,7 @@ async def match_components(ctx: RequestContext, body: MatchBody) -> Response:
 
 @router.get("/match")
 async def show_knowledge(ctx: RequestContext) -> KnowledgeView:
-    """What matching knows: the revision that answers come from, and the newest that feeds brought."""
+    """What matching knows: the revision that answers come from, and the newest of the feeds."""
     compiled, newest = await service.show_knowledge(ctx)
     return KnowledgeView(revision=compiled, newest_revision=newest)
 

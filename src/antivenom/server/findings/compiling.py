@@ -1,4 +1,4 @@
-"""Compiling what feeds brought into the match index, and bringing known components up to date.
+"""Compile the entries of all feeds into the match index, and bring known components up to date.
 
 Reading and writing rows happens here; what takes CPU runs in a child process.
 """
@@ -31,7 +31,7 @@ from antivenom.server.findings.service import JUST_ASKED, store_assessments
 
 
 async def compile_newest(resources: Resources) -> int | None:
-    """Compile the newest knowledge revision, once, and tell everybody with `advisory.changed`.
+    """Compile the newest knowledge revision, once, and record `advisory.changed`.
 
     A revision that came meanwhile is compiled by its own job; nothing happens when the newest is compiled already.
 
@@ -58,9 +58,9 @@ async def compile_newest(resources: Resources) -> int | None:
 
 
 async def compile_for_new_feeds(resources: Resources) -> None:
-    """Compile now what a feed that somebody just added or had synced brought: who mirrors next is judged by it at once.
+    """Compile now if somebody has just added a feed or requested its sync: the next mirror is judged by it at once.
 
-    Later, and while feeds are being read, nothing is done here: the job compiles, and channels are published anew.
+    Does nothing later, or while feeds are read: then the job compiles, and channels are published again.
     """
     async with resources.context(SYSTEM) as ctx:
         is_due = (
@@ -93,7 +93,7 @@ def _read_knowledge(source: Path) -> Knowledge:
 
 
 def _read_maps(source: Path) -> NameMaps:
-    """The maps of all feeds in one: what several say of a name is put together."""
+    """The maps of all feeds in one; the names of several feeds are put together."""
     conda: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
     for conda_name, channel, ecosystem, names in export.read_names(source):
         by_ecosystem = conda.setdefault(conda_name, {}).setdefault(channel, {})
@@ -108,7 +108,7 @@ def _read_maps(source: Path) -> NameMaps:
 def assess_components(
     store_url: str, index_key: str, components: Iterable[Component]
 ) -> list[tuple[Component, Assessment]]:
-    """Assess every known component anew, in a child process."""
+    """Assess every known component again, in a child process."""
     index = MatchIndex.load(BlobStore.open(store_url).get_sync(index_key), built_in())
     listed = list(components)
     answers = index.assess(ComponentKey("conda", c.name, c.version, purls=c.purls) for c in listed)

@@ -1,4 +1,4 @@
-"""Jobs that keep findings in step with what feeds brought."""
+"""Jobs that keep findings in step with the feeds."""
 
 from __future__ import annotations
 

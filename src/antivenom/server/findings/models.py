@@ -41,7 +41,7 @@ class FindingRow(Base):
 
 
 class Curation(Base):
-    """What an artifact's own info/security.json says (cleared, mitigated, ... by CVE)."""
+    """The statements of an artifact's own info/security.json (cleared, mitigated, … by CVE id)."""
 
     __tablename__ = "curation"
 

@@ -46,7 +46,7 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True)
 class MatchRequest:
-    """One component to match; `error` says why it is none."""
+    """One component to match; `error` is why it cannot be matched."""
 
     key: ComponentKey | None
     channel: str = ""
@@ -72,7 +72,7 @@ async def current_knowledge(ctx: Context) -> Knowledge:
 
 
 async def show_knowledge(ctx: Context) -> tuple[int, int]:
-    """(revision that matching answers from, newest revision that feeds brought); 0 for none."""
+    """(revision that matching answers from, newest revision of the feeds); 0 for none."""
     require(ctx, "findings:read", subject="match")
     newest = await newest_revision(ctx.session)
     return (await current_knowledge(ctx)).revision, newest.id if newest else 0
