@@ -187,6 +187,8 @@ async def run_web(resources: Resources, listening: socket.socket, *, ready: int 
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=bool(resources.settings.trusted_proxies),
+        forwarded_allow_ips=list(resources.settings.trusted_proxies),
         timeout_graceful_shutdown=STOP_PATIENCE_S,
         timeout_keep_alive=65,
     )

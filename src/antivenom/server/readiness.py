@@ -6,14 +6,13 @@ import asyncio
 import logging
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from antivenom.core.errors import UnavailableError
+from antivenom.core.errors import StorageError, UnavailableError
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.members.service import create_first_admin
 from antivenom.server.migrations import HEAD, migrate
@@ -21,6 +20,7 @@ from antivenom.server.publications.queries import count_behind
 
 log = logging.getLogger("antivenom.start")
 DATABASE_PATIENCE_S = 60.0
+BLOBS_PATIENCE_S = 5.0
 QUIET_WAIT_S = 5.0  # after so long without a database, the log names what is waited for
 
 BEHIND_FOR = timedelta(minutes=1)
@@ -36,9 +36,10 @@ async def check_readiness(resources: Resources) -> list[str]:
                 problems.append("the database has another schema than this version")
     except (SQLAlchemyError, PoolTimeoutError, TimeoutError, OSError):
         problems.append("the database does not answer")
-    folder = resources.blobs.local_path("index")
-    if folder is not None and not _is_folder(folder.parent):
-        problems.append("the blob store's folder is not there")
+    try:
+        await asyncio.wait_for(asyncio.to_thread(resources.blobs.check_sync), BLOBS_PATIENCE_S)
+    except (StorageError, TimeoutError, OSError):
+        problems.append("the blob store does not answer")  # its address is nobody's business who may not sign in
     return problems
 
 
@@ -56,13 +57,6 @@ async def list_behind(resources: Resources) -> list[str]:
         return []
     verb = "channel does" if count == 1 else "channels do"
     return [f"{count} {verb} not serve what was decided since {since:%Y-%m-%d %H:%M} UTC: antivenom channel list"]
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 async def prepare(resources: Resources) -> None:

@@ -105,6 +105,16 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _networks(text: str) -> tuple[str, ...]:
+    entries = tuple(entry.strip() for entry in text.split(",") if entry.strip())
+    for entry in entries:
+        try:
+            ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            raise ValueError(f"{entry!r} is neither an address nor a CIDR") from None
+    return entries
+
+
 def _outbound_allow(text: str) -> tuple[str, ...]:
     entries = tuple(entry.strip().lower() for entry in text.split(",") if entry.strip())
     for entry in entries:
@@ -173,6 +183,12 @@ class Settings:
         "",
         "Credentials of the bucket. Default: AWS_SECRET_ACCESS_KEY, or the machine's role.",
         secret=True,
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        _networks,
+        "addresses or CIDRs, comma-separated",
+        "",
+        "Proxies in front of the server whose X-Forwarded-For and X-Forwarded-Proto are believed. Nobody else's are.",
     )
     outbound_allow: tuple[str, ...] = _setting(
         _outbound_allow,

@@ -12,7 +12,9 @@ import msgspec
 import pytest
 import zstandard
 
+from antivenom.core.errors import StorageError
 from antivenom.core.publication.client_documents import derived_keys
+from antivenom.server.adapters.blobs import FolderStore
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.distribution import actor_cache, channel_directory
 from antivenom.server.logs import redact
@@ -122,6 +124,15 @@ async def test_an_authenticated_channel_challenges_whoever_has_no_valid_token(cl
             assert answer.challenges == ['Basic realm="antivenom", charset="UTF-8"', 'Bearer realm="antivenom"']
             assert json.loads(answer.body)["code"] == "unauthenticated"
     assert (await ask("/conda/main/noarch/repodata.json", authorization=f"Bearer {wrong}")).status == 401
+
+
+async def test_a_closed_channel_and_one_that_is_not_there_look_alike(closed: Person, ask: Asker) -> None:
+    wrong = "av-" + "0" * 64
+    for options in ({}, {"authorization": f"Bearer {wrong}"}):
+        answers = [await ask(f"/conda/{name}/noarch/repodata.json", **options) for name in ("main", "nain")]
+        assert [answer.status for answer in answers] == [401, 401]
+        assert answers[0].challenges == answers[1].challenges
+        assert answers[0].body.replace(b"main", b"nain") == answers[1].body
 
 
 async def test_a_token_opens_a_channel_by_path_header_and_basic_until_it_is_revoked(
@@ -259,3 +270,25 @@ async def test_a_derived_document_that_was_thrown_away_is_made_again(
         await resources.blobs.delete(key)
     ask.application.files._cache.forget_channel(b"main")
     assert {path: (await ask(path)).body for path in paths} == before
+
+
+async def test_nothing_of_a_channel_is_read_as_a_page(mirror: Person, ask: Asker) -> None:
+    for path in ("/conda/main/noarch/repodata.json", f"/conda/main/noarch/{BIG.fn}"):
+        answer = await ask(path)
+        assert (answer.status, answer.headers["x-content-type-options"]) == (200, "nosniff"), path
+
+
+async def test_store_that_fails_is_503_and_shows_neither_its_address_nor_a_key(
+    mirror: Person, ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object, key: str, *_: object) -> None:
+        raise StorageError(
+            f"the bucket refused {key!r}: https://s3.internal/secret-bucket", hint="check ANTIVENOM_BLOB_URL"
+        )
+
+    shard = next(iter((await shards_of(ask)).values()))
+    monkeypatch.setattr(FolderStore, "get_range_sync", refuse)
+    answer = await ask(f"/conda/main/noarch/shards/{shard}.msgpack.zst")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    told = json.loads(answer.body)["detail"]
+    assert not any(word in told for word in ("bucket", "s3.internal", "pack/", "BLOB_URL"))

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
-from antivenom.core.errors import InvalidInputError, UnauthenticatedError
+from antivenom.core.errors import InvalidInputError, UnauthenticatedError, UnavailableError
 from antivenom.server.context import ANONYMOUS, LOCAL, Resources
 from antivenom.server.members import service
 from antivenom.server.members.authentication import SESSION_COOKIE, find_session_actor
-from antivenom.server.members.throttle import FAILURES_MAX, KEYS_MAX, SIGN_INS, SignInThrottle
+from antivenom.server.members.throttle import (
+    ADDRESS_FAILURES_MAX,
+    FAILURES_MAX,
+    KEYS_MAX,
+    NAME_FAILURES_MAX,
+    SIGN_INS,
+    VERIFIED_AT_ONCE,
+    WAITING_MAX,
+    SignInThrottle,
+    VerificationSlots,
+)
 
 PASSWORD = "correct horse battery"
 
@@ -87,23 +99,82 @@ async def test_disabled_member_is_out_at_once(resources: Resources, admin: None)
         await sign_in(resources)
 
 
-async def test_guessing_is_slowed_down_by_name_and_by_address(resources: Resources, admin: None):
+async def test_guessing_is_slowed_down(resources: Resources, admin: None):
     for _ in range(FAILURES_MAX):
         with pytest.raises(UnauthenticatedError, match="wrong"):
             await sign_in(resources, password="guess")
     with pytest.raises(UnauthenticatedError, match="too many"):
         await sign_in(resources)
-    with pytest.raises(UnauthenticatedError, match="too many"):
-        await sign_in(resources, name="other")
     resources.clock = lambda: datetime.now(UTC) + timedelta(minutes=16)
     await sign_in(resources)
 
 
+def tries(throttle: SignInThrottle, name: str, address: str, count: int) -> int:
+    """How many of `count` tries are let through."""
+    allowed = 0
+    for _ in range(count):
+        with contextlib.suppress(UnauthenticatedError):
+            throttle.begin(name, address, NOW)
+            allowed += 1
+    return allowed
+
+
+NOW = datetime.now(UTC)
+
+
+def test_guesses_that_begin_together_are_counted_before_any_has_failed():
+    assert tries(SignInThrottle(), "admin", "192.0.2.1", 60) == FAILURES_MAX
+
+
+def test_guessing_from_elsewhere_locks_nobody_out():
+    throttle = SignInThrottle()
+    tries(throttle, "admin", "192.0.2.1", 60)
+    assert tries(throttle, "admin", "192.0.2.2", 1) == 1
+
+
+def test_an_address_and_a_name_have_limits_of_their_own():
+    throttle = SignInThrottle()
+    assert sum(tries(throttle, f"name{n}", "192.0.2.1", 1) for n in range(60)) == ADDRESS_FAILURES_MAX
+    assert sum(tries(throttle, "admin", f"192.0.2.{n}", 1) for n in range(2, 250)) == NAME_FAILURES_MAX
+
+
+def test_success_takes_back_its_own_try_and_forgets_the_failures_before_it():
+    throttle = SignInThrottle()
+    for _ in range(ADDRESS_FAILURES_MAX * 2):
+        throttle.begin("ana", "192.0.2.1", NOW)
+        throttle.succeed("ana", "192.0.2.1")
+    assert tries(throttle, "ana", "192.0.2.1", 60) == FAILURES_MAX
+
+
 def test_throttle_does_not_grow_without_end():
-    throttle, now = SignInThrottle(), datetime.now(UTC)
-    for number in range(KEYS_MAX + 50):
-        throttle.count_failure(f"name{number}", "", now)
-    assert len(throttle._failures) == KEYS_MAX
+    throttle = SignInThrottle()
+    for number in range(KEYS_MAX):
+        throttle.begin(f"name{number}", "", NOW)
+    assert len(throttle._tries) == KEYS_MAX
+
+
+async def test_passwords_are_verified_two_at_a_time_and_a_crowd_is_refused():
+    slots, inside, go_on = VerificationSlots(), [0, 0], asyncio.Event()
+
+    async def verify() -> str:
+        try:
+            async with slots.one():
+                inside[0] += 1
+                inside[1] = max(inside)
+                await go_on.wait()
+                inside[0] -= 1
+        except UnavailableError:
+            return "refused"
+        return "verified"
+
+    crowd = [asyncio.create_task(verify()) for _ in range(100)]
+    await asyncio.sleep(0)
+    crowd[VERIFIED_AT_ONCE].cancel()  # one who waits goes away
+    go_on.set()
+    answers = await asyncio.gather(*crowd, return_exceptions=True)
+    assert inside == [0, VERIFIED_AT_ONCE]
+    assert answers.count("verified") == VERIFIED_AT_ONCE + WAITING_MAX - 1
+    assert slots._free == VERIFIED_AT_ONCE
 
 
 async def test_new_password_ends_every_session_and_removes_the_first_one(resources: Resources, admin: None):

@@ -103,6 +103,14 @@ class BlobStore(ABC):
         """(key, size in bytes, time stored in seconds since 1970) of every blob below `prefix`, in no order."""
 
     @abstractmethod
+    def check_sync(self) -> None:
+        """Ask whether the store answers.
+
+        Raises:
+            StorageError: It does not.
+        """
+
+    @abstractmethod
     def local_path(self, key: str) -> Path | None:
         """The file that holds a blob, for a folder store (it may not exist); None for S3."""
 
@@ -235,6 +243,10 @@ class FolderStore(BlobStore):
         with _storage_errors(key):
             self._place(key).unlink(missing_ok=True)
 
+    def check_sync(self) -> None:
+        if not self._folder.is_dir():
+            raise StorageError(f"the blob store's folder {self._folder} is not there")
+
     def list_sync(self, prefix: str) -> Iterator[tuple[str, int, float]]:
         for folder, _, names in os.walk(self._folder / prefix):
             for name in names:
@@ -352,6 +364,9 @@ class ObjectStore(BlobStore):
 
         with contextlib.suppress(NotFoundError), self._errors(key):
             obstore.delete(self._store, _check_key(key))
+
+    def check_sync(self) -> None:
+        self.size_sync("readiness/asked")  # there is no such blob, and whoever says so is there
 
     def list_sync(self, prefix: str) -> Iterator[tuple[str, int, float]]:
         import obstore

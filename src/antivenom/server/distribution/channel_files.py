@@ -22,7 +22,14 @@ import msgspec
 
 from antivenom.core.conda.records import ARTIFACT_SUFFIXES, is_plain_filename
 from antivenom.core.conda.specs import latest_version, version_order
-from antivenom.core.errors import AntivenomError, BlockedByPolicyError, NotFoundError, OutboundRefusedError
+from antivenom.core.errors import (
+    AntivenomError,
+    BlockedByPolicyError,
+    NotFoundError,
+    OutboundRefusedError,
+    StorageError,
+    UnavailableError,
+)
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.client_documents import CHANNEL_FILES, SUBDIR_FILES
 from antivenom.core.publication.publication_index import PublicationIndex
@@ -74,6 +81,7 @@ KINDS = {
     "notices.json": "notices",
 }
 
+RETRY_SOON = (b"retry-after", b"5")
 _SHARD = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
 _CHALLENGES: Headers = [
     (b"www-authenticate", b'Basic realm="antivenom", charset="UTF-8"'),
@@ -190,7 +198,7 @@ class ChannelFiles:
             answer = await self.respond(scope["method"], raw_path, headers)
             await send_answer(answer, scope, receive, send_counted)
         except Exception as error:
-            explained = self._explain(error)
+            explained = _without_details(self._explain(error))
             if started:
                 logger.warning("%s was broken off: %s", scope["path"].rpartition("/")[2], explained.message)
             else:
@@ -208,11 +216,16 @@ class ChannelFiles:
         if len(parts) < 2:
             return problem(404, "there is no such file: channels are at /conda/CHANNEL/SUBDIR/FILE")
         channel = await self._directory.find(parts[0])
+        is_public = channel is not None and channel.is_public
+        if not is_public and not await self._is_reader((token, request.authorization)):
+            # One answer for a channel that is closed and for one that is not there: only members learn which exist.
+            detail = (
+                f"no channel {parts[0]!r} can be read without a valid token: check its name, or put a token in the URL"
+                f" as /t/TOKEN/conda/{parts[0]}"
+            )
+            return problem(401, detail, code="unauthenticated", headers=list(_CHALLENGES))
         if channel is None:
             return problem(404, f"there is no channel {parts[0]!r} on this server")
-        if not channel.is_public and not await self._is_reader((token, request.authorization)):
-            detail = f"channel {channel.name!r} needs a valid token: put it in the URL as /t/TOKEN/conda/{channel.name}"
-            return problem(401, detail, code="unauthenticated", headers=list(_CHALLENGES))
         content, lifetime = await self._find_content(channel, parts[1:])
         if content is None:
             return problem(404, f"channel {channel.name!r} has no file {'/'.join(parts[1:])!r}")
@@ -385,6 +398,14 @@ def split_path(raw_path: bytes) -> tuple[bytes, list[str]]:
     return unquote_to_bytes(token), parts if all(is_plain_filename(part) for part in parts) else []
 
 
+def _without_details(error: AntivenomError) -> AntivenomError:
+    """A failure of the store as clients may know it: when to come back, and neither bucket, endpoint nor key."""
+    if not isinstance(error, StorageError):
+        return error
+    logger.warning("%s", error.message)
+    return UnavailableError("the store of this server does not answer at the moment", hint="try again in some seconds")
+
+
 def problem_answer(error: AntivenomError) -> Answer:
     """The answer for an error. Only that of a refusal includes the error's data."""
     detail = f"{error.message} ({error.hint})" if error.hint else error.message
@@ -393,7 +414,8 @@ def problem_answer(error: AntivenomError) -> Answer:
     if isinstance(error, OutboundRefusedError):
         status = 502  # the upstream's index points there, not the client
     title = "Withheld by policy" if isinstance(error, BlockedByPolicyError) else ""
-    return problem(status, detail, code=error.code, title=title, extension=extension)
+    headers = [RETRY_SOON] if status == 503 else None
+    return problem(status, detail, code=error.code, title=title, headers=headers, extension=extension)
 
 
 def file_kind(path: str) -> str:

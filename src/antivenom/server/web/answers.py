@@ -101,9 +101,13 @@ _WANTED = {
 NO_HEADERS = RequestHeaders()
 
 
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+"""An artifact or a document of somebody else's is never read as a page."""
+
+
 def content_headers(content: Content) -> Headers:
     """The headers that 200, 206 and 304 have in common."""
-    headers = [(b"etag", content.etag), (b"cache-control", content.cache_control)]
+    headers = [(b"etag", content.etag), (b"cache-control", content.cache_control), NOSNIFF]
     if content.last_modified:
         headers.append((b"last-modified", content.last_modified))
     return headers
