@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from urllib.request import Request, urlopen
 import psycopg
 import pytest
 
-from tests.conftest import RunningServer, launch_server
+from tests.conftest import RunningServer, _readable_folder, launch_server
 from tests.server.advisories.test_feed_files import entry
 from tests.waiting import wait_until
 
@@ -116,22 +117,33 @@ def wait_for_second_sync(server: RunningServer) -> dict[str, Any]:
     return wait_until(look)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    tmp_path.chmod(0o755)
-    return tmp_path / "feed.jsonl"
-
-
-@pytest.fixture
-def server(new_home: Path, path: Path) -> Iterator[RunningServer]:
-    """A server that has read the first generation."""
-    server = launch_server(new_home, "--no-demo")
+@pytest.fixture(scope="module")
+def running() -> Iterator[RunningServer]:
+    """A server for all tests of this file, with one feed."""
+    folder = _readable_folder("killed")
+    server = launch_server(folder / "home", "--no-demo")
     try:
-        path.write_bytes(b"".join(lines_of("first")))
-        server.cli("feed", "add", "osv", path)
+        (folder / "feed.jsonl").write_bytes(b"".join(lines_of("first")))
+        server.cli("feed", "add", "osv", folder / "feed.jsonl")
         yield server
     finally:
         server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def path(running: RunningServer) -> Path:
+    """Where the feed is."""
+    return running.home.parent / "feed.jsonl"
+
+
+@pytest.fixture
+def server(running: RunningServer, path: Path) -> RunningServer:
+    """The server once it has read the first generation."""
+    path.write_bytes(b"".join(lines_of("first")))
+    running.cli("feed", "sync", "1")
+    assert count_of(running, "first") == ENTRIES
+    return running
 
 
 def check_second_generation(server: RunningServer, feed: dict[str, Any]) -> None:
