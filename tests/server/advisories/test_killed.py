@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
@@ -70,22 +70,37 @@ def kill(server: RunningServer, victim: str) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-@contextlib.contextmanager
-def half_read(server: RunningServer, path: Path) -> Iterator[BinaryIO]:
-    """A sync of the second generation that has read half of it and waits for the rest, which the block may write.
+def put_file(path: Path) -> None:
+    """Put the whole second generation there, for the next reading."""
+    file = path.with_name("file")
+    file.write_bytes(b"".join(lines_of("second")))
+    file.replace(path)
 
-    The next sync finds the whole of it.
-    """
-    whole = lines_of("second")
-    pipe, file = path.with_name("pipe"), path.with_name("file")
+
+def put_pipe(path: Path) -> None:
+    """Put a pipe there, at which the next reading waits."""
+    pipe = path.with_name("pipe")
     os.mkfifo(pipe)
-    file.write_bytes(b"".join(whole))
     pipe.replace(path)
+
+
+def begin_sync(server: RunningServer, path: Path) -> None:
+    """Ask for a sync that reads from a pipe."""
+    put_pipe(path)
     server.cli("feed", "sync", "1", "--no-wait")
+
+
+@contextlib.contextmanager
+def half_read(path: Path, put_next: Callable[[Path], None]) -> Iterator[BinaryIO]:
+    """A reading that has taken half of the second generation and waits for the rest, which the block may write.
+
+    Args:
+        put_next: Puts at `path` what the next reading finds.
+    """
     with path.open("wb") as writing:  # opens once the reader has opened it, too
-        writing.writelines(whole[: ENTRIES // 2])
+        writing.writelines(lines_of("second")[: ENTRIES // 2])
         writing.flush()  # returns once the reader has taken all but what the pipe holds
-        file.replace(path)
+        put_next(path)
         yield writing
 
 
@@ -154,7 +169,8 @@ def check_second_generation(server: RunningServer, feed: dict[str, Any]) -> None
 
 
 def test_a_worker_killed_while_it_reads_is_replaced_and_completes_the_sync(server: RunningServer, path: Path) -> None:
-    with half_read(server, path):
+    begin_sync(server, path)
+    with half_read(path, put_file):
         assert get(server, "/api/v1/feeds/1")["state"] == "syncing"
         kill(server, "worker")
     assert count_of(server, "first") == ENTRIES
@@ -163,7 +179,8 @@ def test_a_worker_killed_while_it_reads_is_replaced_and_completes_the_sync(serve
 
 def test_a_worker_killed_while_it_stores_is_replaced_and_completes_the_sync(server: RunningServer, path: Path) -> None:
     with psycopg.connect(server.database_url) as holder, psycopg.connect(server.database_url, autocommit=True) as watch:
-        with half_read(server, path) as pipe:
+        begin_sync(server, path)
+        with half_read(path, put_file) as pipe:
             holder.execute("SELECT FROM feed WHERE id = 1 FOR UPDATE")
             finish_reading(pipe)
         wait_until(lambda: watch.execute(STORING_AND_WAITING).fetchone() == (1,))  # all is written, nothing committed
@@ -173,10 +190,20 @@ def test_a_worker_killed_while_it_stores_is_replaced_and_completes_the_sync(serv
     check_second_generation(server, wait_for_second_sync(server))
 
 
-def test_a_killed_reader_fails_the_sync_with_a_reason_and_the_next_one_completes_it(
+def test_a_killed_reader_is_replaced_and_the_sync_completes(server: RunningServer, path: Path) -> None:
+    begin_sync(server, path)
+    with half_read(path, put_file):
+        kill(server, "reader")
+    check_second_generation(server, wait_for_second_sync(server))
+
+
+def test_a_reader_killed_twice_fails_the_sync_with_a_reason_and_the_next_one_completes_it(
     server: RunningServer, path: Path
 ) -> None:
-    with half_read(server, path):
+    begin_sync(server, path)
+    with half_read(path, put_pipe):
+        kill(server, "reader")
+    with half_read(path, put_file):
         kill(server, "reader")
     failed = wait_for_event(server, "feed.failed")
     assert "died" in failed["data"]["error"]
