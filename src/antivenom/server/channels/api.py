@@ -1,4 +1,7 @@
-"""/api/v1/channels: create, change, delete. Reading them is in publications/api.py and catalog/api.py."""
+"""/api/v1/channels: create, change, delete, and what a channel itself owns.
+
+A channel with what it serves is read in publications/api.py, its packages and findings in catalog/api.py.
+"""
 
 from __future__ import annotations
 
