@@ -402,7 +402,7 @@ def test_make_help_names_every_target() -> None:
 
 # -- the suite itself --------------------------------------------------------------------------------------------------
 
-SPEED = {"sleep", "monotonic", "perf_counter", "wait_for", "wait_for_timeout", "wait_for_load_state"}
+SPEED = {"sleep", "monotonic", "perf_counter", "process_time", "wait_for", "wait_for_timeout", "wait_for_load_state"}
 WAITS = REPO / "tests" / "waiting.py"
 
 

