@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from antivenom.cli.arguments import OutputOption, parse_name
-from antivenom.cli.client import client
-from antivenom.cli.output import Output, count_of, emit, note
+from antivenom.cli.client import JsonObject, client
+from antivenom.cli.output import Output, count_of, emit, note, size_of
+from antivenom.cli.waiting import wait_for_run
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -48,6 +49,42 @@ def status(output: OutputOption = Output.table) -> None:
     """Show which server answers, its version, and who you are to it."""
     me = client().get("/api/v1/me")
     emit({"url": client().url, "version": me["version"], "you": f"{me['kind']} ({me['role']})"}, None, output)
+
+
+@commands.command("gc")
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    min_age: Annotated[int, typer.Option(min=0, help="Keep what is younger than so many seconds.")] = 60,
+    output: OutputOption = Output.table,
+) -> None:
+    """Delete the stored blobs that nothing names, and what dead processes left; by itself this happens every hour.
+
+    Waits until syncs and publications that run have ended, and fails if they go on for too long.
+    """
+    run = wait_for_run(client().post("/api/v1/storage/collections", json={"dry_run": dry_run, "min_age_s": min_age}))
+    report = run["report"]
+    if output is Output.json:
+        emit(report, None, output)
+        return
+    kinds = sorted({*report["stored"], *report["freed"]})
+    emit((storage_row(kind, report) for kind in kinds), None, output)
+    for text in report["notes"]:
+        note(text)
+    freed = report["freed"].values()
+    total = f"{count_of(sum(t['count'] for t in freed), 'files')}, {size_of(sum(t['size_bytes'] for t in freed))}"
+    note(f"{'would free' if dry_run else 'freed'} {total}")
+
+
+def storage_row(kind: str, report: JsonObject) -> JsonObject:
+    """What is stored and was freed of one kind."""
+    stored, freed = report["stored"].get(kind, {}), report["freed"].get(kind, {})
+    return {
+        "kind": kind,
+        "stored": stored.get("count", 0),
+        "size": size_of(stored.get("size_bytes", 0)),
+        "freed": freed.get("count", 0),
+        "freed_size": size_of(freed.get("size_bytes", 0)),
+    }
 
 
 @commands.command("remove-demo")

@@ -23,7 +23,7 @@ GROUPS = {
     "feed": "Feeds: where advisories and name maps come from.",
     "match": "List the vulnerabilities of packages, without a channel.",
     "token": "Tokens: what programs sign in with.",
-    "admin": "Passwords, the audit trail and the demo.",
+    "admin": "Passwords, the audit trail, the blob store and the demo.",
 }
 """Name and help of each module of `antivenom.cli` with `commands`: a Typer, one command if it has no group."""
 

@@ -130,6 +130,15 @@ def count_of(count: int, plural: str) -> str:
     return f"{count:,} {singular if count == 1 else plural}"
 
 
+def size_of(size_bytes: float) -> str:
+    """ "512 B", "1.5 MB", "2.0 GB"; units of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
+
+
 def _printable(text: str) -> str:
     """The text without control characters: the name of a package must not control the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

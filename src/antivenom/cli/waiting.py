@@ -9,6 +9,7 @@ import typer
 
 from antivenom.cli.client import JsonObject, client
 from antivenom.cli.output import progress
+from antivenom.core.errors import UnavailableError
 
 BUSY = ("new", "queued", "syncing")
 POLL_FIRST_S, POLL_LONGEST_S = 0.1, 0.5  # a long sync is polled less often
@@ -16,6 +17,24 @@ POLL_FIRST_S, POLL_LONGEST_S = 0.1, 0.5  # a long sync is polled less often
 WaitOption = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Wait for the sync; exit 3 when it fails. --no-wait: only request it.")
 ]
+
+
+def wait_for_run(run: JsonObject) -> JsonObject:
+    """The run over the blob store once it is done.
+
+    Raises:
+        UnavailableError: It failed; the message says why.
+    """
+    pause_s = POLL_FIRST_S
+    with progress("blob store") as show_progress:
+        while run["state"] in ("queued", "running"):
+            show_progress({"phase": "waiting for a worker" if run["state"] == "queued" else "reading"})
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.2, POLL_LONGEST_S)
+            run = client().get(f"/api/v1/storage/runs/{run['id']}")
+    if run["state"] == "failed":
+        raise UnavailableError(run["error"], hint="try again in a while; the server does so by itself")
+    return run
 
 
 def wait_for_sync(path: str, title: str) -> JsonObject:

@@ -124,6 +124,43 @@ class StorageError(AntivenomError):
     exit_code = 3
 
 
+class LostBlobError(StorageError):
+    """A stored blob is missing, or its bytes are not those that its name promises. `key` is its key.
+
+    It is told to the administrator and mended by a job, where that can be done.
+    """
+
+    code = "blob-lost"
+    status = 503
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(
+            f"the blob {key} {problem}",
+            hint="the server mends what it can; see antivenom admin verify",
+        )
+        self.key = key
+
+
+class MissingBlobError(LostBlobError, NotFoundError):
+    """There is no such blob."""
+
+    code = "blob-missing"
+    status = 503
+    exit_code = 3
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key, "is missing")
+
+
+class DamagedBlobError(LostBlobError):
+    """A blob is cut short, or has other bytes than those that were stored."""
+
+    code = "blob-damaged"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key, "is damaged")
+
+
 class UnavailableError(AntivenomError):
     """A part of the server is not there at the moment (database starting, worker away)."""
 

@@ -20,6 +20,7 @@ ROOMS = (
     "distribution",
     "catalog",
     "mirrors",
+    "storage",
 )
 HERE = Path(__file__).parent
 

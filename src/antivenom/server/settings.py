@@ -247,6 +247,11 @@ class Settings:
     )
 
     @property
+    def scratch(self) -> Path:
+        """The folder for downloads and other files that nobody needs once their process is gone."""
+        return self.home / "scratch"
+
+    @property
     def blob_location(self) -> str:
         """Where blobs are, with the default filled in."""
         return self.blob_url or str(self.home / "blobs")

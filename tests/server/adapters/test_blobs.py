@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import signal
@@ -15,8 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antivenom.core.errors import InvalidInputError, NotFoundError, StorageError
+from antivenom.core.errors import DamagedBlobError, InvalidInputError, NotFoundError, StorageError
+from antivenom.core.source.packs import content_key
 from antivenom.server.adapters.blobs import BlobStore, FolderStore
+from antivenom.server.adapters.index_blobs import StoreBlobs
+from antivenom.server.adapters.scratch import lock_in_use
 from antivenom.server.settings import load_settings
 from tests.s3_service import ACCESS, free_port
 
@@ -46,10 +50,88 @@ async def test_empty_blob_is_a_blob(store: BlobStore):
     assert await store.size("pack/empty") == 0
 
 
-async def test_second_put_of_a_key_changes_nothing(store: BlobStore):
-    await store.put("pack/ab12", b"first")
-    await store.put("pack/ab12", b"second")
-    assert await store.get("pack/ab12") == b"first"
+async def test_second_put_of_the_same_bytes_writes_nothing(store: BlobStore):
+    key = content_key("pack", b"data")
+    await store.put(key, b"data")
+    before = list(store.list_sync("pack"))
+    await store.put(key, b"data")
+    assert list(store.list_sync("pack")) == before
+
+
+@pytest.mark.parametrize("damage", [b"hellO", b"hell", b"", b"hello!"])
+@pytest.mark.parametrize("as_file", [False, True])
+async def test_put_over_a_damaged_blob_mends_it(store: BlobStore, tmp_path: Path, damage: bytes, as_file: bool):
+    key = content_key("pack", b"hello")
+    await put_anyhow(store, key, damage, tmp_path)
+    if as_file:
+        (tmp_path / "file").write_bytes(b"hello")
+        await store.put_file(key, tmp_path / "file")
+    else:
+        await store.put(key, b"hello")
+    assert await store.get(key) == b"hello"
+
+
+async def put_anyhow(store: BlobStore, key: str, data: bytes, folder: Path) -> None:
+    """Leave these bytes under a key, as a failing disk or a careless hand would."""
+    if (path := store.local_path(key)) is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return
+    (folder / "damage").write_bytes(data)
+    await store.put_file(key, folder / "damage")
+
+
+KINDS = {
+    "index": lambda data: content_key("index", data),
+    "pack": lambda data: content_key("pack", data),
+    "knowledge": lambda data: f"knowledge/{hashlib.sha256(data).hexdigest()}",
+    "upstream": lambda data: f"upstream/{hashlib.sha256(data).hexdigest()[:2]}/{hashlib.sha256(data).hexdigest()}",
+    "artifact": lambda data: f"artifact/{hashlib.sha256(data).hexdigest()[:2]}/{hashlib.sha256(data).hexdigest()}",
+    "artifact/md5": lambda data: f"artifact/md5/{hashlib.md5(data).hexdigest()}",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("damage", [b"hellO", b"hell", b"", b"hello!"])
+async def test_damaged_blob_is_never_read_as_a_good_one(store: BlobStore, tmp_path: Path, kind: str, damage: bytes):
+    key = KINDS[kind](b"hello")
+    await store.put(key, b"hello")
+    assert (await store.get(key), store.verify_sync(key), await store.check_opened(key)) == (b"hello", 5, 5)
+    await put_anyhow(store, key, damage, tmp_path)
+    with pytest.raises(DamagedBlobError):
+        await store.get(key)
+    with pytest.raises(DamagedBlobError):
+        store.verify_sync(key)
+
+
+@pytest.mark.parametrize("damage", [b"hellO", b"hell", b"", b"hello!"])
+async def test_file_that_changed_is_read_again_before_it_is_opened(tmp_path: Path, damage: bytes):
+    store, key = BlobStore.open(str(tmp_path / "blobs")), content_key("pack", b"hello")
+    await store.put(key, b"hello")
+    assert await store.get_range(key, 1, 2) == b"el"
+    await put_anyhow(store, key, damage, tmp_path)
+    for call in (store.get_range(key, 0, 1), store.check_opened(key)):
+        with pytest.raises(DamagedBlobError):
+            await call
+    assert await store.get_range(key, 0, 1, checked=False) == damage[:1]
+
+
+@pytest.mark.parametrize("length", [6, 100])
+def test_range_of_a_pack_that_is_cut_short_is_damage(store: BlobStore, length: int):
+    store.put_sync("pack/ab12", b"hello")
+    with pytest.raises(DamagedBlobError):
+        StoreBlobs(store).get_range("pack/ab12", 0, length)
+
+
+def test_what_a_dead_put_left_is_swept(tmp_path: Path):
+    store = BlobStore.open(str(tmp_path))
+    store.put_sync("pack/ab12", b"hello")
+    (tmp_path / "pack" / ".partial-dead").write_bytes(b"123")
+    with (tmp_path / "pack" / ".partial-alive").open("wb") as alive:
+        lock_in_use(alive.fileno())
+        assert store.sweep_sync(young_s=-1, dry_run=True) == store.sweep_sync(young_s=-1) == (1, 3)
+    assert sorted(path.name for path in (tmp_path / "pack").iterdir()) == [".partial-alive", "ab12"]
+    assert store.sweep_sync() == (0, 0)  # too young to tell
 
 
 async def test_ranges_end_with_the_blob(store: BlobStore):

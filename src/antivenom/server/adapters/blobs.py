@@ -1,7 +1,9 @@
 """Where bytes are kept: a folder or an S3 bucket behind one small interface.
 
-Blobs are immutable and keyed by content, so putting a key that exists does nothing. A put is done entirely or not at
-all, and survives a power cut once it returns. What changes (which blob is current) is in PostgreSQL.
+Blobs are immutable and keyed by content, so putting a key that exists writes nothing, unless what is there is damaged.
+A put is done entirely or not at all, and survives a power cut once it returns. What changes (which blob is current) is
+in PostgreSQL. Bytes are checked against the digest in the key whenever a blob is read whole; a file of a folder also
+when a process opens it for the first time.
 """
 
 from __future__ import annotations
@@ -16,20 +18,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
-from antivenom.core.errors import InvalidInputError, NotFoundError, StorageError
+from antivenom.core.errors import DamagedBlobError, InvalidInputError, MissingBlobError, NotFoundError, StorageError
+from antivenom.server.adapters.blob_digests import hasher_of, is_digest_of
+from antivenom.server.adapters.scratch import YOUNG_S, Swept, is_left_over, lock_in_use
 
 if TYPE_CHECKING:
     from antivenom.server.settings import Settings
 
 KEY = re.compile(r"[a-z0-9_-]+(?:[/.][a-z0-9_-]+)*(?:\.[a-z0-9_-]+)*")
 COPY_BYTES = 1 << 20
+PARTIAL = ".partial-"  # what the names of files begin with that are not yet blobs
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def _check_key(key: str) -> str:
+def check_key(key: str) -> str:
+    """The key, if it can be one."""
     if not KEY.fullmatch(key) or len(key) > 300:
         raise InvalidInputError(f"{key!r} cannot be the key of a blob")
     return key
@@ -45,6 +51,8 @@ class BlobStore(ABC):
         S3 credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or the machine's role.
         """
         if url.startswith("s3://"):
+            from antivenom.server.adapters.object_store import ObjectStore
+
             return ObjectStore(url)
         return FolderStore(Path(url))
 
@@ -59,7 +67,7 @@ class BlobStore(ABC):
         if settings.s3_secret_access_key:
             os.environ["AWS_SECRET_ACCESS_KEY"] = settings.s3_secret_access_key
         options = {"endpoint": settings.s3_endpoint, "region": settings.s3_region}
-        return ObjectStore(f"{location}?{urlencode({k: v for k, v in options.items() if v})}")
+        return BlobStore.open(f"{location}?{urlencode({k: v for k, v in options.items() if v})}")
 
     @property
     @abstractmethod
@@ -68,7 +76,7 @@ class BlobStore(ABC):
 
     @abstractmethod
     def put_sync(self, key: str, data: bytes) -> None:
-        """Store bytes under a key; does nothing if the key is taken.
+        """Store bytes under a key; writes nothing if they are there.
 
         Raises:
             StorageError: The store refused, such as for a full disk. Nothing is left behind.
@@ -83,12 +91,42 @@ class BlobStore(ABC):
         """A blob's bytes.
 
         Raises:
-            NotFoundError: There is no such blob.
+            MissingBlobError: There is no such blob.
+            DamagedBlobError: Its bytes have another digest than its key says.
         """
 
     @abstractmethod
-    def get_range_sync(self, key: str, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset`; fewer when the blob ends before."""
+    def get_range_sync(self, key: str, offset: int, length: int, *, checked: bool = True) -> bytes:
+        """`length` bytes from `offset`; fewer when the blob ends before.
+
+        A folder's file is checked as a whole the first time, unless the caller knows the digest of the range
+        (`checked` False).
+
+        Raises:
+            MissingBlobError: There is no such blob.
+            DamagedBlobError: It is damaged.
+        """
+
+    @abstractmethod
+    def verify_sync(self, key: str) -> int:
+        """Read a blob whole and compare it with the digest in its key; its size.
+
+        Raises:
+            MissingBlobError: There is no such blob.
+            DamagedBlobError: Its bytes have another digest than its key says.
+        """
+
+    def check_opened_sync(self, key: str) -> int:
+        """Check a blob as far as that is cheap; its size. A file of a folder is read once by each process.
+
+        Raises:
+            MissingBlobError: There is no such blob.
+            DamagedBlobError: It is damaged.
+        """
+        size = self.size_sync(key)
+        if size is None:
+            raise MissingBlobError(key)
+        return size
 
     @abstractmethod
     def size_sync(self, key: str) -> int | None:
@@ -101,6 +139,11 @@ class BlobStore(ABC):
     @abstractmethod
     def list_sync(self, prefix: str) -> Iterator[tuple[str, int, float]]:
         """(key, size in bytes, time stored in seconds since 1970) of every blob below `prefix`, in no order."""
+
+    def sweep_sync(self, *, young_s: float = YOUNG_S, dry_run: bool = False) -> Swept:
+        """Remove what puts that were cut short left; an S3 service keeps such parts to itself, and by its own rules."""
+        del young_s, dry_run
+        return Swept()
 
     @abstractmethod
     def check_sync(self) -> None:
@@ -123,8 +166,11 @@ class BlobStore(ABC):
     async def get(self, key: str) -> bytes:
         return await asyncio.to_thread(self.get_sync, key)
 
-    async def get_range(self, key: str, offset: int, length: int) -> bytes:
-        return await asyncio.to_thread(self.get_range_sync, key, offset, length)
+    async def get_range(self, key: str, offset: int, length: int, *, checked: bool = True) -> bytes:
+        return await asyncio.to_thread(self.get_range_sync, key, offset, length, checked=checked)
+
+    async def check_opened(self, key: str) -> int:
+        return await asyncio.to_thread(self.check_opened_sync, key)
 
     async def size(self, key: str) -> int | None:
         return await asyncio.to_thread(self.size_sync, key)
@@ -141,7 +187,7 @@ def _storage_errors(key: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise NotFoundError(f"there is no blob {key!r}") from None
+        raise MissingBlobError(key) from None
     except OSError as error:
         full = error.errno in _FULL
         raise StorageError(
@@ -152,24 +198,49 @@ def _storage_errors(key: str) -> Iterator[None]:
         ) from error
 
 
+_Identity = tuple[int, int, int]  # inode, time of the last change in ns, size
+VERIFIED_KEPT = 200_000
+
+
 class FolderStore(BlobStore):
-    """Blobs as files. A new one is written beside its place, flushed to the disk, then linked into place at once."""
+    """Blobs as files. A new one is written beside its place, flushed to the disk, then renamed into place at once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        # The files that this process has read whole and found right. Stores of one folder share it.
+        self._verified = _VERIFIED.setdefault(str(folder), {})
 
     @property
     def url(self) -> str:
         return str(self._folder)
 
     def local_path(self, key: str) -> Path | None:
-        return self._folder / _check_key(key)
+        return self._folder / check_key(key)
 
     def _place(self, key: str) -> Path:
-        return self._folder / _check_key(key)
+        return self._folder / check_key(key)
 
     def put_sync(self, key: str, data: bytes) -> None:
-        self._put(key, lambda file: _write_all(file, data))
+        if not self._has(key, data):
+            self._put(key, lambda file: _write_all(file, data))
+
+    def _has(self, key: str, data: bytes) -> bool:
+        """Whether just these bytes are stored."""
+        place = self._place(key)
+        try:
+            with _storage_errors(key), place.open("rb", buffering=0) as file:
+                facts = os.fstat(file.fileno())
+                if facts.st_size != len(data):
+                    return False
+                if self._verified.get(key) != _identity(facts):
+                    view = memoryview(data)
+                    for start in range(0, len(data), COPY_BYTES):
+                        if file.read(COPY_BYTES) != view[start : start + COPY_BYTES]:
+                            return False
+                    self._verified[key] = _identity(facts)
+        except NotFoundError:
+            return False
+        return True
 
     def put_file_sync(self, key: str, path: Path, *, move: bool = False) -> None:
         def copy(target: int) -> None:
@@ -184,53 +255,88 @@ class FolderStore(BlobStore):
                 path.unlink(missing_ok=True)
 
     def _adopt(self, key: str, path: Path) -> bool:
-        """Link the file itself into place; False when it is on another disk."""
+        """Rename the file itself into place; False when it is on another disk."""
         place = self._place(key)
         place.parent.mkdir(parents=True, exist_ok=True)
         with path.open("rb") as file:
             os.fsync(file.fileno())
         try:
-            os.link(path, place)
-        except FileExistsError:
-            return True
+            path.rename(place)
         except OSError as error:
-            if error.errno in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            if error.errno in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP):
                 return False
             raise
         _sync_folder(place.parent)
+        self._note_verified(key)  # its caller knows what it stores
         return True
 
     def _put(self, key: str, write: Callable[[int], None]) -> None:
         place = self._place(key)
         with _storage_errors(key):
-            if place.exists():
-                return
             place.parent.mkdir(parents=True, exist_ok=True)
-            partial = place.parent / f".partial-{secrets.token_hex(8)}"
+            partial = place.parent / f"{PARTIAL}{secrets.token_hex(8)}"
             file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             try:
                 try:
+                    lock_in_use(file)
                     write(file)
                     os.fsync(file)
                 finally:
                     os.close(file)
-                with contextlib.suppress(FileExistsError):  # another process was first, with the same bytes
-                    os.link(partial, place)
+                partial.rename(place)
             finally:
                 partial.unlink(missing_ok=True)
             _sync_folder(place.parent)
+            self._note_verified(key)
+
+    def _note_verified(self, key: str) -> None:
+        if len(self._verified) >= VERIFIED_KEPT:
+            self._verified.clear()
+        with contextlib.suppress(OSError):
+            self._verified[key] = _identity(self._place(key).stat())
 
     def get_sync(self, key: str) -> bytes:
         with _storage_errors(key):
-            return self._place(key).read_bytes()
+            data = self._place(key).read_bytes()
+        return check_bytes(key, data)
 
-    def get_range_sync(self, key: str, offset: int, length: int) -> bytes:
+    def get_range_sync(self, key: str, offset: int, length: int, *, checked: bool = True) -> bytes:
         with _storage_errors(key):
             file = os.open(self._place(key), os.O_RDONLY | os.O_CLOEXEC)
             try:
+                if checked:
+                    self._check_file(key, file)
                 return _read_range(file, offset, length)
             finally:
                 os.close(file)
+
+    def verify_sync(self, key: str) -> int:
+        self._verified.pop(key, None)
+        return self.check_opened_sync(key)
+
+    def check_opened_sync(self, key: str) -> int:
+        with _storage_errors(key):
+            file = os.open(self._place(key), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self._check_file(key, file)
+                return os.fstat(file).st_size
+            finally:
+                os.close(file)
+
+    def _check_file(self, key: str, file: int) -> None:
+        """Compare a file with the digest in its key, unless this process has done so since the file changed."""
+        identity = _identity(os.fstat(file))
+        if self._verified.get(key) == identity or (hasher := hasher_of(key)) is None:
+            return
+        position = 0
+        while block := os.pread(file, COPY_BYTES, position):
+            hasher.update(block)
+            position += len(block)
+        if not is_digest_of(key, hasher):
+            raise DamagedBlobError(key)
+        if len(self._verified) >= VERIFIED_KEPT:
+            self._verified.clear()
+        self._verified[key] = identity
 
     def size_sync(self, key: str) -> int | None:
         try:
@@ -253,8 +359,33 @@ class FolderStore(BlobStore):
                 path = Path(folder, name)
                 with contextlib.suppress(FileNotFoundError):
                     facts = path.stat()
-                    if not name.startswith(".partial-"):
+                    if not name.startswith(PARTIAL):
                         yield path.relative_to(self._folder).as_posix(), facts.st_size, facts.st_mtime
+
+    def sweep_sync(self, *, young_s: float = YOUNG_S, dry_run: bool = False) -> Swept:
+        swept = Swept()
+        for path in self._folder.rglob(f"{PARTIAL}*"):
+            if is_left_over(path, young_s=young_s):
+                swept = swept.plus(Swept(1, path.stat().st_size))
+                if not dry_run:
+                    path.unlink(missing_ok=True)
+        return swept
+
+
+_VERIFIED: dict[str, dict[str, _Identity]] = {}
+
+
+def _identity(facts: os.stat_result) -> _Identity:
+    return facts.st_ino, facts.st_mtime_ns, facts.st_size
+
+
+def check_bytes(key: str, data: bytes) -> bytes:
+    """The bytes, if the key does not promise others."""
+    if (hasher := hasher_of(key)) is not None:
+        hasher.update(data)
+        if not is_digest_of(key, hasher):
+            raise DamagedBlobError(key)
+    return data
 
 
 def _write_all(file: int, data: bytes) -> None:
@@ -282,112 +413,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-# -- S3 ----------------------------------------------------------------------------------------------------------------
-
-
-class ObjectStore(BlobStore):
-    """Blobs as objects of a bucket. obstore is imported here so that a folder store starts without it."""
-
-    def __init__(self, url: str) -> None:
-        from obstore.store import S3Store
-
-        location, _, query = url.partition("?")
-        bucket, _, prefix = location.removeprefix("s3://").partition("/")
-        options = dict(parse_qsl(query))
-        config: dict[str, Any] = {"region": options.get("region", "us-east-1"), "virtual_hosted_style_request": False}
-        client: dict[str, Any] = {"timeout": "120s", "connect_timeout": "10s"}
-        if endpoint := options.get("endpoint"):
-            config["endpoint"] = endpoint
-            client["allow_http"] = endpoint.startswith("http://")
-        else:
-            config["virtual_hosted_style_request"] = True
-        self._url = url
-        self._store = S3Store(bucket, prefix=prefix or None, config=config, client_options=client)  # type: ignore[arg-type]
-
-    @property
-    def url(self) -> str:
-        return self._url
-
-    def local_path(self, key: str) -> Path | None:
-        _check_key(key)
-        return None
-
-    def put_sync(self, key: str, data: bytes) -> None:
-        self._put(key, data)
-
-    def put_file_sync(self, key: str, path: Path, *, move: bool = False) -> None:
-        self._put(key, path)
-        if move:
-            path.unlink(missing_ok=True)
-
-    def _put(self, key: str, source: bytes | Path) -> None:
-        # An object appears when its upload is complete, so looking first is enough: equal keys hold equal bytes.
-        import obstore
-
-        if self.size_sync(key) is None:
-            with self._errors(key):
-                obstore.put(self._store, key, source)
-
-    def get_sync(self, key: str) -> bytes:
-        import obstore
-
-        with self._errors(key):
-            return bytes(obstore.get(self._store, _check_key(key)).bytes())
-
-    def get_range_sync(self, key: str, offset: int, length: int) -> bytes:
-        import obstore
-
-        if length <= 0:
-            return b"" if self.size_sync(key) is not None else self.get_sync(key)
-        try:
-            with self._errors(key):
-                return bytes(obstore.get_range(self._store, _check_key(key), start=offset, length=length))
-        except StorageError:
-            size = self.size_sync(key)  # S3 answers 416 for a range that begins at the end
-            if size is None or offset < size:
-                raise
-            return b""
-
-    def size_sync(self, key: str) -> int | None:
-        import obstore
-
-        try:
-            with self._errors(key):
-                return int(obstore.head(self._store, _check_key(key))["size"])
-        except NotFoundError:
-            return None
-
-    def delete_sync(self, key: str) -> None:
-        import obstore
-
-        with contextlib.suppress(NotFoundError), self._errors(key):
-            obstore.delete(self._store, _check_key(key))
-
-    def check_sync(self) -> None:
-        self.size_sync("readiness/asked")  # there is no such blob, and whoever says so is there
-
-    def list_sync(self, prefix: str) -> Iterator[tuple[str, int, float]]:
-        import obstore
-
-        with self._errors(prefix):
-            for batch in obstore.list(self._store, prefix=prefix):
-                for item in batch:
-                    yield item["path"], item["size"], item["last_modified"].timestamp()
-
-    @contextmanager
-    def _errors(self, key: str) -> Iterator[None]:
-        from obstore.exceptions import BaseError
-        from obstore.exceptions import NotFoundError as ObjectNotFoundError
-
-        try:
-            yield
-        except (FileNotFoundError, ObjectNotFoundError):
-            raise NotFoundError(f"there is no blob {key!r}") from None
-        except (BaseError, OSError) as error:
-            reason = str(error).partition("\n")[0][:300]
-            raise StorageError(
-                f"the bucket refused {key!r}: {reason}",
-                hint="check ANTIVENOM_BLOB_URL, ANTIVENOM_S3_ENDPOINT and the credentials",
-            ) from None

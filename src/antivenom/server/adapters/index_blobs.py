@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from antivenom.core.errors import DamagedBlobError
 from antivenom.server.adapters.blobs import BlobStore
 
 
@@ -15,7 +16,10 @@ class StoreBlobs:
         return self._store.get_sync(key)
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
-        return self._store.get_range_sync(key, offset, length)
+        data = self._store.get_range_sync(key, offset, length)
+        if len(data) != length:
+            raise DamagedBlobError(key)
+        return data
 
     def put(self, key: str, data: bytes) -> None:
         self._store.put_sync(key, data)

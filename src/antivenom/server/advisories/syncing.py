@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from antivenom.core.errors import AntivenomError, StorageError
 from antivenom.core.feeds.entry import SetAside
 from antivenom.core.feeds.registry import find_source
+from antivenom.server.adapters.scratch import scratch_folder
 from antivenom.server.advisories import queries
 from antivenom.server.advisories.feed_state import FeedCounts, FeedCursor, PendingChanges
 from antivenom.server.advisories.fetching import Fetcher, Part
@@ -83,7 +83,7 @@ async def _begin(resources: Resources, feed_id: int) -> _Sync | None:
 
 
 async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
-    with tempfile.TemporaryDirectory(prefix="antivenom-feed-") as folder:
+    with scratch_folder(resources.settings.scratch, "feed") as folder:
         fetched = Path(folder, "fetched")
         fetched.mkdir()  # noqa: ASYNC240  # one folder in a temporary one
         fetcher = Fetcher(resources.outbound, sync.kind, sync.location, sync.cursor, fetched, sync.now, reporter)

@@ -10,13 +10,13 @@ most, its primary id.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from pathlib import Path
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.core.matching.risk import KEV_FACTOR, RANSOMWARE_FACTOR
+from antivenom.server.adapters.scratch import scratch_folder
 from antivenom.server.advisories.copying import copy_in, copy_out
 from antivenom.server.advisories.vulnerability_rows import (
     ADVISORIES,
@@ -61,8 +61,8 @@ async def refresh_touched(ctx: Context) -> None:
         )
     )
     await session.execute(text("ANALYZE scope"))
-    with tempfile.TemporaryDirectory(prefix="antivenom-vulnerabilities-") as folder:
-        await _form(ctx, Path(folder))
+    with scratch_folder(ctx.resources.settings.scratch, "vulnerabilities") as folder:
+        await _form(ctx, folder)
     await session.execute(text("DELETE FROM vulnerability_id i USING scope s WHERE i.id = s.id"))
     await session.execute(text("INSERT INTO vulnerability_id (id, vulnerability, cluster) SELECT * FROM grouped"))
     await session.execute(

@@ -6,7 +6,6 @@ Reading and writing rows happens here; what takes CPU runs in a child process.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,10 +20,12 @@ from antivenom.core.source.source_map import Component
 from antivenom.knowledge import built_in, entries
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.cpu import without_cycles
+from antivenom.server.adapters.scratch import scratch_folder
 from antivenom.server.advisories import export
 from antivenom.server.advisories import queries as advisories
 from antivenom.server.advisories.models import KnowledgeRevision
 from antivenom.server.context import SYSTEM, Resources
+from antivenom.server.db.blob_guard import CheckHeld, blobs_in_use
 from antivenom.server.events.service import record
 from antivenom.server.findings import queries
 from antivenom.server.findings.service import JUST_ASKED, store_assessments
@@ -38,17 +39,23 @@ async def compile_newest(resources: Resources) -> int | None:
     Returns:
         The revision that is compiled now; None when nothing was to do.
     """
-    with tempfile.TemporaryDirectory(prefix="antivenom-compile-") as folder:
+    async with blobs_in_use(resources.engine) as check_held:
+        return await _compile_newest(resources, check_held)
+
+
+async def _compile_newest(resources: Resources, check_held: CheckHeld) -> int | None:
+    with scratch_folder(resources.settings.scratch, "compile") as folder:
         async with resources.context(SYSTEM) as ctx:
             newest = await advisories.newest_revision(ctx.session)
             if newest is None or newest.index_key is not None:
                 return None
-            await export.export_all(ctx.session, Path(folder))
-        index_key = await resources.cpu.run(compile_index, resources.blobs.url, folder)
+            await export.export_all(ctx.session, folder)
+        index_key = await resources.cpu.run(compile_index, resources.blobs.url, str(folder))
     async with resources.context(SYSTEM) as ctx:
         components = await queries.list_components(ctx.session)
     found = await resources.cpu.run(assess_components, resources.blobs.url, index_key, components) if components else []
     async with resources.context(SYSTEM) as ctx:
+        await check_held(ctx.session)
         await ctx.session.execute(
             update(KnowledgeRevision).where(KnowledgeRevision.id == newest.id).values(index_key=index_key)
         )

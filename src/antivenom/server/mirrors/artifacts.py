@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -14,6 +13,7 @@ from antivenom.core.conda.artifacts import ArtifactInfo, read_artifact_info
 from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError, StorageError, UpstreamError
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_index import PublicationIndex
+from antivenom.server.adapters.blob_digests import artifact_key
 from antivenom.server.adapters.http_answers import Stream
 from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.channels.queries import find_channel
@@ -35,7 +35,6 @@ ARTIFACT_MAX_BYTES = 20_000_000_000
 DOWNLOAD_TIMEOUT_S = 4 * 3600.0
 DOWNLOADS_AT_ONCE = 16
 FETCHES_AT_ONCE = 8
-LEFTOVER_AFTER_S = 86_400.0  # older downloads that a crash left unfinished are removed
 CONTENT_TYPES = {".conda": b"application/zip", ".tar.bz2": b"application/x-bzip2"}
 
 OnProgress = Callable[[str, int, int], None]
@@ -48,9 +47,8 @@ class ArtifactStore:
         self._resources = resources
         self._downloads: dict[str, tuple[Download, asyncio.Task[None]]] = {}
         self._slots = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
-        self._folder = resources.settings.home / "scratch" / "artifacts"
+        self._folder = resources.settings.scratch / "artifacts"
         self._recording: set[asyncio.Task[None]] = set()
-        _sweep(self._folder)
 
     async def finish_recording(self) -> None:
         """Wait until what became of each artifact is in the database."""
@@ -72,7 +70,7 @@ class ArtifactStore:
             UpstreamError: Also while the content is read.
         """
         expected = expected_of(wanted)
-        key, etag = artifact_key(expected), f'"{expected.digest}"'.encode()
+        key, etag = artifact_key(wanted.decision.sha256, wanted.decision.md5), f'"{expected.digest}"'.encode()
         kind = CONTENT_TYPES[".conda" if wanted.decision.fn.endswith(".conda") else ".tar.bz2"]
         try:
             return await open_blob(self._resources.blobs, key, etag=etag, content_type=kind, cache_control=b"")
@@ -95,7 +93,7 @@ class ArtifactStore:
             StorageError: It cannot be stored.
         """
         expected = expected_of(wanted)
-        key = artifact_key(expected)
+        key = artifact_key(wanted.decision.sha256, wanted.decision.md5)
         if await self._resources.blobs.size(key) is not None:
             return False
         _, task = await self._begin(wanted, expected, key)
@@ -199,13 +197,6 @@ def expected_of(wanted: WantedArtifact) -> ExpectedFile:
     return ExpectedFile(decision.fn, sha256=decision.sha256, md5=decision.md5, size=decision.size_bytes)
 
 
-def artifact_key(expected: ExpectedFile) -> str:
-    """The blob key of an artifact. Those without a sha256 in the index have a folder of their own."""
-    if expected.algorithm == "md5":
-        return f"artifact/md5/{expected.digest}"
-    return f"artifact/{expected.digest[:2]}/{expected.digest}"
-
-
 def _read_info(path: Path, fn: str) -> ArtifactInfo:
     """What the artifact says about itself. One that cannot be read is served all the same: its digest is right."""
     try:
@@ -214,13 +205,6 @@ def _read_info(path: Path, fn: str) -> ArtifactInfo:
     except InvalidInputError as error:
         logger.info("nothing is read from %s", error.message)
         return ArtifactInfo()
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what crashed processes left behind."""
-    for path in folder.glob("*") if folder.is_dir() else ():
-        if time.time() - path.stat().st_mtime > LEFTOVER_AFTER_S:
-            path.unlink(missing_ok=True)
 
 
 # -- active mirrors ---------------------------------------------------------------------------------------------------

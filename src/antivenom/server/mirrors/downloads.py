@@ -17,6 +17,7 @@ from pathlib import Path
 
 from antivenom.core.errors import DigestMismatchError, StorageError, UpstreamError
 from antivenom.server.adapters.http_answers import Stream
+from antivenom.server.adapters.scratch import lock_in_use
 
 WHOLE_FIRST_BYTES = (
     1 << 20
@@ -108,6 +109,7 @@ class Download:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            lock_in_use(self._file)
         except OSError as error:
             raise StorageError(f"cannot write to {self._path.parent}: {error.strerror}") from None
 

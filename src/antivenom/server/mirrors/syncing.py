@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
 from msgspec.structs import replace
 
 from antivenom.core.errors import AntivenomError, UpstreamError
 from antivenom.core.source.losses import is_suspicious_loss
+from antivenom.server.adapters.scratch import scratch_folder
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Context, Resources
+from antivenom.server.db.blob_guard import CheckHeld, blobs_in_use
 from antivenom.server.events.progress import (
     LEASE,
     STARTING,
@@ -42,7 +40,6 @@ from antivenom.server.mirrors.subdir_state import (
     describe_losses,
 )
 from antivenom.server.mirrors.upstream import NotServedError, UpstreamChannel
-from antivenom.server.publications.blob_guard import blobs_in_use
 from antivenom.server.publications.publish_channel import NewSources, publish_channel
 
 log = logging.getLogger(__name__)
@@ -84,10 +81,9 @@ async def sync_mirror(resources: Resources, mirror_id: int) -> None:
     reporter = ProgressReporter(resources, mirror_id, queries.set_progress)
     try:
         async with reporter.running():
-            async with blobs_in_use(resources) as check_held:
+            async with blobs_in_use(resources.engine) as check_held:
                 await _run(resources, sync, reporter)
-                await check_held()
-                await _succeed(resources, sync)
+                await _succeed(resources, sync, check_held)
             if sync.mode == "active":
                 await fetch_artifacts(resources, sync.channel_name, on_progress=reporter)
     except Exception as error:
@@ -124,7 +120,7 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
 
 
 async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
-    with _scratch(resources, sync.mirror_id) as folder:
+    with scratch_folder(resources.settings.scratch, f"mirror-{sync.mirror_id}") as folder:
         upstream = UpstreamChannel(resources.outbound, sync.url, sync.auth, folder)
         sync.channeldata = await refresh_file(resources, upstream, "", CHANNELDATA, sync.channeldata, sync.now_ms)
         subdirs = sync.subdirs or await _find_subdirs(resources, sync, upstream)
@@ -178,18 +174,6 @@ async def _find_subdirs(resources: Resources, sync: _Sync, upstream: UpstreamCha
 
 def _with_source(states: SubdirStates) -> set[str]:
     return {subdir for subdir, state in states.items() if state.source}
-
-
-@contextmanager
-def _scratch(resources: Resources, mirror_id: int) -> Iterator[Path]:
-    """An empty folder for downloads. What a killed sync of the same mirror left there is removed first."""
-    folder = resources.settings.home / "scratch" / f"mirror-{mirror_id}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _sync_subdir(sync: _Sync, reader: IndexReader, subdir: str, loss_max_percent: int) -> None:
@@ -259,8 +243,9 @@ async def _publish(resources: Resources, sync: _Sync, reporter: ProgressReporter
     await publish_channel(resources, sync.channel_id, cause="sync", sources=sources, on_progress=reporter)
 
 
-async def _succeed(resources: Resources, sync: _Sync) -> None:
+async def _succeed(resources: Resources, sync: _Sync, check_held: CheckHeld) -> None:
     async with resources.context(SYSTEM) as ctx:
+        await check_held(ctx.session)
         mirror = await queries.find_mirror_by_id(ctx.session, sync.mirror_id, lock=True)
         if mirror is None:
             return

@@ -6,7 +6,7 @@ from typing import Any
 
 from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.events.jobs import EventNotice, defer, job
+from antivenom.server.events.jobs import EventNotice, job
 from antivenom.server.publications import queries, reconcile, retention
 from antivenom.server.publications.publish_channel import defer_republish
 
@@ -52,21 +52,16 @@ async def reconcile_channels(resources: Resources) -> None:
 
 
 @job("publication.collect", every_s=3600)
-async def collect(resources: Resources) -> None:
-    """Queue the deletion of each channel's long superseded publications, under the channel's lock."""
+async def retire(resources: Resources) -> None:
+    """Retire the long superseded publications of every channel."""
     async with resources.context(SYSTEM) as ctx:
-        for channel in await queries.published_channels(ctx.session):
-            lock = f"channel:{channel.id}"
-            await defer(
-                ctx,
-                "publication.collect_channel",
-                lock=lock,
-                queueing_lock=f"collect:{channel.id}",
-                channel_id=channel.id,
-            )
+        channels = [channel.id for channel in await queries.published_channels(ctx.session)]
+    for channel_id in channels:
+        await retire_channel(resources, channel_id=channel_id)
 
 
 @job("publication.collect_channel", retries=5)
-async def collect_channel(resources: Resources, *, channel_id: int) -> None:
-    """Delete the blobs that only long superseded publications of a channel need."""
-    await retention.collect_channel(resources, channel_id)
+async def retire_channel(resources: Resources, *, channel_id: int) -> None:
+    """Retire the long superseded publications of a channel. Earlier releases queue it, by this name."""
+    async with resources.context(SYSTEM) as ctx:
+        await retention.retire_publications(ctx, channel_id)

@@ -35,4 +35,4 @@ class Publication(Base):
     findings_key: Mapped[str | None]  # blob with the ChannelFindings of this publication
     counts: Mapped[PublicationCounts] = mapped_column(StoredAs(PublicationCounts), server_default="{}")
     holds_until: Mapped[OptionalAt]  # the earliest instant at which time alone changes a verdict
-    collected_at: Mapped[OptionalAt]  # when its blobs were deleted; since then it cannot be served
+    collected_at: Mapped[OptionalAt]  # when it was retired: its blobs may be deleted, so it cannot be served

@@ -10,13 +10,13 @@ from antivenom.core.conda.records import ChannelFacts
 from antivenom.server.channels.models import Channel
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Context, Resources
+from antivenom.server.db.blob_guard import blobs_in_use
 from antivenom.server.events.jobs import defer
 from antivenom.server.events.service import record
 from antivenom.server.findings import service as findings
 from antivenom.server.findings.compiling import compile_for_new_feeds
 from antivenom.server.policies.models import PolicyRevision
 from antivenom.server.publications import queries
-from antivenom.server.publications.blob_guard import blobs_in_use
 from antivenom.server.publications.build_publication import BuildRequest, Built, build_publication
 from antivenom.server.publications.build_statements import StoredBuildStatements
 from antivenom.server.publications.models import Publication, SubdirBlobs
@@ -81,7 +81,7 @@ async def publish_channel(
         The number of the publication that is served afterwards; None when the channel has no sources or is gone.
     """
     await compile_for_new_feeds(resources)
-    async with blobs_in_use(resources) as check_held:
+    async with blobs_in_use(resources.engine) as check_held:
         async with resources.context(SYSTEM) as ctx:
             inputs = await _read_inputs(ctx, channel_id, sources)
         if inputs is None:
@@ -89,8 +89,8 @@ async def publish_channel(
         built: Built = await resources.cpu.run(
             build_publication, resources.blobs.url, inputs.request, on_progress=on_progress
         )
-        await check_held()
         async with resources.context(SYSTEM) as ctx:
+            await check_held(ctx.session)
             return await _commit(ctx, channel_id, inputs, built, cause)
 
 

@@ -1,0 +1,123 @@
+"""Divides the stored blobs into those that something names and the rest. Runs in a child process; no database.
+
+The database names maps; maps name packs; the records that a source map lists name artifacts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from antivenom.core.conda.shards import shard_records
+from antivenom.core.errors import AntivenomError, LostBlobError
+from antivenom.core.publication.publication_index import referenced_keys
+from antivenom.core.source.ingest import without_gc
+from antivenom.core.source.packs import IndexBlobs, read_many
+from antivenom.core.source.source_map import load_source
+from antivenom.server.adapters.blob_digests import artifact_key
+from antivenom.server.adapters.blobs import BlobStore
+from antivenom.server.adapters.index_blobs import StoreBlobs
+
+KINDS = ("index", "pack", "monolith", "derived", "artifact", "knowledge", "upstream")
+"""The first words of all keys. Nothing else in the store is ever listed or deleted."""
+MAPS = ("source", "index")
+
+
+class Roots(msgspec.Struct, frozen=True):
+    """What the database names: plain keys, and which of them are source maps and publication maps."""
+
+    keys: frozenset[str]
+    sources: frozenset[str]
+    indexes: frozenset[str]
+
+    def without_maps_of(self, other: Roots) -> Roots:
+        """Without the maps that were looked into already: they never change."""
+        return Roots(self.keys, self.sources - other.sources, self.indexes - other.indexes)
+
+
+class Marked(msgspec.Struct, frozen=True):
+    """What was found. `unnamed`: (key, size in bytes, time stored) of what nothing names.
+
+    `missing` are named and not stored. `hidden`: maps and packs that cannot be read. What they name is not known, so
+    then `unnamed` has no pack and no artifact.
+    """
+
+    stored: dict[str, tuple[int, int]]
+    unnamed: list[tuple[str, int, float]]
+    missing: list[str]
+    hidden: list[str]
+
+
+@without_gc()
+def mark(store_url: str, roots: Roots, candidates: Sequence[tuple[str, int, float]] | None) -> Marked:
+    """Find what nothing names among all blobs, or among the `candidates` of an earlier look."""
+    store = BlobStore.open(store_url)
+    left: dict[str, tuple[int, float]] = {}
+    if candidates is None:
+        for kind in KINDS:
+            left.update((key, (size, at)) for key, size, at in store.list_sync(f"{kind}/"))
+    else:
+        left.update((key, (size, at)) for key, size, at in candidates)
+    totals = _totals(left)
+    blobs, is_complete = StoreBlobs(store), candidates is None
+    named, lost, unreadable = _expand(blobs, roots)
+    missing = sorted(key for key in named if key not in left and not key.startswith("derived/")) if is_complete else []
+    for key in named:
+        left.pop(key, None)
+    hidden = lost | unreadable
+    artifacts = {key for key in left if key.startswith("artifact/")}
+    if artifacts and not hidden:
+        try:
+            for key in _listed_artifacts(blobs, roots.sources, artifacts):
+                left.pop(key, None)
+        except LostBlobError as error:
+            hidden.add(error.key)
+    if hidden:
+        left = {key: found for key, found in left.items() if not key.startswith(("pack/", "artifact/"))}
+    unnamed = [(key, size, at) for key, (size, at) in left.items()]
+    return Marked(totals, unnamed, missing, sorted(hidden))
+
+
+def _totals(stored: Mapping[str, tuple[int, float]]) -> dict[str, tuple[int, int]]:
+    totals: dict[str, tuple[int, int]] = {}
+    for key, (size, _) in stored.items():
+        kind = key.partition("/")[0]
+        count, size_bytes = totals.get(kind, (0, 0))
+        totals[kind] = count + 1, size_bytes + size
+    return totals
+
+
+def _expand(blobs: IndexBlobs, roots: Roots) -> tuple[set[str], set[str], set[str]]:
+    """All keys that are named; the maps that are lost, and those that cannot be read."""
+    named, lost, unreadable = set(roots.keys), set(), set()
+    for key in sorted(roots.sources | roots.indexes):
+        try:
+            named |= referenced_keys(blobs, key)
+        except LostBlobError:
+            lost.add(key)
+        except AntivenomError:
+            unreadable.add(key)
+    return named, lost, unreadable
+
+
+def _listed_artifacts(blobs: IndexBlobs, sources: Iterable[str], wanted: set[str]) -> set[str]:
+    """Which of the wanted artifacts some source map lists. Shards that several maps have are read once."""
+    listed: set[str] = set()
+    seen: set[tuple[str, int]] = set()
+    for key in sorted(sources):
+        shards = [location for location in load_source(blobs, key).shards.to_list() if location.length]
+        fresh = [location for location in shards if (location.pack, location.offset) not in seen]
+        seen.update((location.pack, location.offset) for location in fresh)
+        for data in read_many(blobs, fresh):
+            for record in shard_records(data).values():
+                found = artifact_key(_hex(record.get("sha256")), _hex(record.get("md5")))
+                if found in wanted:
+                    listed.add(found)
+        if len(listed) == len(wanted):
+            break
+    return listed
+
+
+def _hex(digest: object) -> str:
+    return digest.hex() if isinstance(digest, bytes) else ""
