@@ -8,23 +8,32 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from antivenom.core.redaction import redact_urls
+
 
 class AntivenomError(Exception):
-    """Something that Antivenom can explain: a stable code, a message for people and a hint with what helps."""
+    """Something that Antivenom can explain: a stable code, a message for people and a hint with what helps.
+
+    Secrets in URLs are hidden here, once for all messages: they end up on pages, in events, in logs and in terminals.
+    """
 
     code: ClassVar[str] = "antivenom"
     status: ClassVar[int] = 500
     exit_code: ClassVar[int] = 3
 
     def __init__(self, message: str, *, hint: str = "", **data: Any) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.data = data
+        self.message = redact_urls(message)
+        self.hint = redact_urls(hint)
+        self.data: dict[str, Any] = {name: _without_secrets(value) for name, value in data.items()}
+        super().__init__(self.message)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own would call __init__ with `args` alone: keyword-only data would be lost between processes.
         return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _without_secrets(value: Any) -> Any:
+    return redact_urls(value) if isinstance(value, str) else value
 
 
 def _rebuild(kind: type[AntivenomError], args: tuple[Any, ...], state: dict[str, Any]) -> AntivenomError:

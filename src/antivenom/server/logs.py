@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from pathlib import Path
 
-SECRETS = (
-    (re.compile(r"\b(av-|avlocal-)[A-Za-z0-9_-]{8,}"), r"\1***"),
-    (re.compile(r"/t/[^/\s]+/"), "/t/***/"),
-    (re.compile(r"(://)[^/\s@]+@"), r"\1***@"),
-    (re.compile(r"(?i)\b(authorization|cookie|set-cookie|x-csrf-token)(['\"]?\s*[:=]\s*)[^\r\n]+"), r"\1\2***"),
-    (re.compile(r"(?i)\b(password|secret)(['\"]?\s*[:=]\s*['\"]?)[^\s'\",)]+"), r"\1\2***"),
-)
+from antivenom.core.redaction import redact
+
 QUIET = ("procrastinate", "uvicorn", "uvicorn.access", "asyncio", "alembic")
-
-
-def redact(text: str) -> str:
-    """The text with everything hidden that looks like a secret of ours or of an upstream."""
-    for pattern, replacement in SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
 
 
 class HumanFormatter(logging.Formatter):

@@ -14,10 +14,10 @@ import zstandard
 
 from antivenom.core.errors import StorageError
 from antivenom.core.publication.client_documents import derived_keys
+from antivenom.core.redaction import redact
 from antivenom.server.adapters.blobs import FolderStore
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.distribution import actor_cache, channel_directory
-from antivenom.server.logs import redact
 from antivenom.server.members.service import create_token, revoke_token
 from antivenom.server.web.answers import RequestHeaders
 from tests.e2e.upstream_channel import Package, write_upstream

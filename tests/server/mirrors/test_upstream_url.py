@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.server.mirrors.upstream_url import address_for_request, artifact_address, parse_upstream, redact
+from antivenom.server.adapters.stored_urls import RequestUrl, request_url
+from antivenom.server.mirrors.upstream_url import artifact_address, is_incomplete, parse_upstream
 
 
 def test_a_well_known_name_stands_for_its_url() -> None:
-    assert parse_upstream("conda-forge").url == "https://conda.anaconda.org/conda-forge"
+    assert parse_upstream("conda-forge").shown == "https://conda.anaconda.org/conda-forge"
 
 
 @pytest.mark.parametrize("text", ["", "conda forge", "conda-forg"])
@@ -16,17 +17,50 @@ def test_what_is_neither_name_nor_url_is_told_the_names(text: str) -> None:
         parse_upstream(text)
 
 
-def test_credentials_are_taken_out_of_the_url() -> None:
-    address = parse_upstream("https://ana:s%40crit@repo.example/channels/main/")
-    assert address.url == "https://repo.example/channels/main"
-    assert address.auth == "basic:ana:s@crit"
+@pytest.mark.parametrize(
+    ("text", "shown", "asked", "basic_auth"),
+    [
+        ("https://ana:s%40crit@up.example/c/main/", "https://up.example/c/main", None, ("ana", "s@crit")),
+        ("https://:secret@up.example/main", "https://up.example/main", None, ("", "secret")),
+        ("https://secret@up.example/main", "https://up.example/main", None, ("secret", "")),
+        ("https://up.example/t/secret/main", "https://up.example/main", "https://up.example/t/secret/main", None),
+        ("https://up.example/t/secret", "https://up.example", "https://up.example/t/secret", None),
+        ("https://up.example/r/t/secret/x", "https://up.example/r/t/***/x", "https://up.example/r/t/secret/x", None),
+        (
+            "https://ana:pw@up.example:8/t/secret/r/t/secret/x",
+            "https://up.example:8/r/t/***/x",
+            "https://up.example:8/t/secret/r/t/secret/x",
+            ("ana", "pw"),
+        ),
+        ("https://UP.example/main", "https://up.example/main", None, None),
+    ],
+)
+def test_secrets_are_taken_out_of_what_is_shown_and_sent_with_the_request(
+    text: str, shown: str, asked: str | None, basic_auth: tuple[str, str] | None
+) -> None:
+    address = parse_upstream(text)
+    assert address.shown == shown
+    assert request_url(*address) == RequestUrl(asked or shown, basic_auth)
+    assert "secret" not in address.shown
+    assert bool(address.auth) == (text.lower() != shown)
 
 
-def test_a_token_in_the_path_is_taken_out_and_put_back_only_for_the_request() -> None:
-    address = parse_upstream("https://repo.example/t/ab-123/conda/main")
-    assert address.url == "https://repo.example/conda/main"
-    assert address_for_request(address.url, address.auth) == "https://repo.example/t/ab-123/conda/main"
-    assert "ab-123" not in redact("https://repo.example/t/ab-123/conda/main")
+@pytest.mark.parametrize(
+    ("shown", "auth", "asked"),
+    [
+        ("https://up.example/main", "", RequestUrl("https://up.example/main")),
+        ("https://up.example/main", "basic:ana:a:b", RequestUrl("https://up.example/main", ("ana", "a:b"))),
+        ("https://up.example/main", "token:ab-1", RequestUrl("https://up.example/t/ab-1/main")),
+    ],
+)
+def test_what_earlier_releases_stored_is_asked_as_before(shown: str, auth: str, asked: RequestUrl) -> None:
+    assert request_url(shown, auth) == asked
+
+
+def test_an_address_as_it_is_shown_is_known_to_lack_its_secret() -> None:
+    assert is_incomplete(parse_upstream("https://up.example/r/t/***/main"))
+    assert not is_incomplete(parse_upstream("https://up.example/r/t/secret/main"))
+    assert not is_incomplete(parse_upstream("https://up.example/main"))
 
 
 @pytest.mark.parametrize(
@@ -52,8 +86,27 @@ def test_what_is_no_channel_url_is_refused(text: str) -> None:
     assert caught.value.data["field"] == "upstream"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://ana:s3cret@up.example:99999/main",
+        "https://ana:s3/s3cret@up.example/main",
+        "https://up.example/main?token=s3cret",
+        "https://up.example/main#s3cret",
+        "ana:s3cret@up.example/main",
+        "s3cret@up.example/main",
+        "up.example/t/s3cret/main",
+        "ftp://ana:s3cret@up.example/main",
+    ],
+)
+def test_a_refusal_repeats_no_secret(text: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_upstream(text)
+    assert "s3cret" not in f"{caught.value.message}{caught.value.hint}{caught.value.data}"
+
+
 def test_an_ipv6_host_keeps_its_brackets() -> None:
-    assert parse_upstream("http://[2001:db8::1]:8000/main").url == "http://[2001:db8::1]:8000/main"
+    assert parse_upstream("http://[2001:db8::1]:8000/main").shown == "http://[2001:db8::1]:8000/main"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +128,7 @@ def test_artifacts_lie_below_the_base_url_and_only_the_upstream_is_told_the_pass
     base_url: str, url: str, is_told: bool
 ) -> None:
     found = artifact_address("https://up.example/c", "basic:ana:secret", "noarch", "a-1-0.conda", base_url=base_url)
-    assert found == (url, ("ana", "secret") if is_told else None)
+    assert found == RequestUrl(url, ("ana", "secret") if is_told else None)
 
 
 def test_a_token_in_the_path_stays_with_the_upstream() -> None:

@@ -7,6 +7,7 @@ import importlib.util
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,6 +16,7 @@ from alembic.operations import Operations
 from sqlalchemy import Connection, create_engine, text
 
 from antivenom.core.errors import UnavailableError
+from antivenom.server.adapters.stored_urls import request_url
 from antivenom.server.db.engine import database_url as parse_url
 from antivenom.server.migrations import HEAD, migrate, procrastinate, read_revision
 from antivenom.server.migrations.comparison import list_differences
@@ -94,15 +96,59 @@ def test_new_migration_makes_the_database_what_the_models_say(connection: Connec
     path = write_migration(connection, "Add the mirrors, again!", versions)
     assert path.name == f"{int(HEAD) + 1:04}_add_the_mirrors_again.py"
     assert list_edited(versions) == []
-    spec = importlib.util.spec_from_file_location("new_migration", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_migration(path)
     assert module.down_revision == HEAD
     with Operations.context(MigrationContext.configure(connection)):
         module.upgrade()
     assert list_differences(connection) == []
+    connection.rollback()
+
+
+def load_migration(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("loaded_migration", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("location", "auth", "shown", "asked"),
+    [
+        ("https://a.example/x?k=s3cr3t", "", "https://a.example/x?k=***", ("https://a.example/x?k=s3cr3t", None)),
+        (
+            "https://a.example/x?k=s3cr3t",
+            "basic:ana:s3cr3t@:/",
+            "https://a.example/x?k=***",
+            ("https://a.example/x?k=s3cr3t", ("ana", "s3cr3t@:/")),
+        ),
+        (
+            "https://a.example/r/t/s3cr3t/main",
+            "token:s3cr3t",
+            "https://a.example/r/t/***/main",
+            ("https://a.example/t/s3cr3t/r/t/s3cr3t/main", None),
+        ),
+        ("https://a.example/x", "basic:ana:p", "https://a.example/x", ("https://a.example/x", ("ana", "p"))),
+        ("/srv/t/kev.json", "", "/srv/t/kev.json", ("/srv/t/kev.json", None)),
+    ],
+)
+def test_secrets_that_an_earlier_release_showed_are_stored_apart(
+    connection: Connection, location: str, auth: str, shown: str, asked: tuple[str, tuple[str, str] | None]
+):
+    made = {"location": location, "auth": auth, "failed": f"{location} answered 500"}
+    insert = "INSERT INTO feed (kind, location, location_auth, created_at, last_error)"
+    connection.execute(text(f"{insert} VALUES ('kev', :location, :auth, now(), :failed)"), made)
+    event = "INSERT INTO event (at, actor, kind, subject, data) VALUES (now(), 'local', 'feed.added', 'feed:1',"
+    connection.execute(text(f"{event} jsonb_build_object('location', CAST(:location AS text)))"), made)
+    module = load_migration(VERSIONS / "0009_secrets_in_addresses_are_stored_apart.py")
+    with Operations.context(MigrationContext.configure(connection)):
+        module.upgrade()
+    row = connection.execute(text("SELECT location, location_auth, last_error FROM feed WHERE kind = 'kev'")).one()
+    assert (row.location, row.last_error) == (shown, f"{shown} answered 500")
+    assert request_url(row.location, row.location_auth) == asked
+    told = connection.execute(text("SELECT data FROM event WHERE kind = 'feed.added'")).scalars().all()
+    assert told == [{"location": shown}]
     connection.rollback()
 
 

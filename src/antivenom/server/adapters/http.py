@@ -22,6 +22,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from antivenom import __version__
 from antivenom.core.errors import OutboundRefusedError, UpstreamError
+from antivenom.core.redaction import redact_url
 from antivenom.server.adapters.addresses import Address, AllowList, is_public, parse_address
 from antivenom.server.adapters.http_answers import OnProgress, Response, Stream, collect, read_answer
 
@@ -42,14 +43,6 @@ RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
 USER_AGENT = f"antivenom/{__version__}"
 
 BasicAuth = tuple[str, str]
-
-
-def redact(url: str) -> str:
-    """The URL without what may be a secret: user, password, token in the path, query."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    path = re.sub(r"/t/[^/]+/", "/t/***/", parts.path)
-    return urlunsplit((parts.scheme, host, path, "***" if parts.query else "", ""))
 
 
 class OutboundClient:
@@ -93,8 +86,8 @@ class OutboundClient:
         try:
             parts = urlsplit(url)
             port = parts.port or (443 if parts.scheme == "https" else 80)
-        except ValueError as error:
-            raise OutboundRefusedError(f"not a URL: {error}", permanent=True) from None
+        except ValueError:
+            raise OutboundRefusedError("not a URL: its host or port is wrong", permanent=True) from None
         if parts.scheme not in ("http", "https"):
             raise OutboundRefusedError(
                 f"{parts.scheme or 'no scheme'}: is not read over the network: only http:// and https://",
@@ -103,9 +96,9 @@ class OutboundClient:
         try:
             host = _host_of(url)
         except ValueError as error:
-            raise OutboundRefusedError(f"{redact(url)} names no host: {error}", permanent=True) from None
+            raise OutboundRefusedError(f"{redact_url(url)} names no host: {error}", permanent=True) from None
         if not host:
-            raise OutboundRefusedError(f"{redact(url)} names no host", permanent=True)
+            raise OutboundRefusedError(f"{redact_url(url)} names no host", permanent=True)
         if self._allow.has_host(host, port):
             return
         address = parse_address(host)
@@ -237,7 +230,7 @@ class OutboundClient:
                 return await self._get_with_retries(url, sent, basic_auth, max_bytes, to, on_progress)
         except TimeoutError:
             raise UpstreamError(
-                f"{redact(url)} took longer than {timeout_s:g} s", hint="it will be tried again"
+                f"{redact_url(url)} took longer than {timeout_s:g} s", hint="it will be tried again"
             ) from None
 
     async def _get_with_retries(
@@ -284,7 +277,7 @@ class OutboundClient:
                     yield stream
         except TimeoutError:
             raise UpstreamError(
-                f"{redact(url)} took longer than {timeout_s:g} s", hint="it will be tried again"
+                f"{redact_url(url)} took longer than {timeout_s:g} s", hint="it will be tried again"
             ) from None
 
     @asynccontextmanager
@@ -311,23 +304,23 @@ class OutboundClient:
                 ) as answer:
                     location = answer.headers.get("Location")
                     if answer.status not in (301, 302, 303, 307, 308) or not location:
-                        yield read_answer(answer, asked, max_bytes, redact(url))
+                        yield read_answer(answer, asked, max_bytes, redact_url(url))
                         return
                     target, own_auth = _split_credentials(urljoin(url, location), None)
                     if _origin(target) != _origin(url):  # never carry credentials to somebody else
                         basic_auth = None
                         headers = {n: v for n, v in headers.items() if n.lower() != "authorization"}
                     url, basic_auth = target, own_auth or basic_auth
-            raise UpstreamError(f"{redact(url)} redirects more than {REDIRECTS_MAX} times", permanent=True)
+            raise UpstreamError(f"{redact_url(url)} redirects more than {REDIRECTS_MAX} times", permanent=True)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ServerTimeoutError):
                 raise
-            raise UpstreamError(f"{redact(url)}: {_reason(error)}", hint="it will be tried again") from None
+            raise UpstreamError(f"{redact_url(url)}: {_reason(error)}", hint="it will be tried again") from None
 
 
 def _not_modified(url: str) -> UpstreamError:
     return UpstreamError(
-        f"{redact(url)} answered 304 (not modified) to a request that had no condition",
+        f"{redact_url(url)} answered 304 (not modified) to a request that had no condition",
         hint="a cache on the way may be at fault; it will be tried again",
     )
 
@@ -339,8 +332,8 @@ def _split_credentials(url: str, given: BasicAuth | None) -> tuple[str, BasicAut
         if "@" not in parts.netloc:
             return url, given
         own = (unquote(parts.username or ""), unquote(parts.password or ""))
-    except ValueError as error:
-        raise OutboundRefusedError(f"not a URL: {error}", permanent=True) from None
+    except ValueError:
+        raise OutboundRefusedError("not a URL: its host or port is wrong", permanent=True) from None
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, "")), given or own
 
 

@@ -82,6 +82,7 @@ class Fetcher:
         self._outbound = outbound
         self._kind = kind
         self._location = location
+        self._url, self._basic_auth = location.request
         self._cursor = cursor
         self._folder = folder
         self._now = now
@@ -97,12 +98,12 @@ class Fetcher:
         """
         if self._location.is_path:
             source = self._local_parts()
-        elif self._kind == "osv" and (base := bucket_of(self._location.text)):
+        elif self._kind == "osv" and (base := bucket_of(self._url)):
             source = self._bucket_parts(base)
-        elif self._kind == "nvd" and is_api(self._location.text):
+        elif self._kind == "nvd" and is_api(self._url):
             source = self._api_parts()
         else:
-            source = self._file_parts(self._location.text, self._cursor, FeedCursor())
+            source = self._file_parts(self._url, self._cursor, FeedCursor())
         async for part in source:
             yield part
 
@@ -141,7 +142,7 @@ class Fetcher:
         yield Part(to, replace(cursor, **_validators(response)))
 
     async def _get(self, url: str, **options: Any) -> Response:
-        return await self._outbound.get(url, basic_auth=self._location.basic_auth, **options)
+        return await self._outbound.get(url, basic_auth=self._basic_auth, **options)
 
     def _check(self, response: Response) -> None:
         if response.status == 200:
@@ -252,7 +253,7 @@ class Fetcher:
             cursor = replace(cursor, until=self._cursor.until)
         done = FeedCursor(through=cursor.until or cursor.started)
         while True:
-            url = _with_query(self._location.text, {**query, "resultsPerPage": str(NVD_PAGE), "startIndex": str(start)})
+            url = _with_query(self._url, {**query, "resultsPerPage": str(NVD_PAGE), "startIndex": str(start)})
             response = await self._get(url, max_bytes=NVD_PAGE_MAX_BYTES, timeout_s=FILE_TIMEOUT_S)
             self._check(response)
             path = self._folder / "page.json"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from antivenom import demo
 from antivenom.core.errors import InvalidInputError
+from antivenom.core.redaction import HIDDEN, redact_url
+from antivenom.server.adapters.stored_urls import RequestUrl, request_url, store_url
 
 LOCATION_MAX_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """`text` without credentials; `auth` "" or "basic:USER:PASSWORD"."""
+    """`text` is a path, or a URL without its secrets; `auth` as in `StoredUrl`."""
 
     text: str
     auth: str = ""
@@ -24,9 +26,9 @@ class Location:
         return is_path(self.text)
 
     @property
-    def basic_auth(self) -> tuple[str, str] | None:
-        user, _, password = self.auth.removeprefix("basic:").partition(":")
-        return (user, password) if self.auth else None
+    def request(self) -> RequestUrl:
+        """Where to ask. Never stored, never logged."""
+        return request_url(self.text, self.auth)
 
 
 def is_path(location: str) -> bool:
@@ -51,17 +53,23 @@ def parse_location(text: str) -> Location:
         return Location(str(path))
     try:
         parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise InvalidInputError(f"{text[:200]!r} is not a URL: {error}", field="location") from None
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        wrong = f"{redact_url(text)!r} is not a URL: its host or port is wrong"
+        raise InvalidInputError(wrong, field="location") from None
     if parts.scheme not in ("http", "https", demo.SCHEME):
         hint = "give an http:// or https:// URL"
         if parts.scheme == "file":
             hint = "give the path itself, without file://, on the server's machine"
         raise InvalidInputError(f"a feed cannot be read over {parts.scheme}:", hint=hint, field="location")
-    if not parts.hostname:
-        raise InvalidInputError(f"{text[:200]!r} names no host", field="location")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    auth = f"basic:{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
-    netloc = host if port is None else f"{host}:{port}"
-    return Location(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), auth)
+    if not host:
+        raise InvalidInputError(f"{redact_url(text)!r} names no host", field="location")
+    user, at, _ = parts.netloc.rpartition("@")
+    host = f"[{host}]" if ":" in host else host
+    netloc = f"{user}{at}{host}" if port is None else f"{user}{at}{host}:{port}"
+    shown, auth = store_url(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")))
+    if HIDDEN in shown and not auth:
+        raise InvalidInputError(
+            f"{shown!r} has {HIDDEN} where a secret stood", hint="give the whole URL", field="location"
+        )
+    return Location(shown, auth)

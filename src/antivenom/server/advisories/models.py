@@ -22,8 +22,8 @@ class Feed(Base):
 
     id: Mapped[BigId]
     kind: Mapped[str]
-    location: Mapped[str]  # no credentials: they are in `location_auth`
-    location_auth: Mapped[str] = mapped_column(server_default="")  # "basic:USER:PASSWORD"
+    location: Mapped[str]  # without secrets (adapters/stored_urls.py)
+    location_auth: Mapped[str] = mapped_column(server_default="")
     every_s: Mapped[int | None]
     created_at: Mapped[At]
     created_by: Mapped[str] = mapped_column(server_default="")

@@ -67,8 +67,9 @@ async def find_feed(session: AsyncSession, feed_id: int, *, lock: bool = False) 
     return await session.scalar(query.with_for_update() if lock else query)
 
 
-async def find_feed_at(session: AsyncSession, kind: str, location: str) -> Feed | None:
-    return await session.scalar(select(Feed).where(Feed.kind == kind, Feed.location == location))
+async def list_feeds_at(session: AsyncSession, kind: str, location: str) -> list[Feed]:
+    """Feeds whose location is shown so; what is hidden of them may differ."""
+    return list(await session.scalars(select(Feed).where(Feed.kind == kind, Feed.location == location)))
 
 
 async def page_feeds(

@@ -56,7 +56,7 @@ async def add_feed(
         await _check_path(ctx, source.KIND, where)
     else:
         ctx.resources.outbound.check_address(where.text)
-    if known := await queries.find_feed_at(ctx.session, kind, where.text):
+    if known := await _find_feed_at(ctx, kind, where):
         raise ConflictError(
             f"feed {known.id} reads {kind} from {where.text} already",
             hint=f"sync it with: antivenom feed sync {known.id}",
@@ -82,6 +82,14 @@ async def add_feed(
     await record(ctx, "feed.added", subject=f"feed:{feed.id}", feed_kind=kind, location=where.text)
     await defer_sync(ctx, feed)
     return feed
+
+
+async def _find_feed_at(ctx: Context, kind: str, where: Location) -> Feed | None:
+    """The feed that reads the same already, with whatever user and password."""
+    known = await queries.list_feeds_at(ctx.session, kind, where.text)
+    return next(
+        (feed for feed in known if Location(feed.location, feed.location_auth).request.url == where.request.url), None
+    )
 
 
 async def _check_path(ctx: Context, kind: str, where: Location) -> None:

@@ -15,7 +15,7 @@ class Mirror(Base):
 
     id: Mapped[BigId]
     channel_id: Mapped[int] = mapped_column(ForeignKey("channel.id", ondelete="CASCADE"), unique=True)
-    upstream: Mapped[str]  # no credentials: they are in `upstream_auth`
+    upstream: Mapped[str]  # without secrets (adapters/stored_urls.py)
     upstream_auth: Mapped[str] = mapped_column(server_default="")
     mode: Mapped[str]  # "passive" | "active"
     subdirs: Mapped[Texts]

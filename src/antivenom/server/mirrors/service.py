@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from antivenom.core.conda.specs import parse_record_spec
 from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError
+from antivenom.core.redaction import HIDDEN
+from antivenom.server.adapters.stored_urls import StoredUrl
 from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
@@ -24,7 +26,7 @@ from antivenom.server.members.authorization import require
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.mirrors.subdir_state import Selection, SubdirState, SubdirStates, UpstreamFile
-from antivenom.server.mirrors.upstream_url import parse_upstream
+from antivenom.server.mirrors.upstream_url import is_incomplete, parse_upstream
 from antivenom.server.publications.queries import newest_publication
 
 MODES = ("passive", "active")
@@ -78,7 +80,8 @@ async def create_mirror(
     address = parse_upstream(settings.upstream)
     subdirs, specs = check_subdirs(settings.subdirs), check_specs(settings.specs)
     _check_mode_and_interval(settings)
-    ctx.resources.outbound.check_address(address.url)
+    _check_complete(address)
+    ctx.resources.outbound.check_address(address.shown)
     row = await _open_channel(ctx, channel, closure=closure)
     if await queries.find_mirror(ctx.session, channel):
         raise ConflictError(
@@ -86,7 +89,7 @@ async def create_mirror(
         )
     mirror = Mirror(
         channel_id=row.id,
-        upstream=address.url,
+        upstream=address.shown,
         upstream_auth=address.auth,
         mode=settings.mode,
         subdirs=subdirs,
@@ -109,7 +112,7 @@ async def create_mirror(
     await ctx.session.flush()
     if policy_text is not None:
         await channel_policies.set_policy(ctx, channel, policy_text)
-    await record(ctx, "mirror.created", subject=f"channel:{channel}", upstream=address.url, mode=settings.mode)
+    await record(ctx, "mirror.created", subject=f"channel:{channel}", upstream=address.shown, mode=settings.mode)
     await defer_sync(ctx, mirror)
     return mirror
 
@@ -221,12 +224,14 @@ async def update_mirror(ctx: Context, channel: str, settings: MirrorSettings) ->
     address = parse_upstream(settings.upstream)
     subdirs, specs = check_subdirs(settings.subdirs), check_specs(settings.specs)
     _check_mode_and_interval(settings)
-    if address.url != mirror.upstream:
-        ctx.resources.outbound.check_address(address.url)
-    if address.auth or address.url != mirror.upstream:
+    is_same = address.shown == mirror.upstream
+    if not is_same:
+        _check_complete(address)
+        ctx.resources.outbound.check_address(address.shown)
+    if address.auth or not is_same:
         mirror.upstream_auth = address.auth
     new = {
-        "upstream": address.url,
+        "upstream": address.shown,
         "mode": settings.mode,
         "subdirs": subdirs,
         "specs": specs,
@@ -244,6 +249,13 @@ async def update_mirror(ctx: Context, channel: str, settings: MirrorSettings) ->
     await record(ctx, "mirror.changed", subject=f"channel:{channel}", **changed)
     await defer_sync(ctx, mirror)
     return mirror
+
+
+def _check_complete(address: StoredUrl) -> None:
+    if is_incomplete(address):
+        raise InvalidInputError(
+            f"{address.shown} has {HIDDEN} where a secret stood", hint="give the whole address", field="upstream"
+        )
 
 
 def _forget_changed(states: SubdirStates, changed: Collection[str]) -> SubdirStates:

@@ -14,10 +14,10 @@ from urllib.parse import urljoin, urlsplit
 
 from antivenom.core.conda.other_content import describe_other_content
 from antivenom.core.errors import DigestMismatchError, UpstreamError
-from antivenom.server.adapters.http import BasicAuth, OutboundClient
+from antivenom.server.adapters.http import OutboundClient
 from antivenom.server.adapters.http_answers import Response, Stream
+from antivenom.server.adapters.stored_urls import RequestUrl, request_url
 from antivenom.server.mirrors.subdir_state import SubdirState, UpstreamFile
-from antivenom.server.mirrors.upstream_url import address_for_request, redact
 
 INDEX_MAX_BYTES = 2_000_000_000  # a compressed index beyond this is refused (conda-forge linux-64: 60 MB)
 SHARD_MAX_BYTES = 64_000_000
@@ -82,12 +82,12 @@ class UpstreamChannel:
         url, basic = self._locate(path)
         return await self._outbound.get(url, basic_auth=basic, **options)
 
-    def _locate(self, path: str) -> tuple[str, BasicAuth | None]:
+    def _locate(self, path: str) -> RequestUrl:
         """The URL of a path below the channel, or an absolute one, which gets no credentials of another host."""
-        url = path if "://" in path else f"{address_for_request(self._url, self._auth)}/{path}"
-        is_own = urlsplit(url).netloc == urlsplit(self._url).netloc
-        basic = self._auth.removeprefix("basic:").partition(":") if is_own and self._auth.startswith("basic:") else None
-        return url, (basic[0], basic[2]) if basic else None
+        asked, basic_auth = request_url(self._url, self._auth)
+        if "://" not in path:
+            return RequestUrl(f"{asked}/{path}", basic_auth)
+        return RequestUrl(path, basic_auth if urlsplit(path)[:2] == urlsplit(asked)[:2] else None)
 
     async def keep_file(
         self, subdir: str, name: str, state: SubdirState, progress: OnProgress
@@ -123,7 +123,7 @@ class UpstreamChannel:
             return None
         if response.status in (404, 410) or (response.status == 403 and name != REPODATA):
             return "missing"
-        address = f"{redact(self._url)}/{subdir}/{name}"
+        address = f"{self._url}/{subdir}/{name}"
         if response.status in (401, 403):
             hint = "give credentials in the upstream's URL"
             raise NotServedError(f"{address} answered {response.status}", permanent=True, hint=hint)
@@ -161,7 +161,7 @@ class UpstreamChannel:
         if response.status in (401, 403, 404, 410) or (response.status == 200 and describe_other_content(_head(to))):
             return "missing"
         if response.status != 200:
-            raise UpstreamError(f"{redact(self._url)}/{path} answered {response.status}")
+            raise UpstreamError(f"{self._url}/{path} answered {response.status}")
         return OtherFile(
             to,
             UpstreamFile(
@@ -236,12 +236,12 @@ class UpstreamChannel:
                 path = f"{folder}{digest.hex()}.msgpack.zst"
                 response = await self._get(path, max_bytes=SHARD_MAX_BYTES, timeout_s=SHARD_TIMEOUT_S)
                 if response.status != 200:
-                    raise UpstreamError(f"{redact(response.url)} answered {response.status}")
+                    raise UpstreamError(f"{response.url} answered {response.status}")
                 if response.sha256 != digest.hex():
                     if wrong := describe_other_content(response.body):
-                        raise NotAnIndexError(f"{redact(response.url)} is {wrong}, not the shard of {name}")
+                        raise NotAnIndexError(f"{response.url} is {wrong}, not the shard of {name}")
                     raise DigestMismatchError(
-                        f"{redact(response.url)}, the shard of {name}", expected=digest.hex(), actual=response.sha256
+                        f"{response.url}, the shard of {name}", expected=digest.hex(), actual=response.sha256
                     )
                 shards[name] = response.body
                 progress(f"download {subdir} shards", len(shards), len(wanted))

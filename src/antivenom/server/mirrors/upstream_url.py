@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from dataclasses import dataclass
-from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 
 from antivenom import demo
 from antivenom.core.errors import InvalidInputError
+from antivenom.core.redaction import HIDDEN, redact, redact_url
+from antivenom.server.adapters.stored_urls import RequestUrl, StoredUrl, request_url, store_url
 
-TOKEN_IN_PATH = re.compile(r"^/t/([^/]+)(/.*)$")
+TOKEN_BEFORE_PATH = re.compile(r"/t/[^/]+(?=/|$)")
 ALIASES = {
     "conda-forge": "https://conda.anaconda.org/conda-forge",
     "bioconda": "https://conda.anaconda.org/bioconda",
@@ -18,18 +18,11 @@ ALIASES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamAddress:
-    """`url` without credentials and without a final slash; `auth` is "", "basic:USER:PASSWORD" or "token:TOKEN"."""
+def parse_upstream(text: str) -> StoredUrl:
+    """An upstream channel's address, without a final slash.
 
-    url: str
-    auth: str = ""
-
-
-def parse_upstream(text: str) -> UpstreamAddress:
-    """An upstream channel's address.
-
-    Well-known names (conda-forge, bioconda, defaults) stand for their URLs. Credentials in the URL are moved to `auth`.
+    Well-known names (conda-forge, bioconda, defaults) stand for their URLs. A token before the path is left out of what
+    is shown, as conda leaves it out of a channel's name; elsewhere `***` stands in its place.
 
     Raises:
         InvalidInputError: Not an http(s) URL of a channel.
@@ -39,40 +32,42 @@ def parse_upstream(text: str) -> UpstreamAddress:
         raise InvalidInputError("the upstream's address has control characters or is too long", field="upstream")
     try:
         parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise InvalidInputError(f"{text!r} is not a URL: {error}", field="upstream") from None
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidInputError(
+            f"{redact_url(text)!r} is not a URL: its host or port is wrong", field="upstream"
+        ) from None
     if parts.scheme not in ("http", "https", demo.SCHEME):
         named = f"an upstream cannot be read over {parts.scheme!r}"
         raise InvalidInputError(
-            named if parts.scheme else f"{text!r} is neither a URL nor one of {', '.join(sorted(ALIASES))}",
+            named
+            if parts.scheme
+            else f"{redact(text.rpartition('@')[2])!r} is neither a URL nor one of {', '.join(sorted(ALIASES))}",
             hint="give an http:// or https:// URL of a conda channel, such as https://conda.anaconda.org/conda-forge",
             field="upstream",
         )
-    if not parts.hostname or parts.query or parts.fragment:
+    if not host or parts.query or parts.fragment:
         raise InvalidInputError(
-            f"{redact(text)!r} is not the URL of a channel: it needs a host, and no query or fragment", field="upstream"
+            f"{redact_url(text)!r} is not the URL of a channel: it needs a host, and no query or fragment",
+            field="upstream",
         )
-    auth = f"basic:{unquote(parts.username or '')}:{unquote(parts.password or '')}" if parts.username else ""
-    path = parts.path.rstrip("/")
-    if found := TOKEN_IN_PATH.match(path):
-        auth, path = f"token:{found[1]}", found[2]
-    host = f"[{parts.hostname}]" if _is_ipv6(parts.hostname) else parts.hostname
-    return UpstreamAddress(urlunsplit((parts.scheme, host if port is None else f"{host}:{port}", path, "", "")), auth)
+    user, at, _ = parts.netloc.rpartition("@")
+    shown, auth = store_url(
+        urlunsplit((parts.scheme, f"{user}{at}{_host_and_port(parts)}", parts.path.rstrip("/"), "", ""))
+    )
+    if TOKEN_BEFORE_PATH.match(parts.path):
+        path = TOKEN_BEFORE_PATH.sub("", urlsplit(shown).path, count=1)
+        shown = urlunsplit((parts.scheme, _host_and_port(parts), path, "", ""))
+    return StoredUrl(shown, auth)
 
 
-def address_for_request(url: str, auth: str) -> str:
-    """The address with the token in its path, as some servers require it. Never stored, never logged."""
-    if not auth.startswith("token:"):
-        return url
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc, f"/t/{auth.removeprefix('token:')}{parts.path}", "", ""))
+def is_incomplete(address: StoredUrl) -> bool:
+    """Whether `***` stands where a secret stood: an address as it is shown, not as it can be asked."""
+    return HIDDEN in address.shown and not address.auth
 
 
-def artifact_address(
-    upstream: str, auth: str, subdir: str, fn: str, *, base_url: str = ""
-) -> tuple[str, tuple[str, str] | None]:
-    """Where an upstream keeps an artifact, and (user, password) if the request may carry them.
+def artifact_address(upstream: str, auth: str, subdir: str, fn: str, *, base_url: str = "") -> RequestUrl:
+    """Where an upstream keeps an artifact, with user and password if the request may carry them.
 
     Credentials go to the upstream's own scheme, host and port only, wherever its index points.
 
@@ -82,22 +77,17 @@ def artifact_address(
 
     Source: CEP 15.
     """
-    folder = f"{address_for_request(upstream, auth)}/{quote(subdir)}/"
+    asked, basic_auth = request_url(upstream, auth)
+    folder = f"{asked}/{quote(subdir)}/"
     if base_url:
         folder = urljoin(folder, base_url).partition("?")[0].partition("#")[0]
     url = f"{folder.rstrip('/')}/{quote(fn)}"
-    user, _, password = auth.removeprefix("basic:").partition(":")
-    is_own = urlsplit(url)[:2] == urlsplit(upstream)[:2]
-    return url, (user, password) if is_own and auth.startswith("basic:") else None
+    is_own = urlsplit(url)[:2] == urlsplit(asked)[:2]
+    return RequestUrl(url, basic_auth if is_own else None)
 
 
-def redact(text: str) -> str:
-    """The text with everything hidden that stands where credentials stand."""
-    return re.sub(r"/t/[^/]+/", "/t/***/", re.sub(r"//[^/@]*@", "//***@", text))
-
-
-def _is_ipv6(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).version == 6
-    except ValueError:
-        return False
+def _host_and_port(parts: SplitResult) -> str:
+    """Host and port as they are connected to: the host in lower case, an IPv6 address in brackets."""
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return host if parts.port is None else f"{host}:{parts.port}"
