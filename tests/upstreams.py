@@ -86,13 +86,15 @@ def write_shards(
 class UpstreamServer:
     """Serves a folder on loopback.
 
-    `faults[path]` is one of: a status, "truncate", "garbage"; `requests` is the log of (method, path, status).
+    `faults[path]` is one of: a status, "truncate", "garbage"; `requests` is the log of (method, path, status) of what
+    was answered, `asked` that of the paths that were asked for.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.faults: dict[str, int | str] = {}
         self.requests: list[tuple[str, str, int]] = []
+        self.asked: list[str] = []
         self._gates: dict[str, threading.Event] = {}
         self.credentials: set[str] = set()
         self.conditional = True
@@ -136,6 +138,7 @@ class UpstreamServer:
                 path = self.path.split("?")[0].lstrip("/")
                 if credentials := self.headers.get("Authorization"):
                     upstream.credentials.add(credentials)
+                upstream.asked.append(path)
                 if gate := upstream._gates.get(path):
                     gate.wait()
                 fault = upstream.faults.get(path)

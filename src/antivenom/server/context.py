@@ -14,7 +14,7 @@ from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.cpu import CpuPool
 from antivenom.server.adapters.demo_upstream import DemoOutboundClient
 from antivenom.server.adapters.http import OutboundClient
-from antivenom.server.db.engine import create_engine
+from antivenom.server.db.engine import create_engine, create_lock_engine
 from antivenom.server.settings import Settings
 
 ActorKind = Literal["local", "token", "member", "system", "anonymous"]
@@ -63,10 +63,14 @@ class Resources:
     blobs: BlobStore
     outbound: OutboundClient
     cpu: CpuPool
+    publishing_cpu: CpuPool
+    """Publishes. Reading an upstream's index or a large feed, which `cpu` does, keeps no policy edit waiting."""
     clock: Callable[[], datetime] = utc_now
+    lock_engine: AsyncEngine = field(init=False)
     _sessions: async_sessionmaker[AsyncSession] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.lock_engine = create_lock_engine(self.engine.url)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager
@@ -82,10 +86,11 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     engine = create_engine(settings.database_url, connections=settings.database_connections)
     blobs = BlobStore.from_settings(settings)
     outbound = DemoOutboundClient.from_settings(settings)
-    cpu = CpuPool(settings.cpu_workers)
+    cpu, publishing_cpu = CpuPool(settings.cpu_workers), CpuPool(settings.cpu_workers)
     try:
-        yield Resources(settings, engine, blobs, outbound, cpu)
+        yield Resources(settings, engine, blobs, outbound, cpu, publishing_cpu)
     finally:
         await cpu.close()
+        await publishing_cpu.close()
         await outbound.close()
         await engine.dispose()

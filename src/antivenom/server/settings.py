@@ -216,6 +216,15 @@ class Settings:
     outbound_idle_timeout_s: int = _setting(
         _whole(1, 3600), "seconds", "30", "A download that receives no byte for this long is abandoned."
     )
+    outbound_min_rate: int = _setting(
+        _whole(0, GIB),
+        "bytes per second",
+        "1000",
+        "A download that receives less, on average over ANTIVENOM_OUTBOUND_IDLE_TIMEOUT_S, is abandoned. 0: never.",
+    )
+    sync_max_s: int = _setting(
+        _whole(60, 7 * 86_400), "seconds", "14400", "A sync of a mirror's index or of a feed that takes longer fails."
+    )
     postgres_bin: Path | None = _setting(  # noqa: RUF009
         _optional_path,
         "folder",
@@ -232,11 +241,22 @@ class Settings:
         _text, "text", "", "Password of the member `admin`, made when the database has no members.", secret=True
     )
     cpu_workers: int = _setting(
-        _whole(1, 64), "count", "1", "Processes that split, judge and match indexes at the same time."
+        _whole(1, 64),
+        "count",
+        "1",
+        "Processes that read and match indexes at the same time, and as many that publish channels.",
     )
-    worker_jobs: int = _setting(_whole(1, 64), "count", "4", "Jobs that one worker runs at the same time.")
+    worker_jobs: int = _setting(
+        _whole(1, 64),
+        "count",
+        "4",
+        "Jobs of each kind (publishing, mirrors, feeds, …) that one worker runs at the same time.",
+    )
     database_connections: int = _setting(
-        _whole(2, 500), "count", "12", "Connections to PostgreSQL that one process opens at most."
+        _whole(2, 500),
+        "count",
+        "20",
+        "Connections to PostgreSQL that one process opens at most; a running sync has up to three more.",
     )
     request_max_bytes: int = _setting(
         _whole(1024, GIB), "bytes", str(64 * 2**20), "The largest request body that the API takes."

@@ -14,7 +14,7 @@ from antivenom.core.errors import UnavailableError
 from antivenom.server import rooms
 from antivenom.server.advisories.built_in import announce_built_in
 from antivenom.server.context import Resources
-from antivenom.server.events.queue import keep_queue, open_queue, requeue_stalled, run_worker
+from antivenom.server.events.queue import keep_queue, open_queue, requeue_stalled, run_lanes
 from antivenom.server.events.ticks import keep_ticking
 from antivenom.server.readiness import wait_for_database
 
@@ -68,7 +68,7 @@ async def _run_until(stop: asyncio.Event, resources: Resources, *, is_only_worke
         await _start_demo(resources)
         log.info("ready for jobs")
         work = asyncio.create_task(
-            run_worker(app, jobs_at_once=resources.settings.worker_jobs, wait=True, patience_s=STOP_PATIENCE_S)
+            run_lanes(app, jobs_at_once=resources.settings.worker_jobs, patience_s=STOP_PATIENCE_S)
         )
         others = [asyncio.create_task(part) for part in (stop.wait(), keep_ticking(resources), keep_queue(app))]
         try:

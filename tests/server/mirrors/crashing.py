@@ -64,7 +64,7 @@ def crash_at(countdown: Countdown) -> None:
 async def sync_until(mirror_id: int, steps: int) -> None:
     crash_at(Countdown(steps))
     async with open_resources(load_settings(os.environ)) as resources:
-        resources.cpu = InlineCpu()  # type: ignore[assignment]
+        resources.cpu = resources.publishing_cpu = InlineCpu()  # type: ignore[assignment]
         await sync_mirror(resources, mirror_id)
 
 

@@ -377,7 +377,7 @@ async def test_a_full_disk_while_publishing_loses_nothing(
     before = await person.kept("main")
     write_channel(upstream.folder, small_channel(make_record("new", "2.0")))
     put = FolderStore.put_sync
-    person.resources.cpu = InlineCpu()  # type: ignore[assignment]
+    person.resources.publishing_cpu = InlineCpu()  # type: ignore[assignment]
     with monkeypatch.context() as patched:
         patched.setattr(FolderStore, "put_sync", is_full)
         mirror = await person.sync("main")

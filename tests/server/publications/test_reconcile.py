@@ -71,7 +71,7 @@ async def test_channel_in_step_is_left_alone(main: Person):
 
 
 async def test_change_is_applied_however_often_publishing_failed(main: Person, clock: Clock):
-    working, main.resources.cpu = main.resources.cpu, FailingCpu()  # type: ignore[assignment]
+    working, main.resources.publishing_cpu = main.resources.publishing_cpu, FailingCpu()  # type: ignore[assignment]
     await main.set_policy("main", BAN)
     for _ in range(12):
         clock.forward(minutes=6)
@@ -81,7 +81,7 @@ async def test_change_is_applied_however_often_publishing_failed(main: Person, c
     assert "no space left" in head.behind.error
     assert head.publication == 1
     assert await list_behind(main.resources) != []
-    main.resources.cpu = working
+    main.resources.publishing_cpu = working
     clock.forward(minutes=6)
     assert await reconcile_now(main) == 1
     head = await look(main)
@@ -90,9 +90,9 @@ async def test_change_is_applied_however_often_publishing_failed(main: Person, c
 
 
 async def test_failure_delays_the_next_try_and_a_new_change_does_not_wait_for_it(main: Person):
-    working, main.resources.cpu = main.resources.cpu, FailingCpu()  # type: ignore[assignment]
+    working, main.resources.publishing_cpu = main.resources.publishing_cpu, FailingCpu()  # type: ignore[assignment]
     await main.set_policy("main", BAN)
-    main.resources.cpu = working
+    main.resources.publishing_cpu = working
     assert await reconcile_now(main) == 0  # five seconds have not gone by
     await main.set_policy("main", BAN.replace("alpha", "beta"))
     assert (await look(main)).behind is None
@@ -138,11 +138,11 @@ async def test_rollback_is_not_undone(main: Person):
 
 
 async def test_first_failure_and_the_recovery_are_events(main: Person, clock: Clock):
-    working, main.resources.cpu = main.resources.cpu, FailingCpu()  # type: ignore[assignment]
+    working, main.resources.publishing_cpu = main.resources.publishing_cpu, FailingCpu()  # type: ignore[assignment]
     await main.set_policy("main", BAN)
     clock.forward(minutes=6)
     await reconcile_now(main)
-    main.resources.cpu = working
+    main.resources.publishing_cpu = working
     clock.forward(minutes=6)
     await reconcile_now(main)
     async with main.resources.context(LOCAL) as ctx:
@@ -153,7 +153,7 @@ async def test_first_failure_and_the_recovery_are_events(main: Person, clock: Cl
 
 
 async def test_page_shows_what_is_behind_and_why(main: Person, app_client):
-    main.resources.cpu = FailingCpu()  # type: ignore[assignment]
+    main.resources.publishing_cpu = FailingCpu()  # type: ignore[assignment]
     await main.set_policy("main", BAN)
     shown = (await app_client.get("/api/v1/channels/main")).json()["behind"]
     assert shown["failures"] == 1

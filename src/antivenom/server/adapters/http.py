@@ -13,9 +13,10 @@ import base64
 import random
 import re
 import socket
+import sys
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
@@ -24,7 +25,7 @@ from antivenom import __version__
 from antivenom.core.errors import OutboundRefusedError, UpstreamError
 from antivenom.core.redaction import redact_url
 from antivenom.server.adapters.addresses import Address, AllowList, is_public, parse_address
-from antivenom.server.adapters.http_answers import OnProgress, Response, Stream, collect, read_answer
+from antivenom.server.adapters.http_answers import MinimumRate, OnProgress, Response, Stream, collect, read_answer
 
 if TYPE_CHECKING:
     import aiohttp
@@ -49,11 +50,18 @@ class OutboundClient:
     """GET requests to other servers, guarded. One per process; the session is opened by the first request."""
 
     def __init__(
-        self, allow: tuple[str, ...] = (), *, attempts: int = 4, idle_timeout_s: float = 30.0, proxy: str = ""
+        self,
+        allow: tuple[str, ...] = (),
+        *,
+        attempts: int = 4,
+        idle_timeout_s: float = 30.0,
+        min_rate: int = 0,
+        proxy: str = "",
     ) -> None:
         self._allow = AllowList(allow)
         self._attempts = attempts
         self._idle_timeout_s = idle_timeout_s
+        self._minimum = MinimumRate(min_rate, idle_timeout_s)
         self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
         self._trusted: OrderedDict[tuple[str, int], None] = OrderedDict()  # addresses of names that are allowed
@@ -64,6 +72,7 @@ class OutboundClient:
             settings.outbound_allow,
             attempts=settings.outbound_attempts,
             idle_timeout_s=settings.outbound_idle_timeout_s,
+            min_rate=settings.outbound_min_rate,
             proxy=settings.outbound_proxy,
         )
 
@@ -185,7 +194,13 @@ class OutboundClient:
             resolver, open_socket = (None, None) if self._proxy else (CheckedResolver(), self._open_socket)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    resolver=resolver, socket_factory=open_socket, limit=64, limit_per_host=24, ttl_dns_cache=10
+                    # No limits here: the slow answers of one host must not keep others from being asked. Who reads has
+                    # a limit for each upstream (shards, artifacts, syncs).
+                    resolver=resolver,
+                    socket_factory=open_socket,
+                    limit=0,
+                    limit_per_host=0,
+                    ttl_dns_cache=10,
                 ),
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -295,16 +310,13 @@ class OutboundClient:
             for _ in range(REDIRECTS_MAX + 1):
                 self._check_network_address(url)
                 sent = {**headers, **_basic_header(basic_auth)}
-                async with session.get(
-                    _encoded(url),
-                    headers=sent,
-                    allow_redirects=False,
-                    timeout=timeout,
-                    proxy=self._proxy or None,
-                ) as answer:
+                asked_for = session.get(
+                    _encoded(url), headers=sent, allow_redirects=False, timeout=timeout, proxy=self._proxy or None
+                )
+                async with self._answer_in_time(asked_for, url) as answer:
                     location = answer.headers.get("Location")
                     if answer.status not in (301, 302, 303, 307, 308) or not location:
-                        yield read_answer(answer, asked, max_bytes, redact_url(url))
+                        yield read_answer(answer, asked, max_bytes, redact_url(url), self._minimum)
                         return
                     target, own_auth = _split_credentials(urljoin(url, location), None)
                     if _origin(target) != _origin(url):  # never carry credentials to somebody else
@@ -316,6 +328,29 @@ class OutboundClient:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ServerTimeoutError):
                 raise
             raise UpstreamError(f"{redact_url(url)}: {_reason(error)}", hint="it will be tried again") from None
+
+    @asynccontextmanager
+    async def _answer_in_time(
+        self, asked_for: AbstractAsyncContextManager[aiohttp.ClientResponse], url: str
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer once its head is there. A head that comes byte by byte is none that arrives.
+
+        Raises:
+            UpstreamError: It is not there in time.
+        """
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S + self._idle_timeout_s) as limit:
+                answer = await asked_for.__aenter__()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise UpstreamError(
+                f"{redact_url(url)}: no whole answer came in time", hint="it will be tried again"
+            ) from None
+        try:
+            yield answer
+        finally:
+            await asked_for.__aexit__(*sys.exc_info())
 
 
 def _not_modified(url: str) -> UpstreamError:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,14 @@ def _validator(text: str | None) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class MinimumRate:
+    """How slow an answer may be: on average over `window_s` of waiting for it, no less than `bytes_per_s`."""
+
+    bytes_per_s: int
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """An answer whose body arrives while it is read, its Content-Encoding undone.
 
@@ -65,7 +74,7 @@ class Stream:
     chunks: AsyncIterator[bytes]
 
 
-def read_answer(answer: aiohttp.ClientResponse, asked: str, max_bytes: int, url: str) -> Stream:
+def read_answer(answer: aiohttp.ClientResponse, asked: str, max_bytes: int, url: str, minimum: MinimumRate) -> Stream:
     """The answer with its body to come.
 
     Args:
@@ -75,23 +84,50 @@ def read_answer(answer: aiohttp.ClientResponse, asked: str, max_bytes: int, url:
     headers = {name.lower(): value for name, value in answer.headers.items()}
     coding = headers.get("content-encoding", "")
     if answer.status != 200 or not codings_of(coding):
-        return Stream(answer.status, headers, url, _bounded(answer, max_bytes, url))
+        return Stream(answer.status, headers, url, _bounded(answer, max_bytes, url, minimum))
     headers.pop("content-length", None)
     sent_max_bytes = max_bytes + max_bytes // CODING_OVERHEAD_PART + CODING_OVERHEAD_BYTES
-    chunks = _bounded(answer, sent_max_bytes, url)
+    chunks = _bounded(answer, sent_max_bytes, url, minimum)
     plain = plain_test(asked)
     return Stream(200, headers, url, decode_chunks(chunks, coding, max_bytes=max_bytes, is_plain=plain, subject=url))
 
 
-async def _bounded(answer: aiohttp.ClientResponse, max_bytes: int, url: str) -> AsyncIterator[bytes]:
+async def _bounded(
+    answer: aiohttp.ClientResponse, max_bytes: int, url: str, minimum: MinimumRate
+) -> AsyncIterator[bytes]:
     declared = answer.content_length
     if declared is not None and declared > max_bytes:
         raise UpstreamError(f"{url} is {declared} bytes, more than the {max_bytes} that are accepted", permanent=True)
     total = 0
-    async for chunk in answer.content.iter_any():
+    async for chunk in _paced(answer.content.iter_any(), minimum, url):
         total += len(chunk)
         if total > max_bytes:
             raise UpstreamError(f"{url} is larger than the {max_bytes} bytes that are accepted", permanent=True)
+        yield chunk
+
+
+async def _paced(chunks: AsyncIterator[bytes], minimum: MinimumRate, url: str) -> AsyncIterator[bytes]:
+    """The chunks, as long as they come fast enough. Only waiting for them counts: a slow reader is not their fault.
+
+    Raises:
+        UpstreamError: Too few came in a window. (The connection itself sees to it that no chunk is waited for longer.)
+    """
+    waited_s, received = 0.0, 0
+    while True:
+        started = time.monotonic()
+        chunk = await anext(chunks, None)
+        if chunk is None:
+            return
+        waited_s += time.monotonic() - started
+        received += len(chunk)
+        if waited_s >= minimum.window_s:
+            if received < minimum.bytes_per_s * waited_s:
+                raise UpstreamError(
+                    f"{url} is too slow: {received} bytes in {waited_s:.0f} s, less than the"
+                    f" {minimum.bytes_per_s} bytes per second of ANTIVENOM_OUTBOUND_MIN_RATE",
+                    hint="it will be tried again",
+                )
+            waited_s, received = 0.0, 0
         yield chunk
 
 

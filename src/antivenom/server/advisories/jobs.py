@@ -5,12 +5,12 @@ from __future__ import annotations
 from antivenom.server.advisories import queries, service, storing, syncing, vulnerabilities
 from antivenom.server.advisories.feed_state import PendingChanges
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.events.jobs import job
+from antivenom.server.events.jobs import Lane, job
 
 REGROUPED_AT_ONCE = 5_000  # vulnerabilities in one transaction
 
 
-@job("feed.sync", retries=0)
+@job("feed.sync", retries=0, lane=Lane.feeds)
 async def sync(resources: Resources, *, feed_id: int) -> None:
     """Sync one feed; a failure is kept on the feed and tried again by `feed.sync_due`."""
     await syncing.sync_feed(resources, feed_id)
@@ -24,7 +24,7 @@ async def sync_due(resources: Resources) -> None:
             await service.defer_sync(ctx, feed)
 
 
-@job("advisory.regroup", every_s=60)
+@job("advisory.regroup", every_s=60, lane=Lane.knowledge)
 async def regroup(resources: Resources) -> None:
     """Form again, a part at a time, the vulnerabilities that an earlier release formed by its own rules.
 

@@ -27,12 +27,15 @@ from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.events.progress import (
     LEASE,
     STARTING,
+    WAITING_FOR_UPSTREAM,
     JobProgress,
     ProgressReporter,
     explain_failure,
     retry_after_s,
+    within_time,
 )
 from antivenom.server.events.service import record
+from antivenom.server.events.upstream_slots import QUEUED_AGAIN_AFTER, upstream_slot
 
 # Revisions become visible in the order of their ids: a compilation of revision N includes all below N.
 REVISION_LOCK = 0x616E7469
@@ -58,22 +61,35 @@ async def sync_feed(resources: Resources, feed_id: int) -> None:
 
     A failure leaves the data as it was; the feed shows the reason and is tried again, later each time.
     """
-    sync = await _begin(resources, feed_id)
-    if sync is None:
-        return
-    reporter = ProgressReporter(resources, feed_id, queries.set_progress)
-    try:
-        async with reporter.running():
-            await _run(resources, sync, reporter)
-        await _finish(resources, sync, None)
-    except Exception as error:
-        await _finish(resources, sync, explain_failure(error))
+    location = await _location_of(resources, feed_id)
+    async with upstream_slot(resources, "" if location is None or location.is_path else location.text) as is_free:
+        sync = await _begin(resources, feed_id, is_free=is_free)
+        if sync is None:
+            return
+        reporter = ProgressReporter(resources, feed_id, queries.set_progress)
+        try:
+            async with reporter.running(), within_time(resources.settings.sync_max_s):
+                await _run(resources, sync, reporter)
+            await _finish(resources, sync, None)
+        except Exception as error:
+            await _finish(resources, sync, explain_failure(error))
 
 
-async def _begin(resources: Resources, feed_id: int) -> _Sync | None:
+async def _location_of(resources: Resources, feed_id: int) -> Location | None:
+    async with resources.context(SYSTEM) as ctx:
+        feed = await queries.find_feed(ctx.session, feed_id)
+        return Location(feed.location, feed.location_auth) if feed else None
+
+
+async def _begin(resources: Resources, feed_id: int, *, is_free: bool) -> _Sync | None:
+    """The sync that begins now; None when the feed is gone, or its host is read by enough others."""
     async with resources.context(SYSTEM) as ctx:
         feed = await queries.find_feed(ctx.session, feed_id, lock=True)
         if feed is None:
+            return None
+        if not is_free:
+            feed.state, feed.progress = "queued", WAITING_FOR_UPSTREAM
+            feed.lease_until = ctx.now + QUEUED_AGAIN_AFTER
             return None
         feed.state = "syncing"
         feed.lease_until = ctx.now + LEASE

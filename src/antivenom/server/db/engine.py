@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from antivenom.core.errors import InvalidInputError
 
@@ -31,4 +32,14 @@ def create_engine(text: str, *, connections: int) -> AsyncEngine:
         pool_pre_ping=True,
         pool_timeout=15,
         connect_args={"application_name": "antivenom", "connect_timeout": 10},
+    )
+
+
+def create_lock_engine(url: URL) -> AsyncEngine:
+    """Connections outside of the pool, for locks that are held while something long runs.
+
+    Held in the pool they would starve the short transactions of the very work that they are held for.
+    """
+    return create_async_engine(
+        url, poolclass=NullPool, connect_args={"application_name": "antivenom locks", "connect_timeout": 10}
     )

@@ -8,18 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, TypeVar
 
 import msgspec
 from procrastinate import PsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued
-from procrastinate.jobs import DEFAULT_QUEUE, Job
+from procrastinate.jobs import Job
 from procrastinate.manager import JobManager
 
 from antivenom.server.context import Context
 
 JobFunction = Callable[..., Awaitable[None]]
 F = TypeVar("F", bound=JobFunction)
+
+
+class Lane(Enum):
+    """A queue with job slots of its own: work that waits for others never takes the slots of work that does not.
+
+    The values are stored with the jobs. Earlier releases had `default` alone.
+    """
+
+    publishing = "default"
+    """Publishes channels, and looks for what is due. None of it reads an upstream."""
+    mirrors = "mirrors"
+    """Reads upstreams' indexes."""
+    artifacts = "artifacts"
+    """Reads upstreams' artifacts ahead of requests, which may take days."""
+    feeds = "feeds"
+    """Reads feeds."""
+    knowledge = "knowledge"
+    """Compiles what feeds say."""
+    upkeep = "upkeep"
+    """Looks after what is stored."""
 
 
 class EventNotice(msgspec.Struct, frozen=True):
@@ -45,6 +66,7 @@ class JobDeclaration:
     retries: int
     lock: str | None
     queueing_lock: str | None
+    lane: Lane
 
 
 DECLARED: dict[str, JobDeclaration] = {}
@@ -60,6 +82,7 @@ def job(
     retries: int = 0,
     lock: str | None = None,
     queueing_lock: str | None = None,
+    lane: Lane = Lane.publishing,
 ) -> Callable[[F], F]:
     """Declare `async def function(resources, **arguments)` as the job `name` ("room.verb").
 
@@ -69,13 +92,14 @@ def job(
         retries: How often it is tried again after a failure, with growing pauses (2 s, 4 s, 8 s, … up to an hour).
         lock: Jobs of one lock run one after another. Default for jobs started by `every_s`: the job's name.
         queueing_lock: At most one job of it waits; a second is dropped. The same default.
+        lane: Whose slots it takes. What waits for somebody else's server never takes those of publishing.
     """
 
     def declare(function: F) -> F:
         known = DECLARED.get(name)
         if known is not None and known.function.__module__ != function.__module__:
             raise ValueError(f"job {name!r} is declared twice")
-        DECLARED[name] = JobDeclaration(name, function, on, every_s, retries, lock, queueing_lock)
+        DECLARED[name] = JobDeclaration(name, function, on, every_s, retries, lock, queueing_lock, lane)
         return function
 
     return declare
@@ -101,7 +125,7 @@ async def defer(
     """
     request = Job(
         id=None,
-        queue=DEFAULT_QUEUE,
+        queue=(DECLARED[name].lane if name in DECLARED else Lane.publishing).value,
         lock=lock,
         queueing_lock=queueing_lock,
         task_name=name,

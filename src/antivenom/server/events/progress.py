@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from antivenom.core.errors import AntivenomError, StorageError
+from antivenom.core.errors import AntivenomError, StorageError, UpstreamError
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.web.problems import explain
 
@@ -33,6 +33,7 @@ class JobProgress(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 WAITING = JobProgress("waiting for a worker")
+WAITING_FOR_UPSTREAM = JobProgress("waiting: other syncs read that upstream")
 STARTING = JobProgress("starting")
 WriteProgress = Callable[[AsyncSession, int, JobProgress | None, datetime], Awaitable[None]]
 """Stores progress (None: as it was) and how long the lease holds in the row with that id, if the job still runs."""
@@ -56,6 +57,24 @@ def explain_failure(error: Exception) -> AntivenomError:
     if isinstance(error, OSError):
         return StorageError(f"files could not be written: {error.strerror or error}", hint="is the disk full?")
     return explain(error)
+
+
+@asynccontextmanager
+async def within_time(most_s: float) -> AsyncIterator[None]:
+    """End the block after so many seconds.
+
+    Raises:
+        UpstreamError: It took longer.
+    """
+    try:
+        async with asyncio.timeout(most_s) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise UpstreamError(
+            f"the sync took longer than the {most_s:g} s of ANTIVENOM_SYNC_MAX_S", hint="it will be tried again"
+        ) from None
 
 
 def has_lapsed(lease_until: datetime | None, now: datetime) -> bool:

@@ -16,7 +16,7 @@ from procrastinate.retry import BaseRetryStrategy, RetryDecision
 
 from antivenom.core.errors import AntivenomError
 from antivenom.server.context import Resources
-from antivenom.server.events.jobs import DECLARED, EventNotice, JobDeclaration
+from antivenom.server.events.jobs import DECLARED, EventNotice, JobDeclaration, Lane
 
 log = logging.getLogger("antivenom.jobs")
 RETRY_MAX_S = 3600
@@ -25,7 +25,7 @@ STALLED_AFTER_S = 30.0
 REQUEUE_EVERY_S = 10.0
 FORGET_EVERY_S = 3600.0
 KEEP_FINISHED_HOURS = 24 * 7
-QUEUE_CONNECTIONS = 4
+QUEUE_CONNECTIONS = 6
 POLL_S = 1.0  # new jobs are announced; this finds the scheduled ones
 RELEASE_QUEUEING_LOCK = (
     "UPDATE procrastinate_jobs SET queueing_lock = NULL WHERE id = %(id)s AND queueing_lock IS NOT NULL"
@@ -105,15 +105,38 @@ async def requeue_stalled(app: App, silent_for_s: float) -> int:
 Watch = Callable[[str, BaseException], None]
 
 
+async def run_lanes(app: App, *, jobs_at_once: int, patience_s: float) -> None:
+    """Run the jobs of every lane, so many of each at a time, until cancelled or until one lane ends by itself."""
+    lanes = [
+        asyncio.create_task(
+            run_worker(app, jobs_at_once=jobs_at_once, wait=True, patience_s=patience_s, queues=[lane.value])
+        )
+        for lane in Lane
+    ]
+    try:
+        await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in lanes:
+            task.cancel()
+        ends = await asyncio.gather(*lanes, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
+
+
 async def run_worker(
     app: App,
     *,
     jobs_at_once: int,
     wait: bool,
     patience_s: float,
+    queues: list[str] | None = None,
     on_failure: Watch | None = None,
 ) -> None:
-    """Run jobs until cancelled, or with `wait` off until none is due; running ones get `patience_s` to end."""
+    """Run jobs of some queues (None: all) until cancelled, or with `wait` off until none is due.
+
+    Running ones get `patience_s` to end.
+    """
 
     async def report(call: Callable[[], Awaitable[Any]], context: JobContext, _worker: Any) -> Any:
         # A running job gives its queueing lock back: else its return to the queue for another try would collide with a
@@ -128,6 +151,7 @@ async def run_worker(
             raise
 
     await app.run_worker_async(
+        queues=queues,  # type: ignore[arg-type]  # None means all queues, as its own signature says elsewhere
         concurrency=jobs_at_once,
         wait=wait,
         name="antivenom",

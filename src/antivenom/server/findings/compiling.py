@@ -39,7 +39,7 @@ async def compile_newest(resources: Resources) -> int | None:
     Returns:
         The revision that is compiled now; None when nothing was to do.
     """
-    async with blobs_in_use(resources.engine) as check_held:
+    async with blobs_in_use(resources.lock_engine) as check_held:
         return await _compile_newest(resources, check_held)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from antivenom.server.advisories import queries as advisories
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.events.jobs import job
+from antivenom.server.events.jobs import Lane, job
 from antivenom.server.findings.compiling import compile_newest
 from antivenom.server.findings.service import request_compilation
 
@@ -34,6 +34,7 @@ class Wait(Enum):
     retries=5,
     lock="findings.await_feeds",
     queueing_lock="findings.await_feeds",
+    lane=Lane.knowledge,
 )
 async def await_feeds(resources: Resources, **_event: Any) -> None:
     """Have the newest knowledge compiled when the last of several feeds was read.
@@ -65,7 +66,7 @@ async def _wait_for_others(resources: Resources) -> Wait:
         return Wait.a_moment if is_large and has_just_ended else Wait.no
 
 
-@job("findings.compile", retries=5)
+@job("findings.compile", retries=5, lane=Lane.knowledge)
 async def compile_knowledge(resources: Resources) -> None:
     """Compile the match index of the newest knowledge; `advisory.changed` follows when there was something new."""
     await compile_newest(resources)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.events.jobs import job
+from antivenom.server.events.jobs import Lane, job
 from antivenom.server.mirrors import queries, service, syncing
 
 
-@job("mirror.sync", retries=0)
+@job("mirror.sync", retries=0, lane=Lane.mirrors)
 async def sync(resources: Resources, *, mirror_id: int) -> None:
     """Sync one mirror. A failure is stored on the mirror, and `mirror.sync_due` tries again."""
     await syncing.sync_mirror(resources, mirror_id)
+
+
+@job("mirror.fetch_artifacts", lane=Lane.artifacts)
+async def fetch_artifacts(resources: Resources, *, mirror_id: int) -> None:
+    """Store what an active mirror serves and does not hold yet, after a sync."""
+    await syncing.fetch_ahead(resources, mirror_id)
 
 
 @job("mirror.sync_due", every_s=15)

@@ -314,7 +314,7 @@ async def defer_sync(ctx: Context, mirror: Mirror) -> None:
     await defer(
         ctx,
         "mirror.sync",
-        lock=f"channel:{mirror.channel_id}",
+        lock=f"mirror:{mirror.id}",
         queueing_lock=f"mirror:{mirror.id}",
         mirror_id=mirror.id,
     )

@@ -14,15 +14,19 @@ from antivenom.server.adapters.scratch import scratch_folder
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.db.blob_guard import CheckHeld, blobs_in_use
+from antivenom.server.events.jobs import defer
 from antivenom.server.events.progress import (
     LEASE,
     STARTING,
+    WAITING_FOR_UPSTREAM,
     JobProgress,
     ProgressReporter,
     explain_failure,
     retry_after_s,
+    within_time,
 )
 from antivenom.server.events.service import record
+from antivenom.server.events.upstream_slots import QUEUED_AGAIN_AFTER, upstream_slot
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.artifacts import fetch_artifacts
 from antivenom.server.mirrors.beside_records import CHANNELDATA, RUN_EXPORTS, read_listed_subdirs, refresh_file
@@ -75,26 +79,50 @@ async def sync_mirror(resources: Resources, mirror_id: int) -> None:
 
     After a failure the last publication stays served; the mirror shows the reason and tries again after growing pauses.
     """
-    sync = await _begin(resources, mirror_id)
-    if sync is None:
-        return
-    reporter = ProgressReporter(resources, mirror_id, queries.set_progress)
-    try:
-        async with reporter.running():
-            async with blobs_in_use(resources.engine) as check_held:
-                await _run(resources, sync, reporter)
+    url = await _upstream_of(resources, mirror_id)
+    async with upstream_slot(resources, url) as is_free:
+        sync = await _begin(resources, mirror_id, is_free=is_free)
+        if sync is None:
+            return
+        reporter = ProgressReporter(resources, mirror_id, queries.set_progress)
+        try:
+            async with reporter.running(), blobs_in_use(resources.lock_engine) as check_held:
+                async with within_time(resources.settings.sync_max_s):
+                    await _run(resources, sync, reporter)
                 await _succeed(resources, sync, check_held)
-            if sync.mode == "active":
-                await fetch_artifacts(resources, sync.channel_name, on_progress=reporter)
+        except Exception as error:
+            await _fail(resources, sync, explain_failure(error))
+
+
+async def fetch_ahead(resources: Resources, mirror_id: int) -> None:
+    """Store every artifact that an active mirror serves; a failure shows on the mirror, whose next sync tries again."""
+    async with resources.context(SYSTEM) as ctx:
+        mirror = await queries.find_mirror_by_id(ctx.session, mirror_id)
+        channel = await find_channel_by_id(ctx.session, mirror.channel_id) if mirror else None
+    if mirror is None or channel is None or mirror.mode != "active":
+        return
+    try:
+        await fetch_artifacts(resources, channel.name)
     except Exception as error:
-        await _fail(resources, sync, explain_failure(error))
+        await _note_failure(resources, mirror_id, channel.name, explain_failure(error))
 
 
-async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
+async def _upstream_of(resources: Resources, mirror_id: int) -> str:
+    async with resources.context(SYSTEM) as ctx:
+        mirror = await queries.find_mirror_by_id(ctx.session, mirror_id)
+        return mirror.upstream if mirror else ""
+
+
+async def _begin(resources: Resources, mirror_id: int, *, is_free: bool) -> _Sync | None:
+    """The sync that begins now; None when the mirror is gone, or its upstream is read by enough others."""
     async with resources.context(SYSTEM) as ctx:
         mirror = await queries.find_mirror_by_id(ctx.session, mirror_id, lock=True)
         channel = await find_channel_by_id(ctx.session, mirror.channel_id) if mirror else None
         if mirror is None or channel is None:
+            return None
+        if not is_free:
+            mirror.state, mirror.progress = "queued", WAITING_FOR_UPSTREAM
+            mirror.lease_until = ctx.now + QUEUED_AGAIN_AFTER
             return None
         mirror.state = "syncing"
         mirror.lease_until = ctx.now + LEASE
@@ -256,6 +284,9 @@ async def _succeed(resources: Resources, sync: _Sync, check_held: CheckHeld) -> 
         await _hold(ctx, mirror, sync)
         if mirror.state == "ok":
             mirror.last_success_at = ctx.now
+        if mirror.mode == "active":
+            lock = f"artifacts:{mirror.id}"
+            await defer(ctx, "mirror.fetch_artifacts", lock=lock, queueing_lock=lock, mirror_id=mirror.id)
         mirror.next_sync_at = ctx.now + timedelta(seconds=mirror.every_s) if mirror.every_s else None
         records = sum(state.records for state in sync.states.values())
         await record(
@@ -276,8 +307,12 @@ async def _hold(ctx: Context, mirror: Mirror, sync: _Sync) -> None:
 
 
 async def _fail(resources: Resources, sync: _Sync, error: AntivenomError) -> None:
+    await _note_failure(resources, sync.mirror_id, sync.channel_name, error)
+
+
+async def _note_failure(resources: Resources, mirror_id: int, channel: str, error: AntivenomError) -> None:
     async with resources.context(SYSTEM) as ctx:
-        mirror = await queries.find_mirror_by_id(ctx.session, sync.mirror_id, lock=True)
+        mirror = await queries.find_mirror_by_id(ctx.session, mirror_id, lock=True)
         if mirror is None:
             return
         mirror.state = "failed"
@@ -285,6 +320,4 @@ async def _fail(resources: Resources, sync: _Sync, error: AntivenomError) -> Non
         mirror.failures += 1
         mirror.progress = JobProgress()
         mirror.next_sync_at = ctx.now + timedelta(seconds=retry_after_s(mirror.failures))
-        await record(
-            ctx, "mirror.failed", subject=f"channel:{sync.channel_name}", error=error.message, failures=mirror.failures
-        )
+        await record(ctx, "mirror.failed", subject=f"channel:{channel}", error=error.message, failures=mirror.failures)

@@ -6,7 +6,7 @@ from typing import Any
 
 from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.events.jobs import EventNotice, job
+from antivenom.server.events.jobs import EventNotice, Lane, job
 from antivenom.server.publications import queries, reconcile, retention
 from antivenom.server.publications.publish_channel import defer_republish
 
@@ -51,7 +51,7 @@ async def reconcile_channels(resources: Resources) -> None:
         await reconcile.reconcile(ctx)
 
 
-@job("publication.collect", every_s=3600)
+@job("publication.collect", every_s=3600, lane=Lane.upkeep)
 async def retire(resources: Resources) -> None:
     """Retire the long superseded publications of every channel."""
     async with resources.context(SYSTEM) as ctx:
@@ -60,7 +60,7 @@ async def retire(resources: Resources) -> None:
         await retire_channel(resources, channel_id=channel_id)
 
 
-@job("publication.collect_channel", retries=5)
+@job("publication.collect_channel", retries=5, lane=Lane.upkeep)
 async def retire_channel(resources: Resources, *, channel_id: int) -> None:
     """Retire the long superseded publications of a channel. Earlier releases queue it, by this name."""
     async with resources.context(SYSTEM) as ctx:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from antivenom.core.conda.records import ChannelFacts
+from antivenom.core.errors import UnavailableError
 from antivenom.server.channels.models import Channel
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Context, Resources
@@ -22,6 +23,7 @@ from antivenom.server.publications.build_statements import StoredBuildStatements
 from antivenom.server.publications.models import Publication, SubdirBlobs
 
 Progress = Callable[[str, int, int], None]
+BUILDS_MAX = 5  # one channel is published by so many others meanwhile only if something is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,13 @@ class NewSources:
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """What decides one publication, read in one transaction."""
+    """What decides one publication, read in one transaction. `newest`: the publication whose successor it will be."""
 
     request: BuildRequest
     policy_revision_id: int | None
     knowledge_revision: int
     wanted: int
+    newest: int
 
 
 async def defer_republish(ctx: Context, channel_id: int, *, cause: str) -> None:
@@ -75,29 +78,40 @@ async def publish_channel(
     """Publish a channel under its policy and the current knowledge, from its newest sources or from `sources`.
 
     Writes blobs first; then one transaction adds the row and moves the pointer, so an interruption leaves the previous
-    publication serving. Adds no publication if nothing would change.
+    publication serving. Adds no publication if nothing would change. A sync and a policy edit may publish one channel
+    at the same time, for a sync that waits for its upstream must not hold up the edit: who comes second builds again.
 
     Returns:
         The number of the publication that is served afterwards; None when the channel has no sources or is gone.
+
+    Raises:
+        UnavailableError: Somebody else published it again and again meanwhile.
     """
     await compile_for_new_feeds(resources)
-    async with blobs_in_use(resources.engine) as check_held:
-        async with resources.context(SYSTEM) as ctx:
-            inputs = await _read_inputs(ctx, channel_id, sources)
-        if inputs is None:
-            return None
-        built: Built = await resources.cpu.run(
-            build_publication, resources.blobs.url, inputs.request, on_progress=on_progress
-        )
-        async with resources.context(SYSTEM) as ctx:
-            await check_held(ctx.session)
-            return await _commit(ctx, channel_id, inputs, built, cause)
+    for _ in range(BUILDS_MAX):
+        async with blobs_in_use(resources.lock_engine) as check_held:
+            async with resources.context(SYSTEM) as ctx:
+                inputs = await _read_inputs(ctx, channel_id, sources)
+            if inputs is None:
+                return None
+            built: Built = await resources.publishing_cpu.run(
+                build_publication, resources.blobs.url, inputs.request, on_progress=on_progress
+            )
+            async with resources.context(SYSTEM) as ctx:
+                await check_held(ctx.session)
+                channel = await find_channel_by_id(ctx.session, channel_id, lock=True)
+                if channel is None:
+                    return None
+                if await queries.last_number(ctx.session, channel_id) == inputs.newest:
+                    return await _commit(ctx, channel, inputs, built, cause)
+    raise UnavailableError("the channel was published by others again and again", hint="it is tried again")
 
 
 async def _read_inputs(ctx: Context, channel_id: int, sources: NewSources | None) -> _Inputs | None:
     channel = await find_channel_by_id(ctx.session, channel_id)
     if channel is None:
         return None
+    newest = await queries.last_number(ctx.session, channel_id)  # first: what is read later may only be newer
     wanted = channel.wanted
     keys = sources.keys if sources else await _newest_sources(ctx, channel_id)
     if not keys:
@@ -110,7 +124,7 @@ async def _read_inputs(ctx: Context, channel_id: int, sources: NewSources | None
     revision = await ctx.session.get(PolicyRevision, channel.policy_revision_id) if channel.policy_revision_id else None
     knowledge = await findings.current_knowledge(ctx)
     request = await _build_request(ctx, channel, keys, revision.text if revision else None, knowledge.index_key)
-    return _Inputs(request, channel.policy_revision_id, knowledge.revision, wanted)
+    return _Inputs(request, channel.policy_revision_id, knowledge.revision, wanted, newest)
 
 
 async def request_with_policy(ctx: Context, channel: Channel, policy_text: str) -> BuildRequest:
@@ -145,10 +159,7 @@ async def _build_request(
     )
 
 
-async def _commit(ctx: Context, channel_id: int, inputs: _Inputs, built: Built, cause: str) -> int | None:
-    channel = await find_channel_by_id(ctx.session, channel_id, lock=True)
-    if channel is None:
-        return None
+async def _commit(ctx: Context, channel: Channel, inputs: _Inputs, built: Built, cause: str) -> int:
     if channel.publish_failures:
         await record(ctx, "publication.recovered", subject=f"channel:{channel.name}", failures=channel.publish_failures)
     _note_applied(channel, inputs.wanted)
@@ -162,8 +173,8 @@ async def _commit(ctx: Context, channel_id: int, inputs: _Inputs, built: Built, 
         current.findings_key = built.findings_key
         return current.number
     publication = Publication(
-        channel_id=channel_id,
-        number=await queries.last_number(ctx.session, channel_id) + 1,
+        channel_id=channel.id,
+        number=inputs.newest + 1,
         created_at=ctx.now,
         created_by=ctx.actor.name,
         cause=cause,

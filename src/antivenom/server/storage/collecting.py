@@ -31,7 +31,7 @@ async def collect(resources: Resources, options: RunOptions) -> StorageReport:
     candidates = [found for found in first.unnamed if found[2] <= before]
     freed = candidates
     if candidates and not options.dry_run:
-        async with blobs_for_deletion(resources.engine, wait_s=WAIT_S) as is_alone:
+        async with blobs_for_deletion(resources.lock_engine, wait_s=WAIT_S) as is_alone:
             if not is_alone:
                 raise UnavailableError("blobs are in use by a sync or a publication", hint="it is tried again")
             news = (await read_roots(resources)).without_maps_of(roots)

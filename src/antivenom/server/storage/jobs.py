@@ -7,7 +7,7 @@ from typing import Any
 
 from antivenom.core.errors import AntivenomError
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.events.jobs import job
+from antivenom.server.events.jobs import Lane, job
 from antivenom.server.events.progress import explain_failure
 from antivenom.server.events.service import record
 from antivenom.server.storage import queries, service
@@ -18,7 +18,7 @@ COLLECT_EVERY = timedelta(hours=1)
 LOST_AFTER = timedelta(hours=6)
 
 
-@job("storage.run")
+@job("storage.run", lane=Lane.upkeep)
 async def run(resources: Resources, *, run_id: int) -> None:
     """Do what a row of `storage_run` asks for; a failure is stored with it, and `storage.collect_due` asks again."""
     async with resources.context(SYSTEM) as ctx:
