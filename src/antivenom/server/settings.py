@@ -47,7 +47,10 @@ def _text(text: str) -> str:
 
 
 def _path(text: str) -> Path:
-    path = Path(text).expanduser()
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"names a user's home that is not known: {text!r}") from None
     if not path.is_absolute():
         path = Path.cwd() / path
     return path
