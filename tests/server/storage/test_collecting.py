@@ -45,9 +45,9 @@ async def delete_channel(person: Person, name: str) -> None:
 
 async def test_deleted_channel_leaves_nothing_of_its_own(person: Person, upstream: UpstreamServer, ask: Asker):
     write(upstream, "alpha", "beta")
-    await person.mirror("one", upstream, subdirs=["noarch"])
+    await person.mirror("one", upstream, subdirs=["noarch"], mode="active")
     before = stored(person.resources)
-    write(upstream, "alpha", "beta", "gamma")
+    write(upstream, "alpha", "beta", "gamma")  # within two seconds alpha and beta get the same bytes, later others
     await person.mirror("two", upstream, subdirs=["noarch"], mode="active")
     for path in ("current_repodata.json", "run_exports.json", "gamma-1.0-0.conda"):
         await ask(f"/conda/two/noarch/{path}")
