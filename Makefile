@@ -19,7 +19,7 @@ COMPILE := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-
 FRONTEND_SOURCES := $(wildcard frontend/*.js frontend/*.json frontend/.npmrc frontend/src/*) \
 	$(wildcard src/antivenom/server/templates/*.html src/antivenom/server/*/templates/*.html)
 
-.PHONY: help setup up test lint format bench docs reference requirements release-check clean
+.PHONY: help setup up test soak lint format bench docs reference requirements release-check clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ up: setup ## Set up and start the server with its embedded database; Ctrl-C stop
 # Two processes, each with a database server of its own (tests/scheduling.py); -n 0 is one process.
 test: setup .venv/.dev ## Set up and run every test
 	@exec $(PY) -m pytest --numprocesses 2 $(ARGS)
+
+soak: setup .venv/.dev ## Ill-treat real servers with random faults; ARGS="--minutes 60 --seed 7"
+	@exec $(PY) -m tests.soak $(ARGS)
 
 lint: .venv/.dev ## Check format, lint, types and who imports whom
 	$(PY) -m ruff format --check .

@@ -16,6 +16,7 @@ from antivenom.core.errors import StorageError
 from antivenom.core.publication.client_documents import derived_keys
 from antivenom.core.redaction import redact
 from antivenom.server.adapters.blobs import FolderStore
+from antivenom.server.channels.service import create_channel
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.distribution import actor_cache, channel_directory
 from antivenom.server.members.service import create_token, revoke_token
@@ -200,6 +201,27 @@ async def test_a_new_publication_is_served_as_soon_as_it_is_announced(
             return "beta-1.0-0.conda" not in await listed(ask)
 
         await until(is_swapped)
+
+
+async def test_what_was_answered_before_the_first_publication_is_forgotten_with_it(
+    person: Person, upstream: UpstreamServer, ask: Asker
+) -> None:
+    """The empty noarch of a channel without a publication was cached as what never changes."""
+    write_upstream(upstream.folder, PACKAGES)
+    async with person.resources.context(LOCAL) as ctx:
+        await create_channel(ctx, "main")
+    await ask.application.files._directory.refresh()
+    at_once = ask.application.files.answer_from_cache
+    files = [f"/conda/main/noarch/{fn}" for fn in ("repodata.json", "repodata.json.zst", "current_repodata.json")]
+    files.append("/conda/main/channeldata.json")
+    for path in files:
+        assert (await ask(path)).status == 200, path
+        assert at_once(path.encode(), RequestHeaders()), path
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    await ask.application.files._directory.refresh()
+    for path in files:
+        assert at_once(path.encode(), RequestHeaders()) is None, path
+    assert "alpha-1.0-0.conda" in await listed(ask)
 
 
 async def test_a_new_publication_is_found_by_looking_when_nobody_announces_it(

@@ -13,15 +13,21 @@ ENTRY_OVERHEAD_BYTES = 600
 class CachedAnswer(NamedTuple):
     """A 200 as it is sent: everything after the status line and the server's own headers.
 
-    `publication_id` is None when the bytes never change (shards). `etag` is quoted; `not_modified` are the headers of a
-    304; `kind` is the kind of file, for counting.
+    `publication_id` is what the channel served when this was answered; None: it had published nothing. `is_immutable`
+    says that the bytes never change (shards). `etag` is quoted; `not_modified` are the headers of a 304; `kind` is the
+    kind of file, for counting.
     """
 
     wire: bytes
     not_modified: bytes
     etag: bytes
     publication_id: int | None
+    is_immutable: bool
     kind: str
+
+    def holds_for(self, publication_id: int | None) -> bool:
+        """Whether it is also the answer of a channel that serves that publication."""
+        return self.is_immutable or self.publication_id == publication_id
 
 
 class AnswerCache:

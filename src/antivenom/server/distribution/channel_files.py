@@ -152,7 +152,7 @@ class ChannelFiles:
         channel = self._directory.served(name)
         if channel is None or (cached := self._cache.get(name, below)) is None:
             return None
-        if cached.publication_id is not None and cached.publication_id != channel.publication_id:
+        if not cached.holds_for(channel.publication_id):
             return None
         if not channel.is_public and not may_read(self._actors.cached((token, request.authorization))):
             return None
@@ -175,8 +175,10 @@ class ChannelFiles:
             return
         wire = render_headers(answer.headers) + b"\r\n" + content.body
         not_modified = render_headers(content_headers(content)) + b"\r\n"
-        publication_id = None if lifetime is CacheLifetime.immutable else channel.publication_id
-        cached = CachedAnswer(wire, not_modified, content.etag, publication_id, file_kind(path))
+        is_immutable = lifetime is CacheLifetime.immutable
+        cached = CachedAnswer(
+            wire, not_modified, content.etag, channel.publication_id, is_immutable, kind=file_kind(path)
+        )
         self._cache.put(channel.name.encode(), path.encode(), cached)
 
     # -- the slow path ---------------------------------------------------------------------------------------------
