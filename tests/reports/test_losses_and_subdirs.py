@@ -200,7 +200,6 @@ async def test_an_upstream_that_refuses_everything_is_asked_for_credentials(pers
 
 
 async def test_what_the_upstream_has_beside_its_records_is_kept_as_it_came(person: Person, odd: OddUpstream) -> None:
-    """rattler#2014, conda-build#3583: they are lost where nobody reads them."""
     write_channel(odd.folder, {"linux-64": [make_record("a", "1.0")]})
     run_exports, channeldata = b'{"packages": {"x": 1}}', b'{"subdirs": [], "packages": {"a": {"summary": "A"}}}'
     odd.replies["linux-64/run_exports.json"] = Reply(200, run_exports, {"ETag": '"1"'})
@@ -212,6 +211,10 @@ async def test_what_the_upstream_has_beside_its_records_is_kept_as_it_came(perso
     assert await person.resources.blobs.get(file.key) == run_exports
     assert await person.resources.blobs.get(mirror.channeldata.key) == channeldata
     assert mirror.subdir_states["noarch"].run_exports.key == ""
+    odd.replies["linux-64/run_exports.json"] = Reply(200, b'{"packages": 3}')
+    mirror = await person.sync("main")
+    assert (mirror.state, mirror.subdir_states["linux-64"].run_exports) == ("ok", file)
+    assert "linux-64/run_exports.json is not read" in mirror.subdir_states["linux-64"].warnings[0]
     odd.replies["linux-64/run_exports.json"] = Reply(500)
     mirror = await person.sync("main")
     assert (mirror.state, mirror.subdir_states["linux-64"].run_exports) == ("ok", file)

@@ -97,7 +97,13 @@ async def test_a_format_that_is_not_served_is_said_so_and_never_kept_by_a_cache(
     """conda#16183, sonatype/nexus-public#87: a 404 of yesterday hides a file of today."""
     write_upstream(odd.folder, PACKAGES)
     await person.mirror("main", odd, subdirs=["linux-64"])
-    for fn in ("repodata.json.bz2", "current_repodata.json.zst", "repodata.jlap", "repodata_from_packages.json"):
+    for fn in (
+        "repodata.json.bz2",
+        "current_repodata.json.bz2",
+        "patch_instructions.json",
+        "repodata.jlap",
+        "repodata_from_packages.json",
+    ):
         answer = await ask(f"/conda/main/noarch/{fn}")
         assert (answer.status, answer.headers["cache-control"]) == (404, "no-store")
         assert json.loads(answer.body)["status"] == 404

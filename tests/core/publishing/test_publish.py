@@ -21,11 +21,6 @@ from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Assessment, Finding
 from antivenom.core.policy.compile import Action, CompiledPolicy, compile_policy, parse_policy
 from antivenom.core.policy.rules.base import NameColumns
-from antivenom.core.publication.client_documents import (
-    derive_channeldata,
-    derive_current,
-    derive_run_exports,
-)
 from antivenom.core.publication.publication_index import PublicationIndex, referenced_keys
 from antivenom.core.publishing.publish import plan
 from antivenom.core.source.packs import Location, read_many
@@ -359,27 +354,6 @@ def test_every_pack_a_map_needs_is_referenced() -> None:
     assert served(lean, published) == shards_of(lean, published)
     assert index.records("a")
     assert referenced_keys(blobs, made.source) <= set(blobs.data)
-
-
-def test_derived_documents_agree_with_the_publication() -> None:
-    blobs = MemoryBlobs()
-    records = [
-        record("a", "1.0"),
-        record("a", "2.0"),
-        record("a", "10.0"),
-        record("b", depends=["a <2"], run_exports={"weak": ["b >=1"]}),
-        record("c", "3.0"),
-    ]
-    published = publish_all(blobs, channel(blobs, noarch=records), stop("c"))
-    index = opened(blobs, published)
-    current = msgspec.json.decode(derive_current(blobs, index))
-    assert sorted(current["packages.conda"]) == ["a-1.0-0.conda", "a-10.0-0.conda", "b-1.0-0.conda"]
-    plain = zstandard.decompress(blobs.get(index.monolith))
-    assert current["packages.conda"]["a-1.0-0.conda"] == msgspec.json.decode(plain)["packages.conda"]["a-1.0-0.conda"]
-    exports = msgspec.json.decode(derive_run_exports(blobs, index))
-    assert exports["packages.conda"] == {"b-1.0-0.conda": {"run_exports": {"weak": ["b >=1"]}}}
-    channeldata = msgspec.json.decode(derive_channeldata([index]))
-    assert {name: entry["version"] for name, entry in channeldata["packages"].items()} == {"a": "10.0", "b": "1.0"}
 
 
 def test_py_rattler_reads_the_monolith_and_the_shards(tmp_path: Path) -> None:

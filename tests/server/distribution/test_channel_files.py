@@ -285,9 +285,11 @@ async def test_a_derived_document_that_was_thrown_away_is_made_again(
     ]
     before = {path: (await ask(path)).body for path in paths}
     (channel,) = ask.application.files._directory._served.values()
-    keys = derived_keys([subdir.key for subdir in channel.subdirs.values()])
+    keys = derived_keys(channel.keys())
     sizes = [size for key in keys if (size := await resources.blobs.size(key)) is not None]
-    assert len(sizes) == len(paths)  # what was derived has a name, so that retention can take it away
+    assert (
+        len(sizes) == len(paths) - 1
+    )  # the plain file is read from the compressed one; what was derived has a name, so that retention can take it away
     for key in keys:
         await resources.blobs.delete(key)
     ask.application.files._cache.forget_channel(b"main")

@@ -20,10 +20,13 @@ STORED_COUNTS = {
     "by_gate": {"packages": 2}, "by_severity": {"high": 1}, "withheld_by_severity": {"high": 1},
     "vulnerable_components": 1, "vulnerabilities": {"high": 1}, "exploited": 0, "unassessed_names": 2,
 }  # fmt: skip
-SUBDIRS = {"noarch": SubdirBlobs("index/a", "index/b", "monolith/c", 10)}
+SUBDIRS = {"noarch": SubdirBlobs("index/a", "index/b", "monolith/c", 10, "upstream/d", "upstream/e")}
 STORED_SUBDIRS = {
-    "noarch": {"source": "index/a", "index": "index/b", "monolith": "monolith/c", "monolith_bytes": 10},
-}
+    "noarch": {
+        "source": "index/a", "index": "index/b", "monolith": "monolith/c", "monolith_bytes": 10,
+        "run_exports": "upstream/d", "patch_instructions": "upstream/e",
+    },
+}  # fmt: skip
 
 
 def column(name: str) -> Any:

@@ -187,6 +187,22 @@ def latest_version(versions: Iterable[str]) -> str:
     return best
 
 
+def compare_versions(one: str, other: str) -> int:
+    """-1, 0 or 1 as `one` is lower than, equal to or higher than `other`; what conda cannot order is the lowest."""
+    mine, theirs = version_order(one), version_order(other)
+    if mine is None or theirs is None:
+        return (mine is not None) - (theirs is not None)
+    return (mine > theirs) - (mine < theirs)
+
+
+def is_same_release(version: str, release: str) -> bool:
+    """Whether conda's `name=release` admits a version: `1.2` admits 1.2, 1.2.0 and 1.2rc1."""
+    if version == release:
+        return True
+    mine, theirs = version_order(version), version_order(release)
+    return mine is not None and theirs is not None and mine.starts_with(theirs)
+
+
 class Dependency:
     """One parsed dependency: the name that it asks for, and which versions and builds meet it.
 

@@ -1,159 +1,107 @@
-"""Documents for older clients, derived from publication maps on demand: current_repodata, run_exports, channeldata.
+"""Documents for clients that are derived from publication maps, and from what the upstream publishes beside records.
 
-Source: conda-index (which records current_repodata keeps), CEP 12 (run_exports.json), CEP 38 (channeldata.json).
+Each is named by what it is made of: what did not change is not made again.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 import zstandard
 
-from antivenom.core.conda.shards import shard_records
-from antivenom.core.conda.specs import Dependency, latest_version, parse_dependency, version_order
 from antivenom.core.errors import InvalidInputError
+from antivenom.core.publication.channeldata import derive_channeldata, read_upstream_channeldata
+from antivenom.core.publication.current_repodata import derive_current
+from antivenom.core.publication.patch_instructions import derive_patch_instructions, read_patch_instructions
 from antivenom.core.publication.publication_index import PublicationIndex
-from antivenom.core.publication.publication_map import NO_SHARD
-from antivenom.core.source.packs import IndexBlobs, read_many
+from antivenom.core.publication.run_exports import (
+    UpstreamRunExports,
+    derive_run_exports,
+    iterate_run_exports,
+    read_upstream_run_exports,
+)
+from antivenom.core.source.packs import IndexBlobs
 
-SUBDIR_FILES = frozenset(("current_repodata.json", "run_exports.json", "run_exports.json.zst"))
-CHANNEL_FILES = frozenset(("channeldata.json",))
-FORMAT = 1  # raise it when a document changes, or the store serves old ones
+CURRENT, RUN_EXPORTS = "current_repodata.json.zst", "run_exports.json.zst"
+PATCH_INSTRUCTIONS, CHANNELDATA = "patch_instructions.json", "channeldata.json"
+SUBDIR_FILES = (CURRENT, RUN_EXPORTS, PATCH_INSTRUCTIONS)
+FORMAT = 2  # raise it when a document changes, or the store serves old ones
 LEVEL = 6
 
 
-def derived_keys(index_keys: Iterable[str]) -> set[str]:
-    """The blobs of all documents that may have been derived from a publication with these maps, one for each subdir."""
-    index_keys = list(index_keys)
-    by_subdir = {document_key(fn, [key]) for fn in SUBDIR_FILES for key in index_keys}
-    return by_subdir | {document_key(fn, index_keys) for fn in CHANNEL_FILES}
+class SubdirKeys(msgspec.Struct, frozen=True):
+    """What the documents of one subdir are made of: keys of its publication map and of the upstream's files.
+
+    "" stands for a file that the upstream has not.
+    """
+
+    index: str
+    run_exports: str = ""
+    patch_instructions: str = ""
 
 
-def document_key(fn: str, index_keys: list[str]) -> str:
-    """The key of a document over these maps, whatever their order."""
-    digest = hashlib.sha256("\n".join([str(FORMAT), fn, *sorted(index_keys)]).encode()).hexdigest()
+class ChannelKeys(msgspec.Struct, frozen=True):
+    """What the documents of a channel are made of."""
+
+    subdirs: tuple[SubdirKeys, ...]
+    channeldata: str = ""
+
+
+def derived_keys(channel: ChannelKeys) -> set[str]:
+    """The blobs of all documents that may have been derived from a publication."""
+    alone = (ChannelKeys((subdir,)) for subdir in channel.subdirs)
+    return {document_key(CHANNELDATA, channel), *(document_key(fn, one) for one in alone for fn in SUBDIR_FILES)}
+
+
+def document_key(fn: str, channel: ChannelKeys) -> str:
+    """The key of a document: a digest of what it is made of, whatever the order of subdirs."""
+    parts = [str(FORMAT), fn]
+    if fn == CURRENT:
+        parts += sorted(subdir.index for subdir in channel.subdirs)
+    elif fn == PATCH_INSTRUCTIONS:
+        parts += sorted(f"{subdir.index} {subdir.patch_instructions}" for subdir in channel.subdirs)
+    else:
+        parts += sorted(f"{subdir.index} {subdir.run_exports}" for subdir in channel.subdirs)
+    if fn == CHANNELDATA:
+        parts.append(channel.channeldata)
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return f"derived/{digest}"
 
 
-def derive_document(blobs: IndexBlobs, fn: str, maps: Sequence[PublicationIndex]) -> bytes:
-    """The document with the file name `fn`, of one subdir's map or of all maps of a channel.
+def derive_document(blobs: IndexBlobs, fn: str, channel: ChannelKeys) -> bytes:
+    """The document with the file name `fn`, of one subdir or of a whole channel.
 
     Raises:
         InvalidInputError: No document of that name is derived.
     """
-    if fn == "channeldata.json":
-        return derive_channeldata(maps)
-    if fn == "current_repodata.json":
-        return derive_current(blobs, maps[0])
-    if fn == "run_exports.json":
-        return derive_run_exports(blobs, maps[0])
-    if fn == "run_exports.json.zst":
-        return zstandard.compress(derive_run_exports(blobs, maps[0]), LEVEL)
+    maps = [PublicationIndex.open(blobs, subdir.index) for subdir in channel.subdirs]
+    if fn == CHANNELDATA:
+        return _derive_channeldata(blobs, maps, channel)
+    (subdir,), (published,) = channel.subdirs, maps
+    if fn == CURRENT:
+        return _compress(derive_current(blobs, published))
+    if fn == RUN_EXPORTS:
+        return _compress(derive_run_exports(blobs, published, _read_run_exports(blobs, subdir)))
+    if fn == PATCH_INSTRUCTIONS and subdir.patch_instructions:
+        upstream = read_patch_instructions(blobs.get(subdir.patch_instructions))
+        return derive_patch_instructions(blobs, published, upstream)
     raise InvalidInputError(f"{fn!r} is not a derived document")
 
 
-def derive_current(blobs: IndexBlobs, published: PublicationIndex) -> bytes:
-    """`current_repodata.json`: the newest builds of each name, and older ones that those need."""
-    kept: dict[str, dict[str, Any]] = {}
-    by_name = dict(_published_records(blobs, published))
-    todo = [(name, list(_newest(records))) for name, records in by_name.items()]
-    asked: set[str] = set()
-    while todo:
-        name, fns = todo.pop()
-        for fn in fns:
-            if fn in kept:
-                continue
-            kept[fn] = by_name[name][fn]
-            for text in kept[fn].get("depends") or ():
-                if text in asked:
-                    continue
-                asked.add(text)
-                dependency = parse_dependency(text)
-                records = by_name.get(dependency.name) if dependency else None
-                if (
-                    dependency is None
-                    or not records
-                    or any(_meets(dependency, r) for f, r in records.items() if f in kept)
-                ):
-                    continue
-                meeting = {f: r for f, r in records.items() if _meets(dependency, r)}
-                todo.append((dependency.name, list(_newest(meeting))))
-    sections: dict[str, dict[str, Any]] = {"packages": {}, "packages.conda": {}}
-    for fn in sorted(kept):
-        sections["packages.conda" if fn.endswith(".conda") else "packages"][fn] = _jsonable(kept[fn])
-    document = {"info": {"subdir": published.subdir}, **sections, "removed": [], "repodata_version": 1}
-    return msgspec.json.encode(document)
-
-
-def derive_run_exports(blobs: IndexBlobs, published: PublicationIndex) -> bytes:
-    """`run_exports.json`: the run exports that records state; records without any are not listed."""
-    sections: dict[str, dict[str, Any]] = {"packages": {}, "packages.conda": {}}
-    for _, records in _published_records(blobs, published):
-        for fn, record in records.items():
-            exports = record.get("run_exports")
-            if isinstance(exports, dict):
-                section = sections["packages.conda" if fn.endswith(".conda") else "packages"]
-                section[fn] = {"run_exports": exports}
-    return msgspec.json.encode({"info": {"subdir": published.subdir, "version": 1}, **sections})
-
-
-def derive_channeldata(published: Sequence[PublicationIndex]) -> bytes:
-    """`channeldata.json`: one entry for each name of which any subdir publishes something."""
-    packages: dict[str, dict[str, Any]] = {}
-    for index in published:
-        for summary in index.packages():
-            if summary.records == summary.withheld:
-                continue
-            entry = packages.setdefault(summary.name, {"subdirs": [], "version": ""})
-            entry["subdirs"].append(summary.subdir)
-            entry["version"] = latest_version([v for v in (entry["version"], summary.latest) if v])
-            if summary.licenses:
-                entry.setdefault("license", summary.licenses[0])
-    subdirs = sorted(index.subdir for index in published)
-    return msgspec.json.encode(
-        {"channeldata_version": 1, "packages": dict(sorted(packages.items())), "subdirs": subdirs}
+def _derive_channeldata(blobs: IndexBlobs, maps: Sequence[PublicationIndex], channel: ChannelKeys) -> bytes:
+    upstream = read_upstream_channeldata(blobs.get(channel.channeldata)) if channel.channeldata else None
+    subdirs = (
+        (published.subdir, iterate_run_exports(blobs, published, _read_run_exports(blobs, subdir)))
+        for published, subdir in sorted(zip(maps, channel.subdirs, strict=True), key=lambda pair: pair[0].subdir)
     )
+    return derive_channeldata(subdirs, upstream)
 
 
-def _published_records(
-    blobs: IndexBlobs, published: PublicationIndex
-) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
-    shards = published.map.shards.to_list()
-    present = [i for i in range(len(shards)) if published.map.shard_key(i) != NO_SHARD]
-    for position, data in zip(present, read_many(blobs, [shards[i] for i in present]), strict=True):
-        yield published.map.names[position], shard_records(data)
+def _read_run_exports(blobs: IndexBlobs, subdir: SubdirKeys) -> UpstreamRunExports | None:
+    return read_upstream_run_exports(blobs.get(subdir.run_exports)) if subdir.run_exports else None
 
 
-def _newest(records: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """The builds with the highest build number of the highest version; `.conda` instead of the same `.tar.bz2`."""
-    versions = {str(record["version"]) for record in records.values()}
-    latest = latest_version(versions)
-    order = version_order(latest)
-    equal = {v for v in versions if v == latest or (order is not None and version_order(v) == order)}
-    candidates = {fn: r for fn, r in records.items() if r["version"] in equal}
-    number = max((r.get("build_number") or 0 for r in candidates.values()), default=0)
-    for fn, record in candidates.items():
-        twin = fn[: -len(".tar.bz2")] + ".conda" if fn.endswith(".tar.bz2") else ""
-        if (record.get("build_number") or 0) == number and twin not in candidates:
-            yield fn
-
-
-def _meets(dependency: Dependency, record: dict[str, Any]) -> bool:
-    return (
-        dependency.admits_version(record["version"])
-        and dependency.admits_build(record["build"])
-        and dependency.admits_number(record.get("build_number") or 0)
-    )
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {key: _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_jsonable(item) for item in value]
-    return value
+def _compress(text: bytes) -> bytes:
+    return zstandard.compress(text, LEVEL)

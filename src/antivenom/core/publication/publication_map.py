@@ -257,6 +257,14 @@ def decode_decisions(frame: bytes) -> list[Decision]:
     return [decision for name in names for decision in name.decisions()]
 
 
+def read_withheld_filenames(frame: bytes) -> frozenset[str]:
+    """The file names that one bucket's decisions withhold."""
+    if not frame:
+        return frozenset()
+    names = _decisions_decoder.decode(zstandard.ZstdDecompressor().decompress(frame))
+    return frozenset(fn for name in names for fn, action in name.actions().items() if action == Action.stop)
+
+
 def encode_summaries(summaries: list[PackageSummary]) -> bytes:
     """The frame of all summaries of a subdir."""
     return zstandard.ZstdCompressor(level=3).compress(_encode(summaries))

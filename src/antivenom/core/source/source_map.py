@@ -296,7 +296,7 @@ def read_depends(blobs: IndexBlobs, bucket: Bucket) -> list[NameDepends]:
     return _depends_decoder.decode(zstandard.ZstdDecompressor().decompress(read(blobs, bucket.depends)))
 
 
-def iterate_facts(blobs: IndexBlobs, buckets: Iterable[Bucket]) -> Iterator[list[NameFacts]]:
+def iterate_facts(blobs: IndexBlobs, buckets: Iterable[BucketFrames]) -> Iterator[list[NameFacts]]:
     """The facts of many buckets, in order; neighbours are read together."""
     decompress = zstandard.ZstdDecompressor().decompress
     for frame in read_many(blobs, (bucket.facts for bucket in buckets)):

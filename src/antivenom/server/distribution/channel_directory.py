@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from antivenom.core.publication.client_documents import ChannelKeys, SubdirKeys
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.source.packs import IndexBlobs, Location
 from antivenom.server.adapters.index_blobs import StoreBlobs
@@ -41,7 +42,7 @@ class PublishedSubdir:
     """One subdir of one publication."""
 
     name: str
-    key: str
+    keys: SubdirKeys
     index: PublicationIndex
 
 
@@ -55,7 +56,12 @@ class PublishedChannel:
     publication_id: int | None = None
     policy: str = ""
     last_modified: bytes = b""
+    channeldata: str = ""
     subdirs: dict[str, PublishedSubdir] = field(default_factory=dict)
+
+    def keys(self) -> ChannelKeys:
+        """What the channel's documents are made of."""
+        return ChannelKeys(tuple(subdir.keys for subdir in self.subdirs.values()), self.channeldata)
 
 
 class ChannelDirectory:
@@ -149,9 +155,10 @@ class ChannelDirectory:
             pointer.publication_id,
             pointer.policy,
             http_date(pointer.published_at),
+            pointer.channeldata,
         )
-        for name, key in pointer.index_keys.items():
-            channel.subdirs[name] = PublishedSubdir(name, key, await self._open_index(key))
+        for name, keys in pointer.subdirs.items():
+            channel.subdirs[name] = PublishedSubdir(name, keys, await self._open_index(keys.index))
         return channel
 
     async def _open_index(self, key: str) -> PublicationIndex:
@@ -190,7 +197,7 @@ class ChannelDirectory:
     async def _retained_keys(self, channel: PublishedChannel, subdir: str) -> list[str]:
         async with self._resources.context(SYSTEM) as ctx:
             keys = await list_index_keys(ctx.session, channel.channel_id, subdir)
-        served = channel.subdirs[subdir].key if subdir in channel.subdirs else ""
+        served = channel.subdirs[subdir].keys.index if subdir in channel.subdirs else ""
         return [key for key in keys if key != served]
 
     async def _poll(self) -> None:

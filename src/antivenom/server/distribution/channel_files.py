@@ -12,7 +12,7 @@ import hashlib
 import logging
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -31,7 +31,13 @@ from antivenom.core.errors import (
     UnavailableError,
 )
 from antivenom.core.policy.compile import Action
-from antivenom.core.publication.client_documents import CHANNEL_FILES, SUBDIR_FILES
+from antivenom.core.publication.client_documents import (
+    CHANNELDATA,
+    CURRENT,
+    PATCH_INSTRUCTIONS,
+    RUN_EXPORTS,
+    ChannelKeys,
+)
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Decision
 from antivenom.core.source.packs import Location
@@ -75,8 +81,10 @@ KINDS = {
     "repodata.json": "repodata",
     "repodata.json.zst": "repodata",
     "current_repodata.json": "current_repodata",
+    "current_repodata.json.zst": "current_repodata",
     "run_exports.json": "run_exports",
     "run_exports.json.zst": "run_exports",
+    "patch_instructions.json": "patch_instructions",
     "channeldata.json": "channeldata",
     "notices.json": "notices",
 }
@@ -259,9 +267,9 @@ class ChannelFiles:
     async def _find_channel_file(self, channel: PublishedChannel, fn: str) -> Content | None:
         if fn == "notices.json":
             return self._in_memory(channel, fn, b'{"notices": []}')
-        if fn in CHANNEL_FILES:
-            maps = [subdir.index for subdir in channel.subdirs.values()]
-            return await self._derived(channel, fn, maps)
+        if fn == CHANNELDATA:
+            records = sum(subdir.index.counts.records for subdir in channel.subdirs.values())
+            return await self._derived(channel, fn, channel.keys(), records)
         return None
 
     async def _find_index_file(self, channel: PublishedChannel, subdir: PublishedSubdir, fn: str) -> Content | None:
@@ -269,13 +277,14 @@ class ChannelFiles:
             body = await self._read_location(subdir.index.shards_index)
             return self._in_memory(channel, fn, body)
         if fn in ("repodata.json", "repodata.json.zst") and subdir.index.monolith:
-            compressed = await self._stored(channel, "repodata.json.zst", subdir.index.monolith)
-            if fn.endswith(".zst"):
-                return compressed
-            etag = compressed.etag[:-1] + b'-json"'  # only old clients ask for it: decompress it while sending
-            return await client_documents.decompressed(compressed, etag=etag, content_type=JSON)
-        if fn in SUBDIR_FILES:
-            return await self._derived(channel, fn, [subdir.index])
+            whole = await self._stored(channel, "repodata.json.zst", subdir.index.monolith)
+            return await _as_asked(fn, whole, small_bytes=0)  # only old clients ask for the plain one
+        compressed = fn if fn.endswith(".zst") else f"{fn}.zst"
+        keys, records = ChannelKeys((subdir.keys,)), subdir.index.counts.records
+        if compressed in (CURRENT, RUN_EXPORTS):
+            return await _as_asked(fn, await self._derived(channel, compressed, keys, records))
+        if fn == PATCH_INSTRUCTIONS and subdir.keys.patch_instructions:
+            return await self._derived(channel, fn, keys, records)
         return None
 
     async def _find_shard(self, channel: PublishedChannel, subdir: str, sha256: str) -> Content | None:
@@ -310,13 +319,13 @@ class ChannelFiles:
         )
         return replace(content, last_modified=channel.last_modified)
 
-    async def _derived(self, channel: PublishedChannel, fn: str, maps: Sequence[PublicationIndex]) -> Content:
-        key = await self._documents.find(fn, maps)
+    async def _derived(self, channel: PublishedChannel, fn: str, made_of: ChannelKeys, records: int) -> Content:
+        key = await self._documents.find(fn, made_of, records)
         try:
             return await self._stored(channel, fn, key)
         except NotFoundError:  # deleted since it was derived: by retention, or by an administrator
             self._documents.forget(key)
-            return await self._stored(channel, fn, await self._documents.find(fn, maps))
+            return await self._stored(channel, fn, await self._documents.find(fn, made_of, records))
 
     async def _find_artifact(
         self, channel: PublishedChannel, subdir: str, fn: str
@@ -357,6 +366,14 @@ class ChannelFiles:
         install = allowed_spec(channel, decision)
         detail, facts = explain_refusal(decision, channel=channel.name, policy=policy, install=install)
         return BlockedByPolicyError(detail, **msgspec.to_builtins(facts))
+
+
+async def _as_asked(fn: str, compressed: Content, *, small_bytes: int = client_documents.SMALL_BYTES) -> Content:
+    """A stored `.zst` as such, or decompressed for those who asked for the plain file."""
+    if fn.endswith(".zst"):
+        return compressed
+    etag = compressed.etag[:-1] + b'-json"'
+    return await client_documents.decompressed(compressed, etag=etag, content_type=JSON, small_bytes=small_bytes)
 
 
 def allowed_spec(channel: PublishedChannel, decision: Decision) -> str:

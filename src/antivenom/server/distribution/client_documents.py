@@ -1,19 +1,17 @@
-"""Documents derived from publication maps (current_repodata, run_exports, channeldata), and repodata.json itself.
+"""Documents that are derived from publication maps and the upstream's own files, and repodata.json itself.
 
-A document is derived in a child process when it is first asked for, and stored as a blob: equal maps give equal
-documents.
+A document is derived in a child process when it is first asked for, and stored as a blob: what it is made of names it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import zstandard
 
-from antivenom.core.publication.client_documents import derive_document, document_key
-from antivenom.core.publication.publication_index import PublicationIndex
+from antivenom.core.publication.client_documents import ChannelKeys, derive_document, document_key
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.context import Resources
@@ -21,6 +19,7 @@ from antivenom.server.distribution.blob_content import read_chunks
 from antivenom.server.web.answers import Content
 
 SMALL_RECORDS = 5000
+SMALL_BYTES = 1 << 19  # a plain document up to this size is kept in memory, so that its answer can be cached
 WINDOW_BYTES = 1 << 20
 
 _EMPTY_REPODATA = json.dumps(
@@ -33,6 +32,7 @@ EMPTY_SUBDIR = {
     "repodata.json": _EMPTY_REPODATA,
     "repodata.json.zst": zstandard.compress(_EMPTY_REPODATA),
     "current_repodata.json": _EMPTY_REPODATA,
+    "current_repodata.json.zst": zstandard.compress(_EMPTY_REPODATA),
     "run_exports.json": _EMPTY_RUN_EXPORTS,
     "run_exports.json.zst": zstandard.compress(_EMPTY_RUN_EXPORTS),
 }
@@ -51,43 +51,46 @@ class ClientDocuments:
         """Check again whether the blob exists."""
         self._known.pop(key, None)
 
-    async def find(self, fn: str, maps: Sequence[PublicationIndex]) -> str:
-        """The blob key of a document derived from these maps."""
-        index_keys = [published.key for published in maps]
-        key = document_key(fn, index_keys)
+    async def find(self, fn: str, channel: ChannelKeys, records: int) -> str:
+        """The blob key of a document; `records` says how large what it is made of is."""
+        key = document_key(fn, channel)
         if key in self._known:
             return key
         if await self._resources.blobs.size(key) is None:
             task = self._making.get(key)
             if task is None:
-                task = asyncio.create_task(self._make(fn, key, index_keys, sum(m.counts.records for m in maps)))
+                task = asyncio.create_task(self._make(fn, key, channel, records))
                 self._making[key] = task
                 task.add_done_callback(lambda _: self._making.pop(key, None))
             await asyncio.shield(task)
         self._known[key] = None
         return key
 
-    async def _make(self, fn: str, key: str, index_keys: list[str], records: int) -> None:
+    async def _make(self, fn: str, key: str, channel: ChannelKeys, records: int) -> None:
         """Derive a document. For a small channel a thread does it: a child process may be busy, or slower to start."""
-        arguments = (self._resources.blobs.url, fn, key, index_keys)
+        arguments = (self._resources.blobs.url, fn, key, channel)
         if records <= SMALL_RECORDS:
             await asyncio.to_thread(make_document, *arguments)
         else:
             await self._resources.cpu.run(make_document, *arguments)
 
 
-def make_document(store_url: str, fn: str, key: str, index_keys: list[str]) -> None:
+def make_document(store_url: str, fn: str, key: str, channel: ChannelKeys) -> None:
     """Derive one document and store it; runs in a child process."""
     store = BlobStore.open(store_url)
-    blobs = StoreBlobs(store)
-    maps = [PublicationIndex.open(blobs, index_key) for index_key in sorted(index_keys)]
-    store.put_sync(key, derive_document(blobs, fn, maps))
+    store.put_sync(key, derive_document(StoreBlobs(store), fn, channel))
 
 
-async def decompressed(content: Content, *, etag: bytes, content_type: bytes) -> Content:
-    """A one-frame `.zst` content, decompressed while it is sent. Its size is in the frame's header."""
+async def decompressed(content: Content, *, etag: bytes, content_type: bytes, small_bytes: int) -> Content:
+    """A one-frame `.zst` content, decompressed: in memory up to `small_bytes`, else while it is sent.
+
+    Its size is in the frame's header.
+    """
     head = await anext(read_chunks(content, 64), b"")
     size = zstandard.frame_content_size(head)
+    if content.body is not None and 0 <= size <= small_bytes:
+        body = zstandard.ZstdDecompressor().decompress(content.body)
+        return Content(etag, content_type, content.cache_control, size, body, last_modified=content.last_modified)
 
     async def read(start: int, length: int) -> AsyncIterator[bytes]:
         end = None if length < 0 else start + length

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from antivenom.core.publication.client_documents import SubdirKeys
 from antivenom.server.channels.models import Channel
 from antivenom.server.findings.models import Curation
 from antivenom.server.policies.models import Policy, PolicyRevision
@@ -16,14 +17,15 @@ from antivenom.server.publications.models import Publication
 
 @dataclass(frozen=True, slots=True)
 class ChannelPointer:
-    """A channel and the publication that it points to; the last four fields are empty when it has none."""
+    """A channel and the publication that it points to; the last five fields are empty when it has none."""
 
     channel_id: int
     name: str
     is_public: bool
     publication_id: int | None
     published_at: datetime | None
-    index_keys: dict[str, str]  # subdir → key of its publication map
+    subdirs: dict[str, SubdirKeys]
+    channeldata: str
     policy: str
 
 
@@ -37,6 +39,7 @@ async def list_pointers(session: AsyncSession) -> list[ChannelPointer]:
             Publication.id,
             Publication.created_at,
             Publication.subdirs,
+            Publication.channeldata,
             Policy.name,
         )
         .outerjoin(Publication, Publication.id == Channel.publication_id)
@@ -50,10 +53,14 @@ async def list_pointers(session: AsyncSession) -> list[ChannelPointer]:
             privacy == "public",
             publication_id,
             published_at,
-            {subdir: blobs.index for subdir, blobs in (subdirs or {}).items()},
+            {
+                subdir: SubdirKeys(blobs.index, blobs.run_exports, blobs.patch_instructions)
+                for subdir, blobs in (subdirs or {}).items()
+            },
+            channeldata or "",
             policy or "",
         )
-        for channel_id, name, privacy, publication_id, published_at, subdirs, policy in rows
+        for channel_id, name, privacy, publication_id, published_at, subdirs, channeldata, policy in rows
     ]
 
 

@@ -1,36 +1,64 @@
-"""What an upstream publishes beside its records: `channeldata.json` and each subdir's `run_exports.json`.
+"""What an upstream publishes beside its records: `channeldata.json`, and each subdir's `run_exports.json` and
+`patch_instructions.json`.
 
-They are kept as they came, as blobs that the mirror's state names. Nothing of a sync depends on them: what cannot be
-had stays as it was.
+They are kept as they came, as blobs that the mirror's state and the publications name. No sync fails for them: what
+cannot be had or read stays as it was, and the mirror says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from antivenom.core.conda.shards import decompress_bounded
 from antivenom.core.errors import UpstreamError
+from antivenom.core.publication.channeldata import read_upstream_channeldata
+from antivenom.core.publication.patch_instructions import read_patch_instructions
+from antivenom.core.publication.run_exports import DOCUMENT_MAX_BYTES, read_upstream_run_exports
 from antivenom.server.context import Resources
 from antivenom.server.mirrors.service import SUBDIR, SUBDIR_MAX_CHARACTERS
-from antivenom.server.mirrors.subdir_state import UpstreamFile
+from antivenom.server.mirrors.subdir_state import SubdirState, UpstreamFile, storable
 from antivenom.server.mirrors.upstream import UpstreamChannel
+from antivenom.server.publications.models import UpstreamDocuments
 
 log = logging.getLogger(__name__)
 
-FILE_MAX_BYTES = 512_000_000
+FILE_MAX_BYTES = DOCUMENT_MAX_BYTES
 LARGE_BYTES = 4 << 20  # files beyond this are asked for once a day (conda-forge: tens of megabytes, always new)
 AGAIN_AFTER_MS = 86_400_000
 SUBDIRS_MAX = 200
 CHANNELDATA = ("channeldata.json",)
 RUN_EXPORTS = ("run_exports.json.zst", "run_exports.json")
+PATCH_INSTRUCTIONS = ("patch_instructions.json",)
 
 
 class _Channeldata(msgspec.Struct):
     subdirs: list[str] = []
+
+
+class Refreshed(NamedTuple):
+    """A file as it is known now, and what was wrong with the upstream's; "" if nothing was."""
+
+    file: UpstreamFile
+    warning: str = ""
+
+
+async def refresh_subdir(
+    resources: Resources, upstream: UpstreamChannel, subdir: str, known: SubdirState, state: SubdirState, now_ms: int
+) -> SubdirState:
+    """The state of a subdir with the files that are beside its records now; `known` is what the last sync left."""
+    if not state.source or state.missing:
+        return state
+    exports = await refresh_file(resources, upstream, subdir, RUN_EXPORTS, known.run_exports, now_ms)
+    patches = await refresh_file(resources, upstream, subdir, PATCH_INSTRUCTIONS, known.patch_instructions, now_ms)
+    told = [refreshed.warning for refreshed in (exports, patches) if refreshed.warning]
+    warnings = tuple(dict.fromkeys((*state.warnings, *told)))
+    return replace(state, run_exports=exports.file, patch_instructions=patches.file, warnings=warnings)
 
 
 async def refresh_file(
@@ -40,27 +68,57 @@ async def refresh_file(
     names: tuple[str, ...],
     known: UpstreamFile,
     now_ms: int,
-) -> UpstreamFile:
-    """The first of some files that the upstream has in a folder ("" is the channel's), stored.
+) -> Refreshed:
+    """The first of some files that the upstream has in a folder ("" is the channel's), checked and stored.
 
-    The answer is `known` when nothing changed; its `key` is "" when the upstream has none.
+    The answer is `known` when nothing changed, or when what the upstream has cannot be read; its `key` is "" when the
+    upstream has none.
     """
+    if known.key and await resources.blobs.size(known.key) is None:
+        known = UpstreamFile()  # the blob was lost: fetch it anew
     if known.size_bytes > LARGE_BYTES and 0 <= now_ms - known.checked_at_ms < AGAIN_AFTER_MS:
-        return known
+        return Refreshed(known)
     for name in names:
         path = f"{folder}/{name}" if folder else name
         try:
             found = await upstream.fetch_other(path, known if known.name == name else UpstreamFile(), FILE_MAX_BYTES)
+            if found is None:
+                return Refreshed(replace(known, checked_at_ms=now_ms))
+            if found != "missing":
+                await resources.cpu.run(check_file, str(found.path), name)
+                key = f"upstream/{found.file.sha256[:2]}/{found.file.sha256}"
+                await resources.blobs.put_file(key, found.path, move=True)
+                return Refreshed(replace(found.file, key=key, checked_at_ms=now_ms))
         except UpstreamError as error:
             log.info("%s is not read: %s", path, error.message)
-            return known
-        if found is None:
-            return replace(known, checked_at_ms=now_ms)
-        if found != "missing":
-            key = f"upstream/{found.file.sha256[:2]}/{found.file.sha256}"
-            await resources.blobs.put_file(key, found.path, move=True)
-            return replace(found.file, key=key, checked_at_ms=now_ms)
-    return UpstreamFile(checked_at_ms=now_ms)
+            return Refreshed(known, storable(f"{path} is not read: {error.message}"))
+    return Refreshed(UpstreamFile(checked_at_ms=now_ms))
+
+
+def check_file(path: str, name: str) -> None:
+    """Check that a file is what its name says; runs in a child process.
+
+    Raises:
+        UpstreamError: It is not.
+    """
+    _READERS[name.removesuffix(".zst")](Path(path).read_bytes())
+
+
+_READERS: dict[str, Callable[[bytes], object]] = {
+    "run_exports.json": read_upstream_run_exports,
+    "patch_instructions.json": read_patch_instructions,
+    "channeldata.json": read_upstream_channeldata,
+}
+
+
+def list_documents(states: Mapping[str, SubdirState], channeldata: UpstreamFile) -> UpstreamDocuments:
+    """The blobs of everything that the upstream publishes beside its records."""
+    present = {subdir: state for subdir, state in states.items() if state.source}
+    return UpstreamDocuments(
+        {subdir: state.run_exports.key for subdir, state in present.items() if state.run_exports.key},
+        {subdir: state.patch_instructions.key for subdir, state in present.items() if state.patch_instructions.key},
+        channeldata.key,
+    )
 
 
 async def read_listed_subdirs(resources: Resources, channeldata: UpstreamFile) -> list[str]:
@@ -74,15 +132,3 @@ async def read_listed_subdirs(resources: Resources, channeldata: UpstreamFile) -
         return []
     names = [name for name in document.subdirs if SUBDIR.fullmatch(name) and len(name) <= SUBDIR_MAX_CHARACTERS]
     return list(dict.fromkeys(names))[:SUBDIRS_MAX]
-
-
-async def read_upstream_file(resources: Resources, file: UpstreamFile) -> bytes:
-    """The content of a stored file, unpacked; empty when the upstream has none.
-
-    Raises:
-        UpstreamError: It is compressed and cannot be unpacked.
-    """
-    if not file.key:
-        return b""
-    data: bytes = await resources.blobs.get(file.key)
-    return bytes(decompress_bounded(data, FILE_MAX_BYTES, file.name)) if file.name.endswith(".zst") else data

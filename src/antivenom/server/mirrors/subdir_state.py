@@ -51,6 +51,7 @@ class SubdirState(msgspec.Struct, frozen=True, omit_defaults=True):
     bound_at_ms: int = 0
     """When names were last bound to the upstream's shards by reading its whole index; 0: never."""
     run_exports: UpstreamFile = UpstreamFile()
+    patch_instructions: UpstreamFile = UpstreamFile()
     warnings: tuple[str, ...] = ()
     """What went wrong with files of the upstream that others stood in for."""
 

@@ -29,7 +29,13 @@ from antivenom.server.events.service import record
 from antivenom.server.events.upstream_slots import QUEUED_AGAIN_AFTER, upstream_slot
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.artifacts import fetch_artifacts
-from antivenom.server.mirrors.beside_records import CHANNELDATA, RUN_EXPORTS, read_listed_subdirs, refresh_file
+from antivenom.server.mirrors.beside_records import (
+    CHANNELDATA,
+    list_documents,
+    read_listed_subdirs,
+    refresh_file,
+    refresh_subdir,
+)
 from antivenom.server.mirrors.index_reading import IndexReader
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.mirrors.selecting import Selected, find_unmet, select_dependencies
@@ -44,7 +50,9 @@ from antivenom.server.mirrors.subdir_state import (
     describe_losses,
 )
 from antivenom.server.mirrors.upstream import NotServedError, UpstreamChannel
+from antivenom.server.publications.models import UpstreamDocuments
 from antivenom.server.publications.publish_channel import NewSources, publish_channel
+from antivenom.server.publications.queries import newest_publication
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +75,7 @@ class _Sync:
     known: SubdirStates
     held: HeldLosses
     channeldata: UpstreamFile
+    published: UpstreamDocuments
     now_ms: int
     states: SubdirStates = field(default_factory=dict)
     has_new_source: bool = False
@@ -124,6 +133,7 @@ async def _begin(resources: Resources, mirror_id: int, *, is_free: bool) -> _Syn
             mirror.state, mirror.progress = "queued", WAITING_FOR_UPSTREAM
             mirror.lease_until = ctx.now + QUEUED_AGAIN_AFTER
             return None
+        newest = await newest_publication(ctx.session, channel.id)
         mirror.state = "syncing"
         mirror.lease_until = ctx.now + LEASE
         mirror.last_sync_at = ctx.now
@@ -143,6 +153,7 @@ async def _begin(resources: Resources, mirror_id: int, *, is_free: bool) -> _Syn
             known=mirror.subdir_states,
             held=mirror.held,
             channeldata=mirror.channeldata,
+            published=newest.upstream_documents() if newest else UpstreamDocuments(),
             now_ms=round(ctx.now.timestamp() * 1000),
         )
 
@@ -150,12 +161,19 @@ async def _begin(resources: Resources, mirror_id: int, *, is_free: bool) -> _Syn
 async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
     with scratch_folder(resources.settings.scratch, f"mirror-{sync.mirror_id}") as folder:
         upstream = UpstreamChannel(resources.outbound, sync.url, sync.auth, folder)
-        sync.channeldata = await refresh_file(resources, upstream, "", CHANNELDATA, sync.channeldata, sync.now_ms)
+        channeldata = await refresh_file(resources, upstream, "", CHANNELDATA, sync.channeldata, sync.now_ms)
+        sync.channeldata = channeldata.file
         subdirs = sync.subdirs or await _find_subdirs(resources, sync, upstream)
         reader = await _open_reader(resources, sync, upstream, subdirs, reporter)
         for subdir in subdirs:
             await _sync_subdir(sync, reader, subdir, resources.settings.mirror_loss_max)
-            await _refresh_run_exports(resources, sync, upstream, subdir)
+            known = sync.known.get(subdir, SubdirState())
+            sync.states[subdir] = await refresh_subdir(
+                resources, upstream, subdir, known, sync.states[subdir], sync.now_ms
+            )
+    if channeldata.warning and subdirs:
+        first = sync.states[subdirs[0]]
+        sync.states[subdirs[0]] = replace(first, warnings=(*first.warnings, channeldata.warning))
     if _with_source(sync.states) == {"noarch"} and sync.states["noarch"].missing:
         if sync.refusals:
             raise sync.refusals[0]
@@ -164,7 +182,8 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
             f"{sync.url} is not a conda channel: it has no repodata in {asked}",
             hint="check the URL: it must end before the subdir, such as https://conda.anaconda.org/conda-forge",
         )
-    if sync.has_new_source or _with_source(sync.known) - _with_source(sync.states):  # or one is no longer asked for
+    is_smaller = bool(_with_source(sync.known) - _with_source(sync.states))  # a subdir is no longer asked for
+    if sync.has_new_source or is_smaller or list_documents(sync.states, sync.channeldata) != sync.published:
         await _publish(resources, sync, reporter)
         if sync.specs:
             unmet, count = await find_unmet(resources, sync.states)
@@ -225,15 +244,6 @@ async def _sync_subdir(sync: _Sync, reader: IndexReader, subdir: str, loss_max_p
     sync.has_new_source |= reading.state.source != known.source
 
 
-async def _refresh_run_exports(resources: Resources, sync: _Sync, upstream: UpstreamChannel, subdir: str) -> None:
-    state = sync.states[subdir]
-    if not state.source or state.missing:
-        return
-    known = sync.known.get(subdir, SubdirState()).run_exports
-    found = await refresh_file(resources, upstream, subdir, RUN_EXPORTS, known, sync.now_ms)
-    sync.states[subdir] = replace(state, run_exports=found)
-
-
 def _is_accepted(sync: _Sync, subdir: str, loss: HeldLoss) -> bool:
     """Whether an administrator accepted a loss that was at least as large."""
     held = sync.held.get(subdir)
@@ -265,6 +275,7 @@ async def _accept_missing(sync: _Sync, reader: IndexReader, subdir: str, known: 
 async def _publish(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
     sources = NewSources(
         keys={subdir: state.source for subdir, state in sync.states.items() if state.source},
+        documents=list_documents(sync.states, sync.channeldata),
         upstream=sync.url,
         mapping_channel=sync.url.rstrip("/").rsplit("/", 1)[-1],
     )

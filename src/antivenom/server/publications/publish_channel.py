@@ -20,7 +20,7 @@ from antivenom.server.policies.models import PolicyRevision
 from antivenom.server.publications import queries
 from antivenom.server.publications.build_publication import BuildRequest, Built, build_publication
 from antivenom.server.publications.build_statements import StoredBuildStatements
-from antivenom.server.publications.models import Publication, SubdirBlobs
+from antivenom.server.publications.models import Publication, SubdirBlobs, UpstreamDocuments
 
 Progress = Callable[[str, int, int], None]
 BUILDS_MAX = 5  # one channel is published by so many others meanwhile only if something is wrong
@@ -28,9 +28,10 @@ BUILDS_MAX = 5  # one channel is published by so many others meanwhile only if s
 
 @dataclass(frozen=True, slots=True)
 class NewSources:
-    """The result of a sync: the key of each subdir's source map, and the upstream that they come from."""
+    """The result of a sync: the key of each subdir's source map, what is beside them, and where they come from."""
 
     keys: dict[str, str]
+    documents: UpstreamDocuments
     upstream: str
     mapping_channel: str
 
@@ -40,6 +41,7 @@ class _Inputs:
     """What decides one publication, read in one transaction. `newest`: the publication whose successor it will be."""
 
     request: BuildRequest
+    documents: UpstreamDocuments
     policy_revision_id: int | None
     knowledge_revision: int
     wanted: int
@@ -113,7 +115,8 @@ async def _read_inputs(ctx: Context, channel_id: int, sources: NewSources | None
         return None
     newest = await queries.last_number(ctx.session, channel_id)  # first: what is read later may only be newer
     wanted = channel.wanted
-    keys = sources.keys if sources else await _newest_sources(ctx, channel_id)
+    previous = await queries.newest_publication(ctx.session, channel_id) if sources is None else None
+    keys = sources.keys if sources else _sources_of(previous)
     if not keys:
         _note_applied(channel, wanted)  # there is nothing to serve yet
         return None
@@ -124,19 +127,19 @@ async def _read_inputs(ctx: Context, channel_id: int, sources: NewSources | None
     revision = await ctx.session.get(PolicyRevision, channel.policy_revision_id) if channel.policy_revision_id else None
     knowledge = await findings.current_knowledge(ctx)
     request = await _build_request(ctx, channel, keys, revision.text if revision else None, knowledge.index_key)
-    return _Inputs(request, channel.policy_revision_id, knowledge.revision, wanted, newest)
+    documents = sources.documents if sources else previous.upstream_documents() if previous else UpstreamDocuments()
+    return _Inputs(request, documents, channel.policy_revision_id, knowledge.revision, wanted, newest)
 
 
 async def request_with_policy(ctx: Context, channel: Channel, policy_text: str) -> BuildRequest:
     """What would decide a publication of the channel now, if `policy_text` were its policy."""
     knowledge = await findings.current_knowledge(ctx)
-    keys = await _newest_sources(ctx, channel.id)
+    keys = _sources_of(await queries.newest_publication(ctx.session, channel.id))
     return await _build_request(ctx, channel, keys, policy_text, knowledge.index_key)
 
 
-async def _newest_sources(ctx: Context, channel_id: int) -> dict[str, str]:
+def _sources_of(newest: Publication | None) -> dict[str, str]:
     """The source maps of the newest publication, which is not the served one after a rollback."""
-    newest = await queries.newest_publication(ctx.session, channel_id)
     return {subdir: blobs.source for subdir, blobs in newest.subdirs.items()} if newest else {}
 
 
@@ -164,7 +167,7 @@ async def _commit(ctx: Context, channel: Channel, inputs: _Inputs, built: Built,
         await record(ctx, "publication.recovered", subject=f"channel:{channel.name}", failures=channel.publish_failures)
     _note_applied(channel, inputs.wanted)
     current = await queries.find_publication(ctx.session, channel.publication_id)
-    subdirs = _subdir_blobs(inputs.request.sources, built)
+    subdirs = _subdir_blobs(inputs, built)
     holds_until = _instant(built.published.holds_until_ms)
     await findings.store_assessments(ctx, inputs.knowledge_revision, ((c.component, c.assessment) for c in built.found))
     if current is not None and _is_same(current, inputs, subdirs):
@@ -181,6 +184,7 @@ async def _commit(ctx: Context, channel: Channel, inputs: _Inputs, built: Built,
         policy_revision_id=inputs.policy_revision_id,
         knowledge_revision=inputs.knowledge_revision,
         subdirs=subdirs,
+        channeldata=inputs.documents.channeldata,
         findings_key=built.findings_key,
         counts=built.counts,
         holds_until=holds_until,
@@ -210,21 +214,24 @@ def _note_applied(channel: Channel, wanted: int) -> None:
         channel.behind_since = None
 
 
-def _subdir_blobs(sources: dict[str, str], built: Built) -> dict[str, SubdirBlobs]:
-    published = built.published.subdirs
+def _subdir_blobs(inputs: _Inputs, built: Built) -> dict[str, SubdirBlobs]:
+    published, documents = built.published.subdirs, inputs.documents
     return {
         subdir: SubdirBlobs(
             source=source,
             index=published[subdir].publication,
             monolith=published[subdir].monolith,
             monolith_bytes=published[subdir].monolith_bytes,
+            run_exports=documents.run_exports.get(subdir, ""),
+            patch_instructions=documents.patch_instructions.get(subdir, ""),
         )
-        for subdir, source in sources.items()
+        for subdir, source in inputs.request.sources.items()
     }
 
 
 def _is_same(current: Publication, inputs: _Inputs, subdirs: dict[str, SubdirBlobs]) -> bool:
-    return current.subdirs == subdirs and current.policy_revision_id == inputs.policy_revision_id
+    made_from = inputs.documents.channeldata, inputs.policy_revision_id
+    return current.subdirs == subdirs and (current.channeldata, current.policy_revision_id) == made_from
 
 
 def _instant(ms: int) -> datetime | None:

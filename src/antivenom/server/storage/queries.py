@@ -77,8 +77,11 @@ def of_publication(publication: Publication, channel: str, *, is_needed: bool) -
         yield NamedBlob(blobs.source, "source", by)
         yield NamedBlob(blobs.index, "index", by)
         yield NamedBlob(blobs.monolith, "monolith", by)
+        yield NamedBlob(blobs.run_exports, "run_exports", by)
+        yield NamedBlob(blobs.patch_instructions, "patch_instructions", by)
+    yield NamedBlob(publication.channeldata, "channeldata", whole)
     yield NamedBlob(publication.findings_key or "", "findings", whole)
-    for key in derived_keys(blobs.index for blobs in publication.subdirs.values()):
+    for key in derived_keys(publication.client_documents()):
         yield NamedBlob(key, "derived", whole)
 
 
@@ -90,6 +93,7 @@ async def _of_mirrors(session: AsyncSession) -> list[NamedBlob]:
         for subdir, state in mirror.subdir_states.items():
             found.append(NamedBlob(state.source, "source", Namer(channel, subdir)))
             found.append(NamedBlob(state.run_exports.key, "run_exports", Namer(channel, subdir)))
+            found.append(NamedBlob(state.patch_instructions.key, "patch_instructions", Namer(channel, subdir)))
     return found
 
 
