@@ -31,7 +31,7 @@ from antivenom.server.distribution.channel_files import ChannelFiles
 from antivenom.server.members.authentication import SESSION_COOKIE, authenticate_request, find_session_actor
 from antivenom.server.members.authorization import SIGN_IN_HINT
 from antivenom.server.mirrors.artifacts import ArtifactStore
-from antivenom.server.readiness import check_readiness, list_behind
+from antivenom.server.readiness import check_readiness, count_sources, describe_sources, list_behind
 from antivenom.server.web.metrics import Metrics
 from antivenom.server.web.middleware import Guard
 from antivenom.server.web.problems import answer_error, explain
@@ -148,11 +148,15 @@ def _own_routes(resources: Resources, metrics: Metrics) -> list[Route]:
             "ready": not problems,
             "problems": problems,
             "behind": [] if problems else await list_behind(resources),
+            "late": [] if problems else describe_sources(await count_sources(resources)),
         }
         return JSONResponse(found, status_code=503 if problems else 200)
 
     async def show_metrics(_: Request) -> Response:
-        return Response(await metrics.render(resources), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(
+            await metrics.render(resources, await count_sources(resources)),
+            media_type="text/plain; version=0.0.4; charset=utf-8",
+        )
 
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show_metrics)]
 

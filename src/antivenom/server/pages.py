@@ -114,8 +114,7 @@ def _concerns(
             text = f"{channel.behind.error} (since {ago(channel.behind.since, ctx.now)})"
             title = f"{channel.name} does not serve what was decided"
             yield Concern("critical", title, text, f"/channels/{channel.name}", "Look")
-    for freshness in knowledge.feeds:
-        feed = freshness.feed
+    for feed, _ in knowledge.feeds:
         if feed.state == "failed":
             yield Concern("critical", f"The feed {feed.kind} fails", feed.last_error, f"/feeds/{feed.id}", "Look")
     for channel in channels:
@@ -127,15 +126,26 @@ def _concerns(
     if not knowledge.feeds:
         text = "Without a feed no package can be assessed."
         yield Concern("medium", "No advisory feed", text, "/feeds", "Add a feed")
-    stale = [f.feed.kind for f in knowledge.feeds if f.is_stale and f.feed.state == "ok"]
-    if stale:
-        text = f"{', '.join(sorted(set(stale)))}: newest sync {ago(knowledge.newest_sync_at, ctx.now)}."
-        yield Concern("medium", "Knowledge is stale", text, "/feeds", "Sync")
+    yield from _freshness_concerns(ctx, filled, knowledge)
     for channel in channels:
         if channel.publication and not channel.policy:
             text = "It serves everything that its upstream has."
             href = f"/channels/{channel.name}/policy"
             yield Concern("medium", f"No policy on {channel.name}", text, href, "Write one")
+
+
+def _freshness_concerns(ctx: Context, filled: dict[str, Mirror], knowledge: advisories.Knowledge) -> Iterator[Concern]:
+    """What is stale or frozen, and does not fail: that is said already."""
+    found = [(f"The feed {feed.kind}", f"/feeds/{feed.id}", feed.state, fresh) for feed, fresh in knowledge.feeds]
+    found += [
+        (f"The mirror {name}", f"/channels/{name}/mirror", mirror.state, mirrors.freshness_of(mirror, ctx.now))
+        for name, mirror in filled.items()
+    ]
+    for what, href, state, freshness in found:
+        if freshness.stale and state not in ("failed", "held"):
+            yield Concern("medium", f"{what} is stale", f"{freshness.stale.capitalize()}.", href, "Look")
+        if freshness.frozen:
+            yield Concern("medium", f"{what} is frozen", f"{freshness.frozen.capitalize()}.", href, "Look")
 
 
 def _severity_rows(channels: list[ChannelSummary]) -> list[ChartRow]:

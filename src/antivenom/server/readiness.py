@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from datetime import timedelta
+from itertools import product
 
 import psycopg
 from sqlalchemy import text
@@ -13,9 +15,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from antivenom.core.errors import StorageError, UnavailableError
+from antivenom.server.advisories.queries import list_all_feeds
+from antivenom.server.advisories.service import freshness_of as feed_freshness
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.members.service import create_first_admin
 from antivenom.server.migrations import HEAD, migrate
+from antivenom.server.mirrors.queries import list_mirrors
+from antivenom.server.mirrors.service import freshness_of as mirror_freshness
 from antivenom.server.publications.queries import count_behind
 
 log = logging.getLogger("antivenom.start")
@@ -24,6 +30,7 @@ BLOBS_PATIENCE_S = 5.0
 QUIET_WAIT_S = 5.0  # after so long without a database, the log names what is waited for
 
 BEHIND_FOR = timedelta(minutes=1)
+CONDITIONS = ("failing", "held", "stale", "frozen")
 
 
 async def check_readiness(resources: Resources) -> list[str]:
@@ -57,6 +64,34 @@ async def list_behind(resources: Resources) -> list[str]:
         return []
     verb = "channel does" if count == 1 else "channels do"
     return [f"{count} {verb} not serve what was decided since {since:%Y-%m-%d %H:%M} UTC: antivenom channel list"]
+
+
+async def count_sources(resources: Resources) -> dict[tuple[str, str], int]:
+    """How many feeds and mirrors fail, are held, stale or frozen, by ("feed", "stale") and the like.
+
+    Raises:
+        SQLAlchemyError: The database does not answer.
+    """
+    async with resources.context(SYSTEM) as ctx:
+        feeds = [("feed", feed.state, feed_freshness(feed, ctx.now)) for feed in await list_all_feeds(ctx.session)]
+        found = await list_mirrors(ctx.session)
+        filled = [("mirror", mirror.state, mirror_freshness(mirror, ctx.now)) for _, mirror in found]
+    counts = dict.fromkeys(product(("feed", "mirror"), CONDITIONS), 0)
+    for what, state, freshness in [*feeds, *filled]:
+        for condition, is_so in zip(
+            CONDITIONS, (state == "failed", state == "held", freshness.stale, freshness.frozen), strict=True
+        ):
+            counts[what, condition] += bool(is_so)
+    return counts
+
+
+def describe_sources(counts: Mapping[tuple[str, str], int]) -> list[str]:
+    """The counts that are not 0, in words without names: anybody may ask."""
+    return [
+        f"{count} {what}{'' if count == 1 else 's'} {condition}: antivenom {what} list"
+        for (what, condition), count in counts.items()
+        if count
+    ]
 
 
 async def prepare(resources: Resources) -> None:

@@ -15,6 +15,7 @@ from antivenom.server.advisories import built_in, service
 from antivenom.server.advisories.feed_state import FeedCursor
 from antivenom.server.advisories.models import BUILT_IN_ID, Feed, KnowledgeRevision
 from antivenom.server.context import LOCAL, Resources
+from antivenom.server.events.freshness import FRESH
 from tests.server.findings.test_match import conda, learn, match
 
 NAMES = "conda\tproducts\tpart_of\tpackages\tnative\tsource\tchecked\n"
@@ -137,7 +138,7 @@ async def test_what_is_built_in_is_neither_synced_nor_removed_nor_stale(resource
             await service.remove_feed(ctx, BUILT_IN_ID)
         assert await service.request_feed_sync(ctx) == []
         assert (await service.current_knowledge(ctx)).feeds == ()
-        assert not service.is_stale(await service.get_feed(ctx, BUILT_IN_ID), ctx.now)
+        assert service.freshness_of(await service.get_feed(ctx, BUILT_IN_ID), ctx.now) == FRESH
 
 
 async def test_a_new_home_compiles_nothing_for_what_is_built_in(resources: Resources) -> None:

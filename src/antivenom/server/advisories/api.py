@@ -24,7 +24,7 @@ router = APIRouter()
 @router.post("/feeds", status_code=201, tags=["feeds"])
 async def add_feed(ctx: RequestContext, body: FeedCreate) -> FeedView:
     """Add a feed; its first sync starts at once."""
-    return FeedView.of(await service.add_feed(ctx, body.kind, body.location, every_s=body.every_s))
+    return FeedView.of(await service.add_feed(ctx, body.kind, body.location, every_s=body.every_s), ctx.now)
 
 
 @router.get("/feeds", tags=["feeds"])
@@ -33,19 +33,19 @@ async def list_feeds(
 ) -> Listing[FeedView]:
     """Feeds, with how the last sync of each went. `q` is searched in the location."""
     found = await service.list_feeds(ctx, kind=kind, q=q, sort=sort, page=page, page_size=page_size)
-    return Listing.of(found.map(FeedView.of))
+    return Listing.of(found.map(lambda feed: FeedView.of(feed, ctx.now)))
 
 
 @router.post("/feeds/sync", status_code=202, tags=["feeds"])
 async def sync_feeds(ctx: RequestContext, body: FeedSyncRequest) -> Listing[FeedView]:
     """Request a sync of every feed, or of those of one kind; the answer does not wait for it."""
-    return Listing.whole([FeedView.of(feed) for feed in await service.request_feed_sync(ctx, kind=body.kind)])
+    return Listing.whole([FeedView.of(feed, ctx.now) for feed in await service.request_feed_sync(ctx, kind=body.kind)])
 
 
 @router.get("/feeds/{feed_id}", tags=["feeds"])
 async def get_feed(ctx: RequestContext, feed_id: int) -> FeedView:
     """One feed."""
-    return FeedView.of(await service.get_feed(ctx, feed_id))
+    return FeedView.of(await service.get_feed(ctx, feed_id), ctx.now)
 
 
 @router.delete("/feeds/{feed_id}", status_code=204, tags=["feeds"])
@@ -58,7 +58,7 @@ async def remove_feed(ctx: RequestContext, feed_id: int) -> None:
 async def sync_feed(ctx: RequestContext, feed_id: int) -> FeedView:
     """Request a sync of one feed; the answer does not wait for it."""
     (feed,) = await service.request_feed_sync(ctx, feed_id)
-    return FeedView.of(feed)
+    return FeedView.of(feed, ctx.now)
 
 
 @router.get("/feeds/{feed_id}/set-aside", tags=["feeds"])

@@ -38,6 +38,9 @@ class Feed(Base):
     last_sync_at: Mapped[OptionalAt]
     last_success_at: Mapped[OptionalAt]
     next_sync_at: Mapped[OptionalAt]
+    # When a sync last brought something new, and the longest time between two that did.
+    changed_at: Mapped[OptionalAt]
+    longest_gap_s: Mapped[int] = mapped_column(server_default="0")
     # While queued or syncing: whoever works on it renews this; past it, nobody does, and the sync starts again.
     lease_until: Mapped[OptionalAt]
 

@@ -78,7 +78,7 @@ async def _render_feeds(
         status=error.status if error else 200,
         state=state,
         found=found,
-        feeds=[(feed, service.is_stale(feed, ctx.now)) for feed in found.items],
+        feeds=[(feed, service.freshness_of(feed, ctx.now)) for feed in found.items],
         is_busy=any(feed.state in BUSY for feed in found.items),
         has_own_feeds=any(not feed.is_built_in for feed in found.items),
         kinds=list(SOURCES.values()),
@@ -103,7 +103,16 @@ async def show_feed(request: Request, ctx: Context) -> Response:
     found = await service.list_set_aside(
         ctx, feed.id, q=state.q, sort=state.sort, page=state.page, page_size=state.page_size
     )
-    return render(request, ctx, "advisories/feed.html", partial="results", feed=feed, state=state, found=found)
+    return render(
+        request,
+        ctx,
+        "advisories/feed.html",
+        partial="results",
+        feed=feed,
+        state=state,
+        found=found,
+        freshness=service.freshness_of(feed, ctx.now),
+    )
 
 
 async def sync_feed(request: Request, ctx: Context, form: FormData) -> Response:

@@ -13,6 +13,7 @@ from antivenom.core.matching.advisories import Severity
 from antivenom.server.advisories.advisory_view import AdvisoryView
 from antivenom.server.advisories.feed_state import FeedCounts
 from antivenom.server.advisories.models import Feed, SetAsideEntry, Vulnerability
+from antivenom.server.advisories.service import freshness_of
 from antivenom.server.events.schemas import ProgressView, view_progress
 
 
@@ -61,12 +62,16 @@ class FeedView(BaseModel):
     last_sync_at: datetime | None
     last_success_at: datetime | None
     next_sync_at: datetime | None
+    changed_at: datetime | None  # when a sync last brought something new
+    stale: str  # why no sync succeeded for too long; "" when one did
+    frozen: str  # why it is odd that nothing new came; "" when it is not
     demo: bool
     built_in: bool  # it comes with the release: neither synced nor removed
     version: str  # of what is built in: the release; "" for others
 
     @classmethod
-    def of(cls, feed: Feed) -> FeedView:
+    def of(cls, feed: Feed, now: datetime) -> FeedView:
+        freshness = freshness_of(feed, now)
         return cls(
             id=feed.id,
             kind=feed.kind,
@@ -84,6 +89,9 @@ class FeedView(BaseModel):
             last_sync_at=feed.last_sync_at,
             last_success_at=feed.last_success_at,
             next_sync_at=feed.next_sync_at,
+            changed_at=feed.changed_at,
+            stale=freshness.stale,
+            frozen=freshness.frozen,
             demo=feed.is_demo,
             built_in=feed.is_built_in,
             version=feed.cursor.version or "",

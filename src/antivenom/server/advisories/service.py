@@ -21,6 +21,7 @@ from antivenom.server.advisories.models import Feed, SetAsideEntry, Vulnerabilit
 from antivenom.server.advisories.syncing import publish_knowledge
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, check_sort
+from antivenom.server.events.freshness import FRESH, Freshness, judge_freshness
 from antivenom.server.events.jobs import defer
 from antivenom.server.events.progress import LEASE, WAITING, JobProgress, has_lapsed
 from antivenom.server.events.service import record
@@ -28,7 +29,7 @@ from antivenom.server.members.authorization import require
 
 EVERY_MIN_S = 60
 EVERY_MAX_S = 366 * 86_400
-STALE_AFTER = timedelta(days=3)  # a feed without a schedule; one with a schedule: after three missed syncs
+STALE_AFTER = timedelta(days=3)  # a feed without a schedule
 
 
 async def add_feed(
@@ -317,20 +318,12 @@ async def get_advisory(ctx: Context, any_id: str) -> AdvisoryView:
 
 
 @dataclass(frozen=True, slots=True)
-class FeedFreshness:
-    """A feed, and whether it has missed its time."""
-
-    feed: Feed
-    is_stale: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Knowledge:
     """What is known at the moment and how fresh it is."""
 
     vulnerabilities: int  # without withdrawn ones
     newest_sync_at: datetime | None
-    feeds: tuple[FeedFreshness, ...]
+    feeds: tuple[tuple[Feed, Freshness], ...]
 
 
 async def current_knowledge(ctx: Context) -> Knowledge:
@@ -340,18 +333,10 @@ async def current_knowledge(ctx: Context) -> Knowledge:
     return Knowledge(
         vulnerabilities=await queries.count_vulnerabilities(ctx.session),
         newest_sync_at=max((f.last_success_at for f in feeds if f.last_success_at), default=None),
-        feeds=tuple(FeedFreshness(feed, is_stale(feed, ctx.now)) for feed in feeds),
+        feeds=tuple((feed, freshness_of(feed, ctx.now)) for feed in feeds),
     )
 
 
-def is_stale(feed: Feed, now: datetime) -> bool:
-    """Whether a feed has missed its time: three intervals of its schedule, else three days.
-
-    Demo feeds and the built-in one never do.
-    """
-    if feed.is_demo or feed.is_built_in:
-        return False
-    if feed.last_success_at is None:
-        return True
-    limit = timedelta(seconds=3 * feed.every_s) if feed.every_s else STALE_AFTER
-    return now - feed.last_success_at > limit
+def freshness_of(feed: Feed, now: datetime) -> Freshness:
+    """How fresh a feed is; demo feeds and the built-in one always are."""
+    return FRESH if feed.is_demo or feed.is_built_in else judge_freshness(feed, now, unscheduled=STALE_AFTER)

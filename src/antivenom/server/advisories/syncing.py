@@ -24,6 +24,7 @@ from antivenom.server.advisories.models import Feed, KnowledgeRevision, SetAside
 from antivenom.server.advisories.spool import SET_ASIDE_KEPT, SpoolReport, spool_feed
 from antivenom.server.advisories.storing import Changes, store_part
 from antivenom.server.context import SYSTEM, Context, Resources
+from antivenom.server.events.freshness import note_change
 from antivenom.server.events.progress import (
     LEASE,
     STARTING,
@@ -194,6 +195,8 @@ async def _finish(resources: Resources, sync: _Sync, error: AntivenomError | Non
         feed.progress = JobProgress()
         if error is None:
             await _note_success(ctx, feed, sync)
+            if revision is not None:
+                note_change(feed, ctx.now)
         else:
             feed.state = "failed"
             feed.last_error = error.message + (f" ({error.hint})" if error.hint else "")

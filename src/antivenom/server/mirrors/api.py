@@ -25,19 +25,19 @@ async def create_mirror(ctx: RequestContext, body: MirrorCreate) -> MirrorView:
         policy_text=body.policy,
         closure=body.closure,
     )
-    return MirrorView.of(body.channel, mirror)
+    return MirrorView.of(body.channel, mirror, ctx.now)
 
 
 @router.get("")
 async def list_mirrors(ctx: RequestContext) -> Listing[MirrorView]:
     """Every mirror, by the name of its channel, on one page."""
-    return Listing.whole([MirrorView.of(name, mirror) for name, mirror in await service.list_mirrors(ctx)])
+    return Listing.whole([MirrorView.of(name, mirror, ctx.now) for name, mirror in await service.list_mirrors(ctx)])
 
 
 @router.get("/{channel}")
 async def get_mirror(ctx: RequestContext, channel: str) -> MirrorView:
     """The mirror that fills a channel."""
-    return MirrorView.of(channel, await service.get_mirror(ctx, channel))
+    return MirrorView.of(channel, await service.get_mirror(ctx, channel), ctx.now)
 
 
 @router.get("/{channel}/set-aside")
@@ -53,7 +53,7 @@ async def list_set_aside(
 async def update_mirror(ctx: RequestContext, channel: str, body: MirrorChange) -> MirrorView:
     """Change what is sent; a sync follows at once."""
     settings = body.applied_to(await service.get_mirror(ctx, channel))
-    return MirrorView.of(channel, await service.update_mirror(ctx, channel, settings))
+    return MirrorView.of(channel, await service.update_mirror(ctx, channel, settings), ctx.now)
 
 
 @router.delete("/{channel}", status_code=204)
@@ -65,10 +65,10 @@ async def delete_mirror(ctx: RequestContext, channel: str) -> None:
 @router.post("/{channel}/sync", status_code=202)
 async def request_sync(ctx: RequestContext, channel: str) -> MirrorView:
     """Request a sync now; the answer does not wait for it."""
-    return MirrorView.of(channel, await service.request_sync(ctx, channel))
+    return MirrorView.of(channel, await service.request_sync(ctx, channel), ctx.now)
 
 
 @router.post("/{channel}/accept", status_code=202)
 async def accept_loss(ctx: RequestContext, channel: str) -> MirrorView:
     """Accept the loss of records that a mirror holds back; a sync that publishes it follows at once."""
-    return MirrorView.of(channel, await service.accept_loss(ctx, channel))
+    return MirrorView.of(channel, await service.accept_loss(ctx, channel), ctx.now)

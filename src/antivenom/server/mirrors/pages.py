@@ -15,6 +15,7 @@ from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.channels import service as channels
 from antivenom.server.context import Context
 from antivenom.server.db.paging import Page
+from antivenom.server.events.freshness import FRESH
 from antivenom.server.mirrors import service
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.mirrors.subdir_state import count_set_aside, list_absent, list_found, list_warnings
@@ -48,7 +49,17 @@ async def show_channels(request: Request, ctx: Context) -> Response:
         ctx, q=state.q, sort=state.sort, page=state.page, page_size=state.page_size
     )
     mirrors = dict(await service.list_mirrors(ctx))
-    return render(request, ctx, "mirrors/channels.html", partial="results", state=state, found=found, mirrors=mirrors)
+    freshness = {name: service.freshness_of(mirror, ctx.now) for name, mirror in mirrors.items()}
+    return render(
+        request,
+        ctx,
+        "mirrors/channels.html",
+        partial="results",
+        state=state,
+        found=found,
+        mirrors=mirrors,
+        freshness=freshness,
+    )
 
 
 async def new_channel(request: Request, ctx: Context) -> Response:
@@ -192,6 +203,7 @@ async def _render_mirror(request: Request, ctx: Context, *, upstream: str, error
         head=head,
         channel_name=head.name,
         mirror=mirror,
+        freshness=service.freshness_of(mirror, ctx.now) if mirror else FRESH,
         mirror_set_aside=count_set_aside(mirror.subdir_states) if mirror else 0,
         subdirs_found=list_found(mirror.subdir_states) if mirror else [],
         subdirs_absent=list_absent(mirror.subdir_states) if mirror else [],

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from antivenom.server.events.schemas import ProgressView, view_progress
 from antivenom.server.mirrors.models import Mirror
-from antivenom.server.mirrors.service import MirrorSettings, SetAsideRecord
+from antivenom.server.mirrors.service import MirrorSettings, SetAsideRecord, freshness_of
 from antivenom.server.mirrors.subdir_state import count_set_aside, list_absent, list_found, list_warnings
 
 
@@ -84,9 +84,13 @@ class MirrorView(BaseModel):
     last_sync_at: datetime | None
     last_success_at: datetime | None
     next_sync_at: datetime | None
+    changed_at: datetime | None  # when a sync last brought something new
+    stale: str  # why no sync succeeded for too long; "" when one did
+    frozen: str  # why it is odd that nothing new came; "" when it is not
 
     @classmethod
-    def of(cls, channel: str, mirror: Mirror) -> MirrorView:
+    def of(cls, channel: str, mirror: Mirror, now: datetime) -> MirrorView:
+        freshness = freshness_of(mirror, now)
         return cls(
             channel=channel,
             upstream=mirror.upstream,
@@ -110,6 +114,9 @@ class MirrorView(BaseModel):
             last_sync_at=mirror.last_sync_at,
             last_success_at=mirror.last_success_at,
             next_sync_at=mirror.next_sync_at,
+            changed_at=mirror.changed_at,
+            stale=freshness.stale,
+            frozen=freshness.frozen,
         )
 
 

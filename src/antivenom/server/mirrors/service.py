@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from antivenom import demo
 from antivenom.core.conda.specs import parse_record_spec
 from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError
 from antivenom.core.redaction import HIDDEN
@@ -19,6 +21,7 @@ from antivenom.server.channels.models import Channel
 from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, slice_page
+from antivenom.server.events.freshness import FRESH, Freshness, judge_freshness
 from antivenom.server.events.jobs import defer
 from antivenom.server.events.progress import LEASE, WAITING, JobProgress, has_lapsed
 from antivenom.server.events.service import record
@@ -31,6 +34,7 @@ from antivenom.server.publications.queries import newest_publication
 
 MODES = ("passive", "active")
 SUBDIR_MAX_CHARACTERS = 32
+STALE_AFTER = timedelta(days=30)  # a mirror without a schedule
 SUBDIR = re.compile(r"noarch|[a-z0-9]+-[a-z0-9_]+")
 EVERY_MIN_S = 60
 EVERY_MAX_S = 366 * 86_400
@@ -179,6 +183,13 @@ async def get_mirror(ctx: Context, channel: str, *, permission: str = "mirrors:r
             hint=f"make it one with: antivenom mirror create {channel} --upstream URL",
         )
     return mirror
+
+
+def freshness_of(mirror: Mirror, now: datetime) -> Freshness:
+    """How fresh a mirror is; the demo's always is."""
+    if mirror.upstream.startswith(f"{demo.SCHEME}://"):
+        return FRESH
+    return judge_freshness(mirror, now, unscheduled=STALE_AFTER)
 
 
 async def list_mirrors(ctx: Context) -> list[tuple[str, Mirror]]:

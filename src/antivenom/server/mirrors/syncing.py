@@ -14,6 +14,7 @@ from antivenom.server.adapters.scratch import scratch_folder
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.db.blob_guard import CheckHeld, blobs_in_use
+from antivenom.server.events.freshness import note_change
 from antivenom.server.events.jobs import defer
 from antivenom.server.events.progress import (
     LEASE,
@@ -298,6 +299,8 @@ async def _succeed(resources: Resources, sync: _Sync, check_held: CheckHeld) -> 
         if mirror.mode == "active":
             lock = f"artifacts:{mirror.id}"
             await defer(ctx, "mirror.fetch_artifacts", lock=lock, queueing_lock=lock, mirror_id=mirror.id)
+        if sync.has_new_source:
+            note_change(mirror, ctx.now)
         mirror.next_sync_at = ctx.now + timedelta(seconds=mirror.every_s) if mirror.every_s else None
         records = sum(state.records for state in sync.states.values())
         await record(

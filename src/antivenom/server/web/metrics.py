@@ -42,6 +42,12 @@ class Metrics:
             "How long the oldest accepted change has waited to be served.",
             registry=self.registry,
         )
+        self._sources = Gauge(
+            "antivenom_sources",
+            "Feeds and mirrors that fail, are held, stale or frozen.",
+            ("what", "condition"),
+            registry=self.registry,
+        )
         build = Gauge("antivenom_build_info", "The running version.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
 
@@ -57,8 +63,12 @@ class Metrics:
         self._requests.labels(str(scope["method"])[:10], route, str(status or 499)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    async def render(self, resources: Resources) -> bytes:
-        """The exposition text, with the current state of the queue."""
+    async def render(self, resources: Resources, sources: Mapping[tuple[str, str], int]) -> bytes:
+        """The exposition text, with the current state of the queue.
+
+        Args:
+            sources: How many ("feed" or "mirror", condition) there are.
+        """
         async with resources.context(SYSTEM) as ctx:
             rows = await ctx.session.execute(
                 text("SELECT status::text, count(*) FROM procrastinate_jobs GROUP BY status")
@@ -68,6 +78,8 @@ class Metrics:
         channels, seconds = behind.one()
         self._behind.set(channels)
         self._behind_seconds.set(seconds)
+        for labels, count in sources.items():
+            self._sources.labels(*labels).set(count)
         for state in JOB_STATES:
             self._jobs.labels(state).set(counts.get(state, 0))
         return generate_latest(self.registry)
