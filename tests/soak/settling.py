@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from typing import Any
 
@@ -36,9 +37,12 @@ def settle(era: Era, bound_s: float = BOUND_S) -> bool:
         upstream = era.upstream_of[channel.name]
         channel.source.accept(Source(upstream, era.upstreams.generation[upstream]))
     era.model.knowledge.accept(era.upstreams.knowledge)
-    wrong = ["never looked"]
+    wrong, told = ["never looked"], ""
     while wrong and time.monotonic() < until:
         wrong = [*list_unapplied(era), *list_unserved(era)]
+        if wrong and (now := re.sub(r"\d+", "0", wrong[0])) != told:
+            told = now
+            era.journal.note("waits", wrong[0][:300], more=len(wrong) - 1)
         if wrong:
             time.sleep(LOOK_EVERY_S)
     if wrong:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from pathlib import Path
+from typing import IO
 
 from antivenom.core.redaction import redact
 
@@ -26,14 +26,22 @@ class HumanFormatter(logging.Formatter):
         return redact(text)
 
 
-def start_logging(part: str, level: str, file: Path | None = None) -> None:
-    """Send this process's log to stderr, or to a file that it shares with others (lines are appended whole)."""
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    handler: logging.Handler = (
-        logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
-    )
+def _shorten(record: logging.LogRecord) -> bool:
+    """Make one line of what the job queue says of its database; drop what it says of jobs, which we say ourselves."""
+    record.exc_info = None
+    return not str(getattr(record, "action", "")).startswith("job_error")
+
+
+def make_handler(part: str, stream: IO[str]) -> logging.Handler:
+    """Writes a process's log for people, whoever of its libraries speaks."""
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(HumanFormatter(part))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    handler.addFilter(lambda record: not record.name.startswith("procrastinate") or _shorten(record))
+    return handler
+
+
+def start_logging(part: str, level: str) -> None:
+    """Send this process's log to stderr."""
+    logging.basicConfig(level=level.upper(), handlers=[make_handler(part, sys.stderr)], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -14,6 +14,7 @@ from antivenom.core.errors import UnavailableError
 from antivenom.server import rooms
 from antivenom.server.advisories.built_in import announce_built_in
 from antivenom.server.context import Resources
+from antivenom.server.events.progress import explain_failure
 from antivenom.server.events.queue import keep_queue, open_queue, requeue_stalled, run_lanes
 from antivenom.server.events.ticks import keep_ticking
 from antivenom.server.readiness import wait_for_database
@@ -41,8 +42,8 @@ async def run_jobs_forever(resources: Resources, *, is_only_worker: bool = False
             await _run_until(stop, resources, is_only_worker=is_only_worker)
         except UnavailableError as error:
             log.warning("%s; waiting on", error.message)
-        except Exception:
-            log.exception("the job queue broke off")
+        except Exception as error:
+            log.warning("the job queue broke off: %s", explain_failure(error).message)
         if not stop.is_set():
             pause_s = RESTART_FIRST_S if time.monotonic() - started > STEADY_AFTER_S else pause_s
             log.warning("the job queue ended by itself; it starts again in %.1f s", pause_s)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from typing import Any
 
 import psycopg
 import pytest
+from procrastinate.exceptions import ConnectorException
 from psycopg.errors import DiskFull
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from antivenom.core.errors import StorageError, UnavailableError
-from antivenom.server.web.problems import explain
+from antivenom.server.events.progress import explain_failure
+from antivenom.server.logs import make_handler
+from antivenom.server.web.problems import InternalError, explain
 
 
 @pytest.mark.parametrize(
@@ -52,3 +58,51 @@ def test_a_full_disk_of_the_database_is_no_database_that_is_away() -> None:
     assert "full" in told.message
     away = explain(OperationalError("SELECT 1", {}, psycopg.OperationalError("connection refused")))
     assert isinstance(away, UnavailableError)
+
+
+def _raised_by(cause: Exception) -> ConnectorException:
+    error = ConnectorException()
+    error.__cause__ = cause
+    return error
+
+
+REFUSED = psycopg.OperationalError("connection refused")
+OUTAGES = [
+    REFUSED,
+    psycopg.InterfaceError("the connection is closed"),
+    OperationalError("SELECT 1", {}, REFUSED),
+    InterfaceError("SELECT 1", {}, psycopg.InterfaceError("the connection is closed")),
+    PoolTimeoutError("no connection in 30 s"),
+    _raised_by(REFUSED),
+    ConnectorException(),
+    ExceptionGroup("tasks", [OperationalError("SELECT 1", {}, REFUSED)]),
+]
+
+
+@pytest.mark.parametrize("error", OUTAGES, ids=lambda error: type(error).__name__)
+def test_a_database_that_is_away_is_one_line_of_the_log(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """Found by the soak: each job that lost its database left some hundred lines of traces."""
+    assert isinstance(explain_failure(error), UnavailableError)
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("WARNING", None)]
+
+
+def test_an_error_of_a_statement_is_a_bug_and_has_its_trace(caplog: pytest.LogCaptureFixture) -> None:
+    for error in (ProgrammingError("SELEKT", {}, psycopg.ProgrammingError()), _raised_by(psycopg.ProgrammingError())):
+        caplog.clear()
+        assert isinstance(explain_failure(error), InternalError)
+        assert caplog.records[0].exc_info
+
+
+def test_the_job_queue_tells_of_its_database_in_one_line() -> None:
+    written = io.StringIO()
+    queue = logging.Logger("procrastinate.worker")
+    queue.addHandler(make_handler("worker", written))
+    try:
+        raise _raised_by(REFUSED)
+    except ConnectorException as error:
+        queue.exception("listener error: %s", type(error).__name__)
+        queue.error("Job a.b[1]() ended with status: Error", exc_info=error, extra={"action": "job_error"})
+        queue.error("Job a.b[1]() ended with status: Error, to retry", extra={"action": "job_error_retry"})
+    assert [line[9:] for line in written.getvalue().splitlines()] == [
+        "worker   error: listener error: ConnectorException"
+    ]

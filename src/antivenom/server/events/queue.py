@@ -17,6 +17,7 @@ from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from antivenom.core.errors import AntivenomError
 from antivenom.server.context import Resources
 from antivenom.server.events.jobs import DECLARED, EventNotice, JobDeclaration, Lane
+from antivenom.server.events.progress import explain_failure
 
 log = logging.getLogger("antivenom.jobs")
 RETRY_MAX_S = 3600
@@ -145,7 +146,8 @@ async def run_worker(
         try:
             return await call()
         except Exception as error:
-            _log_failure(context.job, error)
+            explained = explain_failure(error)  # logs what is none of ours with its trace, once
+            log.warning("job %s (attempt %d) failed: %s", context.job.task_name, context.job.attempts + 1, explained)
             if on_failure is not None:
                 on_failure(context.job.task_name, error)
             raise
@@ -163,10 +165,3 @@ async def run_worker(
         stalled_worker_timeout=STALLED_AFTER_S,
         worker_middleware=[report],
     )
-
-
-def _log_failure(job: Job, error: Exception) -> None:
-    if isinstance(error, AntivenomError):
-        log.warning("job %s (attempt %d) failed: %s", job.task_name, job.attempts + 1, error)
-    else:
-        log.exception("job %s (attempt %d) failed unexpectedly", job.task_name, job.attempts + 1)

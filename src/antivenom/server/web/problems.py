@@ -8,9 +8,11 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import psycopg
 from fastapi.exceptions import RequestValidationError
+from procrastinate.exceptions import ConnectorException
 from psycopg.errors import DiskFull
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -59,9 +61,9 @@ def explain(error: Exception) -> AntivenomError:
         return InvalidInputError("the input has a number or a character that cannot be stored")
     if isinstance(error, IntegrityError):
         return ConflictError("somebody else changed the same thing at the same time", hint="reload it, then try again")
-    if isinstance(error, OperationalError) and isinstance(error.orig, DiskFull):
+    if isinstance(_database_error(error), DiskFull):
         return StorageError("the disk of the database is full; nothing was changed", hint="free some space on it")
-    if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError) or _is_lost_connection(error):
+    if _is_outage(error):
         log.warning("the database does not answer: %s", str(error).partition("\n")[0])
         return UnavailableError("the database does not answer at the moment", hint="try again in some seconds")
     reference = secrets.token_hex(4)
@@ -73,8 +75,21 @@ def explain(error: Exception) -> AntivenomError:
     )
 
 
-def _is_lost_connection(error: Exception) -> bool:
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+def _database_error(error: BaseException) -> BaseException | None:
+    """What the database's driver said, under what SQLAlchemy and the job queue make of it."""
+    if isinstance(error, DBAPIError):
+        return error.orig
+    return error.__cause__ if isinstance(error, ConnectorException) else error
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether the database is away, or has no connection left."""
+    if isinstance(error, PoolTimeoutError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return True
+    found = _database_error(error)
+    return isinstance(found, psycopg.OperationalError | psycopg.InterfaceError) or (
+        isinstance(error, ConnectorException) and found is None
+    )
 
 
 def _explain_validation(error: RequestValidationError) -> InvalidInputError:
