@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -11,11 +12,15 @@ from sqlalchemy import select, text
 
 from antivenom.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError, OutboundRefusedError
 from antivenom.core.feeds.registry import SOURCES
+from antivenom.server import rooms
 from antivenom.server.advisories import queries, service, storing, syncing
 from antivenom.server.advisories.models import Feed, KnowledgeRevision
 from antivenom.server.context import LOCAL, Actor, Resources
+from antivenom.server.events.queue import open_queue, run_lanes
+from antivenom.server.events.upstream_slots import SYNCS_PER_UPSTREAM
 from tests.server.advisories.conftest import FeedServer
 from tests.server.advisories.test_feed_files import entry, zipped
+from tests.waiting import until
 
 TOKEN = Actor("token", "ci", "admin")
 
@@ -301,3 +306,22 @@ async def test_positions_that_other_releases_stored_are_read(
     assert isinstance(pending, dict)
     assert set(pending.get("keys", ())) <= set(revision.package_keys)
     assert revision.everything == pending.get("everything", False)
+
+
+async def test_feeds_of_one_host_are_all_read_within_a_moment(resources: Resources, feed_server: FeedServer) -> None:
+    """More than may read it at once: the rest waits for nobody's clock tick."""
+    feeds = []
+    for n in range(SYNCS_PER_UPSTREAM + 2):
+        url = feed_server.write(f"{n}.jsonl", json.dumps(entry(n)).encode())
+        feeds.append(await add(resources, "osv", url))
+    list(rooms.load("jobs"))
+    async with open_queue(resources) as app:
+        running = asyncio.create_task(run_lanes(app, jobs_at_once=8, patience_s=0.1))
+
+        async def are_all_read() -> bool:
+            async with resources.context(LOCAL) as ctx:
+                return all([(await service.get_feed(ctx, feed)).state == "ok" for feed in feeds])
+
+        await until(are_all_read)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -15,7 +15,7 @@ from antivenom.server.adapters.http_answers import MinimumRate, _paced
 from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.events.queue import open_queue, run_lanes
-from antivenom.server.events.upstream_slots import SYNCS_PER_UPSTREAM, upstream_slot
+from antivenom.server.events.upstream_slots import SYNCS_PER_UPSTREAM, pause_before, upstream_slot
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.publish_channel import publish_channel
@@ -131,8 +131,22 @@ async def test_one_upstream_is_read_by_two_syncs_at_a_time_and_the_next_is_queue
         mirror = await main.sync("main")
         assert (mirror.state, mirror.progress.phase) == ("queued", "waiting: other syncs read that upstream")
         assert upstream.asked == []
-        assert mirror.lease_until is not None  # after it, mirror.sync_due queues the sync again
-    assert (await main.sync("main")).state == "ok"
+    async with worker(main.resources):  # without a periodic job
+        await until(lambda: is_ok(main))
+
+
+async def is_ok(person: Person) -> bool:
+    return (await person.look("main")).state == "ok"
+
+
+def test_pauses_grow_up_to_half_a_minute():
+    assert [pause_before(tries).total_seconds() for tries in (0, 1, 4, 5, 1000)] == [1, 2, 16, 30, 30]
+
+
+async def test_paths_and_the_demo_have_no_upstream_to_spare(resources: Resources):
+    async with AsyncExitStack() as stack:
+        for url in ["", "/srv/feed.json", "demo://feeds/kev.json"] * (SYNCS_PER_UPSTREAM + 1):
+            assert await stack.enter_async_context(upstream_slot(resources, url))
 
 
 async def test_sync_that_takes_too_long_fails_and_says_so(main: Person, upstream: UpstreamServer):

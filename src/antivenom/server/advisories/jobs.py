@@ -11,9 +11,13 @@ REGROUPED_AT_ONCE = 5_000  # vulnerabilities in one transaction
 
 
 @job("feed.sync", retries=0, lane=Lane.feeds)
-async def sync(resources: Resources, *, feed_id: int) -> None:
-    """Sync one feed; a failure is kept on the feed and tried again by `feed.sync_due`."""
-    await syncing.sync_feed(resources, feed_id)
+async def sync(resources: Resources, *, feed_id: int, tries: int = 0) -> None:
+    """Sync one feed; a failure is kept on the feed and tried again by `feed.sync_due`.
+
+    Args:
+        tries: How often it found its upstream read by enough others.
+    """
+    await syncing.sync_feed(resources, feed_id, tries)
 
 
 @job("feed.sync_due", every_s=60)

@@ -25,6 +25,7 @@ from antivenom.server.advisories.spool import SET_ASIDE_KEPT, SpoolReport, spool
 from antivenom.server.advisories.storing import Changes, store_part
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.events.freshness import note_change
+from antivenom.server.events.jobs import defer
 from antivenom.server.events.progress import (
     LEASE,
     STARTING,
@@ -36,7 +37,7 @@ from antivenom.server.events.progress import (
     within_time,
 )
 from antivenom.server.events.service import record
-from antivenom.server.events.upstream_slots import QUEUED_AGAIN_AFTER, upstream_slot
+from antivenom.server.events.upstream_slots import pause_before, upstream_slot
 
 # Revisions become visible in the order of their ids: a compilation of revision N includes all below N.
 REVISION_LOCK = 0x616E7469
@@ -57,14 +58,17 @@ class _Sync:
     )
 
 
-async def sync_feed(resources: Resources, feed_id: int) -> None:
+async def sync_feed(resources: Resources, feed_id: int, tries: int = 0) -> None:
     """Bring what is stored of a feed in step with its location.
 
     A failure leaves the data as it was; the feed shows the reason and is tried again, later each time.
     """
     location = await _location_of(resources, feed_id)
     async with upstream_slot(resources, "" if location is None or location.is_path else location.text) as is_free:
-        sync = await _begin(resources, feed_id, is_free=is_free)
+        if not is_free:
+            await _wait(resources, feed_id, tries)
+            return
+        sync = await _begin(resources, feed_id)
         if sync is None:
             return
         reporter = ProgressReporter(resources, feed_id, queries.set_progress)
@@ -82,15 +86,21 @@ async def _location_of(resources: Resources, feed_id: int) -> Location | None:
         return Location(feed.location, feed.location_auth) if feed else None
 
 
-async def _begin(resources: Resources, feed_id: int, *, is_free: bool) -> _Sync | None:
-    """The sync that begins now; None when the feed is gone, or its host is read by enough others."""
+async def _wait(resources: Resources, feed_id: int, tries: int) -> None:
+    """Queue the sync again: its host is read by enough others."""
+    async with resources.context(SYSTEM) as ctx:
+        if (feed := await queries.find_feed(ctx.session, feed_id, lock=True)) is None:
+            return
+        feed.state, feed.progress, feed.lease_until = "queued", WAITING_FOR_UPSTREAM, ctx.now + LEASE
+        lock, after = f"feed:{feed_id}", pause_before(tries)
+        await defer(ctx, "feed.sync", lock=lock, queueing_lock=lock, after=after, feed_id=feed_id, tries=tries + 1)
+
+
+async def _begin(resources: Resources, feed_id: int) -> _Sync | None:
+    """The sync that begins now; None when the feed is gone."""
     async with resources.context(SYSTEM) as ctx:
         feed = await queries.find_feed(ctx.session, feed_id, lock=True)
         if feed is None:
-            return None
-        if not is_free:
-            feed.state, feed.progress = "queued", WAITING_FOR_UPSTREAM
-            feed.lease_until = ctx.now + QUEUED_AGAIN_AFTER
             return None
         feed.state = "syncing"
         feed.lease_until = ctx.now + LEASE

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -116,9 +117,10 @@ async def defer(
     *,
     lock: str | None = None,
     queueing_lock: str | None = None,
+    after: timedelta | None = None,
     **arguments: Any,
 ) -> bool:
-    """Queue a job, as part of the context's transaction.
+    """Queue a job, as part of the context's transaction; it starts at once, or `after` so long.
 
     Returns:
         False when a job of the same `queueing_lock` waits already: nothing was added, and nothing needs to be.
@@ -130,7 +132,7 @@ async def defer(
         queueing_lock=queueing_lock,
         task_name=name,
         task_kwargs=arguments,
-        scheduled_at=None,
+        scheduled_at=ctx.now + after if after else None,
     )
     try:
         # A savepoint: the unique violation behind AlreadyEnqueued would spoil the whole transaction.

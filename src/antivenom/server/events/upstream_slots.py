@@ -17,18 +17,23 @@ from urllib.parse import urlsplit
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from antivenom import demo
 from antivenom.server.context import Resources
 
 SYNCS_PER_UPSTREAM: Final = 2
-QUEUED_AGAIN_AFTER: Final = timedelta(seconds=10)
+LONGEST_PAUSE_S: Final = 30
 _TRY = text("SELECT pg_try_advisory_lock(:key)")
 
 
 @asynccontextmanager
 async def upstream_slot(resources: Resources, url: str) -> AsyncIterator[bool]:
-    """Whether a slot of the URL's host was free; it is held while the block runs. A path has no upstream to spare."""
-    host = urlsplit(url).netloc.rpartition("@")[2].lower()
-    if not host:
+    """Whether a slot of the URL's host was free; it is held while the block runs.
+
+    A path has no upstream to spare, nor has the demo's.
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    if not host or parts.scheme == demo.SCHEME:
         yield True
         return
     async with resources.lock_engine.connect() as connection:
@@ -44,6 +49,11 @@ async def upstream_slot(resources: Resources, url: str) -> AsyncIterator[bool]:
             if taken is not None:
                 with contextlib.suppress(SQLAlchemyError, OSError):
                     await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": taken})
+
+
+def pause_before(tries: int) -> timedelta:
+    """How long who found no slot waits before it is queued again: 1 s, 2 s, 4 s, … 30 s."""
+    return timedelta(seconds=min(LONGEST_PAUSE_S, 1 << min(tries, 10)))
 
 
 def _keys(host: str) -> list[int]:

@@ -8,9 +8,13 @@ from antivenom.server.mirrors import queries, service, syncing
 
 
 @job("mirror.sync", retries=0, lane=Lane.mirrors)
-async def sync(resources: Resources, *, mirror_id: int) -> None:
-    """Sync one mirror. A failure is stored on the mirror, and `mirror.sync_due` tries again."""
-    await syncing.sync_mirror(resources, mirror_id)
+async def sync(resources: Resources, *, mirror_id: int, tries: int = 0) -> None:
+    """Sync one mirror. A failure is stored on the mirror, and `mirror.sync_due` tries again.
+
+    Args:
+        tries: How often it found its upstream read by enough others.
+    """
+    await syncing.sync_mirror(resources, mirror_id, tries)
 
 
 @job("mirror.fetch_artifacts", lane=Lane.artifacts)

@@ -27,7 +27,7 @@ from antivenom.server.events.progress import (
     within_time,
 )
 from antivenom.server.events.service import record
-from antivenom.server.events.upstream_slots import QUEUED_AGAIN_AFTER, upstream_slot
+from antivenom.server.events.upstream_slots import pause_before, upstream_slot
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.artifacts import fetch_artifacts
 from antivenom.server.mirrors.beside_records import (
@@ -84,14 +84,17 @@ class _Sync:
     refusals: list[NotServedError] = field(default_factory=list)
 
 
-async def sync_mirror(resources: Resources, mirror_id: int) -> None:
+async def sync_mirror(resources: Resources, mirror_id: int, tries: int = 0) -> None:
     """Bring a mirror in step with its upstream and publish what changed.
 
     After a failure the last publication stays served; the mirror shows the reason and tries again after growing pauses.
     """
     url = await _upstream_of(resources, mirror_id)
     async with upstream_slot(resources, url) as is_free:
-        sync = await _begin(resources, mirror_id, is_free=is_free)
+        if not is_free:
+            await _wait(resources, mirror_id, tries)
+            return
+        sync = await _begin(resources, mirror_id)
         if sync is None:
             return
         reporter = ProgressReporter(resources, mirror_id, queries.set_progress)
@@ -123,16 +126,24 @@ async def _upstream_of(resources: Resources, mirror_id: int) -> str:
         return mirror.upstream if mirror else ""
 
 
-async def _begin(resources: Resources, mirror_id: int, *, is_free: bool) -> _Sync | None:
-    """The sync that begins now; None when the mirror is gone, or its upstream is read by enough others."""
+async def _wait(resources: Resources, mirror_id: int, tries: int) -> None:
+    """Queue the sync again: its upstream is read by enough others."""
+    async with resources.context(SYSTEM) as ctx:
+        if (mirror := await queries.find_mirror_by_id(ctx.session, mirror_id, lock=True)) is None:
+            return
+        mirror.state, mirror.progress, mirror.lease_until = "queued", WAITING_FOR_UPSTREAM, ctx.now + LEASE
+        lock, after = f"mirror:{mirror_id}", pause_before(tries)
+        await defer(
+            ctx, "mirror.sync", lock=lock, queueing_lock=lock, after=after, mirror_id=mirror_id, tries=tries + 1
+        )
+
+
+async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
+    """The sync that begins now; None when the mirror is gone."""
     async with resources.context(SYSTEM) as ctx:
         mirror = await queries.find_mirror_by_id(ctx.session, mirror_id, lock=True)
         channel = await find_channel_by_id(ctx.session, mirror.channel_id) if mirror else None
         if mirror is None or channel is None:
-            return None
-        if not is_free:
-            mirror.state, mirror.progress = "queued", WAITING_FOR_UPSTREAM
-            mirror.lease_until = ctx.now + QUEUED_AGAIN_AFTER
             return None
         newest = await newest_publication(ctx.session, channel.id)
         mirror.state = "syncing"
