@@ -34,6 +34,7 @@ def parse_name(text: str) -> str:
 
 ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", parser=parse_name, help="The channel's name.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="table for people, json for scripts.")]
+TRUST_HELP = "on: what the upstream's artifacts state in info/security.json counts. off: it is only shown."
 CLOSURE_HELP = "on: also withhold records that need something withheld. off: do not."
 EveryOption = Annotated[str | None, typer.Option("--every", help="Sync again after this long: 30m, 1h, 1d.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]

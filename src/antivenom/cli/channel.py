@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from antivenom.cli.arguments import CLOSURE_HELP, ChannelArgument, OutputOption, YesOption, confirm, parse_switch
+from antivenom.cli.arguments import (
+    CLOSURE_HELP,
+    TRUST_HELP,
+    ChannelArgument,
+    OutputOption,
+    YesOption,
+    confirm,
+    parse_switch,
+)
 from antivenom.cli.client import JsonObject, client
 from antivenom.cli.output import Output, emit, note
 
@@ -51,13 +59,16 @@ def edit(
     description: Annotated[str | None, typer.Option(help="What the channel is for.")] = None,
     privacy: Annotated[str | None, typer.Option(help="public, or authenticated (a token is needed to read).")] = None,
     closure: Annotated[str | None, typer.Option(help=CLOSURE_HELP)] = None,
+    trust_build_statements: Annotated[str | None, typer.Option(help=TRUST_HELP)] = None,
     output: OutputOption = Output.table,
 ) -> None:
-    """Change a channel; what is not given stays. A change of the closure republishes it."""
+    """Change a channel; what is not given stays. A change of the last two options republishes it."""
+    trust = trust_build_statements
     body = {
         "description": description,
         "privacy": privacy,
         "closure": parse_switch(closure, "--closure") if closure is not None else None,
+        "trust_build_statements": parse_switch(trust, "--trust-build-statements") if trust is not None else None,
     }
     row = client().patch(f"/api/v1/channels/{channel}", json=body)
     note(f"channel {channel} changed")
@@ -112,7 +123,7 @@ def findings(
     severity: Annotated[str, typer.Option(help="At least this severity: low, medium, high, critical.")] = "",
     kev: Annotated[bool, typer.Option("--kev", help="Only what is known to be exploited.")] = False,
     ignored: Annotated[
-        bool, typer.Option("--ignored", help="Only what rules of knowledge set aside; no other list has it.")
+        bool, typer.Option("--ignored", help="Only what rules of knowledge and trusted builds set aside.")
     ] = False,
     output: OutputOption = Output.table,
 ) -> None:
@@ -157,6 +168,15 @@ def explanation(row: JsonObject) -> Iterator[str]:
     for finding in row["findings"]:
         for evidence in finding["evidence"][:1]:
             yield f"    {finding['ids'][0]}: {evidence['range']} in {evidence['source']}; {evidence['via']}"
+        if said := finding.get("build_says"):
+            yield f"      {statement(said)}"
+
+
+def statement(said: JsonObject) -> str:
+    """What the builder of a record says of a finding, and whether it counts."""
+    note_of = f" ({said['note']})" if said["note"] else ""
+    counts = "it counts" if said["counts"] else f"it does not count: {said['why_not']}"
+    return f"its builder, {said['author']}, says {said['status']}{note_of}; {counts}"
 
 
 @commands.command("history")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange, Assessment, Severity
-from antivenom.core.matching.build_statements import apply_curation, parse_security
 from antivenom.core.matching.compile_index import Exploited, build_index
 from antivenom.core.matching.fixes import fix_in_channel
 from antivenom.core.matching.identity import NameMaps
@@ -185,27 +183,6 @@ def test_a_damaged_index_is_refused() -> None:
     for data in (b"", b"x" * 40, build_index([])[:-3]):
         with pytest.raises(InvalidInputError):
             MatchIndex.load(data)
-
-
-def test_a_build_can_clear_what_its_component_has() -> None:
-    index = open_index(Advisory("CVE-1-1", "nvd", affected=(product("zlib:zlib", until("2", scheme="cpe")),)))
-    assessment = assess(index, "zlib")
-    said = parse_security(b'{"vulns_mitigated": {"cve-1-1": {"patch": "0001-fix.patch"}}, "vulns_active": 7}')
-    [finding] = apply_curation(assessment, said).findings
-    assert finding.status == "mitigated"
-    assert finding.evidence[-1].range == "0001-fix.patch"
-    assert assessment.findings[0].status == "reported"
-
-
-@pytest.mark.parametrize("document", [b"", b"[]", b"\xff", b"[" * 100_000])
-def test_a_security_file_that_is_none_is_refused(document: bytes) -> None:
-    with pytest.raises(InvalidInputError):
-        parse_security(document)
-
-
-def test_odd_shapes_in_a_security_file_count_as_absent() -> None:
-    odd = {"vulns_cleared": [None, 3, {"id": 7}, "x", {"id": "CVE-1-1"}], "vulns_active": {"CVE-1-1": None, "": 1}}
-    assert {k: str(v.status) for k, v in parse_security(msgspec.json.encode(odd)).items()} == {"CVE-1-1": "active"}
 
 
 def test_the_short_way_for_names_that_only_the_map_knows_says_what_the_long_one_says() -> None:

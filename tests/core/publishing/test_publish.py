@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Assessment, Finding
-from antivenom.core.policy.compile import Action, CompiledPolicy, compile_policy, parse_policy
+from antivenom.core.matching.build_statements import BUILD_STATEMENT
+from antivenom.core.policy.compile import Action, CompiledPolicy, Verdict, compile_policy, parse_policy
 from antivenom.core.policy.rules.base import NameColumns
 from antivenom.core.publication.publication_index import PublicationIndex, referenced_keys
 from antivenom.core.publishing.publish import plan
@@ -318,6 +319,28 @@ def test_severities_are_counted_and_shown_by_name() -> None:
     cleared = {"noarch/a-1.0-0.conda": Assessment(True, "patched")}
     curated = publish_all(blobs, sources, stop(), assess=assess, build_assessments=cleared)
     assert curated.counts.by_severity == {}
+
+
+def test_what_a_builds_own_statement_spares_is_said_with_the_reason_that_it_would_have() -> None:
+    class Strict(FakePolicy):
+        def judge(self, record: Any, assessment: Assessment | None, channel: Any, now_ms: int) -> Verdict:
+            self.stops = lambda facts: bool(assessment and assessment.findings)
+            return super().judge(record, assessment, channel, now_ms)
+
+    finding = Finding(("CVE-1",), "critical", 9.8, False, None, 90.0, (), "active", "exact", ())
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record("a", build="0"), record("a", build="1")])
+    published = publish_all(
+        blobs,
+        sources,
+        Strict(),
+        assess=lambda components: [Assessment(True, "", (finding,)) for _ in components],
+        build_assessments={"noarch/a-1.0-0.conda": Assessment(True, "")},
+    )
+    spared, stopped = opened(blobs, published).records("a")
+    assert (spared.action, stopped.action) == (Action.go, Action.stop)
+    assert [(by, reason.rule_id) for by, reason in spared.excepted] == [(BUILD_STATEMENT, "banned")]
+    assert (published.counts.withheld, published.counts.excepted) == (1, 1)
 
 
 def test_the_reader_explains_files_and_specs() -> None:

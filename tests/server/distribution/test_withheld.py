@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from antivenom.server.advisories.service import add_feed
+from antivenom.server.channels.service import update_channel
 from antivenom.server.context import LOCAL
 from antivenom.server.publications import service as publications
 from antivenom.server.web.answers import RequestHeaders
@@ -21,7 +22,7 @@ from tests.waiting import until
 OLD, NEW = Package("alpha", "1.0"), Package("alpha", "2.0")
 NEEDS_OLD = Package("needs-old", "1.0", depends=("alpha 1.0",))
 ALPHA_1 = f"/conda/main/noarch/{OLD.fn}"
-CVE = "CVE-2026-0001"
+CVE = "CVE-2023-0001"  # of the year of the packages: their builder may know it
 BAN_ALPHA_1 = """
 name: ban
 rules:
@@ -211,11 +212,12 @@ async def test_no_spelling_of_its_path_gives_a_withheld_file_away(
         assert ask.application.files.answer_from_cache(spelling.encode(), RequestHeaders()) is None, spelling
 
 
-async def test_an_artifact_that_clears_a_vulnerability_itself_releases_its_record(
+async def test_a_trusted_artifact_that_clears_a_vulnerability_itself_releases_its_record(
     person: Person, upstream: UpstreamServer, ask: Asker, tmp_path: Path
 ) -> None:
     cleared = Package("alpha", "1.0", security={"vulns_cleared": [CVE]})
     await publish(person, upstream, cleared, NEW)
+    await person.ask(update_channel, "main", trust_build_statements=True)
     await tell_of_a_vulnerability(person, tmp_path, "alpha", "1.0")
     await person.set_policy("main", STOP_ACTIVE)
     assert set(await person.withheld("main")) == {cleared.fn}  # nobody has looked into it yet

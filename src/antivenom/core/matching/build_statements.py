@@ -2,7 +2,11 @@
 
 The builder of a conda artifact may state which vulnerabilities are active in this very build, cleared (the code is
 not in it), disputed, or mitigated by a patch. The file is somebody else's text: anything of a wrong type counts as
-absent.
+absent, and a file that says more than an honest build can is not read at all.
+
+Statements count only where an administrator trusts those who built the channel's artifacts; elsewhere they are shown.
+They cover the findings of their own artifact alone, and no vulnerability that the builder could not know: an id of a
+later year than the build, or one that was published long after it, was guessed.
 
 Source: docs/dev/measurements.md (What builders write about their own builds); no CEP describes the file.
 """
@@ -11,14 +15,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 import msgspec
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.matching.advisories import Assessment, Evidence, Finding, FindingStatus
+from antivenom.core.matching.advisories import (
+    Assessment,
+    Evidence,
+    Finding,
+    FindingStatus,
+    IgnoredBy,
+    IgnoredFinding,
+)
 
-ENTRIES_MAX = 10_000
+BUILD_STATEMENT = "build statement"  # stands where a finding or a reason names what sets it aside
+DOCUMENT_MAX_BYTES = 256 << 10
+ENTRIES_MAX = 1_000
+KNOWN_AHEAD = timedelta(days=90)  # builders patch under embargo, and feeds date an advisory when they take it in
 NOTE_MAX_CHARACTERS = 500
 NAMES = {
     "active": FindingStatus.active,
@@ -29,6 +44,7 @@ NAMES = {
 # Worst first: an id that stands in two lists is what the worse one says.
 SEVEREST_FIRST = tuple(NAMES)
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9]*-[A-Za-z0-9._-]{1,60}")
+_CVE_YEAR = re.compile(r"CVE-(\d{4})-")
 _ID_FIELDS = ("id", "cve", "cve_id", "vuln", "name")
 _NOTE_FIELDS = ("patch", "patch_file", "patches", "reason", "note", "justification", "comment")
 
@@ -47,8 +63,10 @@ def parse_security(document: bytes) -> dict[str, Curated]:
     """The statements of an `info/security.json`, by vulnerability id in upper case.
 
     Raises:
-        InvalidInputError: Not a JSON object.
+        InvalidInputError: Not a JSON object, or larger than any honest one.
     """
+    if len(document) > DOCUMENT_MAX_BYTES:
+        raise InvalidInputError(f"info/security.json has more than {DOCUMENT_MAX_BYTES} bytes")
     try:
         value = msgspec.json.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -59,8 +77,9 @@ def parse_security(document: bytes) -> dict[str, Curated]:
     for name in SEVEREST_FIRST:
         for key in (f"vulns_{name}", name):
             for vulnerability, note in _entries(value.get(key)):
-                if len(found) < ENTRIES_MAX:
-                    found.setdefault(vulnerability.upper(), Curated(NAMES[name], note))
+                found.setdefault(vulnerability.upper(), Curated(NAMES[name], note))
+    if len(found) > ENTRIES_MAX:
+        raise InvalidInputError(f"info/security.json speaks of more than {ENTRIES_MAX} vulnerabilities")
     return found
 
 
@@ -91,19 +110,64 @@ def _note(item: Any) -> str:
     return item[:NOTE_MAX_CHARACTERS] if isinstance(item, str) else ""
 
 
-def apply_curation(assessment: Assessment, curation: Curation) -> Assessment:
-    """The assessment of one build: findings that its curation names take its status and cite it as evidence.
+class BuildWord(NamedTuple):
+    """What an artifact states, who built it, and when at the latest (ms since 1970)."""
+
+    statuses: Curation
+    author: str
+    built_ms: int
+
+
+def find_statement(word: BuildWord, finding: Finding) -> Curated | None:
+    """What the build states about a finding's vulnerability, by any of its ids."""
+    return next((found for i in finding.ids if (found := word.statuses.get(i.upper())) is not None), None)
+
+
+def is_knowable(finding: Finding, built_ms: int) -> bool:
+    """Whether somebody who built an artifact then could know the vulnerability."""
+    built_at = datetime.fromtimestamp(built_ms / 1000, UTC)
+    years = [int(found[1]) for i in finding.ids if (found := _CVE_YEAR.match(i))]
+    if years and min(years) > built_at.year:
+        return False
+    try:
+        published = datetime.fromisoformat(finding.published.replace("Z", "+00:00"))
+    except ValueError:
+        return True
+    if published.tzinfo is None:
+        published = published.replace(tzinfo=UTC)
+    return published <= built_at + KNOWN_AHEAD
+
+
+def built_before_ms(timestamp_ms: int, indexed_ms: int) -> int:
+    """When an artifact was built at the latest: by its builder's clock, and by ours when it was first listed."""
+    return min([moment for moment in (timestamp_ms, indexed_ms) if moment > 0], default=0)
+
+
+def apply_statements(assessment: Assessment, word: BuildWord) -> Assessment:
+    """The assessment of one build: findings that its statements cover take their status and cite them as evidence.
 
     Findings are never removed. A vulnerability that the build calls active and no feed ties to it is not invented here.
     """
-    if not curation or not assessment.findings:
+    if not word.statuses or not assessment.findings:
         return assessment
-    return msgspec.structs.replace(assessment, findings=tuple(_curate(f, curation) for f in assessment.findings))
+    return msgspec.structs.replace(assessment, findings=tuple(_apply(f, word) for f in assessment.findings))
 
 
-def _curate(finding: Finding, curation: Curation) -> Finding:
-    said = next((found for i in finding.ids if (found := curation.get(i.upper())) is not None), None)
-    if said is None:
+def _apply(finding: Finding, word: BuildWord) -> Finding:
+    said = find_statement(word, finding)
+    if said is None or not is_knowable(finding, word.built_ms):
         return finding
-    evidence = Evidence("info/security.json", f"the build itself says {said.status}", said.note)
+    evidence = Evidence(BUILD_STATEMENT, f"{word.author} says {said.status} in info/security.json", said.note)
     return msgspec.structs.replace(finding, status=said.status, evidence=(*finding.evidence, evidence))
+
+
+def list_set_aside(assessment: Assessment, word: BuildWord, fn: str) -> tuple[IgnoredFinding, ...]:
+    """The findings that an artifact's statements clear or mitigate, as ignored ones."""
+    found = []
+    for finding, applied in zip(assessment.findings, apply_statements(assessment, word).findings, strict=True):
+        if applied is not finding and applied.status in (FindingStatus.cleared, FindingStatus.mitigated):
+            note = applied.evidence[-1].range
+            reason = f"{word.author} says {applied.status} in {fn}" + (f": {note}" if note else "")
+            fields = msgspec.structs.asdict(applied) | {"status": FindingStatus.ignored}
+            found.append(IgnoredFinding(**fields, ignored_by=IgnoredBy(BUILD_STATEMENT, reason)))
+    return tuple(found)

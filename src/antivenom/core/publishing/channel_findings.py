@@ -75,7 +75,8 @@ class ChannelFindings(msgspec.Struct, frozen=True):
 
     `unassessed`: reason → names of which no source covers any component without findings. `partly`: components that no
     source covers, of other names, with the reason. `ignored` is only listed: nothing counts it, and the assessments of
-    `components` do not have it.
+    `components` do not have it. `set_aside_by_builds`: what trusted statements of artifacts set aside, one item for
+    each artifact; the assessments of `components` have it, since other artifacts of the component may state nothing.
     """
 
     components: list[ComponentFindings]
@@ -83,6 +84,7 @@ class ChannelFindings(msgspec.Struct, frozen=True):
     partly: list[tuple[Component, str]] = []
     basis: PublicationBasis | None = None
     ignored: list[ComponentIgnored] = []
+    set_aside_by_builds: list[ComponentIgnored] = []
 
     def reasons(self) -> dict[str, str]:
         """Name → why a component of it is not assessed."""
@@ -113,6 +115,7 @@ class _Stored(msgspec.Struct, array_like=True):
     ignored_findings: list[IgnoredFinding] = []
     ignored_sets: list[list[int]] = []  # positions in `ignored_findings`
     ignored: list[tuple[str, str, tuple[str, ...], int]] = []  # the last is a position in `ignored_sets`
+    set_aside_by_builds: list[ComponentIgnored] = []
 
 
 _decoder = msgspec.msgpack.Decoder(_Stored)
@@ -141,6 +144,7 @@ def encode_findings(found: ChannelFindings) -> bytes:
         found.unassessed,
         found.partly,
         *_pack_ignored(found.ignored),
+        found.set_aside_by_builds,
     )
     return zstandard.ZstdCompressor(level=3).compress(_encode(stored))
 
@@ -148,7 +152,7 @@ def encode_findings(found: ChannelFindings) -> bytes:
 def _pack_ignored(
     ignored: Iterable[ComponentIgnored],
 ) -> tuple[list[IgnoredFinding], list[list[int]], list[tuple[str, str, tuple[str, ...], int]]]:
-    """The last three fields of `_Stored`."""
+    """The fields of `_Stored` for what rules of knowledge set aside."""
     findings: dict[IgnoredFinding, int] = {}
     sets: dict[tuple[int, ...], int] = {}
     rows = []
@@ -180,7 +184,9 @@ def decode_findings(data: bytes) -> ChannelFindings:
     ]
     sets = [tuple([stored.ignored_findings[i] for i in places]) for places in stored.ignored_sets]
     ignored = [ComponentIgnored(name, version, purls, sets[number]) for name, version, purls, number in stored.ignored]
-    return ChannelFindings(components, stored.unassessed, stored.partly, stored.basis, ignored)
+    return ChannelFindings(
+        components, stored.unassessed, stored.partly, stored.basis, ignored, stored.set_aside_by_builds
+    )
 
 
 class ChannelAssessor:

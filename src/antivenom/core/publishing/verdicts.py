@@ -12,6 +12,7 @@ import msgspec
 
 from antivenom.core.conda.records import RecordFacts
 from antivenom.core.matching.advisories import Assessment, Severity
+from antivenom.core.matching.build_statements import BUILD_STATEMENT
 from antivenom.core.policy.compile import GO, Action, Verdict
 from antivenom.core.publication.previous_publication import PreviousSubdir, policy_stop
 from antivenom.core.publication.publication_map import (
@@ -177,9 +178,9 @@ class SubdirVerdicts:
         for position in self._positions_to_judge(facts, depends, assessments):
             record = facts.record_at(position, subdir, depends)
             assessment = assessments[facts.component_of[position]]
-            if build_assessments:
-                assessment = build_assessments.get(f"{subdir}/{record.fn}", assessment)
             verdict = judge(record, assessment, request.channel, request.now_ms)
+            if build_assessments and (own := build_assessments.get(f"{subdir}/{record.fn}")) is not None:
+                verdict = _spare(judge(record, own, request.channel, request.now_ms), verdict)
             if verdict is not GO:
                 yield record, verdict
 
@@ -238,6 +239,13 @@ class SubdirVerdicts:
                 if decision.action == Action.stop and policy_stop(decision) is not None:
                     found.setdefault(decision.name, {})[decision.fn] = decision
         return found
+
+
+def _spare(verdict: Verdict, without: Verdict) -> Verdict:
+    """The verdict by a build's own statements, with the reasons that it would have `without` them."""
+    hits = {(reason.rule_id, reason.trigger_id) for reason in verdict.reasons}
+    spared = [(BUILD_STATEMENT, r) for r in without.reasons if (r.rule_id, r.trigger_id) not in hits]
+    return msgspec.structs.replace(verdict, excepted=(*verdict.excepted, *spared)) if spared else verdict
 
 
 def _decision(record: RecordFacts, verdict: Verdict, severity: Severity) -> Decision:

@@ -55,7 +55,7 @@ class PublicationContents:
         return self._finding_rows
 
     def ignored_rows(self) -> list[ChannelFinding]:
-        """Every finding that a row of knowledge sets aside, by package name."""
+        """Every finding that a row of knowledge or a trusted build statement sets aside, by package name."""
         return [row for name in sorted(self.ignored_by_name) for row in self.ignored_rows_of(name)]
 
     def finding_rows_of(self, name: str) -> list[ChannelFinding]:
@@ -63,7 +63,7 @@ class PublicationContents:
         return self._rows(name, [(c.version, c.assessment.findings) for c in self.by_name.get(name, ())])
 
     def ignored_rows_of(self, name: str) -> list[ChannelFinding]:
-        """What rows of knowledge set aside of one package name; nothing counts it."""
+        """What rows of knowledge and trusted build statements set aside of one package name."""
         return self._rows(name, [(c.version, c.findings) for c in self.ignored_by_name.get(name, ())])
 
     def _rows(self, name: str, found: Iterable[tuple[str, tuple[Finding, ...]]]) -> list[ChannelFinding]:
@@ -168,7 +168,7 @@ def _load(
     contents = PublicationContents(number, maps, findings)
     for component in findings.components:
         contents.by_name.setdefault(component.name, []).append(component)
-    for ignored in findings.ignored:
+    for ignored in (*findings.ignored, *findings.set_aside_by_builds):
         contents.ignored_by_name.setdefault(ignored.name, []).append(ignored)
     contents.unassessed = findings.reasons()
     return contents

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from antivenom.core.matching.advisories import Finding
 from antivenom.core.policy.compile import Reason
 from antivenom.server.publications.reasons import ReasonView
@@ -39,9 +41,9 @@ class FindingFacts(Row, frozen=True):
     summary: str
 
     @classmethod
-    def of(cls, finding: Finding) -> FindingFacts:
+    def of(cls, finding: Finding) -> Self:
         """The facts of a finding."""
-        return FindingFacts(
+        return cls(
             ids=finding.ids,
             severity=finding.severity,
             cvss=finding.cvss,
@@ -58,8 +60,27 @@ class FindingFacts(Row, frozen=True):
         )
 
 
+class BuildSays(Row, frozen=True):
+    """What the builder of one artifact states about one vulnerability in its info/security.json.
+
+    `counts`: whether the finding has that status for this artifact; `why_not` says why not.
+    """
+
+    status: str
+    note: str
+    author: str
+    counts: bool
+    why_not: str
+
+
+class RecordFinding(FindingFacts, frozen=True):
+    """One vulnerability of one record."""
+
+    build_says: BuildSays | None = None
+
+
 class KnowledgeRule(Row, frozen=True):
-    """The row of knowledge that sets a finding aside: its id, and why as a sentence."""
+    """The row of knowledge that sets a finding aside ("build statement" for an artifact's own), and why."""
 
     rule: str
     reason: str
@@ -170,7 +191,7 @@ class RecordDecision(Row, frozen=True):
     reasons: list[ReasonView]
     excepted: list[ExceptedReason]
     assessment: str
-    findings: list[FindingFacts]
+    findings: list[RecordFinding]
 
 
 class PackageDetails(Row, frozen=True):

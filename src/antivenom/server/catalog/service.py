@@ -12,19 +12,21 @@ from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.core.matching.advisories import FindingStatus, Severity
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_map import Decision
+from antivenom.server.catalog.build_words import add_build_words
 from antivenom.server.catalog.contents import PublicationContents, load_contents
 from antivenom.server.catalog.decisions import DecisionCounts, DecisionFilter
 from antivenom.server.catalog.finding_groups import page_merged_versions
 from antivenom.server.catalog.rows import (
     ChannelFinding,
     ExceptedReason,
-    FindingFacts,
     MergedFinding,
     PackageDetails,
     PackageOverview,
     RecordDecision,
+    RecordFinding,
     WithheldRecord,
 )
+from antivenom.server.channels.models import Channel
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page, check_paging, check_sort, slice_page
 from antivenom.server.publications.reasons import ReasonView
@@ -54,8 +56,12 @@ FINDING_SORTS: dict[str, Callable[[ChannelFinding], Any]] = {
 
 
 async def _load_served(ctx: Context, channel: str) -> PublicationContents:
-    _, publication = await get_served_publication(ctx, channel)
-    return await load_contents(ctx, publication)
+    return (await _load_channel(ctx, channel))[1]
+
+
+async def _load_channel(ctx: Context, channel: str) -> tuple[Channel, PublicationContents]:
+    row, publication = await get_served_publication(ctx, channel)
+    return row, await load_contents(ctx, publication)
 
 
 # -- packages ----------------------------------------
@@ -101,16 +107,17 @@ async def get_package(ctx: Context, channel: str, name: str) -> PackageDetails:
     Raises:
         NotFoundError: The channel has no record of that name, not even a withheld one.
     """
-    contents = await _load_served(ctx, channel)
+    row, contents = await _load_channel(ctx, channel)
     records = await asyncio.to_thread(contents.records_of, name)
     if not records:
         raise NotFoundError(
             f"channel {channel!r} has no package {name!r}",
             hint=f"search with: antivenom channel packages {channel} TEXT",
         )
+    decided = await asyncio.to_thread(_record_decisions, contents, records)
     return PackageDetails(
         package=next(p for p in contents.packages() if p.name == name),
-        records=await asyncio.to_thread(_record_decisions, contents, records),
+        records=await add_build_words(ctx, row, contents, decided),
         findings=await asyncio.to_thread(contents.finding_rows_of, name),
         ignored=await asyncio.to_thread(contents.ignored_rows_of, name),
         allowed_version=contents.allowed_version(name),
@@ -184,7 +191,7 @@ async def explain(ctx: Context, channel: str, what: str) -> list[RecordDecision]
         InvalidInputError: `what` is neither a file name nor a match spec.
         NotFoundError: No record of the channel's upstream matches it.
     """
-    contents = await _load_served(ctx, channel)
+    row, contents = await _load_channel(ctx, channel)
     maps, spec = contents.maps, what
     subdir, _, fn = what.partition("/")
     if fn and subdir in maps:
@@ -203,7 +210,7 @@ async def explain(ctx: Context, channel: str, what: str) -> list[RecordDecision]
             f"channel {channel!r} has no record that matches {what!r}",
             hint="it may not exist upstream, or be outside the mirror's subdirs and specs",
         )
-    return rows[:EXPLAIN_AT_MOST]
+    return await add_build_words(ctx, row, contents, rows[:EXPLAIN_AT_MOST])
 
 
 DECISIONS = {Action.stop: "withheld", Action.warn: "warned", Action.go: "admitted"}
@@ -211,7 +218,7 @@ DECISIONS = {Action.stop: "withheld", Action.warn: "warned", Action.go: "admitte
 
 def _record_decisions(contents: PublicationContents, records: list[tuple[str, Decision]]) -> list[RecordDecision]:
     """The rows of many records of one name; rows of the same version share their findings."""
-    findings: dict[str, list[FindingFacts]] = {}
+    findings: dict[str, list[RecordFinding]] = {}
     rows = []
     for subdir, decision in records:
         if decision.version not in findings:
@@ -220,12 +227,12 @@ def _record_decisions(contents: PublicationContents, records: list[tuple[str, De
     return rows
 
 
-def _finding_facts(contents: PublicationContents, decision: Decision) -> list[FindingFacts]:
-    return [FindingFacts.of(finding) for finding in contents.findings_of(decision.name, decision.version)]
+def _finding_facts(contents: PublicationContents, decision: Decision) -> list[RecordFinding]:
+    return [RecordFinding.of(finding) for finding in contents.findings_of(decision.name, decision.version)]
 
 
 def _record_decision(
-    contents: PublicationContents, subdir: str, decision: Decision, findings: list[FindingFacts]
+    contents: PublicationContents, subdir: str, decision: Decision, findings: list[RecordFinding]
 ) -> RecordDecision:
     return RecordDecision(
         subdir=subdir,
@@ -243,7 +250,7 @@ def _record_decision(
     )
 
 
-def _assessment_text(contents: PublicationContents, name: str, findings: list[FindingFacts]) -> str:
+def _assessment_text(contents: PublicationContents, name: str, findings: list[RecordFinding]) -> str:
     if findings:
         more = f" and {len(findings) - IDS_SHOWN} more" if len(findings) > IDS_SHOWN else ""
         noun = "vulnerability" if len(findings) == 1 else "vulnerabilities"
@@ -261,7 +268,7 @@ class FindingFilter:
     """Which findings to list: all given parts must hold.
 
     `q` is searched in the name and the ids; `severity` and `epss_min` are lower bounds; `served`: whether the channel
-    serves a record of the component. Only the status "ignored" lists what knowledge sets aside.
+    serves a record of the component. Only the status "ignored" lists what knowledge and trusted builds set aside.
     """
 
     q: str = ""

@@ -25,10 +25,8 @@ async def create_channel(ctx: RequestContext, body: ChannelCreate) -> ChannelVie
 
 @router.patch("/{channel}")
 async def update_channel(ctx: RequestContext, channel: str, body: ChannelUpdate) -> ChannelView:
-    """Change what is sent; a change of `closure` republishes the channel."""
-    row = await service.update_channel(
-        ctx, channel, description=body.description, privacy=body.privacy, closure=body.closure
-    )
+    """Change what is sent; a change of `closure` or `trust_build_statements` republishes the channel."""
+    row = await service.update_channel(ctx, channel, **body.model_dump())
     return ChannelView.of(row)
 
 

@@ -16,6 +16,8 @@ class Channel(Base):
     description: Mapped[str] = mapped_column(server_default="")
     privacy: Mapped[str] = mapped_column(server_default="public")  # public | authenticated
     closure: Mapped[bool] = mapped_column(server_default="true")
+    # Whether what its upstream's artifacts state about their own vulnerabilities counts.
+    trust_build_statements: Mapped[bool] = mapped_column(server_default="false")
     policy_revision_id: Mapped[int | None] = mapped_column(ForeignKey("policy_revision.id"))
     # Which publication is served: the one pointer that moves. No foreign key, for publication already points here.
     publication_id: Mapped[int | None] = mapped_column(BigInteger)

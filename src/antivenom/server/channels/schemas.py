@@ -27,6 +27,7 @@ class ChannelUpdate(BaseModel):
     description: str | None = None
     privacy: Literal["public", "authenticated"] | None = None
     closure: bool | None = None
+    trust_build_statements: bool | None = None
 
 
 class ChannelView(BaseModel):
@@ -34,6 +35,7 @@ class ChannelView(BaseModel):
     description: str
     privacy: str
     closure: bool
+    trust_build_statements: bool
     created_at: datetime
     created_by: str
     demo: bool
@@ -45,6 +47,7 @@ class ChannelView(BaseModel):
             description=channel.description,
             privacy=channel.privacy,
             closure=channel.closure,
+            trust_build_statements=channel.trust_build_statements,
             created_at=channel.created_at,
             created_by=channel.created_by,
             demo=channel.is_demo,

@@ -79,8 +79,9 @@ async def update_channel(
     description: str | None = None,
     privacy: str | None = None,
     closure: bool | None = None,
+    trust_build_statements: bool | None = None,
 ) -> Channel:
-    """Change what is given; a change of `closure` republishes the channel.
+    """Change what is given; a change of `closure` or `trust_build_statements` republishes the channel.
 
     Raises:
         InvalidInputError: The privacy is unknown.
@@ -97,7 +98,16 @@ async def update_channel(
     if closure is not None and closure != channel.closure:
         channel.closure = closure
         await record(ctx, "channel.closure_changed", subject=f"channel:{name}", closure=closure)
+    if trust_build_statements is not None:
+        await trust_builds(ctx, channel, trust_build_statements)
     return channel
+
+
+async def trust_builds(ctx: Context, channel: Channel, trusted: bool) -> None:
+    """Let count, or no longer, what the artifacts of a channel's upstream state about their own vulnerabilities."""
+    if trusted != channel.trust_build_statements:
+        channel.trust_build_statements = trusted
+        await record(ctx, "channel.build_statements_changed", subject=f"channel:{channel.name}", trusted=trusted)
 
 
 async def delete_channel(ctx: Context, name: str) -> None:

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.core.publication.client_documents import SubdirKeys
 from antivenom.server.channels.models import Channel
-from antivenom.server.findings.models import Curation
 from antivenom.server.policies.models import Policy, PolicyRevision
 from antivenom.server.publications.models import Publication
 
@@ -87,6 +86,7 @@ class EvaluationInputs:
     policy: str
     policy_revision_id: int | None
     policy_text: str | None
+    trusts_builds: bool
 
 
 async def find_evaluation_inputs(session: AsyncSession, channel_id: int) -> EvaluationInputs | None:
@@ -100,6 +100,7 @@ async def find_evaluation_inputs(session: AsyncSession, channel_id: int) -> Eval
                 Policy.name,
                 PolicyRevision.id,
                 PolicyRevision.text,
+                Channel.trust_build_statements,
             )
             .outerjoin(PolicyRevision, PolicyRevision.id == Channel.policy_revision_id)
             .outerjoin(Policy, Policy.id == PolicyRevision.policy_id)
@@ -108,10 +109,5 @@ async def find_evaluation_inputs(session: AsyncSession, channel_id: int) -> Eval
     ).one_or_none()
     if row is None:
         return None
-    name, upstream, mapping_channel, policy, revision_id, text = row
-    return EvaluationInputs(name, upstream, mapping_channel, policy or "", revision_id, text)
-
-
-async def find_curation(session: AsyncSession, sha256: bytes) -> bytes | None:
-    """What the artifact with this digest says of its own vulnerabilities (msgpack)."""
-    return await session.scalar(select(Curation.statuses).where(Curation.sha256 == sha256))
+    name, upstream, mapping_channel, policy, revision_id, text, trusts_builds = row
+    return EvaluationInputs(name, upstream, mapping_channel, policy or "", revision_id, text, trusts_builds)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from antivenom.core.conda.records import ChannelFacts
-from antivenom.core.matching.build_statements import Curated, apply_curation
+from antivenom.core.matching.build_statements import BuildWord, apply_statements, built_before_ms
 from antivenom.core.matching.match import MatchIndex
 from antivenom.core.policy.compile import CompiledPolicy, compile_policy
 from antivenom.core.publication.publication_index import PublicationIndex
@@ -22,9 +22,11 @@ from antivenom.core.publishing.channel_findings import ChannelAssessor
 from antivenom.core.source.source_map import Component
 from antivenom.knowledge import built_in
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.distribution.queries import EvaluationInputs, find_curation, find_evaluation_inputs
+from antivenom.server.distribution.queries import EvaluationInputs, find_evaluation_inputs
 from antivenom.server.findings.service import current_knowledge
 from antivenom.server.publications.build_publication import read_policy
+from antivenom.server.publications.build_statements import author_of, decode_statuses
+from antivenom.server.publications.queries import find_build_statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,10 @@ class SupersededFileJudge:
             if inputs is None:
                 return None
             knowledge_key = (await current_knowledge(ctx)).index_key
-            curated = await find_curation(ctx.session, bytes.fromhex(superseded.then.sha256))
+            digest = bytes.fromhex(superseded.then.sha256)
+            curated = await find_build_statements(ctx.session, [digest]) if inputs.trusts_builds else {}
             now_ms = round(ctx.now.timestamp() * 1000)
-        decision = await asyncio.to_thread(self._decide, superseded, inputs, knowledge_key, curated, now_ms)
+        decision = await asyncio.to_thread(self._decide, superseded, inputs, knowledge_key, curated.get(digest), now_ms)
         return (decision, inputs.policy) if decision is not None else None
 
     def _decide(
@@ -73,8 +76,9 @@ class SupersededFileJudge:
             assess = ChannelAssessor(index, inputs.mapping_channel)
             (assessment,) = assess([Component(facts.name, facts.version, facts.purls)])
             if curated is not None:
-                statuses = msgspec.msgpack.decode(curated, type=dict[str, Curated])
-                assessment = apply_curation(assessment, statuses)
+                built_ms = built_before_ms(facts.timestamp_ms, facts.indexed_ms)
+                word = BuildWord(decode_statuses(curated), author_of(inputs.name, inputs.upstream), built_ms)
+                assessment = apply_statements(assessment, word)
             verdict = policy.judge(facts, assessment, _channel_facts(inputs), now_ms)
         closure = tuple(reason for reason in then.reasons if reason.gate == "closure")
         reasons = (*verdict.reasons, *closure)

@@ -131,7 +131,8 @@ async def show_settings(request: Request, ctx: Context) -> Response:
 async def show_refused_settings(
     request: Request, ctx: Context, values: Mapping[str, Any], error: AntivenomError | None
 ) -> Response:
-    typed = {key: str(values.get(key, "")) for key in ("description", "privacy", "closure")}
+    keys = ("description", "privacy", "closure", "trust_build_statements")
+    typed = {key: str(values.get(key, "")) for key in keys}
     return await _render_settings(request, ctx, typed, error)
 
 
@@ -145,7 +146,12 @@ async def _render_settings(
     request: Request, ctx: Context, typed: Mapping[str, Any] | None, error: AntivenomError | None
 ) -> Response:
     head = await publications.get_channel_summary(ctx, request.path_params["channel"])
-    kept = {"description": head.description, "privacy": head.privacy, "closure": head.closure}
+    kept = {
+        "description": head.description,
+        "privacy": head.privacy,
+        "closure": head.closure,
+        "trust_build_statements": head.trust_build_statements,
+    }
     return render(
         request,
         ctx,
@@ -166,6 +172,7 @@ async def save_settings(request: Request, ctx: Context, form: FormData) -> Respo
         description=str(form.get("description", "")).strip(),
         privacy=str(form.get("privacy", "")),
         closure=bool(form.get("closure")),
+        trust_build_statements=bool(form.get("trust_build_statements")),
     )
     return redirect(f"/channels/{name}/settings", flash=f"The settings of {name} are saved.")
 

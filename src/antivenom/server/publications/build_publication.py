@@ -18,6 +18,7 @@ from antivenom.core.publishing.channel_findings import (
     ChannelAssessor,
     ChannelFindings,
     ComponentFindings,
+    ComponentIgnored,
     IncrementalAssessor,
     PublicationBasis,
     decode_findings,
@@ -32,7 +33,7 @@ from antivenom.core.source.source_map import Component, iterate_components
 from antivenom.knowledge import built_in
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.index_blobs import StoreBlobs
-from antivenom.server.publications.build_statements import StoredBuildStatements, assess_builds
+from antivenom.server.publications.build_statements import StoredBuildStatements, assess_builds, author_of
 from antivenom.server.publications.counts import PublicationCounts
 
 EMPTY_POLICY = Policy(name="none")
@@ -53,7 +54,7 @@ class BuildRequest(msgspec.Struct, frozen=True):
     previous: dict[str, str] = {}
     previous_findings: str | None = None
     mapping_channel: str = ""
-    build_statements: tuple[StoredBuildStatements, ...] = ()
+    build_statements: tuple[StoredBuildStatements, ...] = ()  # those that count
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -109,6 +110,7 @@ class _BuildInputs:
         self._matched: ChannelAssessor | None = None
         self._known: frozenset[Component] = frozenset()  # components with findings before
         self.rejudge: set[str] | None = None
+        self._set_aside: list[ComponentIgnored] = []
 
     @classmethod
     def read(cls, blobs: IndexBlobs, request: BuildRequest) -> _BuildInputs:
@@ -140,6 +142,9 @@ class _BuildInputs:
     def publish_request(self) -> PublishRequest:
         """What the engine publishes or plans from."""
         request = self._request
+        author = author_of(request.channel.name, request.channel.upstream)
+        builds = assess_builds(self._blobs, request.sources, request.build_statements, self.assess, author)
+        self._set_aside = builds.set_aside
         return PublishRequest(
             sources=request.sources,
             channel=request.channel,
@@ -149,7 +154,7 @@ class _BuildInputs:
             closure=request.closure,
             previous=request.previous,
             rejudge=self.rejudge,
-            build_assessments=assess_builds(self._blobs, request.sources, request.build_statements, self.assess),
+            build_assessments=builds.assessments,
         )
 
     def _compare(self, earlier: ChannelFindings) -> set[str]:
@@ -167,11 +172,13 @@ class _BuildInputs:
     def findings(self) -> tuple[ChannelFindings, list[ComponentFindings]]:
         """The channel's findings, and those of components that had none before."""
         if self._reusing is not None:
-            names = all_names(self._blobs, self._request.sources)
-            return self._reusing.findings(self._basis, names), self._reusing.new_findings()
-        assert self._matched is not None  # noqa: S101 - `read` chose one
-        findings = self._matched.findings(self._basis)
-        return findings, [c for c in findings.components if c.component not in self._known]
+            findings = self._reusing.findings(self._basis, all_names(self._blobs, self._request.sources))
+            found = self._reusing.new_findings()
+        else:
+            assert self._matched is not None  # noqa: S101 - `read` chose one
+            findings = self._matched.findings(self._basis)
+            found = [c for c in findings.components if c.component not in self._known]
+        return msgspec.structs.replace(findings, set_aside_by_builds=self._set_aside), found
 
 
 def _by_subdir(on_progress: Callable[[str, int, int], None] | None) -> Callable[[str, str, int, int], None] | None:

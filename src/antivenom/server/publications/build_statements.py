@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,7 +12,14 @@ from antivenom.core.conda.records import split_filename
 from antivenom.core.conda.shards import decode_record, read_shard
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Assessment
-from antivenom.core.matching.build_statements import Curated, apply_curation
+from antivenom.core.matching.build_statements import (
+    BuildWord,
+    Curated,
+    apply_statements,
+    built_before_ms,
+    list_set_aside,
+)
+from antivenom.core.publishing.channel_findings import ComponentIgnored
 from antivenom.core.publishing.request import Assess
 from antivenom.core.source.packs import IndexBlobs, read
 from antivenom.core.source.source_map import Component, SourceMap, load_source
@@ -28,14 +35,25 @@ class StoredBuildStatements(msgspec.Struct, frozen=True):
     statuses: bytes
 
 
+class AssessedBuilds(NamedTuple):
+    """The assessments of artifacts that state something, by "subdir/fn"; and what their statements set aside."""
+
+    assessments: dict[str, Assessment]
+    set_aside: list[ComponentIgnored]
+
+
 def assess_builds(
-    blobs: IndexBlobs, sources: Mapping[str, str], statements: Iterable[StoredBuildStatements], assess: Assess
-) -> dict[str, Assessment]:
-    """ "subdir/fn" → the assessment of that very build, for records whose artifact states something about itself."""
+    blobs: IndexBlobs,
+    sources: Mapping[str, str],
+    statements: Iterable[StoredBuildStatements],
+    assess: Assess,
+    author: str,
+) -> AssessedBuilds:
+    """The assessments of records whose artifact states something about itself. `author`: who built them."""
+    found = AssessedBuilds({}, [])
     wanted = list(statements)
     if not wanted:
-        return {}
-    found: dict[str, Assessment] = {}
+        return found
     for subdir, key in sources.items():
         source = load_source(blobs, key)
         locations = source.shards.to_list()
@@ -46,9 +64,27 @@ def assess_builds(
             component = Component(str(record.get("name", "")), str(record.get("version", "")), _purls(record))
             (assessment,) = assess([component])
             if assessment is not None:
-                statuses = msgspec.msgpack.decode(stated.statuses, type=dict[str, Curated])
-                found[f"{subdir}/{stated.fn}"] = apply_curation(assessment, statuses)
+                word = BuildWord(decode_statuses(stated.statuses), author, _built_ms(record))
+                found.assessments[f"{subdir}/{stated.fn}"] = apply_statements(assessment, word)
+                if aside := list_set_aside(assessment, word, stated.fn):
+                    found.set_aside.append(ComponentIgnored(*component, aside))
     return found
+
+
+def author_of(channel: str, upstream: str) -> str:
+    """Who built a channel's artifacts, in words."""
+    return upstream or f"channel {channel}"
+
+
+def decode_statuses(statuses: bytes) -> dict[str, Curated]:
+    """What an artifact states, by vulnerability id, from its stored form."""
+    return msgspec.msgpack.decode(statuses, type=dict[str, Curated])
+
+
+def _built_ms(record: Mapping[str, Any]) -> int:
+    moments = [record.get(field) for field in ("timestamp", "indexed_timestamp")]
+    timestamp, indexed = [moment if isinstance(moment, int) else 0 for moment in moments]
+    return built_before_ms(timestamp, indexed)
 
 
 def _find_record(blobs: IndexBlobs, source: SourceMap, locations: list[Any], fn: str) -> dict[str, Any] | None:

@@ -38,10 +38,19 @@ async def _republish_subject(resources: Resources, event: EventNotice, *, cause:
             await defer_republish(ctx, channel.id, cause=cause)
 
 
-@job("publication.take_curation", on=("curation.found",))
-async def republish_for_build_statements(resources: Resources, *, event: EventNotice) -> None:
-    """Republish a channel after one of its artifacts stated something about its own vulnerabilities."""
+@job("publication.take_trust", on=("channel.build_statements_changed",))
+async def republish_for_trust(resources: Resources, *, event: EventNotice) -> None:
+    """Republish a channel after its trust in build statements changed."""
     await _republish_subject(resources, event, cause="curation")
+
+
+@job("publication.take_curation", on=("curation.found",))
+async def republish_for_build_statements(resources: Resources, **_event: Any) -> None:
+    """Republish the channels that trust build statements after an artifact stated something: any may list it."""
+    async with resources.context(SYSTEM) as ctx:
+        for channel in await queries.published_channels(ctx.session):
+            if channel.trust_build_statements:
+                await defer_republish(ctx, channel.id, cause="curation")
 
 
 @job("publication.reconcile", every_s=15)

@@ -147,7 +147,7 @@ async def _build_request(
     ctx: Context, channel: Channel, sources: dict[str, str], policy_text: str | None, knowledge_key: str | None
 ) -> BuildRequest:
     current = await queries.find_publication(ctx.session, channel.publication_id)
-    statements = await queries.list_build_statements(ctx.session)
+    statements = await queries.list_build_statements(ctx.session) if channel.trust_build_statements else []
     return BuildRequest(
         sources=sources,
         channel=ChannelFacts(channel.name, is_mirror=bool(channel.upstream), upstream=channel.upstream),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -181,6 +182,12 @@ async def list_retained(session: AsyncSession, channel_id: int) -> list[Publicat
             select(Publication).where(Publication.channel_id == channel_id).order_by(Publication.number.desc())
         )
     )
+
+
+async def find_build_statements(session: AsyncSession, digests: Sequence[bytes]) -> dict[bytes, bytes]:
+    """What the artifacts with these sha256 say of their own vulnerabilities, in its stored form, by digest."""
+    rows = await session.execute(select(Curation.sha256, Curation.statuses).where(Curation.sha256.in_(digests)))
+    return {row.sha256: row.statuses for row in rows}
 
 
 async def list_build_statements(session: AsyncSession) -> list[tuple[str, bytes, bytes]]:

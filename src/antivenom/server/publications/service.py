@@ -50,6 +50,7 @@ def summarize_channel(row: ChannelRow) -> ChannelSummary:
         description=channel.description,
         privacy=channel.privacy,
         closure=channel.closure,
+        trust_build_statements=channel.trust_build_statements,
         upstream=channel.upstream,
         created_at=channel.created_at,
         demo=channel.is_demo,

@@ -30,6 +30,7 @@ class ChannelSummary(BaseModel):
     description: str
     privacy: str
     closure: bool
+    trust_build_statements: bool
     upstream: str
     created_at: datetime
     demo: bool
