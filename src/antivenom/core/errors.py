@@ -50,6 +50,17 @@ class InvalidInputError(AntivenomError):
     exit_code = 2
 
 
+class TooExpensiveError(AntivenomError):
+    """The work takes more computing than anybody may ask for; it was ended and nothing was changed."""
+
+    code = "too-expensive"
+    status = 422
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str = "", **data: Any) -> None:
+        super().__init__(message, hint=hint or "use fewer loops, loop over shorter lists", **data)
+
+
 class NotFoundError(AntivenomError):
     """The named thing does not exist, or the actor may not know that it does."""
 

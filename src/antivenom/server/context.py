@@ -17,6 +17,10 @@ from antivenom.server.adapters.http import OutboundClient
 from antivenom.server.db.engine import create_engine, create_lock_engine
 from antivenom.server.settings import Settings
 
+CHECKS_WAITING = 64
+PLANS_WAITING = 8
+ARCHIVE_MEMORY_BYTES = 2 << 30
+
 ActorKind = Literal["local", "token", "member", "system", "anonymous"]
 Role = Literal["admin", "author", "reader", "none"]
 
@@ -65,6 +69,12 @@ class Resources:
     cpu: CpuPool
     publishing_cpu: CpuPool
     """Publishes. Reading an upstream's index or a large feed, which `cpu` does, keeps no policy edit waiting."""
+    checks: CpuPool
+    """Reads texts of policies, whoever sends them."""
+    plans: CpuPool
+    """Plans policies, whoever sends them."""
+    archives: CpuPool
+    """Reads archives, whoever made them."""
     clock: Callable[[], datetime] = utc_now
     lock_engine: AsyncEngine = field(init=False)
     _sessions: async_sessionmaker[AsyncSession] = field(init=False)
@@ -87,10 +97,12 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     blobs = BlobStore.from_settings(settings)
     outbound = DemoOutboundClient.from_settings(settings)
     cpu, publishing_cpu = CpuPool(settings.cpu_workers), CpuPool(settings.cpu_workers)
+    checks, plans = CpuPool(waiting_max=CHECKS_WAITING), CpuPool(waiting_max=PLANS_WAITING)
+    archives = CpuPool(memory_bytes=ARCHIVE_MEMORY_BYTES)
     try:
-        yield Resources(settings, engine, blobs, outbound, cpu, publishing_cpu)
+        yield Resources(settings, engine, blobs, outbound, cpu, publishing_cpu, checks, plans, archives)
     finally:
-        await cpu.close()
-        await publishing_cpu.close()
+        for pool in (cpu, publishing_cpu, checks, plans, archives):
+            await pool.close()
         await outbound.close()
         await engine.dispose()

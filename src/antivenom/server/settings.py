@@ -249,6 +249,15 @@ class Settings:
         "1",
         "Processes that read and match indexes at the same time, and as many that publish channels.",
     )
+    expressions_max_s: int = _setting(
+        _whole(1, 3600),
+        "seconds of CPU",
+        "30",
+        "What the expressions of a policy may take for one plan or publication. A policy beyond it is not published.",
+    )
+    plan_max_s: int = _setting(
+        _whole(1, 3600), "seconds of CPU", "300", "What one `policy plan` may take; one beyond it is ended."
+    )
     worker_jobs: int = _setting(
         _whole(1, 64),
         "count",

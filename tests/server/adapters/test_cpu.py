@@ -7,16 +7,24 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from antivenom.core.errors import DigestMismatchError, InvalidInputError, UnavailableError, UpstreamError
+from antivenom.core.errors import (
+    DigestMismatchError,
+    InvalidInputError,
+    TooExpensiveError,
+    UnavailableError,
+    UpstreamError,
+)
 from antivenom.server.adapters.cpu import CpuPool
+from antivenom.server.adapters.cpu_meter import CpuMeter
 from tests.processes import is_alive
-from tests.waiting import wait_until
+from tests.waiting import until, wait_until
 
 
 @pytest.fixture
@@ -122,3 +130,97 @@ def test_child_dies_with_its_parent(tmp_path: Path):
     parent.kill()
     parent.wait()
     wait_until(lambda: not is_alive(child))
+
+
+def compute_for_ever() -> None:
+    while True:
+        pass
+
+
+async def test_call_beyond_its_budget_of_cpu_is_ended_and_the_next_one_works(pool: CpuPool):
+    with pytest.raises(TooExpensiveError, match=r"more than 0\.05 seconds"):
+        await pool.run(compute_for_ever, cpu_s=0.05)
+    assert await pool.run(abs, -1, cpu_s=5.0) == 1
+
+
+async def test_budget_of_one_call_is_not_that_of_the_next(pool: CpuPool):
+    for _ in range(3):
+        await pool.run(use_cpu, 0.1, cpu_s=0.25)
+
+
+def use_cpu(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def evaluate_under_a_meter(rule: str, allocate: bool) -> None:
+    meter = CpuMeter(0.05)
+    meter("harmless", lambda: None)
+    meter(rule, (lambda: os.abort()) if allocate else compute_for_ever)
+
+
+@pytest.mark.parametrize("allocate", [False, True], ids=["time", "memory"])
+async def test_expression_that_costs_too_much_is_ended_and_its_rule_named(pool: CpuPool, allocate: bool):
+    """Foreign code aborts the process when it gets no memory."""
+    with pytest.raises(TooExpensiveError, match=r"rule three-loops costs too much: .* 0\.05 s of CPU"):
+        await pool.run(evaluate_under_a_meter, "three-loops", allocate)
+
+
+def take_memory_under_a_meter(size_bytes: int) -> int:
+    return len(CpuMeter(60.0)("greedy", lambda: bytearray(size_bytes)))
+
+
+async def test_expression_gets_no_more_memory_than_the_meter_allows(pool: CpuPool):
+    assert await pool.run(take_memory_under_a_meter, 1 << 20) == 1 << 20
+    with pytest.raises(MemoryError):
+        await pool.run(take_memory_under_a_meter, 2 << 30)
+
+
+async def test_cancelled_call_ends_its_child_and_frees_its_place(pool: CpuPool, tmp_path: Path):
+    mark = tmp_path / "pid"
+    running = asyncio.create_task(pool.run(note_pid_and_wait, str(mark)))
+    pid = int(await until(lambda: mark.exists() and mark.read_text()))
+    waiting = asyncio.create_task(pool.run(os.getpid))
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await waiting not in (pid, os.getpid())
+    wait_until(lambda: not is_alive(pid))
+
+
+def note_pid_and_wait(mark: str) -> None:
+    Path(mark).write_text(str(os.getpid()))
+    signal.pause()
+
+
+async def test_who_waits_for_a_child_may_leave_and_too_many_may_not_wait(tmp_path: Path):
+    pool = CpuPool(1, waiting_max=1)
+    mark = tmp_path / "pid"
+    running = asyncio.create_task(pool.run(note_pid_and_wait, str(mark)))
+    await until(mark.exists)
+    waiting = asyncio.create_task(pool.run(abs, -2))
+    await asyncio.sleep(0)
+    with pytest.raises(UnavailableError, match="too many"):
+        await pool.run(abs, -3)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    waiting = asyncio.create_task(pool.run(abs, -4))
+    await asyncio.sleep(0)
+    running.cancel()
+    assert await waiting == 4
+    await pool.close()
+
+
+async def test_child_that_dies_ends_no_other_call(tmp_path: Path):
+    pool = CpuPool(2)
+    mark = tmp_path / "pid"
+    running = asyncio.create_task(pool.run(note_pid_and_wait, str(mark)))
+    await until(mark.exists)
+    with pytest.raises(UnavailableError, match="died twice"):
+        await pool.run(kill_itself)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await pool.close()

@@ -33,7 +33,14 @@ class Countdown:
 class InlineCpu:
     """Heavy work in this very process, so that it dies with it."""
 
-    async def run(self, function: Callable[..., Any], *args: Any, on_progress: Any = None, **options: Any) -> Any:
+    async def run(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        on_progress: Any = None,
+        cpu_s: float | None = None,
+        **options: Any,
+    ) -> Any:
         if on_progress is not None:
             options["on_progress"] = on_progress
         return function(*args, **options)
@@ -64,7 +71,7 @@ def crash_at(countdown: Countdown) -> None:
 async def sync_until(mirror_id: int, steps: int) -> None:
     crash_at(Countdown(steps))
     async with open_resources(load_settings(os.environ)) as resources:
-        resources.cpu = resources.publishing_cpu = InlineCpu()  # type: ignore[assignment]
+        resources.cpu = resources.publishing_cpu = resources.archives = InlineCpu()  # type: ignore[assignment]
         await sync_mirror(resources, mirror_id)
 
 

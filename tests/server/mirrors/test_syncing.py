@@ -268,7 +268,7 @@ async def test_setting_the_policy_again_after_a_rollback_publishes_under_it(
 async def test_a_plan_says_what_would_change_and_changes_nothing(person: Person, upstream: UpstreamServer) -> None:
     write_channel(upstream.folder, small_channel())
     await person.mirror("main", upstream, subdirs=["linux-64"])
-    planned = await person.ask(channel_policies.plan_policy, "main", BAN_XZ)
+    planned = await channel_policies.plan_policy(person.resources, LOCAL, "main", BAN_XZ)
     assert {row.fn for row in planned.withheld} == {"xz-5.6.0-h0_0.conda", "needs-new-xz-1.0-h0_0.conda"}
     assert planned.by_rule["banned"].withheld == 1
     assert await person.withheld("main") == {}

@@ -24,11 +24,13 @@ from antivenom.core.policy.rules.base import (
     Check,
     Facts,
     Hit,
+    Meter,
     NameColumns,
     Reason,
     Rule,
     RuleResult,
     earliest,
+    unmetered,
 )
 
 __all__ = [
@@ -77,9 +79,13 @@ def _parts(policy: Policy | None) -> set[tuple[str, bytes]]:
     return {(item.gate, type(item).__name__.encode() + encode(item)) for item in items}
 
 
-def compile_policy(policy: Policy) -> CompiledPolicy:
-    """The policy ready to judge. Picklable: another process compiles it anew."""
-    return CompiledPolicy(policy)
+def compile_policy(policy: Policy, meter: Meter = unmetered) -> CompiledPolicy:
+    """The policy ready to judge. Picklable: another process compiles it anew, without the meter.
+
+    Args:
+        meter: Runs the expressions of its rules.
+    """
+    return CompiledPolicy(policy, meter)
 
 
 class CompiledPolicy:
@@ -90,9 +96,11 @@ class CompiledPolicy:
     the closure aside.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, meter: Meter = unmetered) -> None:
         self.policy = policy
         checks = [check for rule in policy.rules for check in TRIGGERS[rule.gate, rule.trigger].checks(rule)]
+        for check in checks:
+            check.meter = meter
         self.uses_findings = any("assessment" in check.reads for check in checks)
         groups = [_Group(reads, found) for reads, found in _by_reads(checks).items()]
         self._groups = groups

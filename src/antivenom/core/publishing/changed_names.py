@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
 from antivenom.core.policy.compile import CompiledPolicy, Policy, compile_policy
+from antivenom.core.policy.rules.base import Meter, unmetered
 from antivenom.core.publication.publication_map import decode_decisions, load_publication
 from antivenom.core.publishing.request import Assess
 from antivenom.core.source.packs import IndexBlobs, read_many
@@ -63,11 +64,12 @@ def edited_names(
     assess: Assess,
     channel: ChannelFacts,
     now_ms: int,
+    meter: Meter = unmetered,
 ) -> set[str]:
     """The names with a verdict that an edit of the policy may change."""
     found: set[str] = set()
     if rules := _differing(old.rules, new.rules):
-        found |= _touched_names(blobs, sources, compile_policy(Policy("", rules)), assess, channel, now_ms)
+        found |= _touched_names(blobs, sources, compile_policy(Policy("", rules), meter), assess, channel, now_ms)
     if items := _differing(old.allowlist, new.allowlist):
         gates = {item.gate for item in items}
         for key in previous.values():

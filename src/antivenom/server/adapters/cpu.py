@@ -1,6 +1,7 @@
 """Heavy computing in other processes, so that the event loop keeps answering.
 
-Children are spawned (never forked: the parent has threads), started on first use and killed with their parent.
+Children are spawned (never forked: the parent has threads), started on first use and killed with their parent. Each
+runs one call at a time, so whatever ends a child (its budget, the kernel, a client who left) ends that call alone.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ import itertools
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from antivenom.core.errors import UnavailableError
+from antivenom.core.errors import TooExpensiveError, UnavailableError
 from antivenom.server.adapters.processes import die_with_parent
 
 P = ParamSpec("P")
@@ -27,28 +31,50 @@ T = TypeVar("T")
 OnProgress = Callable[..., None]
 
 PROGRESS_DRAIN_S = 2.0  # how long the last progress may arrive after the result
+NOTE_BYTES = 200
+EXIT_PATIENCE_S = 1.0
 log = logging.getLogger(__name__)
 
 _progress_queue: Any = None
+_note: Any = None
 
 
-def _start_child(parent: int, queue: Any) -> None:
-    global _progress_queue
-    _progress_queue = queue
+def _start_child(parent: int, queue: Any, note: Any, memory_bytes: int | None) -> None:
+    global _progress_queue, _note
+    _progress_queue, _note = queue, note
     die_with_parent(parent, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the parent decides
+    if memory_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     os.nice(5)  # answering requests comes first
 
 
 def _call(
-    task: int, function: Callable[..., T], args: tuple[Any, ...], options: dict[str, Any], wants_progress: bool
+    task: int,
+    function: Callable[..., T],
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    wants_progress: bool,
+    cpu_s: float | None,
 ) -> T:
-    if not wants_progress:
-        return function(*args, **options)
+    note_work("")
+    if cpu_s is not None:
+        signal.setitimer(signal.ITIMER_PROF, cpu_s)  # its signal ends the child, also in the midst of foreign code
     try:
+        if not wants_progress:
+            return function(*args, **options)
         return function(*args, **options, on_progress=lambda *report: _progress_queue.put((task, report)))
     finally:
-        _progress_queue.put((task, None))
+        if cpu_s is not None:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        if wants_progress:
+            _progress_queue.put((task, None))
+
+
+def note_work(what: str) -> None:
+    """Say what is being computed, for the case that it ends this child."""
+    if _note is not None:
+        _note.value = what.encode("utf-8", "replace")[: NOTE_BYTES - 1]
 
 
 @contextlib.contextmanager
@@ -61,95 +87,173 @@ def without_cycles() -> Iterator[None]:
         gc.enable()
 
 
-class CpuPool:
-    """Runs picklable module-level functions in `workers` child processes."""
+class _Child:
+    """One child process, started by the first call and again by the next call after it ended."""
 
-    def __init__(self, workers: int = 1) -> None:
-        self._workers = workers
+    def __init__(self, memory_bytes: int | None, on_message: Callable[[Any], None]) -> None:
+        self._memory_bytes, self._on_message = memory_bytes, on_message
         self._executor: ProcessPoolExecutor | None = None
         self._queue: Any = None
+        self._note: Any = None
+
+    def submit(self, *call: Any) -> asyncio.Future[Any]:
+        if self._executor is None:
+            spawn = multiprocessing.get_context("spawn")
+            self._queue, self._note = spawn.SimpleQueue(), spawn.Array("c", NOTE_BYTES, lock=False)
+            self._executor = ProcessPoolExecutor(
+                1,
+                mp_context=spawn,
+                initializer=_start_child,
+                initargs=(os.getpid(), self._queue, self._note, self._memory_bytes),
+            )
+            threading.Thread(target=self._forward, args=(self._queue,), daemon=True).start()
+        return asyncio.wrap_future(self._executor.submit(_call, *call))
+
+    def _forward(self, queue: Any) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while (message := queue.get()) is not None:
+                self._on_message(message)
+
+    def end(self, *, has_ended: bool = False) -> tuple[int | None, str]:
+        """Kill it, if it has not ended by itself; then its exit code, and what it said it was computing."""
+        if self._executor is None:
+            return None, ""
+        processes = list((self._executor._processes or {}).values())
+        code = _exit_code(processes[0]) if processes and has_ended else None
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()
+        self._queue.put(None)
+        self._executor = None
+        return code, self._note.value.decode("utf-8", "replace")
+
+
+def _exit_code(process: Any) -> int | None:
+    """The code of a process that has ended. The executor's thread collects it too, and may be just doing so."""
+    process.join(EXIT_PATIENCE_S)
+    code: int | None = process.exitcode
+    return code
+
+
+class CpuPool:
+    """Runs picklable module-level functions in `workers` child processes.
+
+    Args:
+        memory_bytes: What a child may map into memory; None is all there is.
+        waiting_max: How many calls may wait for a child; None is any number.
+    """
+
+    def __init__(self, workers: int = 1, *, memory_bytes: int | None = None, waiting_max: int | None = None) -> None:
+        self._children = [_Child(memory_bytes, self._hear) for _ in range(workers)]
+        self._free = list(self._children)
+        self._waiting: deque[asyncio.Future[_Child]] = deque()
+        self._waiting_max = waiting_max
         self._listeners: dict[int, tuple[asyncio.AbstractEventLoop, OnProgress, asyncio.Event]] = {}
         self._tasks = itertools.count(1)
 
-    def _open(self) -> ProcessPoolExecutor:
-        if self._executor is None:
-            spawn = multiprocessing.get_context("spawn")
-            self._queue = spawn.SimpleQueue()
-            self._executor = ProcessPoolExecutor(
-                self._workers, mp_context=spawn, initializer=_start_child, initargs=(os.getpid(), self._queue)
-            )
-            threading.Thread(target=self._forward_progress, args=(self._queue,), daemon=True).start()
-        return self._executor
-
-    def _forward_progress(self, queue: Any) -> None:
-        with contextlib.suppress(EOFError, OSError):
-            while (message := queue.get()) is not None:
-                task, report = message
-                listener = self._listeners.get(task)
-                if listener is not None:
-                    loop, on_progress, ended = listener
-                    with contextlib.suppress(RuntimeError):  # its loop is closed
-                        loop.call_soon_threadsafe(*((ended.set,) if report is None else (on_progress, *report)))
+    def _hear(self, message: tuple[int, tuple[Any, ...] | None]) -> None:
+        """Pass progress on to the event loop of whoever waits for it; runs in a thread."""
+        task, report = message
+        listener = self._listeners.get(task)
+        if listener is not None:
+            loop, on_progress, ended = listener
+            with contextlib.suppress(RuntimeError):  # its loop is closed
+                loop.call_soon_threadsafe(*((ended.set,) if report is None else (on_progress, *report)))
 
     async def run(
-        self, function: Callable[..., T], *args: Any, on_progress: OnProgress | None = None, **options: Any
+        self,
+        function: Callable[..., T],
+        *args: Any,
+        on_progress: OnProgress | None = None,
+        cpu_s: float | None = None,
+        **options: Any,
     ) -> T:
         """What `function(*args, **options)` returns or raises, computed in a child process.
 
         With `on_progress`, the function gets an `on_progress` of its own; what it is called with arrives here.
 
-        A child that dies is replaced and the work begun again, once: functions given here may run twice.
+        A child that dies is replaced and the work begun again, once: functions given here may run twice. A call that
+        is cancelled ends its child.
+
+        Args:
+            cpu_s: Seconds of CPU that it may take; None is any number.
 
         Raises:
-            UnavailableError: Two children died of it (most often: out of memory).
+            TooExpensiveError: It took more than `cpu_s`, or more than a CpuMeter in it allows.
+            UnavailableError: Two children died of it (most often: out of memory), or too many calls wait.
         """
+        for is_last in (False, True):
+            async with self._one_child() as child:
+                try:
+                    return await self._run(child, function, args, options, on_progress, cpu_s)
+                except BrokenProcessPool:
+                    code, note = child.end(has_ended=True)
+                    if code == -signal.SIGPROF:
+                        raise TooExpensiveError(f"it takes more than {cpu_s:g} seconds of computing") from None
+                    if note and code in (-signal.SIGVTALRM, -signal.SIGABRT):
+                        raise TooExpensiveError(note) from None
+                except asyncio.CancelledError:
+                    child.end()
+                    raise
+            if not is_last:
+                log.warning("the process that ran %s died; another begins it again", function.__name__)
+        raise UnavailableError(
+            f"the process that ran {function.__name__} died twice, most likely for want of memory",
+            hint="give the server more memory, or lower ANTIVENOM_CPU_WORKERS",
+        )
+
+    @asynccontextmanager
+    async def _one_child(self) -> AsyncIterator[_Child]:
+        """A child of one's own while the block runs; who comes first gets one first."""
+        if self._free:
+            child = self._free.pop()
+        else:
+            if self._waiting_max is not None and len(self._waiting) >= self._waiting_max:
+                raise UnavailableError("too many such requests at once", hint="try again in some seconds")
+            turn: asyncio.Future[_Child] = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                child = await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._hand_on(turn.result())
+                else:
+                    self._waiting.remove(turn)
+                raise
         try:
-            return await self._run(function, args, options, on_progress)
-        except BrokenProcessPool:
-            log.warning("the process that ran %s died; another begins it again", function.__name__)
-        try:
-            return await self._run(function, args, options, on_progress)
-        except BrokenProcessPool:
-            raise UnavailableError(
-                f"the process that ran {function.__name__} died twice, most likely for want of memory",
-                hint="give the server more memory, or lower ANTIVENOM_CPU_WORKERS",
-            ) from None
+            yield child
+        finally:
+            self._hand_on(child)
+
+    def _hand_on(self, child: _Child) -> None:
+        if self._waiting:
+            self._waiting.popleft().set_result(child)
+        else:
+            self._free.append(child)
 
     async def _run(
         self,
+        child: _Child,
         function: Callable[..., T],
         args: tuple[Any, ...],
         options: dict[str, Any],
         on_progress: OnProgress | None,
+        cpu_s: float | None,
     ) -> T:
         task = next(self._tasks)
         ended = asyncio.Event()
         if on_progress is not None:
             self._listeners[task] = (asyncio.get_running_loop(), on_progress, ended)
-        executor = self._open()
         try:
-            future = executor.submit(_call, task, function, args, options, on_progress is not None)
-            result = await asyncio.wrap_future(future)
+            result: T = await child.submit(task, function, args, options, on_progress is not None, cpu_s)
             if on_progress is not None:  # progress arrives by another pipe than the result
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(ended.wait(), PROGRESS_DRAIN_S)
             return result
-        except BrokenProcessPool:
-            if self._executor is executor:
-                self._discard()
-            raise
         finally:
             self._listeners.pop(task, None)
 
-    def _discard(self) -> None:
-        if self._executor is not None:
-            children = list((self._executor._processes or {}).values())
-            self._executor.shutdown(wait=False, cancel_futures=True)
-            for child in children:
-                child.kill()
-            self._queue.put(None)
-            self._executor = None
-
     async def close(self) -> None:
         """Stop the children at once and drop what they compute."""
-        self._discard()
+        for child in self._children:
+            child.end()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from antivenom.server.channel_policies import service
 from antivenom.server.channel_policies.plans import PolicyPlan
 from antivenom.server.channel_policies.schemas import AttachedPolicy, ChannelPolicyView, PolicyText, RevisedPolicy
-from antivenom.server.members.authentication import RequestContext
+from antivenom.server.members.authentication import RequestActor, RequestContext
+from antivenom.server.web.leaving import while_connected
 
 router = APIRouter(tags=["channels"])
 
@@ -37,6 +38,9 @@ async def set_policy_everywhere(ctx: RequestContext, body: PolicyText) -> Revise
 
 
 @router.post("/channels/{channel}/policy/plan")
-async def plan_policy(ctx: RequestContext, channel: str, body: PolicyText) -> PolicyPlan:
-    """What a policy would withhold or release; the lists end at 20,000 records each, the counts are exact."""
-    return await service.plan_policy(ctx, channel, body.text)
+async def plan_policy(request: Request, actor: RequestActor, channel: str, body: PolicyText) -> PolicyPlan:
+    """What a policy would withhold or release; the lists end at 20,000 records each, the counts are exact.
+
+    It may take `ANTIVENOM_PLAN_MAX_S` seconds of CPU, and ends when the client goes away.
+    """
+    return await while_connected(request, service.plan_policy(request.app.state.resources, actor, channel, body.text))

@@ -11,8 +11,9 @@ from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError, InvalidInputError
 from antivenom.server.channel_policies import policy_tab, service
+from antivenom.server.channel_policies.plans import PolicyPlan
 from antivenom.server.channel_policies.policy_editor import STARTER_POLICY, policy_text_of, problem_values
-from antivenom.server.context import Context
+from antivenom.server.context import Actor, Context, Resources
 from antivenom.server.policies import service as policies
 from antivenom.server.policies.schemas import PolicySummary
 from antivenom.server.policies.wording import colour_source, describe_exceptions, describe_rule
@@ -40,7 +41,7 @@ async def show_policy(request: Request, ctx: Context) -> Response:
     shown = (await policies.get_revision(ctx, name, _number(wanted)))[1] if wanted else latest
     state = ListState.read(request, filters=("revision", "compare"), page_size=20)
     compare = state.filter("compare")
-    parsed = policies.check_policy(shown.text)
+    parsed = await policies.check_policy(ctx.resources, shown.text)
     return render(
         request,
         ctx,
@@ -79,18 +80,28 @@ async def edit_policy(request: Request, ctx: Context) -> Response:
     return await _render_form(request, ctx, text=latest.text, chosen=under)
 
 
-async def plan_for_channels(request: Request, ctx: Context, form: FormData) -> Response:
-    text, chosen = policy_text_of(form), _chosen(form)
-    parsed = policies.check_policy(text)
-    heads = [await publications.get_channel_summary(ctx, channel) for channel in chosen]
-    on_progress = progress_reporter(request)
-    plans = [
-        (head.name, await service.plan_policy(ctx, head.name, text, on_progress=_of_channel(head.name, on_progress)))
+async def plan_for_channels(request: Request, actor: Actor, form: FormData) -> list[tuple[str, PolicyPlan]]:
+    """The plan of the form's text for each chosen channel; no transaction is open meanwhile."""
+    resources: Resources = request.app.state.resources
+    text, on_progress = policy_text_of(form), progress_reporter(request)
+    async with resources.context(actor) as ctx:
+        heads = [await publications.get_channel_summary(ctx, channel) for channel in _chosen(form)]
+    return [
+        (
+            head.name,
+            await service.plan_policy(
+                resources, actor, head.name, text, on_progress=_of_channel(head.name, on_progress)
+            ),
+        )
         for head in heads
         if head.publication
     ]
-    rules = [describe_rule(rule) for rule in parsed.rules]
-    return await _render_form(request, ctx, text=text, chosen=chosen, rules=rules, plans=plans)
+
+
+async def show_plans(request: Request, ctx: Context, form: FormData) -> Response:
+    text = policy_text_of(form)
+    rules = [describe_rule(rule) for rule in (await policies.check_policy(ctx.resources, text)).rules]
+    return await _render_form(request, ctx, text=text, chosen=_chosen(form), rules=rules, plans=request.state.result)
 
 
 async def save_policy(request: Request, ctx: Context, form: FormData) -> Response:
@@ -145,12 +156,12 @@ routes: list[Route] = [
     page("/policies", show_policies),
     page("/new-policy", new_policy),
     page("/new-policy/plan", new_policy),
-    action("/new-policy/plan", plan_for_channels, form=show_refused_text),
+    action("/new-policy/plan", show_plans, form=show_refused_text, work=plan_for_channels),
     action("/new-policy", save_policy, form=show_refused_text),
     page("/policies/{name}", show_policy),
     page("/policies/{name}/edit", edit_policy),
     page("/policies/{name}/plan", edit_policy),
-    action("/policies/{name}/plan", plan_for_channels, form=show_refused_text),
+    action("/policies/{name}/plan", show_plans, form=show_refused_text, work=plan_for_channels),
     action("/policies/{name}", save_policy, form=show_refused_text),
     *policy_tab.routes,
 ]

@@ -11,10 +11,11 @@ from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError
 from antivenom.server.channel_policies import service
+from antivenom.server.channel_policies.plans import PolicyPlan
 from antivenom.server.channel_policies.policy_editor import STARTER_POLICY, policy_text_of, problem_values
-from antivenom.server.context import Context
+from antivenom.server.context import Actor, Context
 from antivenom.server.policies.service import check_policy
-from antivenom.server.policies.wording import colour_source, describe_exceptions, describe_rule
+from antivenom.server.policies.wording import RuleDescription, colour_source, describe_exceptions, describe_rule
 from antivenom.server.publications import service as publications
 from antivenom.server.web.form_progress import progress_reporter
 from antivenom.server.web.rendering import action, page, redirect, render
@@ -26,7 +27,7 @@ async def show_channel_policy(request: Request, ctx: Context) -> Response:
     values: dict[str, Any] = {"attached": None}
     if attached:
         policy, revision = attached
-        parsed = check_policy(revision.text)
+        parsed = await check_policy(ctx.resources, revision.text)
         values = {
             "attached": policy,
             "revision": revision,
@@ -40,14 +41,24 @@ async def show_channel_policy(request: Request, ctx: Context) -> Response:
 async def edit_policy(request: Request, ctx: Context) -> Response:
     attached = await service.get_channel_policy(ctx, request.path_params["channel"])
     text = attached[1].text if attached else STARTER_POLICY
-    return await _render_editor(request, ctx, text=text, rules=[describe_rule(r) for r in check_policy(text).rules])
+    return await _render_editor(request, ctx, text=text, rules=await _rules_of(ctx, text))
 
 
-async def plan_policy(request: Request, ctx: Context, form: FormData) -> Response:
+async def _rules_of(ctx: Context, text: str) -> list[RuleDescription]:
+    return [describe_rule(rule) for rule in (await check_policy(ctx.resources, text)).rules]
+
+
+async def plan_policy(request: Request, actor: Actor, form: FormData) -> PolicyPlan:
+    """The plan of the form's text; no transaction is open meanwhile."""
+    channel, text = request.path_params["channel"], policy_text_of(form)
+    return await service.plan_policy(
+        request.app.state.resources, actor, channel, text, on_progress=progress_reporter(request)
+    )
+
+
+async def show_plan(request: Request, ctx: Context, form: FormData) -> Response:
     text = policy_text_of(form)
-    plan = await service.plan_policy(ctx, request.path_params["channel"], text, on_progress=progress_reporter(request))
-    rules = [describe_rule(rule) for rule in check_policy(text).rules]
-    return await _render_editor(request, ctx, text=text, plan=plan, rules=rules)
+    return await _render_editor(request, ctx, text=text, plan=request.state.result, rules=await _rules_of(ctx, text))
 
 
 async def apply_policy(request: Request, ctx: Context, form: FormData) -> Response:
@@ -94,7 +105,7 @@ routes: list[Route] = [
     page("/channels/{channel}/policy/edit", edit_policy),
     page("/channels/{channel}/policy/plan", edit_policy),  # for going back to the address of a refused form
     page("/channels/{channel}/policy/everywhere", edit_policy),
-    action("/channels/{channel}/policy/plan", plan_policy, form=show_refused_policy),
+    action("/channels/{channel}/policy/plan", show_plan, form=show_refused_policy, work=plan_policy),
     action("/channels/{channel}/policy", apply_policy, form=show_refused_policy),
     action("/channels/{channel}/policy/everywhere", apply_policy_everywhere, form=show_refused_policy),
 ]

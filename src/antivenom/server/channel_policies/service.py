@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from antivenom.core.policy.compile import parse_policy
 from antivenom.core.publishing.publish import PlanItem
 from antivenom.server.channel_policies import queries
 from antivenom.server.channel_policies.plans import PlanCounts, PlannedRecord, PolicyPlan, RulePlan
 from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
-from antivenom.server.context import Context
+from antivenom.server.context import Actor, Context, Resources
 from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 from antivenom.server.policies import service as policies
@@ -33,6 +32,7 @@ async def set_policy(ctx: Context, channel: str, text: str) -> PolicyRevision:
         InvalidInputError: The policy is wrong; `data["problems"]` says where.
     """
     require(ctx, "policies:write", subject=f"channel:{channel}")
+    await policies.check_policy(ctx.resources, text)  # first: it may take seconds, and the channel is locked below
     row = await channels.get_channel(ctx, channel, permission="channels:write", lock=True)
     revision = await policies.save_policy(ctx, text)
     await _attach(ctx, row, revision)
@@ -88,9 +88,17 @@ async def get_channel_policy(ctx: Context, channel: str) -> tuple[Policy, Policy
 
 
 async def plan_policy(
-    ctx: Context, channel: str, text: str, *, on_progress: Callable[[str, int, int], None] | None = None
+    resources: Resources,
+    actor: Actor,
+    channel: str,
+    text: str,
+    *,
+    on_progress: Callable[[str, int, int], None] | None = None,
 ) -> PolicyPlan:
     """What a policy would withhold or release on a channel, by rule. Changes nothing.
+
+    Its author may be anybody who reads: it is computed within bounds, in a process that does nothing else, while no
+    transaction is open. Cancelling ends that process.
 
     Args:
         on_progress: Called with (phase, records done, records in total).
@@ -98,12 +106,22 @@ async def plan_policy(
     Raises:
         InvalidInputError: The policy is wrong.
         NotFoundError: The channel has published nothing yet.
+        TooExpensiveError: It takes more computing than a plan may.
+        UnavailableError: Too many plans wait already.
     """
-    require(ctx, "policies:read", subject=f"channel:{channel}")
-    parse_policy(text)
-    row, _ = await publications.get_served_publication(ctx, channel)
-    request = await request_with_policy(ctx, row, text)
-    planned = await ctx.resources.cpu.run(plan_publication, ctx.resources.blobs.url, request, on_progress=on_progress)
+    async with resources.context(actor) as ctx:
+        require(ctx, "policies:read", subject=f"channel:{channel}")
+    await policies.check_policy(resources, text)
+    async with resources.context(actor) as ctx:
+        row, _ = await publications.get_served_publication(ctx, channel)
+        request = await request_with_policy(ctx, row, text)
+    planned = await resources.plans.run(
+        plan_publication,
+        resources.blobs.url,
+        request,
+        on_progress=on_progress,
+        cpu_s=resources.settings.plan_max_s,
+    )
     rules = sorted(planned.withheld_by_rule.keys() | planned.released_by_rule.keys())
     return PolicyPlan(
         withheld=[_planned_record(item) for item in planned.withheld],

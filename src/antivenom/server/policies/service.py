@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy.dialects.postgresql import insert
 
-from antivenom.core.errors import NotFoundError
+from antivenom.core.errors import NotFoundError, TooExpensiveError
 from antivenom.core.policy import compile as core
-from antivenom.server.context import Context
+from antivenom.server.context import Context, Resources
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
 from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
@@ -31,13 +33,33 @@ class RevisionDiff:
     lines: list[str]  # a unified diff of the texts
 
 
-def check_policy(text: str) -> core.Policy:
+CHECK_MAX_S: Final = 5.0
+CHECKED_KEPT: Final = 64
+_checked: OrderedDict[str, core.Policy] = (
+    OrderedDict()
+)  # of this process, for pages show the same texts again and again
+
+
+async def check_policy(resources: Resources, text: str) -> core.Policy:
     """The policy that a text defines; nothing is stored.
+
+    Checking an expression evaluates it, in foreign code and for as long as its author likes: hence in a child.
 
     Raises:
         InvalidInputError: It is wrong; `data["problems"]` lists line, column, field, message and hint of each problem.
+        TooExpensiveError: Checking it takes too long.
     """
-    return core.parse_policy(text)
+    if (known := _checked.get(text)) is not None:
+        _checked.move_to_end(text)
+        return known
+    try:
+        parsed = await resources.checks.run(core.parse_policy, text, cpu_s=CHECK_MAX_S)
+    except TooExpensiveError:
+        raise TooExpensiveError(f"the policy takes more than {CHECK_MAX_S:g} s of CPU to check") from None
+    _checked[text] = parsed
+    while len(_checked) > CHECKED_KEPT:
+        _checked.popitem(last=False)
+    return parsed
 
 
 async def save_policy(ctx: Context, text: str, *, is_demo: bool = False) -> PolicyRevision:
@@ -47,7 +69,7 @@ async def save_policy(ctx: Context, text: str, *, is_demo: bool = False) -> Poli
         InvalidInputError: The policy is wrong; nothing is stored.
     """
     require(ctx, "policies:write", subject="policy:*")
-    parsed = check_policy(text)
+    parsed = await check_policy(ctx.resources, text)
     # When two write the first revision of a name, the second waits here for the first, and then finds its row.
     await ctx.session.execute(
         insert(Policy)
@@ -68,7 +90,7 @@ async def save_policy(ctx: Context, text: str, *, is_demo: bool = False) -> Poli
     )
     ctx.session.add(revision)
     await ctx.session.flush()
-    gates = core.changed_gates(core.parse_policy(latest.text) if latest else None, parsed)
+    gates = core.changed_gates(await check_policy(ctx.resources, latest.text) if latest else None, parsed)
     await record(ctx, "policy.revised", subject=f"policy:{policy.name}", number=revision.number, gates=sorted(gates))
     return revision
 
@@ -129,7 +151,7 @@ async def diff_revisions(ctx: Context, name: str, old: int, new: int) -> Revisio
     require(ctx, "policies:read", subject=f"policy:{name}")
     policy = await _policy(ctx, name)
     before, after = await _revision(ctx, policy, old), await _revision(ctx, policy, new)
-    was, now = core.parse_policy(before.text), core.parse_policy(after.text)
+    was, now = [await check_policy(ctx.resources, revision.text) for revision in (before, after)]
     old_items, new_items = _items(was), _items(now)
     return RevisionDiff(
         name=name,

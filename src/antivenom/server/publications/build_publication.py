@@ -32,6 +32,7 @@ from antivenom.core.source.packs import IndexBlobs, content_key
 from antivenom.core.source.source_map import Component, iterate_components
 from antivenom.knowledge import built_in
 from antivenom.server.adapters.blobs import BlobStore
+from antivenom.server.adapters.cpu_meter import CpuMeter
 from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.publications.build_statements import StoredBuildStatements, assess_builds, author_of
 from antivenom.server.publications.counts import PublicationCounts
@@ -55,6 +56,8 @@ class BuildRequest(msgspec.Struct, frozen=True):
     previous_findings: str | None = None
     mapping_channel: str = ""
     build_statements: tuple[StoredBuildStatements, ...] = ()  # those that count
+    expressions_max_s: float = 30.0
+    """CPU that the policy's expressions may take, all records together."""
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -105,6 +108,7 @@ class _BuildInputs:
     def __init__(self, blobs: IndexBlobs, request: BuildRequest) -> None:
         self._blobs, self._request = blobs, request
         self._policy = read_policy(request.policy_text)
+        self._meter = CpuMeter(request.expressions_max_s)
         self._basis = _basis(request)
         self._reusing: IncrementalAssessor | None = None
         self._matched: ChannelAssessor | None = None
@@ -135,7 +139,7 @@ class _BuildInputs:
             inputs.rejudge |= edited_names(
                 blobs, request.sources, request.previous, read_policy(basis.policy or None), inputs._policy,
                 inputs.assess,
-                request.channel, request.now_ms,
+                request.channel, request.now_ms, inputs._meter,
             )  # fmt: skip
         return inputs
 
@@ -148,7 +152,7 @@ class _BuildInputs:
         return PublishRequest(
             sources=request.sources,
             channel=request.channel,
-            policy=compile_policy(self._policy),
+            policy=compile_policy(self._policy, self._meter),
             assess=self.assess,
             now_ms=request.now_ms,
             closure=request.closure,

@@ -159,6 +159,7 @@ async def _build_request(
         previous_findings=current.findings_key if current else None,
         mapping_channel=channel.mapping_channel,
         build_statements=tuple(StoredBuildStatements(*row) for row in statements),
+        expressions_max_s=ctx.resources.settings.expressions_max_s,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -27,6 +27,7 @@ from starlette.routing import Route
 from antivenom.core.errors import AntivenomError, ForbiddenError, InvalidInputError
 from antivenom.server.context import ANONYMOUS, Actor, Context, Resources
 from antivenom.server.web.form_progress import stream_progress, wants_progress
+from antivenom.server.web.leaving import while_connected
 
 HERE = Path(__file__).parent.parent  # the rooms
 STATIC = HERE / "static"
@@ -56,6 +57,7 @@ class Visitor:
 FindVisitor = Callable[[Request], Awaitable[Visitor | None]]
 PageHandler = Callable[[Request, Context], Awaitable[Response]]
 ActionHandler = Callable[[Request, Context, FormData], Awaitable[Response]]
+WorkHandler = Callable[[Request, Actor, FormData], Coroutine[Any, Any, Any]]
 FormHandler = Callable[[Request, Context, FormData, AntivenomError | None], Awaitable[Response]]
 
 
@@ -310,8 +312,18 @@ def page(path: str, handler: PageHandler, *, signed_in: bool = True) -> Route:
     return Route(path, answer, methods=["GET"], name=handler.__name__)
 
 
-def action(path: str, handler: ActionHandler, *, form: FormHandler | None = None, signed_in: bool = True) -> Route:
+def action(
+    path: str,
+    handler: ActionHandler,
+    *,
+    form: FormHandler | None = None,
+    work: WorkHandler | None = None,
+    signed_in: bool = True,
+) -> Route:
     """A POST route that checks the origin of the form, then runs its handler in one transaction.
+
+    What takes long is `work`, which runs before, without a transaction, and ends when the client goes away; the handler
+    finds what it returned in `request.state.result`.
 
     When the handler rejects the input, everything is rolled back and `form` shows what was typed with the reason. A
     handler that takes seconds reports its progress to `form_progress.progress_reporter(request)`.
@@ -327,6 +339,10 @@ def action(path: str, handler: ActionHandler, *, form: FormHandler | None = None
             if signed_in:
                 _check_csrf(request, values)
 
+        async def do_work(actor: Actor) -> None:
+            if work is not None:
+                request.state.result = await while_connected(request, work(request, actor, values))
+
         async def run(ctx: Context) -> Response:
             return await handler(request, ctx, values)
 
@@ -334,7 +350,7 @@ def action(path: str, handler: ActionHandler, *, form: FormHandler | None = None
             return await form(request, ctx, values, error) if form else render_error(request, error, ctx.now)
 
         async def respond() -> Response:
-            return await _answer(request, run, signed_in=signed_in, prepare=prepare, show_form=show_form)
+            return await _answer(request, run, signed_in=signed_in, prepare=prepare, work=do_work, show_form=show_form)
 
         return await (stream_progress(request, respond) if wants_progress(request) else respond())
 
@@ -347,6 +363,7 @@ async def _answer(
     *,
     signed_in: bool,
     prepare: Callable[[], Awaitable[None]] | None = None,
+    work: Callable[[Actor], Awaitable[None]] | None = None,
     show_form: Callable[[Context, AntivenomError], Awaitable[Response]] | None = None,
 ) -> Response:
     """The response of `run` in one transaction. `prepare` runs before, so that a slow upload holds no connection."""
@@ -359,6 +376,8 @@ async def _answer(
     try:
         if prepare:
             await prepare()
+        if work:
+            await work(actor)
         async with resources.context(actor) as ctx:
             return await run(ctx)
     except AntivenomError as error:

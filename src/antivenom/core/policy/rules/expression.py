@@ -2,7 +2,8 @@
 
 An expression is checked with the policy: every name and field must exist, and every operand is tried on sample facts,
 so that a wrong type is found before anything is judged. It can loop only over lists, sees no clock, and is bounded in
-length and in loops.
+length and in loops. That bounds neither the time nor the memory of one evaluation (the library copies lists of lists),
+so whoever judges records of others by a text of others runs it under a meter, in a process that may be ended.
 
 Source: common-expression-language 0.10 (the cel crate). It reports unknown fields and types only when it runs; hence
 the reading of the text here.
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from antivenom.core.conda.licenses import read_license
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
+from antivenom.core.errors import TooExpensiveError
 from antivenom.core.matching.advisories import Assessment, Finding
 from antivenom.core.policy.rules.base import NOTHING, Check, Facts, Rule, RuleResult, Trigger
 from antivenom.core.policy.rules.parameters import Parameter, ParameterError, kind_of, nearest
@@ -153,7 +155,9 @@ class ExpressionCheck(Check):
     def evaluate(self, facts: Facts) -> RuleResult:
         record = facts.record
         try:
-            answer = self._expression.evaluate(facts)
+            answer = self.meter(self.rule.id, lambda: self._expression.evaluate(facts))
+        except TooExpensiveError:
+            raise
         except Exception as error:
             return self.undecided(record, _shorten(str(error)))
         if answer is False:

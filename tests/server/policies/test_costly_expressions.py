@@ -1,0 +1,146 @@
+"""Expressions that take for ever: they end, and nobody waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from antivenom.core.errors import TooExpensiveError, UnavailableError
+from antivenom.server.channel_policies import service as channel_policies
+from antivenom.server.context import LOCAL, Actor, Resources
+from antivenom.server.policies import service as policies
+from antivenom.server.publications import service as publications
+from antivenom.server.web.leaving import while_connected
+from tests.server.asking import Asker
+from tests.server.mirrors.conftest import Person, ask, person, upstream  # noqa: F401  # fixtures
+from tests.upstreams import UpstreamServer, make_record, write_channel
+from tests.waiting import until
+
+READER = Actor("member", "rita", "reader")
+EXPRESSION = 'name: loops\nrules:\n  - {{id: three-loops, gate: expression, trigger: cel, action: stop, params: {{expr: "{}"}}}}\n'
+# Quick on the sample that a check tries it on, which has one dependency; for ever on a record with thousands.
+OVER_DEPENDS = EXPRESSION.format(
+    "record.depends.exists(a, record.depends.exists(b, record.depends.exists(c, a + b + c == 'x')))"
+)
+NUMBERS = str(list(range(100)))
+OVER_LITERALS = EXPRESSION.format(
+    f"{NUMBERS}.exists(a, {NUMBERS}.exists(b, {NUMBERS}.exists(c, {NUMBERS}.size() + a + b + c < 0)))"
+)
+
+
+@pytest.fixture
+def settings_environment(settings_environment: dict[str, str]) -> dict[str, str]:
+    return settings_environment | {"ANTIVENOM_EXPRESSIONS_MAX_S": "1", "ANTIVENOM_PLAN_MAX_S": "60"}
+
+
+@pytest.fixture
+async def main(person: Person, upstream: UpstreamServer) -> Person:  # noqa: F811
+    """A published channel `main`, of which a record has five thousand dependencies."""
+    greedy = make_record("greedy", "1.0", subdir="noarch", depends=[f"d{at}" for at in range(5000)])
+    write_channel(upstream.folder, {"noarch": [greedy, make_record("alpha", "1.0", subdir="noarch")]})
+    await person.mirror("main", upstream, subdirs=["noarch"], closure=False)
+    return person
+
+
+async def test_plan_of_a_reader_ends_and_says_which_rule_costs_too_much(main: Person):
+    with pytest.raises(TooExpensiveError, match=r"rule three-loops costs too much: .* 1 s of CPU"):
+        await channel_policies.plan_policy(main.resources, READER, "main", OVER_DEPENDS)
+
+
+@pytest.mark.parametrize("check", ["check", "plan", "save"])
+async def test_text_that_is_costly_to_check_is_refused_by_whoever_checks_it(
+    main: Person, check: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(policies, "CHECK_MAX_S", 0.5)
+    with pytest.raises(TooExpensiveError, match=r"more than 0\.5 s of CPU to check"):
+        if check == "check":
+            await policies.check_policy(main.resources, OVER_LITERALS)
+        elif check == "plan":
+            await channel_policies.plan_policy(main.resources, READER, "main", OVER_LITERALS)
+        else:
+            await main.set_policy("main", OVER_LITERALS)
+
+
+async def test_policy_that_costs_too_much_is_not_published_and_the_channel_says_why(main: Person):
+    before = await main.kept("main")
+    await main.set_policy("main", OVER_DEPENDS)
+    async with main.resources.context(LOCAL) as ctx:
+        head = await publications.get_channel_summary(ctx, "main")
+    assert "rule three-loops costs too much" in head.behind.error
+    assert await main.kept("main") == before
+    await main.set_policy("main", "name: loops\nrules: []\n")
+    async with main.resources.context(LOCAL) as ctx:
+        assert (await publications.get_channel_summary(ctx, "main")).behind is None
+
+
+class HeldCpu:
+    """A child that computes until the test says so."""
+
+    def __init__(self) -> None:
+        self.began, self.go_on, self.ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def run(self, *_: Any, **__: Any) -> Any:
+        self.began.set()
+        try:
+            await self.go_on.wait()
+        finally:
+            self.ended.set()
+        raise TooExpensiveError("the test is over")
+
+
+async def test_derived_files_are_served_and_no_transaction_is_open_while_a_plan_runs(main: Person, ask: Asker):  # noqa: F811
+    held = HeldCpu()
+    main.resources.plans = held  # type: ignore[assignment]
+    planning = asyncio.create_task(channel_policies.plan_policy(main.resources, READER, "main", OVER_DEPENDS))
+    await held.began.wait()
+    for path in ("current_repodata.json", "run_exports.json"):
+        assert (await ask(f"/conda/main/noarch/{path}")).status == 200
+    assert (await ask("/conda/main/channeldata.json")).status == 200
+    await policies.check_policy(main.resources, "name: other\nrules: []\n")
+    await until(lambda: main.resources.engine.pool.checkedout() == 0)  # type: ignore[attr-defined]
+    held.go_on.set()
+    with pytest.raises(TooExpensiveError):
+        await planning
+
+
+async def test_plan_ends_when_its_client_leaves(main: Person):
+    held = HeldCpu()
+    main.resources.plans = held  # type: ignore[assignment]
+
+    async def receive() -> dict[str, Any]:
+        await held.began.wait()
+        return {"type": "http.disconnect"}
+
+    request = Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
+    with pytest.raises(UnavailableError, match="the client has gone"):
+        await while_connected(request, channel_policies.plan_policy(main.resources, READER, "main", OVER_DEPENDS))
+    assert held.ended.is_set()
+
+
+async def test_client_that_leaves_the_api_ends_its_plan(main: Person, resources: Resources, app: Any, local_token: str):
+    """The whole way through the application, with the body as an ASGI server hands it over."""
+    held = HeldCpu()
+    resources.plans = held  # type: ignore[assignment]
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b'{"text": "name: x\\nrules: []"}', "more_body": False}
+    ]
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop()
+        await held.began.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_: Any) -> None: ...
+
+    headers = [(b"authorization", f"Bearer {local_token}".encode()), (b"content-type", b"application/json")]
+    scope = {
+        "type": "http", "method": "POST", "path": "/api/v1/channels/main/policy/plan", "query_string": b"",
+        "headers": headers, "raw_path": b"/api/v1/channels/main/policy/plan", "http_version": "1.1", "scheme": "http",
+        "server": ("antivenom.test", 80), "client": ("127.0.0.1", 1), "root_path": "",
+    }  # fmt: skip
+    await app(scope, receive, send)
+    assert held.ended.is_set()
