@@ -442,7 +442,8 @@ TRIGGERS = (
         name="cel",
         summary=(
             "Hits records for which a [CEL](https://cel.dev) expression is true. An expression that cannot be "
-            "evaluated for a record warns about it and says why."
+            "evaluated for a record warns about it and says why. All expressions of a policy together may take "
+            "`ANTIVENOM_EXPRESSIONS_MAX_S` seconds of CPU; a policy beyond that is neither planned nor published."
         ),
         trigger_id="`rule-id+filename`, such as `custom+internal-tools-1.0-0.conda`",
         parameters={"expr": Parameter(_read_expression, "CEL expression", "true for the records to hit")},
