@@ -305,7 +305,7 @@ async def test_nothing_of_a_channel_is_read_as_a_page(mirror: Person, ask: Asker
 async def test_store_that_fails_is_503_and_shows_neither_its_address_nor_a_key(
     mirror: Person, ask: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: object, key: str, *_: object) -> None:
+    def refuse(self: object, key: str, *_: object, **__: object) -> None:
         raise StorageError(
             f"the bucket refused {key!r}: https://s3.internal/secret-bucket", hint="check ANTIVENOM_BLOB_URL"
         )
