@@ -138,7 +138,7 @@ async def test_an_interrupted_client_goes_on_where_it_was_or_begins_anew(
 FILE_NAMES = {
     "artifactory-user-plugins#226, nexus-public#971: an epoch": make_record("x264", "1!152.20180717", "h470a237_0"),
     "rattler#758: a local version": make_record("libxgboost", "0.6+218_omp", "0"),
-    "a tilde": make_record("sp", "1.0~rc1", "h_0"),
+    "a tilde": make_record("sp", "1.0", "h~0"),
     "an at sign": make_record("at", "1.0", "h@0"),
 }
 

@@ -49,7 +49,7 @@ ACCEPTED: dict[str, tuple[bytes, dict[str, Any]]] = {
     ),
     "rattler#758: a local version": (document(record("a", "1.0+218_omp")), {"a-1.0+218_omp-0.conda": {}}),
     "prefix-dev#49: an epoch": (document(record("a", "1!1.0")), {"a-1!1.0-0.conda": {}}),
-    "conda#293: no depends": (document(record("a", depends=...)), {A: {"depends": ...}}),
+    "conda#293: no depends": (document(record("a", depends=...)), {A: {"depends": []}}),
     "conda-lock#292: no size": (document(record("a", size=...)), {A: {"size": ...}}),
     "conda-lock#887: no md5": (document(record("a", md5=...)), {A: {"md5": ...}}),
     "pixi-to-conda-lock#5: no sha256": (document(record("a", sha256=...)), {A: {"sha256": ...}}),
@@ -81,6 +81,13 @@ def test_what_clients_read_is_served_and_they_read_it_from_us(
 
 UNREADABLE: dict[str, dict[str, Any]] = {
     "conda#6096: a time with a fraction": record("a", timestamp=1505856869.685),
+    "track_features that are null": record("a", track_features=None),
+    "an unknown noarch": record("a", noarch="julia"),
+    "an old digest that is none": record("a", legacy_bz2_md5="zz"),
+    "no digest": record("a", md5=..., sha256=...),
+    "no build number": record("a", build_number=...),
+    "the year 1 in ms": record("a", timestamp=-62135596800000),
+    "one package URL without a list": record("a", purls="pkg:pypi/a"),
     "a subdir that is a number": record("a", subdir=7),
     "a list of dependencies that is null": record("a") | {"depends": None},
     "a list of constraints that is null": record("a") | {"constrains": None},
@@ -98,3 +105,25 @@ def test_a_record_that_a_client_cannot_read_takes_no_other_build_away(
     found, aside, whole = take_in(document(unreadable, record("a", "2.0")))
     assert (set(found), set(aside)) == ({"a-2.0-0.conda"}, {A})
     assert listed_by_rattler(whole, "a", tmp_path) == {"a-2.0-0.conda"}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [b'"\\ud800"', b'"\\uDFFF x"', b'["\\\\\\ud800"]', b"NaN", b"[-Infinity, Infinity]", b'{"\\ud800": 1}', b"1e999"],
+)
+@pytest.mark.parametrize("fill", [b" ", b'"Infinity \\\\ud800 \\ud83d\\ude00 NaN"'], ids=["plain", "with lookalikes"])
+def test_what_is_not_json_in_a_record_takes_no_other_record_away(odd: bytes, fill: bytes, tmp_path: Path) -> None:
+    """conda-build#3121 and its kind: one record was enough to refuse the whole document."""
+    text = document(record("a", summary="1"), record("b", zz=1, extra=2)).replace(b'"zz":1', b'"zz":' + odd)
+    if fill.strip():
+        text = text.replace(b'"summary":"1"', b'"summary":' + fill)
+    found, aside, whole = take_in(text)
+    assert (set(found), set(aside)) == ({A}, {"b-1.0-0.conda"})
+    assert found[A]["summary"] == (msgspec.json.decode(fill) if fill.strip() else "1")
+    assert listed_by_rattler(whole, "a", tmp_path) == {A}
+
+
+def test_a_key_that_is_not_json_takes_no_other_record_away() -> None:
+    text = document(record("a"), record("b")).replace(b'"b-1.0-0.conda"', b'"b-\\ud800-0.conda"')
+    found, aside, _ = take_in(text)
+    assert (set(found), len(aside)) == ({A}, 1)

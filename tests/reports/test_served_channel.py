@@ -124,14 +124,16 @@ async def test_an_unchanged_file_is_answered_with_the_tag_that_the_client_has(
             assert all(same.headers[name] == whole.headers[name] for name in ("etag", "last-modified", "cache-control"))
 
 
-ADDRESSED = {"url": "https://evil.example/a", "base_url": "https://evil.example/", "channel": "https://evil.example/c"}
+ADDRESSED = {
+    "url": "https://evil.example/a", "base_url": "https://evil.example/", "channel": "https://evil.example/c",
+    "urls": ["https://evil.example/a"], "package_url": "evil/p", "schannel": "evil", "fn": "../../evil.conda",
+    "filename": "evil.conda", "package_tarball_full_path": "/evil/a.conda",
+}  # fmt: skip
 
 
 async def test_no_address_of_an_upstreams_record_reaches_a_client(person: Person, odd: OddUpstream, ask: Asker) -> None:
-    """nexspence#142, nexspence#145, conda#8055, ceps#146: clients follow it past the server that guards them."""
-    write_channel(
-        odd.folder, {"linux-64": [make_record("a", "1.0", **ADDRESSED, package_url="https://evil.example/p")]}
-    )
+    """mamba#4394, nexspence#142, nexspence#145, conda#8055, ceps#146: clients follow it past the server that guards them."""
+    write_channel(odd.folder, {"linux-64": [make_record("a", "1.0", **ADDRESSED)]})
     await person.mirror("main", odd, subdirs=["linux-64"])
     for fn in ("repodata.json", "current_repodata.json", "run_exports.json", "../channeldata.json"):
         path = urljoin("/conda/main/linux-64/", fn)

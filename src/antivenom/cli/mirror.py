@@ -168,6 +168,12 @@ def set_aside(channel: ChannelArgument, output: OutputOption = Output.table) -> 
     emit(client().list_items(f"/api/v1/mirrors/{channel}/set-aside"), ("subdir", "fn", "reason"), output)
 
 
+@commands.command("notes")
+def notes(channel: ChannelArgument, output: OutputOption = Output.table) -> None:
+    """List the upstream's records that were put in order before they are served; the first 200 of each subdir."""
+    emit(client().list_items(f"/api/v1/mirrors/{channel}/notes"), ("subdir", "fn", "note"), output)
+
+
 @commands.command("delete")
 def delete(channel: ChannelArgument) -> None:
     """Stop mirroring; the channel keeps serving its last publication."""
@@ -197,6 +203,8 @@ def wait_for_mirror(channel: str) -> JsonObject:
     if row["set_aside"]:
         aside = count_of(row["set_aside"], "records")
         note(f"{aside} set aside (see why with: antivenom mirror set-aside {channel})")
+    if row["noted"]:
+        note(f"{count_of(row['noted'], 'records')} put in order (see how with: antivenom mirror notes {channel})")
     for text in row["unmet"][:UNMET_SHOWN]:
         note(f"unmet: {text}")
     if row["unmet_total"]:

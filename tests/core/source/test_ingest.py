@@ -12,7 +12,7 @@ import zstandard
 
 from antivenom.core.errors import DigestMismatchError, UpstreamError
 from antivenom.core.source.ingest import UpstreamLimits, empty_source, ingest_monolith, ingest_shards, plan_shards
-from antivenom.core.source.source_map import iterate_components, load_source
+from antivenom.core.source.source_map import iterate_components, load_source, read_facts
 from tests.core.index_samples import (
     NOW_MS,
     FakePolicy,
@@ -25,8 +25,6 @@ from tests.core.index_samples import (
     served,
     shards_of,
 )
-
-SPARE = {"md5": ..., "sha256": ...}
 
 
 def read(text: bytes, **more: Any) -> tuple[dict[str, Any], dict[str, str]]:
@@ -119,7 +117,9 @@ HOSTILE: dict[str, Any] = {
     "a/b-1.0-0.conda": record("b"),
     'quo"te-1.0-0.conda': record('quo"te'),
     "https://x-1-0.conda": record("x"),
-    "other-1.0-0.conda": record("liar"),
+    "other-1.0-0.conda": record("li/ar"),
+    "two-1.0.conda": record("two"),
+    "nodigest-1.0-0.conda": record("nodigest", md5=..., sha256=...),
     "nosuffix-1.0-0.exe": record("nosuffix"),
     "two-1.0-0.conda\nlines-1.0-0.conda": record("two-1.0-0.conda\nlines"),
     "list-1.0-0.conda": ["not", "a", "record"],
@@ -151,8 +151,7 @@ def test_odd_but_usable_records_are_kept() -> None:
     odd = [
         record("nulls", license=None, size=None),
         record("none", license="None"),
-        record("version", "not!a!version"),
-        record("bare", depends=..., **SPARE),
+        record("sparse", depends=..., sha256=...),
         record("truth", noarch=True),
     ]
     found, aside = read(document(*odd))
@@ -266,7 +265,7 @@ def test_only_changed_names_are_read_again() -> None:
 
 
 def test_specs_admit_only_what_they_match() -> None:
-    text = document(record("a"), record("a", "2.0"), record("b"), record("c", "odd!version!1"))
+    text = document(record("a"), record("a", "2.0"), record("b"), record("c", "3.0"))
     found, _ = read(text, specs=["a >=2", "b"])
     assert sorted(found) == ["a-2.0-0.conda", "b-1.0-0.conda"]
 
@@ -325,7 +324,10 @@ def test_a_record_of_a_shard_keeps_the_stamp_it_was_given() -> None:
     index, shards = shard_upstream({"a": [record("a", license="MIT"), record("a", "2.0", indexed_timestamp=5)]})
     again = ingest_shards(blobs, index, shards, subdir="noarch", now_ms=NOW_MS + 5, previous=first)
     found = served(blobs, publish_all(blobs, {"noarch": again.source}, FakePolicy()))
-    assert {r["version"]: r["indexed_timestamp"] for r in found.values()} == {"1.0": 1_600_000_000_000, "2.0": 5}
+    assert {r["version"]: r["indexed_timestamp"] for r in found.values()} == {
+        "1.0": 1_600_000_000_000,
+        "2.0": NOW_MS + 5,
+    }
 
 
 def test_planning_after_applying_is_empty() -> None:
@@ -380,3 +382,19 @@ def test_components_are_distinct() -> None:
     purl = ("pkg:pypi/a@1.0",)
     key = ingest(blobs, document(record("a"), record("a", build="1"), record("a", build="2", purls=list(purl))))
     assert sorted(iterate_components(blobs, key)) == [("a", "1.0", ()), ("a", "1.0", purl)]
+
+
+@pytest.mark.parametrize("by_shards", [False, True], ids=["document", "shards"])
+def test_a_time_in_seconds_is_milliseconds_for_rules(by_shards: bool) -> None:
+    """And the record is served as it came: clients read both."""
+    blobs = MemoryBlobs()
+    records = [record("a", timestamp=1_600_000_000), record("a", "2.0", timestamp=1_600_000_000_000)]
+    if by_shards:
+        ingested = ingest_shards(blobs, *shard_upstream({"a": records}), subdir="noarch", now_ms=NOW_MS)
+    else:
+        ingested = ingest_monolith(blobs, document(*records), subdir="noarch", now_ms=NOW_MS)
+    (facts,) = read_facts(blobs, load_source(blobs, ingested.source).buckets[0])
+    assert facts.timestamps == [1_600_000_000_000] * 2
+    found = served(blobs, publish_all(blobs, {"noarch": ingested.source}, FakePolicy()))
+    stamps = {entry["version"]: entry["timestamp"] for entry in found.values()}
+    assert stamps == {"1.0": 1_600_000_000, "2.0": 1_600_000_000_000}

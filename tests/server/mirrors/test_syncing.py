@@ -229,7 +229,7 @@ async def test_what_is_set_aside_is_listed_with_its_reason_whatever_its_name(
     page = await person.ask(mirrors.list_set_aside, "main")
     assert [(row.subdir, row.fn, row.reason) for row in page.items] == [
         ("linux-64", "nul\ufffd\ufffd[2Jx-1-0.conda", "is not a bare artifact file name"),
-        ("linux-64", "sized-1-h0_0.conda", "size is not a count: -5"),
+        ("linux-64", "sized-1-h0_0.conda", "size is -5, not a count"),
     ]
 
 

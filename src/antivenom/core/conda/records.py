@@ -27,7 +27,8 @@ class RecordFacts(msgspec.Struct, frozen=True, gc=False):
     """The facts of one package record that a policy may ask about. Times are milliseconds since 1970 UTC; 0 is absent.
 
     `license` is the text as written ("" when absent). `purls` are the record's own. `indexed_ms` is when this channel
-    first listed the record (CEP 47); it is the base of cooldowns.
+    first listed the artifact (CEP 47); it is the base of cooldowns. `replaced_ms` is when this channel last saw another
+    file under the record's file name; 0 is never.
     """
 
     fn: str
@@ -45,6 +46,7 @@ class RecordFacts(msgspec.Struct, frozen=True, gc=False):
     purls: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
     signed: bool = False
+    replaced_ms: int = 0
 
 
 class ChannelFacts(msgspec.Struct, frozen=True):
@@ -71,6 +73,11 @@ def split_filename(fn: str) -> tuple[str, str, str, str]:
     raise InvalidInputError(
         f"{fn!r} is not the file name of a conda artifact", hint="NAME-VERSION-BUILD.conda or .tar.bz2"
     )
+
+
+def name_in_filename(fn: str) -> str:
+    """The package name in an artifact's file name, in lower case; what has fewer than three parts is no name."""
+    return fn.rsplit("-", 2)[0].lower()
 
 
 def are_artifact_filenames(fns: Sequence[str]) -> bool:

@@ -158,6 +158,17 @@ def version_order(version: str) -> Version | None:
         return None
 
 
+def is_version(text: str) -> bool:
+    """Whether conda can order a version as it is written, without unquoting it."""
+    if _PLAIN_VERSION(text):
+        return True
+    try:
+        Version(text)
+    except Exception:
+        return False
+    return True
+
+
 _PLAIN_VERSION = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18}){0,15}").fullmatch
 
 

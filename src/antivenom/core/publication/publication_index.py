@@ -96,7 +96,7 @@ class PublicationIndex:
 
     def decision(self, fn: str) -> Decision | None:
         """The decision for a file name, with digests; None when the channel does not list it."""
-        name = fn.rsplit("-", 2)[0].lower()
+        name = self.map.name_of(fn)
         record = self._record(name, fn)
         if record is None:
             return None
@@ -110,8 +110,14 @@ class PublicationIndex:
                 record.get("size") or 0,
                 Action.go,
             )
+        facts = next((found for found in self.facts(name) if found.fn == fn), None)
         return msgspec.structs.replace(
-            decision, subdir=self.subdir, sha256=_hex(record.get("sha256")), md5=_hex(record.get("md5"))
+            decision,
+            subdir=self.subdir,
+            sha256=_hex(record.get("sha256")),
+            md5=_hex(record.get("md5")),
+            indexed_ms=facts.indexed_ms if facts else 0,
+            replaced_ms=facts.replaced_ms if facts else 0,
         )
 
     def records(self, name: str) -> list[Decision]:
@@ -126,6 +132,8 @@ class PublicationIndex:
                 subdir=self.subdir,
                 sha256=_hex(records.get(facts.fn, {}).get("sha256")),
                 md5=_hex(records.get(facts.fn, {}).get("md5")),
+                indexed_ms=facts.indexed_ms,
+                replaced_ms=facts.replaced_ms,
             )
             for facts in self.facts(name)
         ]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 import zstandard
 
+from antivenom.core.conda.records import name_in_filename
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Assessment, FindingStatus, Severity
 from antivenom.core.policy.compile import Action, Reason
@@ -25,7 +26,7 @@ class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The decision for a record that is not plainly served: withheld (stop), warned, or excepted (go with `excepted`).
 
     `severity` is the worst of its active findings. `broken_dependencies`: those for which the closure withholds it.
-    `sha256` and `md5` (hex) are filled by readers that need them.
+    `sha256` and `md5` (hex), `indexed_ms` and `replaced_ms` (see RecordFacts) are filled by readers that need them.
     """
 
     fn: str
@@ -42,6 +43,8 @@ class Decision(msgspec.Struct, array_like=True, frozen=True, gc=False):
     sha256: str = ""
     md5: str = ""
     broken_dependencies: tuple[str, ...] = ()
+    indexed_ms: int = 0
+    replaced_ms: int = 0
 
 
 class SharedDecision(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -188,6 +191,7 @@ class PublicationMap(msgspec.Struct, array_like=True):
     """See the module. Columns are in the order of `names`; a shard key of zeros means that every record is withheld.
 
     `closure_terms` is a digest of what the closure depends on besides records and verdicts; empty without a closure.
+    `renamed`: the names of records whose file names have another one.
     """
 
     format: int
@@ -208,10 +212,15 @@ class PublicationMap(msgspec.Struct, array_like=True):
     monolith_bytes: int = 0
     monolith_text_bytes: int = 0
     closure_terms: bytes = b""
+    renamed: dict[str, str] = {}
 
     def shard_key(self, position: int) -> bytes:
         """The sha256 of a name's published shard; zeros when every record of it is withheld."""
         return self.shard_keys[32 * position : 32 * position + 32]
+
+    def name_of(self, fn: str) -> str:
+        """The name under which a file is listed: its record's, in lower case."""
+        return self.renamed.get(fn) or name_in_filename(fn)
 
 
 NO_SHARD = bytes(32)

@@ -142,6 +142,7 @@ class SubdirWriter:
             if previous
             else NOWHERE,
             closure_terms=closure_terms,
+            renamed=self._source.renamed,
         )
         if previous and _is_same(made, previous) and (previous.monolith or not monolith):
             return WrittenMap("", previous, set(), unchanged=True)

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from antivenom.core.conda.records import RecordFacts
 from antivenom.core.source.dependency_closure import close_specs
-from antivenom.core.source.ingest import UpstreamLimits, read_raw_records
+from antivenom.core.source.index_document import UpstreamLimits, read_raw_records
 
 
 class _Candidate(msgspec.Struct):

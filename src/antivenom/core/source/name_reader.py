@@ -9,27 +9,30 @@ column by column was measured and is slower. What the typed decode refuses is re
 from __future__ import annotations
 
 from binascii import unhexlify
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from antivenom.core.conda.records import are_artifact_filenames, is_artifact_filename
+from antivenom.core.conda.record_fields import is_readable_version, timestamp_ms
+from antivenom.core.conda.records import are_artifact_filenames, is_artifact_filename, name_in_filename
 from antivenom.core.conda.specs import latest_version
 from antivenom.core.conda.upstream_records import (
     EARLIEST_MS,
     CarefulRecord,
+    Digests,
     FastRecord,
     RecordSetAsideError,
+    check_filename,
     decode_fast,
     decode_fast_packed,
-    name_in_filename,
     purls_of,
     read_careful,
-    seed_indexed,
 )
+from antivenom.core.source.ages import NameAges
 from antivenom.core.source.source_map import NameDepends, NameFacts
 
 Value = TypeVar("Value", bound=Hashable)
@@ -78,13 +81,17 @@ _Converted = tuple[str | bytes, str | bytes, Raw, Raw | UnsetType]
 
 
 class NameReader:
-    """Collects what is read of one name. `set_aside`: (file name, why it is not mirrored)."""
+    """Collects what is read of one name.
 
-    def __init__(
-        self, name: str, subdir: str, now_ms: int, known: NameFacts | None, *, first: bool, is_packed: bool
-    ) -> None:
-        self.name, self.subdir, self.now_ms, self.first, self.is_packed = name, subdir, now_ms, first, is_packed
-        self.known = dict(zip(known.fns, known.indexed, strict=True)) if known else {}
+    `set_aside`: (file name, why it is not mirrored). `notes`: (file name, what was put in order). `renamed`: the file
+    names that have another name.
+    """
+
+    def __init__(self, name: str, subdir: str, ages: NameAges, *, is_packed: bool) -> None:
+        self.name, self.subdir, self.ages, self.is_packed = name, subdir, ages, is_packed
+        self.notes: list[tuple[str, str]] = []
+        self.renamed: list[str] = []
+        self._versions: set[str] = set()  # those that all clients can order
         self.fns: list[str] = []
         self.records: list[FastRecord] = []
         self.set_aside: list[tuple[str, str]] = []
@@ -119,7 +126,8 @@ class NameReader:
         decode: Callable[[Raw], FastRecord] = decode_fast_packed if self.is_packed else decode_fast
         convert: Callable[[Any], str | bytes] = bytes.hex if self.is_packed else unhexlify
         sha256_size, md5_size = (64, 32) if self.is_packed else (32, 16)
-        name, first, now_ms, lists = self.name, self.first, self.now_ms, self._lists
+        name, subdir, lists, versions = self.name, self.subdir, self._lists, self._versions
+        now_ms, first = self.ages.now_ms, self.ages.is_first
         found: dict[str, FastRecord] = {}
         converted: list[_Converted] = []
         odd: list[tuple[str, Raw]] = []
@@ -131,31 +139,45 @@ class NameReader:
                 sha256, md5 = convert(record.sha256), convert(record.md5)
                 if record.name != name or len(sha256) != sha256_size or len(md5) != md5_size:
                     raise ValueError
+                if record.version not in versions or fn.count("-") < 2:
+                    self._check_version(fn, record.version)
+                if record.subdir != subdir or not (self.is_packed or record.sha256.islower()):
+                    raise ValueError
                 key = bytes(record.depends)  # type: ignore[arg-type]  # TypeError when UNSET
                 depends, number = lists.get(key) or self._note_depends(key)
                 constrains = record.constrains
                 if constrains is not UNSET:
                     constrains = self._convert_constrains(bytes(constrains))
-                if first and not record.indexed_timestamp:
-                    built = record.timestamp or 0
-                    record.indexed_timestamp = built if EARLIEST_MS <= built <= now_ms else seed_indexed(built, now_ms)
+                built = record.timestamp or 0
+                if first and not record.indexed_timestamp and EARLIEST_MS <= built <= now_ms:
+                    record.indexed_timestamp = built
                 else:
-                    record.indexed_timestamp = self._stamp(fn, record)
+                    digests = Digests(record.sha256, record.md5) if self.is_packed else Digests(sha256, md5)  # type: ignore[arg-type]
+                    record.indexed_timestamp = self.ages.stamp(fn, digests, record.indexed_timestamp, built)
             except _ODD:
                 odd.append(row)
                 continue
             found[fn] = record
             add_converted((sha256, md5, depends, constrains))
             add_number(number)
+        if self.is_packed:
+            self._note_names(found)
         return found, converted, odd
 
-    def _stamp(self, fn: str, record: FastRecord) -> int:
-        """When the record counts as indexed: the known time, the upstream's, or one from the build time or now."""
-        if stamp := self.known.get(fn):
-            return stamp
-        if record.indexed_timestamp is not UNSET and record.indexed_timestamp:
-            return record.indexed_timestamp
-        return seed_indexed(record.timestamp, self.now_ms) if self.first else self.now_ms
+    def _check_version(self, fn: str, version: str) -> None:
+        if fn.count("-") < 2 or not is_readable_version(version):
+            raise ValueError
+        self._versions.add(version)
+
+    def _note_names(self, fns: Iterable[str]) -> None:
+        for fn in fns:
+            if name_in_filename(fn) != self.name:
+                self.note_name(fn)
+
+    def note_name(self, fn: str) -> None:
+        """Note that a file's name says another package than its record."""
+        self.renamed.append(fn)
+        self.notes.append((fn, f"the record's name is {self.name}, and it is served under it"))
 
     def _note_depends(self, key: bytes) -> tuple[Raw, int]:
         texts = self._texts_of(key)
@@ -180,15 +202,21 @@ class NameReader:
         if is_artifact_filename(fn) is None:
             self.set_aside.append((fn, "is not a bare artifact file name"))
             return None
+        stamp = partial(self.ages.stamp, fn)
         try:
-            careful = read_careful(raw, self.known.get(fn), self.now_ms, first=self.first, is_packed=self.is_packed)
+            check_filename(fn)
+            careful = read_careful(raw, fn, self.subdir, stamp, is_packed=self.is_packed)
             record = careful.json
-            if record["name"].lower() != self.name or name_in_filename(fn) != self.name:
+            if record["name"].lower() != self.name:
                 raise RecordSetAsideError(f"the record says that its name is {record['name']!r:.80}")
         except RecordSetAsideError as reason:
             self.set_aside.append((fn, str(reason)))
             return None
-        depends = record.get("depends") or []
+        if careful.note:
+            self.notes.append((fn, careful.note))
+        if self.is_packed:
+            self._note_names([fn])
+        depends = record["depends"]
         key = (_encode_packed if self.is_packed else _encode_json)(depends)
         self._depends_of.append((self._lists.get(key) or self._note_depends(key))[1])
         if purls := purls_of(record):
@@ -200,7 +228,7 @@ class NameReader:
 
     def facts(self, legacy: int, removed: Sequence[str], signed: frozenset[str]) -> NameFacts:
         """The facts of everything read; the first `legacy` records are of section `packages`."""
-        records = self.records
+        records, replaced = self.records, self.ages.replaced
         versions = [r.version for r in records]
         purls = [self._purls.get(i, ()) for i in range(len(records))] if self._purls else repeat(())
         component_of, components = _number(list(zip(versions, purls)))  # noqa: B905 - `repeat` has no end
@@ -216,13 +244,14 @@ class NameReader:
             licenses=licenses,
             license_of=license_of,
             sizes=[r.size or 0 for r in records],
-            timestamps=[t if (t := r.timestamp or 0) > 0 else 0 for r in records],
+            timestamps=[r.timestamp or 0 for r in records],
             indexed=[r.indexed_timestamp or 0 for r in records],
             noarchs=[r.noarch or "" for r in records],
             signed=[i for i, fn in enumerate(self.fns) if fn in signed] if signed else [],
             removed=list(removed),
             run_exports=self._has_run_exports,
             latest=latest_version(version for version, _ in components),
+            replaced={i: ms for i, fn in enumerate(self.fns) if (ms := replaced.get(fn))} if replaced else {},
         )
 
     def depends(self) -> NameDepends:
@@ -259,7 +288,7 @@ def _facts_record(record: Mapping[str, Any]) -> FastRecord:
         license=record.get("license"),
         license_family=record.get("license_family"),
         size=record.get("size", UNSET),
-        timestamp=record.get("timestamp", UNSET),
+        timestamp=timestamp_ms(record.get("timestamp")) or UNSET,
         indexed_timestamp=record["indexed_timestamp"],
-        noarch=("python" if noarch is True else noarch) or None,
+        noarch=("generic" if noarch is True else noarch) or None,
     )

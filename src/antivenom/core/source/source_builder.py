@@ -6,7 +6,7 @@ import hashlib
 import struct
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,13 +15,15 @@ from msgspec import Raw
 from antivenom.core.conda import repodata_zst as monolith
 from antivenom.core.conda import shards
 from antivenom.core.conda.repodata_zst import block_run, read_block_run
-from antivenom.core.conda.specs import RecordSpecs
+from antivenom.core.conda.specs import RecordSpecs, parse_record_spec
 from antivenom.core.errors import AntivenomError
+from antivenom.core.source.ages import Departed, KnownRecord, NameAges, read_known
 from antivenom.core.source.name_reader import NO_RECORDS, NameReader, RawRecords
-from antivenom.core.source.packs import NOWHERE, IndexBlobs, Location, LocationTable, PackWriter, read
+from antivenom.core.source.packs import NOWHERE, IndexBlobs, Location, LocationTable, PackWriter, read, read_many
 from antivenom.core.source.source_map import (
     FORMAT,
     NO_PIECE,
+    READING,
     Bucket,
     NameDepends,
     NameFacts,
@@ -38,6 +40,33 @@ from antivenom.core.source.source_map import (
 )
 
 SET_ASIDE_MAX = 1000
+
+
+class Selection:
+    """Which records a mirror takes: what `specs` match, all if there are none; `asked` are those of its settings.
+
+    Raises:
+        InvalidInputError: One is not a match spec.
+    """
+
+    def __init__(self, specs: Sequence[str] = (), asked: Sequence[str] | None = None) -> None:
+        self.specs = list(specs)
+        self.asked = list(specs if asked is None else asked)
+        self.parsed = RecordSpecs(map(parse_record_spec, specs))
+
+    def admits(self, name: str) -> bool:
+        """Whether it takes any record of a name."""
+        return not self.specs or bool(self.parsed.of_name(name))
+
+    def has_rules_of(self, source: SourceMap) -> bool:
+        """Whether the records of a source map were selected and read by the same rules."""
+        return source.specs == self.specs and source.reading == READING
+
+    def is_of(self, source: SourceMap) -> bool:
+        """Whether a source map was made for it."""
+        return self.has_rules_of(source) and source.asked == self.asked
+
+
 _NO_CONTENT = bytes(16)
 _decode_raws = msgspec.json.Decoder(dict[str, Raw]).decode
 
@@ -45,7 +74,7 @@ _decode_raws = msgspec.json.Decoder(dict[str, Raw]).decode
 class NameInput(NamedTuple):
     """What the upstream lists under one name now. `packages` and `conda` are None when its key did not change.
 
-    `is_packed`: the records are msgpack, from an upstream's shard.
+    `is_packed`: the records are msgpack, from an upstream's shard. `renamed`: file names that have another name.
     """
 
     name: str
@@ -54,6 +83,7 @@ class NameInput(NamedTuple):
     removed: tuple[str, ...]
     upstream_key: bytes
     is_packed: bool = False
+    renamed: frozenset[str] = frozenset()
 
 
 class _NameOutput(NamedTuple):
@@ -98,6 +128,21 @@ class _PreviousReader:
             self._facts = (at, {facts.name: facts for facts in read_facts(self._blobs, self.source.buckets[at])})
         return self._facts[1][name]
 
+    def known(self, name: str) -> dict[str, KnownRecord]:
+        """The records of a name as far as ages are concerned, by file name."""
+        position = self.positions.get(name)
+        return {} if position is None else read_known(read(self._blobs, self.shards[position]))
+
+    def known_of(self, names: Sequence[str]) -> Iterator[tuple[str, dict[str, KnownRecord]]]:
+        """The same of many names; what lies together is read together."""
+        shards = read_many(self._blobs, [self.shards[self.positions[name]] for name in names])
+        return ((name, read_known(shard)) for name, shard in zip(names, shards, strict=True))
+
+    def replaced(self, name: str) -> dict[str, int]:
+        """When other files stood under the file names of a name's records last."""
+        facts = self.facts(name)
+        return {facts.fns[at]: ms for at, ms in facts.replaced.items()} if facts else {}
+
     def entry(self, name: str) -> _NameOutput:
         """A name as the previous map has it."""
         facts = self.facts(name)
@@ -132,6 +177,21 @@ def piece_records(blocks: bytes, piece: Piece) -> dict[str, Raw]:
     return _decode_raws(b"{%b}" % read_block_run(blocks, piece.content_size))
 
 
+class BuiltSource(NamedTuple):
+    """A written map, and how it differs from the one before.
+
+    `vanished`: how many of the records before are there no more, as bytes, although the specs admit them. `replaced`:
+    files that have other bytes under their old names.
+    """
+
+    key: str
+    source: SourceMap
+    changed: list[str]
+    gone: list[str]
+    vanished: int
+    replaced: list[str]
+
+
 class SourceBuilder:
     """Writes one source map; see `build`."""
 
@@ -141,15 +201,19 @@ class SourceBuilder:
         subdir: str,
         now_ms: int,
         old: SourceMap | None,
-        specs: list[str],
-        parsed_specs: RecordSpecs,
+        selection: Selection,
         signed: frozenset[str],
     ) -> None:
         self.blobs, self.subdir, self.now_ms = blobs, subdir, now_ms
-        self.specs, self.parsed_specs, self.signed = specs, parsed_specs, signed
+        self.selection, self.parsed_specs, self.signed = selection, selection.parsed, signed
         self.previous = _PreviousReader(blobs, old) if old else None
-        self.has_same_specs = old is not None and old.specs == specs
-        self.key = ""
+        self.has_same_rules = old is not None and selection.has_rules_of(old)
+        self.departed = Departed(old.departed if old else b"")
+        self.vanished = 0
+        self.replaced: list[str] = []
+        self.renamed: dict[str, str] = {}
+        self._notes: list[tuple[str, str]] = []
+        self._admitted_before = RecordSpecs(map(parse_record_spec, old.specs)) if old and old.specs else None
         self._compress_piece, self._compressor = monolith.compressor().compress, shards.compressor()
         self._shards, self._facts, self._depends = PackWriter(blobs), PackWriter(blobs), PackWriter(blobs)
         self._pieces = (PackWriter(blobs), PackWriter(blobs))
@@ -164,12 +228,8 @@ class SourceBuilder:
         document: SourceDocument,
         digest: bytes,
         set_aside: list[tuple[str, str]],
-    ) -> tuple[SourceMap, list[str], list[str]]:
-        """Write the map of `names`, which are sorted.
-
-        Returns:
-            The map, the names that are new or changed, and the names that are gone.
-        """
+    ) -> BuiltSource:
+        """Write the map of `names`, which are sorted."""
         rows: list[_NameRow] = []
         buckets: list[_BucketRow] = []
         changed: list[str] = []
@@ -179,15 +239,16 @@ class SourceBuilder:
         kept = {row.name for row in rows}
         old_names = self.previous.source.names if self.previous else []
         gone = [name for name in old_names if name not in kept]
-        set_aside += self._set_aside + self._old_set_aside(set(changed), kept)
+        self._let_go(gone)
+        self._keep_old(kept.difference(changed))
+        set_aside += self._set_aside
         source = self._finish(rows, buckets, document, digest, set_aside)
-        self.key = store(self.blobs, source)
-        return source, changed, gone
+        return BuiltSource(store(self.blobs, source), source, changed, gone, self.vanished, self.replaced)
 
     def _with_digest(self, given: NameInput, removed: Sequence[str]) -> tuple[NameInput, bytes, bool]:
         """The input, its content digest, and whether the previous map has the same content."""
         previous = self.previous
-        position = previous.positions.get(given.name) if previous and self.has_same_specs else None
+        position = previous.positions.get(given.name) if previous and self.has_same_rules else None
         if given.packages is None or given.conda is None:
             old_content = previous.source.content_key(position) if previous and position is not None else _NO_CONTENT
             return given, old_content, True
@@ -247,16 +308,46 @@ class SourceBuilder:
         return _NameRow(item.name, key, digest, previous.source.shard_key(position), -1, previous.shards[position])
 
     def _read(self, given: NameInput) -> _NameOutput:
-        known = self.previous.facts(given.name) if self.previous else None
+        known = self.previous.known(given.name) if self.previous else {}
         packages, conda = given.packages or NO_RECORDS, given.conda or NO_RECORDS
-        entry, set_aside = self._read_rows(given, known, packages, conda)
+        entry, reader = self._read_rows(given, known, packages, conda)
         if self.parsed_specs:
             kept = {f.fn for f in entry.facts.record_facts(self.subdir, entry.depends) if self._is_wanted(f)}
             if len(kept) < len(entry.facts.fns):
                 wanted = kept.__contains__
-                entry, set_aside = self._read_rows(given, known, packages.split(wanted)[0], conda.split(wanted)[0])
-        self._set_aside += set_aside
+                entry, reader = self._read_rows(given, known, packages.split(wanted)[0], conda.split(wanted)[0])
+        self._note(reader, given)
         return entry
+
+    def _note(self, reader: NameReader, given: NameInput) -> None:
+        """Take over what a reader found besides records."""
+        self._set_aside += reader.set_aside
+        self._notes += reader.notes
+        self.renamed.update(dict.fromkeys((*reader.renamed, *given.renamed), given.name))
+        self.replaced += reader.ages.changed
+        self.vanished += self._count_wanted(given.name, reader.ages.settle())
+
+    def _count_wanted(self, name: str, fns: Sequence[str]) -> int:
+        """How many of some records of the previous map the specs admit now."""
+        if self.has_same_rules or not fns or not self.parsed_specs or self.previous is None:
+            return len(fns)
+        facts = self.previous.facts(name)
+        records = [facts.record_at(facts.fns.index(fn), self.subdir, None) for fn in fns] if facts else []
+        return sum(map(self._is_wanted, records))
+
+    def _let_go(self, gone: Sequence[str]) -> None:
+        """Remember the records of names that are gone."""
+        for name, known in self.previous.known_of(gone) if self.previous else ():
+            for fn, record in known.items():
+                self.departed.add(fn, record)
+            self.vanished += self._count_wanted(name, list(known))
+
+    def _seeds(self, name: str) -> bool:
+        """Whether the ages of a name's records are the upstream's word: they were not looked for before."""
+        if self.previous is None:
+            return True
+        is_new = name not in self.previous.positions and self.selection.asked != self.previous.source.asked
+        return is_new and self._admitted_before is not None and not self._admitted_before.of_name(name)
 
     def _is_wanted(self, facts: Any) -> bool:
         for spec in self.parsed_specs.of_name(facts.name):
@@ -268,16 +359,20 @@ class SourceBuilder:
         return False
 
     def _read_rows(
-        self, given: NameInput, known: NameFacts | None, packages: RawRecords, conda: RawRecords
-    ) -> tuple[_NameOutput, list[tuple[str, str]]]:
-        is_first = self.previous is None
-        reader = NameReader(given.name, self.subdir, self.now_ms, known, first=is_first, is_packed=given.is_packed)
+        self, given: NameInput, known: Mapping[str, KnownRecord], packages: RawRecords, conda: RawRecords
+    ) -> tuple[_NameOutput, NameReader]:
+        replaced = self.previous.replaced(given.name) if self.previous else {}
+        ages = NameAges(known, replaced, self.departed, self.now_ms, seeds=self._seeds(given.name))
+        reader = NameReader(given.name, self.subdir, ages, is_packed=given.is_packed)
+        for fn in given.renamed:
+            if fn in packages.fns or fn in conda.fns:
+                reader.note_name(fn)
         first = reader.read(packages)
         legacy = len(reader.fns)
         second = reader.read(conda)
         shard = self._compressor.compress(shards.encode_shard(first.packed, second.packed, given.removed))
         facts = reader.facts(legacy, given.removed, self.signed)
-        return _NameOutput(facts, reader.depends(), (first.members, second.members), shard), reader.set_aside
+        return _NameOutput(facts, reader.depends(), (first.members, second.members), shard), reader
 
     def _write_bucket(self, entries: Sequence[_NameOutput]) -> _BucketTickets:
         records = sum(len(entry.facts.fns) for entry in entries)
@@ -302,16 +397,18 @@ class SourceBuilder:
             known[text] = name_checksum(dependency_name(text))
         return b"".join(sorted({known[text] for text in dependencies}))
 
-    def _old_set_aside(self, changed: set[str], kept: set[str]) -> list[tuple[str, str]]:
-        if not self.previous or not self.has_same_specs:
-            return []
+    def _keep_old(self, unchanged: Collection[str]) -> None:
+        """Take over what the previous map says of names that are as they were."""
+        if not self.previous or not self.has_same_rules:
+            return
+        old = self.previous.source
         listed = {fn for fn, _ in self._set_aside}
-        names = kept - changed
-        return [
-            (fn, why)
-            for fn, why in self.previous.source.set_aside
-            if fn not in listed and fn.rsplit("-", 2)[0].lower() in names
-        ]
+        self.renamed |= {fn: name for fn, name in old.renamed.items() if name in unchanged}
+        for before, now in ((old.set_aside, self._set_aside), (old.notes, self._notes)):
+            for fn, why in before:
+                name = old.name_of(fn)
+                if name in unchanged and fn not in listed:
+                    now.append((fn, why))
 
     def _finish(
         self,
@@ -346,7 +443,7 @@ class SourceBuilder:
             subdir=self.subdir,
             document=document,
             document_digest=digest,
-            specs=self.specs,
+            specs=self.selection.specs,
             records=sum(bucket.records for bucket in buckets),
             names=[row.name for row in rows],
             upstream_keys=b"".join(row.upstream_key for row in rows),
@@ -356,6 +453,12 @@ class SourceBuilder:
             buckets=buckets,
             set_aside=set_aside[:SET_ASIDE_MAX],
             set_aside_count=len(set_aside),
+            reading=READING,
+            asked=self.selection.asked,
+            renamed=self.renamed,
+            notes=self._notes[:SET_ASIDE_MAX],
+            notes_count=len(self._notes),
+            departed=self.departed.packed(),
         )
 
 

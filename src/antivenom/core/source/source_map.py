@@ -16,11 +16,12 @@ import msgspec
 import zstandard
 from msgspec import Raw
 
-from antivenom.core.conda.records import RecordFacts
+from antivenom.core.conda.records import RecordFacts, name_in_filename
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.source.packs import IndexBlobs, Location, LocationTable, content_key, read, read_many
 
 FORMAT = 1
+READING = 2  # raise it when records are read by other rules: each is then read again at the next sync
 # A name whose checksum is divisible by this opens a bucket: 6 names on average, about 250 records at 1 M.
 BUCKET_NAMES = 6
 
@@ -89,7 +90,8 @@ class NameFacts(msgspec.Struct, array_like=True, gc=False):
     """The facts of all records of one name, column by column. The first `legacy` records are of section `packages`.
 
     `component_of` and `license_of` point into `components` (version, purls) and `licenses` (text, family). Times are ms
-    since 1970. `latest` is the highest version in conda's order.
+    since 1970. `latest` is the highest version in conda's order. `replaced`: by position, when another file stood under
+    the record's file name last.
     """
 
     name: str
@@ -109,6 +111,7 @@ class NameFacts(msgspec.Struct, array_like=True, gc=False):
     removed: list[str] = []
     run_exports: bool = False
     latest: str = ""
+    replaced: dict[int, int] = {}
 
     def record_facts(self, subdir: str, depends: NameDepends) -> list[RecordFacts]:
         """The facts as a policy asks for them, in order."""
@@ -136,6 +139,7 @@ class NameFacts(msgspec.Struct, array_like=True, gc=False):
                 map(purls.__getitem__, self.component_of),
                 map(depends.lists().__getitem__, depends.depends_of),
                 [i in signed for i in range(len(self.fns))] if signed else repeat(False),
+                [self.replaced.get(i, 0) for i in range(len(self.fns))] if self.replaced else repeat(0),
             )
         )
 
@@ -159,6 +163,7 @@ class NameFacts(msgspec.Struct, array_like=True, gc=False):
             purls,
             depends.of_record(position) if depends else (),
             position in self.signed,
+            self.replaced.get(position, 0),
         )
 
 
@@ -221,7 +226,12 @@ class SourceDocument(msgspec.Struct, array_like=True):
 
 
 class SourceMap(msgspec.Struct, array_like=True):
-    """See the module. Columns are in the order of `names` (sorted); keys are joined digests, zeros where unknown."""
+    """See the module. Columns are in the order of `names` (sorted); keys are joined digests, zeros where unknown.
+
+    `reading` is the READING by which records were read. `asked` are the mirror's specs, of `specs` those that are no
+    dependencies. `renamed`: the names of records whose file names have another one. `notes`: what was put in order,
+    by file name. `departed`: see core/source/ages.py.
+    """
 
     format: int
     subdir: str
@@ -237,6 +247,12 @@ class SourceMap(msgspec.Struct, array_like=True):
     buckets: list[Bucket]
     set_aside: list[tuple[str, str]]
     set_aside_count: int = 0
+    reading: int = 0
+    asked: list[str] = []
+    renamed: dict[str, str] = {}
+    notes: list[tuple[str, str]] = []
+    notes_count: int = 0
+    departed: bytes = b""
 
     def upstream_key(self, position: int) -> bytes:
         """The upstream shard's sha256 of a name; zeros when unknown."""
@@ -249,6 +265,10 @@ class SourceMap(msgspec.Struct, array_like=True):
     def shard_key(self, position: int) -> bytes:
         """Our shard's sha256."""
         return self.shard_keys[32 * position : 32 * position + 32]
+
+    def name_of(self, fn: str) -> str:
+        """The name under which a file is listed: its record's, in lower case."""
+        return self.renamed.get(fn) or name_in_filename(fn)
 
 
 _map_decoder = msgspec.msgpack.Decoder(SourceMap)

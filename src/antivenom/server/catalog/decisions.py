@@ -188,8 +188,8 @@ class DecisionList:
     def _matching(self, rows: Iterable[int], text: str) -> Iterable[int]:
         """The rows that match a match spec or a file name. Reads records only if the spec has more than a name."""
         if text.endswith(ARTIFACT_SUFFIXES):
-            name = text.rsplit("-", 2)[0].lower()
-            return (row for row in rows if self._names[row] == name and self.row(row)[1].fn == text)
+            names = {found.map.name_of(text) for found in self._maps.values()}
+            return (row for row in rows if self._names[row] in names and self.row(row)[1].fn == text)
         spec = parse_record_spec(text)
         names = {name for name in self._distinct_names if spec.matches_name(name)}
         rows = (row for row in rows if self._names[row] in names)

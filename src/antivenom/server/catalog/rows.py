@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Self
 
 from antivenom.core.matching.advisories import Finding
@@ -178,7 +179,10 @@ class ExceptedReason(ReasonView, frozen=True):
 
 
 class RecordDecision(Row, frozen=True):
-    """What was decided about one record, and why. `decision` is withheld, warned or admitted."""
+    """What was decided about one record, and why. `decision` is withheld, warned or admitted.
+
+    `listed_at`: since when the channel lists the artifact. `replaced_at`: when another file stood under its name last.
+    """
 
     subdir: str
     fn: str
@@ -192,6 +196,8 @@ class RecordDecision(Row, frozen=True):
     excepted: list[ExceptedReason]
     assessment: str
     findings: list[RecordFinding]
+    listed_at: datetime | None
+    replaced_at: datetime | None
 
 
 class PackageDetails(Row, frozen=True):

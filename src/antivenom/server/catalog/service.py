@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -247,7 +248,13 @@ def _record_decision(
         excepted=[ExceptedReason.of_item(item, reason) for item, reason in decision.excepted],
         assessment=_assessment_text(contents, decision.name, findings),
         findings=findings,
+        listed_at=_instant(decision.indexed_ms),
+        replaced_at=_instant(decision.replaced_ms),
     )
+
+
+def _instant(ms: int) -> datetime | None:
+    return datetime.fromtimestamp(ms / 1000, UTC) if ms > 0 else None
 
 
 def _assessment_text(contents: PublicationContents, name: str, findings: list[RecordFinding]) -> str:

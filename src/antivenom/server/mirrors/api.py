@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from antivenom.server.members.authentication import RequestContext
 from antivenom.server.mirrors import service
-from antivenom.server.mirrors.schemas import MirrorChange, MirrorCreate, MirrorView, SetAsideRecordView
+from antivenom.server.mirrors.schemas import MirrorChange, MirrorCreate, MirrorView, NotedRecordView, SetAsideRecordView
 from antivenom.server.mirrors.service import MirrorSettings
 from antivenom.server.web.listing import Listing
 
@@ -47,6 +47,13 @@ async def list_set_aside(
     """The upstream's records that are not mirrored, with reasons; the first 200 of each subdir."""
     found = await service.list_set_aside(ctx, channel, page=page, page_size=page_size)
     return Listing.of(found.map(SetAsideRecordView.of))
+
+
+@router.get("/{channel}/notes")
+async def list_notes(ctx: RequestContext, channel: str, page: int = 1, page_size: int = 50) -> Listing[NotedRecordView]:
+    """The upstream's records that were put in order before they are served, and how; the first 200 of each subdir."""
+    found = await service.list_notes(ctx, channel, page=page, page_size=page_size)
+    return Listing.of(found.map(NotedRecordView.of))
 
 
 @router.patch("/{channel}")

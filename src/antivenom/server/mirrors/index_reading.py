@@ -17,7 +17,7 @@ from antivenom.core.errors import OutboundRefusedError, UpstreamError
 from antivenom.core.source.ingest import Ingested, ShardPlan
 from antivenom.server.context import Resources
 from antivenom.server.mirrors import ingesting
-from antivenom.server.mirrors.subdir_state import SubdirState, storable
+from antivenom.server.mirrors.subdir_state import SubdirState, selection_key, storable
 from antivenom.server.mirrors.upstream import MONOLITHS, REPODATA, SHARD_INDEX, IndexFile, OnProgress, UpstreamChannel
 
 SHARDS_BY_MONOLITH = 500  # more changed names than this and the whole index is the cheaper way
@@ -57,14 +57,14 @@ class IndexReader:
         *,
         url: str,
         specs: tuple[str, ...],
+        asked: tuple[str, ...],
         by_shards: bool,
         whole: frozenset[str] = frozenset(),
-        unconditional: bool = False,
         now_ms: int,
         progress: OnProgress,
     ) -> None:
         self._resources, self._upstream, self._url = resources, upstream, url
-        self._whole, self._unconditional = whole, unconditional
+        self._whole, self._asked, self._selected = whole, asked, selection_key(specs)
         self._specs, self._by_shards, self._now_ms, self._progress = specs, by_shards, now_ms, progress
 
     async def read(self, subdir: str, known: SubdirState) -> Reading | Literal["missing"]:
@@ -74,7 +74,8 @@ class IndexReader:
             UpstreamError: No way to the index works; what was published before stays.
         """
         is_stale = known.bound_at_ms > 0 and self._now_ms - known.bound_at_ms > REREAD_WHOLE_AFTER_S * 1000
-        attempt = _Attempt(subdir, known, SubdirState() if is_stale or self._unconditional else known)
+        is_other = known.selected != self._selected
+        attempt = _Attempt(subdir, known, SubdirState() if is_stale or is_other else known)
         reading = await self._read_first(attempt) or attempt.last_resort or await self._read_outdated(attempt)
         if reading is None:
             if attempt.errors:
@@ -183,7 +184,11 @@ class IndexReader:
 
     def _request(self, attempt: _Attempt) -> ingesting.IngestRequest:
         return ingesting.IngestRequest(
-            subdir=attempt.subdir, now_ms=self._now_ms, previous=attempt.known.source or None, specs=self._specs
+            subdir=attempt.subdir,
+            now_ms=self._now_ms,
+            previous=attempt.known.source or None,
+            specs=self._specs,
+            asked=self._asked,
         )
 
     def _reading(self, attempt: _Attempt, state: SubdirState, ingested: Ingested) -> Reading:
@@ -198,6 +203,9 @@ class IndexReader:
                 set_aside_examples=tuple(
                     (storable(fn), storable(why)) for fn, why in ingested.set_aside[:SET_ASIDE_SHOWN]
                 ),
+                noted=ingested.notes_count,
+                note_examples=tuple((storable(fn), storable(note)) for fn, note in ingested.notes[:SET_ASIDE_SHOWN]),
+                selected=self._selected,
             ),
             ingested,
         )

@@ -29,6 +29,8 @@ class IngestRequest(msgspec.Struct, frozen=True):
     now_ms: int
     previous: str | None
     specs: tuple[str, ...]
+    asked: tuple[str, ...]
+    """Those of the specs that the mirror's settings name; the others are for dependencies."""
 
 
 def ingest_whole(store: str, request: IngestRequest, path: str, keys: Mapping[str, bytes] | None) -> Ingested:
@@ -40,6 +42,7 @@ def ingest_whole(store: str, request: IngestRequest, path: str, keys: Mapping[st
         now_ms=request.now_ms,
         previous=request.previous,
         specs=request.specs,
+        asked=request.asked,
         upstream_keys=keys,
     )
 
@@ -52,6 +55,7 @@ def plan_sharded(store: str, request: IngestRequest, path: str) -> ShardPlan:
         subdir=request.subdir,
         previous=request.previous,
         specs=request.specs,
+        asked=request.asked,
     )
 
 
@@ -65,6 +69,7 @@ def ingest_sharded(store: str, request: IngestRequest, path: str, shards: Mappin
         now_ms=request.now_ms,
         previous=request.previous,
         specs=request.specs,
+        asked=request.asked,
     )
 
 

@@ -18,7 +18,7 @@ from antivenom.server.db.paging import Page
 from antivenom.server.events.freshness import FRESH
 from antivenom.server.mirrors import service
 from antivenom.server.mirrors.models import Mirror
-from antivenom.server.mirrors.subdir_state import count_set_aside, list_absent, list_found, list_warnings
+from antivenom.server.mirrors.subdir_state import count_noted, count_set_aside, list_absent, list_found, list_warnings
 from antivenom.server.publications import service as publications
 from antivenom.server.web.rendering import ListState, action, page, redirect, render
 
@@ -212,6 +212,8 @@ async def _render_mirror(request: Request, ctx: Context, *, upstream: str, error
         mirror=mirror,
         freshness=service.freshness_of(mirror, ctx.now) if mirror else FRESH,
         mirror_set_aside=count_set_aside(mirror.subdir_states) if mirror else 0,
+        noted=count_noted(mirror.subdir_states) if mirror else 0,
+        notes=await service.list_notes(ctx, head.name, page_size=SET_ASIDE_SHOWN) if mirror else EMPTY,
         subdirs_found=list_found(mirror.subdir_states) if mirror else [],
         subdirs_absent=list_absent(mirror.subdir_states) if mirror else [],
         warnings=list_warnings(mirror.subdir_states) if mirror else [],

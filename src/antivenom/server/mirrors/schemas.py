@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from antivenom.server.events.schemas import ProgressView, view_progress
 from antivenom.server.mirrors.models import Mirror
-from antivenom.server.mirrors.service import MirrorSettings, SetAsideRecord, freshness_of
-from antivenom.server.mirrors.subdir_state import count_set_aside, list_absent, list_found, list_warnings
+from antivenom.server.mirrors.service import MirrorSettings, NotedRecord, SetAsideRecord, freshness_of
+from antivenom.server.mirrors.subdir_state import count_noted, count_set_aside, list_absent, list_found, list_warnings
 
 
 class MirrorCreate(BaseModel):
@@ -79,6 +79,7 @@ class MirrorView(BaseModel):
     subdirs_found: list[str]
     subdirs_absent: list[str]
     set_aside: int
+    noted: int
     warnings: list[str]
     held: dict[str, HeldView]
     last_sync_at: datetime | None
@@ -109,6 +110,7 @@ class MirrorView(BaseModel):
             subdirs_found=list_found(mirror.subdir_states),
             subdirs_absent=list_absent(mirror.subdir_states),
             set_aside=count_set_aside(mirror.subdir_states),
+            noted=count_noted(mirror.subdir_states),
             held={subdir: HeldView(before=loss.before, now=loss.now) for subdir, loss in mirror.held.items()},
             warnings=list_warnings(mirror.subdir_states),
             last_sync_at=mirror.last_sync_at,
@@ -118,6 +120,18 @@ class MirrorView(BaseModel):
             stale=freshness.stale,
             frozen=freshness.frozen,
         )
+
+
+class NotedRecordView(BaseModel):
+    """A record of the upstream that was put in order before it is served, and how."""
+
+    subdir: str
+    fn: str
+    note: str
+
+    @classmethod
+    def of(cls, record: NotedRecord) -> NotedRecordView:
+        return cls(subdir=record.subdir, fn=record.fn, note=record.note)
 
 
 class SetAsideRecordView(BaseModel):

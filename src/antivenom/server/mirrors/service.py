@@ -48,6 +48,14 @@ class SetAsideRecord(NamedTuple):
     reason: str
 
 
+class NotedRecord(NamedTuple):
+    """A record of the upstream that was put in order before it is served, and how."""
+
+    subdir: str
+    fn: str
+    note: str
+
+
 @dataclass(frozen=True, slots=True)
 class MirrorSettings:
     """What a mirror takes, from where, and how often.
@@ -211,6 +219,23 @@ async def list_set_aside(
         SetAsideRecord(subdir, fn, reason)
         for subdir, state in sorted(mirror.subdir_states.items())
         for fn, reason in state.set_aside_examples
+    ]
+    return slice_page(rows, page, page_size)
+
+
+async def list_notes(
+    ctx: Context, channel: str, *, page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+) -> Page[NotedRecord]:
+    """The upstream's records that were put in order before they are served, by subdir; the first 200 of each.
+
+    Raises:
+        NotFoundError: There is no such channel, or it is not a mirror.
+    """
+    mirror = await get_mirror(ctx, channel)
+    rows = [
+        NotedRecord(subdir, fn, note)
+        for subdir, state in sorted(mirror.subdir_states.items())
+        for fn, note in state.note_examples
     ]
     return slice_page(rows, page, page_size)
 

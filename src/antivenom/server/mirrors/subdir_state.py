@@ -6,9 +6,12 @@ Earlier releases stored every field that they knew; that is read too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 
 import msgspec
+
+from antivenom.core.source.source_map import READING
 
 TEXT_MAX_CHARACTERS = 300
 
@@ -54,9 +57,20 @@ class SubdirState(msgspec.Struct, frozen=True, omit_defaults=True):
     patch_instructions: UpstreamFile = UpstreamFile()
     warnings: tuple[str, ...] = ()
     """What went wrong with files of the upstream that others stood in for."""
+    selected: str = ""
+    """By which selection and rules the source map was made (`selection_key`); "" of earlier releases."""
+    noted: int = 0
+    """How many records were put in order."""
+    note_examples: tuple[tuple[str, str], ...] = ()
+    """(file name, what was put in order) of the first of them."""
 
 
 SubdirStates = dict[str, SubdirState]
+
+
+def selection_key(specs: Sequence[str]) -> str:
+    """What differs when an unchanged index has to be read again: for other specs, or by other rules."""
+    return hashlib.blake2b(repr((READING, *specs)).encode(), digest_size=16).hexdigest()
 
 
 class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -72,7 +86,10 @@ class Selection(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class HeldLoss(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A subdir that lost so many records that its new index waits for an administrator."""
+    """A subdir that lost so many records that its new index waits for an administrator.
+
+    `now` is how many of the `before` records are left, by their digests: others in their place do not count.
+    """
 
     before: int
     now: int
@@ -114,6 +131,11 @@ def list_found(states: Mapping[str, SubdirState]) -> list[str]:
 def list_absent(states: Mapping[str, SubdirState]) -> list[str]:
     """The subdirs that the upstream was asked for and does not have."""
     return sorted(subdir for subdir, state in states.items() if state.absent_at_ms or (state.source and state.missing))
+
+
+def count_noted(states: Mapping[str, SubdirState]) -> int:
+    """How many records were put in order before they are served, in all subdirs."""
+    return sum(state.noted for state in states.values())
 
 
 def count_set_aside(states: Mapping[str, SubdirState]) -> int:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from antivenom.core.errors import AntivenomError, UpstreamError
+from antivenom.core.source.ingest import Ingested
 from antivenom.core.source.losses import is_suspicious_loss
 from antivenom.server.adapters.scratch import scratch_folder
 from antivenom.server.channels.queries import find_channel_by_id
@@ -49,6 +50,7 @@ from antivenom.server.mirrors.subdir_state import (
     SubdirStates,
     UpstreamFile,
     describe_losses,
+    storable,
 )
 from antivenom.server.mirrors.upstream import NotServedError, UpstreamChannel
 from antivenom.server.publications.models import UpstreamDocuments
@@ -56,6 +58,8 @@ from antivenom.server.publications.publish_channel import NewSources, publish_ch
 from antivenom.server.publications.queries import newest_publication
 
 log = logging.getLogger(__name__)
+
+REPLACED_SHOWN = 50  # file names in one event
 
 
 @dataclass(slots=True)
@@ -82,6 +86,7 @@ class _Sync:
     has_new_source: bool = False
     losses: HeldLosses = field(default_factory=dict)
     refusals: list[NotServedError] = field(default_factory=list)
+    replaced: dict[str, Ingested] = field(default_factory=dict)
 
 
 async def sync_mirror(resources: Resources, mirror_id: int, tries: int = 0) -> None:
@@ -216,9 +221,9 @@ async def _open_reader(
         upstream,
         url=sync.url,
         specs=sync.selection.specs,
+        asked=tuple(sync.specs),
         by_shards=sync.by_shards,
         whole=selected.whole,
-        unconditional=sync.selection.specs != previous.specs,
         now_ms=sync.now_ms,
         progress=reporter,
     )
@@ -247,13 +252,16 @@ async def _sync_subdir(sync: _Sync, reader: IndexReader, subdir: str, loss_max_p
     if reading == "missing":
         await _accept_missing(sync, reader, subdir, known)
         return
-    loss = HeldLoss(known.records, reading.state.records)
+    ingested = reading.ingested
+    loss = HeldLoss(known.records, known.records - (ingested.vanished if ingested else 0))
     if is_suspicious_loss(loss.before, loss.now, max_percent=loss_max_percent) and not _is_accepted(sync, subdir, loss):
         sync.losses[subdir] = loss
         sync.states[subdir] = known
         return
     sync.states[subdir] = reading.state
     sync.has_new_source |= reading.state.source != known.source
+    if ingested and ingested.replaced:
+        sync.replaced[subdir] = ingested
 
 
 def _is_accepted(sync: _Sync, subdir: str, loss: HeldLoss) -> bool:
@@ -305,6 +313,15 @@ async def _succeed(resources: Resources, sync: _Sync, check_held: CheckHeld) -> 
         mirror.selection = sync.selection
         mirror.progress = JobProgress()
         await _hold(ctx, mirror, sync)
+        for subdir, ingested in sync.replaced.items():
+            await record(
+                ctx,
+                "mirror.replaced",
+                subject=f"channel:{sync.channel_name}",
+                subdir=subdir,
+                files=[storable(fn) for fn in ingested.replaced[:REPLACED_SHOWN]],
+                count=ingested.replaced_count,
+            )
         if mirror.state == "ok":
             mirror.last_success_at = ctx.now
         if mirror.mode == "active":

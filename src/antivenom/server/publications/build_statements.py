@@ -8,9 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from antivenom.core.conda.records import split_filename
 from antivenom.core.conda.shards import decode_record, read_shard
-from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Assessment
 from antivenom.core.matching.build_statements import (
     BuildWord,
@@ -88,10 +86,7 @@ def _built_ms(record: Mapping[str, Any]) -> int:
 
 
 def _find_record(blobs: IndexBlobs, source: SourceMap, locations: list[Any], fn: str) -> dict[str, Any] | None:
-    try:
-        name = split_filename(fn)[0]
-    except InvalidInputError:
-        return None
+    name = source.name_of(fn)
     position = bisect_left(source.names, name)
     if position == len(source.names) or source.names[position] != name:
         return None

@@ -87,6 +87,8 @@ def earliest(*instants_ms: int) -> int:
 class NameColumns(Protocol):
     """The facts of all records of one name, column by column; `signed` has the positions of the signed ones.
 
+    `replaced`: when another file stood under a record's name last (ms), by position.
+
     `component_of` counts the name's components, `license_of` points into `licenses` (text, family); see `NameFacts`.
     """
 
@@ -106,6 +108,8 @@ class NameColumns(Protocol):
     def indexed(self) -> Sequence[int]: ...
     @property
     def signed(self) -> Sequence[int]: ...
+    @property
+    def replaced(self) -> Mapping[int, int]: ...
 
 
 Meter = Callable[[str, Callable[[], Any]], Any]

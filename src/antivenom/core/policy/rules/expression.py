@@ -53,7 +53,10 @@ RECORD_FACTS: dict[str, Fact] = {
     "license_families": Fact("list of string", "families that the licence was read as, see the licenses gate", ["bsd"]),
     "size_bytes": Fact("int", "size of the artifact; 0 when absent", 7_000_000),
     "timestamp_ms": Fact("int", "when it was built, ms since 1970 UTC; 0 when absent", 1_707_000_000_000),
-    "indexed_ms": Fact("int", "when this channel first listed it, ms since 1970 UTC", 1_707_000_000_000),
+    "indexed_ms": Fact("int", "since when this channel lists the artifact, ms since 1970 UTC", 1_707_000_000_000),
+    "replaced_ms": Fact(
+        "int", "when this channel last saw another file under its file name, ms since 1970 UTC; 0 when never", 0
+    ),
     "noarch": Fact("string", "python, generic, or empty", ""),
     "purls": Fact("list of string", "package URLs on the record", ["pkg:pypi/numpy@1.26.4"]),
     "depends": Fact("list of string", "dependencies as written", ["python >=3.12"]),

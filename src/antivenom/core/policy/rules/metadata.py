@@ -1,4 +1,4 @@
-"""Gate `metadata`: a record's platform, age, signature and size."""
+"""Gate `metadata`: a record's platform, age, replacement, signature and size."""
 
 from __future__ import annotations
 
@@ -117,6 +117,33 @@ class SignedCheck(Check):
         return RuleResult((self.hit((f"signed+{record.fn}",), message),))
 
 
+class ReplacedCheck(Check):
+    """Records whose file was replaced: this channel saw another one under the same file name before."""
+
+    direct: ClassVar[bool] = True
+
+    def __init__(self, rule: Rule, params: Mapping[str, Any]) -> None:
+        super().__init__(rule)
+        self._days: float | None = params.get("less_than_days")
+
+    def concerns(self, facts: Facts) -> bool:
+        return self._is_recent(facts.record.replaced_ms, facts.now_ms)
+
+    def _is_recent(self, replaced_ms: int, now_ms: int) -> bool:
+        return replaced_ms > 0 and (self._days is None or now_ms - replaced_ms < _days_ms(self._days))
+
+    def positions(self, names: NameColumns, now_ms: int) -> Iterable[int]:
+        return [at for at, replaced_ms in names.replaced.items() if self._is_recent(replaced_ms, now_ms)]
+
+    def evaluate(self, facts: Facts) -> RuleResult:
+        if not self.concerns(facts):
+            return NOTHING
+        record = facts.record
+        message = f"{record.fn} was replaced under its name {_day(record.replaced_ms)}: it had other bytes before"
+        until_ms = record.replaced_ms + _days_ms(self._days) if self._days is not None else 0
+        return RuleResult((self.hit((f"replaced+{record.fn}",), message),), until_ms)
+
+
 class SizeCheck(Check):
     """Artifacts that are larger or smaller than the limits; a record that states no size is neither."""
 
@@ -187,8 +214,9 @@ TRIGGERS = (
         gate=GATE,
         name="age",
         summary=(
-            "Hits records by the days since this channel first listed them (`indexed_timestamp`). `less_than_days` "
-            "is a cooldown: the record is released by itself the moment it ends."
+            "Hits records by the days since this channel first listed their artifact (`indexed_timestamp`), which goes "
+            "by its digest: a file replaced under its name is new. `less_than_days` is a cooldown: the record is "
+            "released by itself the moment it ends."
         ),
         trigger_id="`age+filename`",
         parameters={
@@ -204,6 +232,18 @@ TRIGGERS = (
         trigger_id="`signed+filename`",
         parameters={"is": Parameter(read_boolean, "true or false", "which records are hit; false when absent")},
         compile=lambda rule, params: iter((SignedCheck(rule, params),)),
+        needs_parameter=False,
+    ),
+    Trigger(
+        gate=GATE,
+        name="replaced",
+        summary=(
+            "Hits records whose upstream replaced the file under its name: this channel listed it with other digests "
+            "before. With `less_than_days` only for so long after that."
+        ),
+        trigger_id="`replaced+filename`",
+        parameters={"less_than_days": Parameter(read_amount, "days", "since the replacement; always when absent")},
+        compile=lambda rule, params: iter((ReplacedCheck(rule, params),)),
         needs_parameter=False,
     ),
     Trigger(
