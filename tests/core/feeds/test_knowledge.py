@@ -18,7 +18,7 @@ from antivenom.core.feeds import knowledge
 from antivenom.core.feeds.entry import KnowledgeEntry, Reading, SetAside
 from antivenom.core.feeds.unpack import Member
 from antivenom.core.matching.advisories import AffectedRange
-from antivenom.core.matching.knowledge import Alias, IgnoreRule, PythonName, Release, VersionRule, WordList
+from antivenom.core.matching.knowledge import Alias, IgnoreRule, PythonName, Release, Renamed, VersionRule, WordList
 from antivenom.core.matching.version_keys import version_key
 from antivenom.knowledge import built_in, entries
 
@@ -26,6 +26,7 @@ READING = Reading(datetime(2026, 11, 28, tzinfo=UTC))
 FOLDER = Path(antivenom.knowledge.__file__).parent
 NAMES = "conda\tproducts\tpart_of\tpackages\tnative\tsource\tchecked\n"
 PYTHON_NAMES = "conda\tpypi\tsource\tchecked\n"
+RENAMED = "renamed\tto\tsource\tchecked\n"
 RELEASES = "product\taffected\tids\tsource\tchecked\n"
 IGNORE = "ignore\tapplies_to\tlooks_at\twords\tunless\treason\tsource\tchecked\n"
 VERSIONS = "package\tnumbers\tsource\tchecked\n"
@@ -48,7 +49,7 @@ def facts(text: str) -> dict[str, object]:
 def test_every_table_is_read() -> None:
     text = (
         f"# a comment\n\n{NAMES}libfoo foo\tacme:foo\tacme:suite\tbitnami/foo\tyes{FROM}"
-        f"{PYTHON_NAMES}py-foo\tfoo{FROM}"
+        f"{PYTHON_NAMES}py-foo\tfoo{FROM}{RENAMED}foo\tbar{FROM}"
         f"{RELEASES}acme:foo\t..1.2 2.0..2.1b\tCVE-1-1 CVE-1-2{FROM}"
         f"{IGNORE}mine\tpart\tsummary\tserver, *daemon*\tclient\tIt is of the server.{FROM}"
         f"{VERSIONS}pypi/foo-*\t3{FROM}{WORDS}packaging\tcore, base{FROM}{REMOVE}names/openssl{FROM}"
@@ -59,6 +60,7 @@ def test_every_table_is_read() -> None:
         "names/libfoo": alias,
         "names/foo": alias,
         "python-names/py-foo": PythonName("foo"),
+        "renamed/foo": Renamed("bar"),
         "releases/acme:foo/CVE-1-1": Release("acme:foo", "CVE-1-1", ranges),
         "releases/acme:foo/CVE-1-2": Release("acme:foo", "CVE-1-2", ranges),
         "ignore/mine": IgnoreRule("part", "summary", ("server", "*daemon*"), ("client",), "It is of the server."),

@@ -22,6 +22,7 @@ from antivenom.core.matching.knowledge import (
     NAMES,
     PACKAGING_WORDS,
     PYTHON_NAMES,
+    RENAMED,
     VERSIONS,
     WORDS,
     Alias,
@@ -31,6 +32,7 @@ from antivenom.core.matching.knowledge import (
     LooksAt,
     PythonName,
     Release,
+    Renamed,
     VersionRule,
     WordList,
     release_id,
@@ -43,7 +45,7 @@ TABLE = "knowledge"
 USUAL_LOCATION = ""
 
 SCHEME = "cpe"
-OPEN = "open"
+OPEN, ELSEWHERE = "open", "elsewhere"
 ENTRIES_MAX = 200_000  # of one file; ours have 1,300
 LINE_MAX_CHARACTERS = 50_000
 ITEMS_MAX = 1_000  # names, products, ids or words of one row
@@ -154,6 +156,12 @@ def _python_names(row: Cells) -> Made:
     return [(f"{PYTHON_NAMES}/{name}", PythonName(project))]
 
 
+def _renamed(row: Cells) -> Made:
+    (old,) = _needed(row, "renamed", PYTHON_NAME, at_most=1)
+    (new,) = _needed(row, "to", PYTHON_NAME, at_most=1)
+    return [(f"{RENAMED}/{old}", Renamed(new))]
+
+
 def _releases(row: Cells) -> Made:
     (product,) = _needed(row, "product", PRODUCT, at_most=1)
     ranges = tuple(map(_range, _needed(row, "affected", re.compile(r"\S+"))))
@@ -172,6 +180,10 @@ def _ignore(row: Cells) -> Made:
         raise EntryError(f"a row that looks at the range has the word {OPEN!r} alone")
     if not words:
         raise EntryError("has no words")
+    if looks_at == "ecosystem" and (applies_to, words) != ("suggested", (ELSEWHERE,)):
+        raise EntryError(f"a row that looks at the ecosystem applies to suggested ones and has the word {ELSEWHERE!r}")
+    if applies_to in ("any", "guessed") and looks_at != "target":
+        raise EntryError(f"a row that applies to {applies_to!r} looks at the target")
     if looks_at != "summary" and row["unless"]:
         raise EntryError("only a row that looks at the summary has words in `unless`")
     if looks_at == "product" and applies_to != "suggested":
@@ -205,6 +217,7 @@ _PROVENANCE = ("source", "checked")
 _TABLES: dict[tuple[str, ...], Callable[[Cells], Made]] = {
     ("conda", "products", "part_of", "packages", "native", *_PROVENANCE): _names,
     ("conda", "pypi", *_PROVENANCE): _python_names,
+    ("renamed", "to", *_PROVENANCE): _renamed,
     ("product", "affected", "ids", *_PROVENANCE): _releases,
     ("ignore", "applies_to", "looks_at", "words", "unless", "reason", *_PROVENANCE): _ignore,
     ("package", "numbers", *_PROVENANCE): _versions,

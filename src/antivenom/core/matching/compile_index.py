@@ -5,6 +5,7 @@ grouping.py decides which advisories are about one vulnerability; merging.py mer
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -35,7 +36,10 @@ class Interval(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class CompiledPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The affected versions of one package by one advisory. A withdrawn one has none, but still counts."""
+    """The affected versions of one package by one advisory. A withdrawn one has none, but still counts.
+
+    `target`: the target software of the CPE name, "" for the usual ones.
+    """
 
     vulnerability: int
     advisory: str
@@ -46,10 +50,14 @@ class CompiledPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     is_unbounded: bool = False
     is_open: bool = False
     is_withdrawn: bool = False
+    target: str = ""
 
 
 class CompiledVulnerability(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One vulnerability, merged from all its advisories."""
+    """One vulnerability, merged from all its advisories.
+
+    `ecosystems`: those whose own advisories (OSV's) name packages that it is about, sorted.
+    """
 
     ids: tuple[str, ...]
     severity: int
@@ -62,6 +70,7 @@ class CompiledVulnerability(msgspec.Struct, frozen=True, array_like=True, gc=Fal
     published: str
     modified: str
     summary: str
+    ecosystems: tuple[str, ...] = ()
 
 
 class CompiledIndex(msgspec.Struct, frozen=True, array_like=True):
@@ -84,6 +93,8 @@ class Exploited(msgspec.Struct, frozen=True):
 
 
 T = TypeVar("T")
+
+_PSEUDO = re.compile(r"v?0\.0\.0-(?:0\.)?[0-9]{14}-[0-9a-f]{12}")
 
 _encode = msgspec.msgpack.Encoder().encode
 _ARRAY_OF_6, _ARRAY, _MAP = b"\x96", b"\xdd", b"\xdf"  # of MessagePack: fixarray, array 32, map 32
@@ -119,7 +130,8 @@ def build_index(
     _correct(numbers, affected_packages, knowledge)
     packages = list(affected_packages.drain(numbers))
     exploited = exploitation or {}
-    vulnerabilities = [_encode(_vulnerability(group, entries, numbers, exploited)) for group in groups]
+    speaking = affected_packages.speaking
+    vulnerabilities = [_encode(_vulnerability(group, entries, numbers, exploited, speaking)) for group in groups]
     # What `encode(CompiledIndex(…))` would give, without a second copy of everything.
     pieces = [
         _ARRAY_OF_6 + _encode(1) + _encode(tuple(sorted(affected_packages.ecosystems))),
@@ -145,21 +157,25 @@ class _AffectedPackages:
         self._versions = versions
         self.ecosystems: set[str] = set()  # those that a feed covers as a whole
         self.has_products = False
+        self.speaking: dict[str, set[str]] = {}  # advisory → ecosystems of which it is an own advisory
         self._keys: dict[str, str] = {}  # each text once in memory
-        # key, source, advisory, when it was modified, how many bytes, fields behind the number
-        self._entries: list[tuple[str, str, str, str, int, bytes]] = []
+        # key, source, advisory, target, when it was modified, how many bytes, fields behind the number
+        self._entries: list[tuple[str, str, str, str, str, int, bytes]] = []
 
     def add(self, advisory: Advisory, affected: AffectedPackage) -> None:
         if affected.ecosystem in PRODUCT_ECOSYSTEMS:
             self.has_products = True
         if _covers(advisory.source, affected.ecosystem):
             self.ecosystems.add(affected.ecosystem)
-        key = package_key(affected)
+            if affected.ecosystem != "cpe" and not advisory.withdrawn:
+                self.speaking.setdefault(advisory.id, set()).add(affected.ecosystem)
+        key, target = split_target(package_key(affected))
         key = self._keys.setdefault(key, key)
-        package = _compile(advisory, self._versions.shorten(key, affected))
+        package = _compile(advisory, self._versions.shorten(key, affected), sys.intern(target))
         is_silent = not package.intervals and not package.is_withdrawn  # it must not silence other sources
         fields = b"" if is_silent else _encode(package)[len(_HEADER) :]
-        self._entries.append((key, sys.intern(advisory.source), advisory.id, advisory.modified, len(fields), fields))
+        source = sys.intern(advisory.source)
+        self._entries.append((key, source, advisory.id, package.target, advisory.modified, len(fields), fields))
 
     def drain(self, numbers: Mapping[str, Sequence[int]]) -> Iterator[bytes]:
         """The encoded key and list of every package, by key; nothing is kept of what was given.
@@ -173,8 +189,8 @@ class _AffectedPackages:
         """
         self._entries.sort(reverse=True)
         for key, entries in groupby(_pop_all(self._entries), itemgetter(0)):
-            unique = {(source, advisory): fields for _, source, advisory, _, _, fields in entries}
-            encoded = [(numbers[advisory], fields) for (_, advisory), fields in unique.items() if fields]
+            unique = {(source, advisory, target): fields for _, source, advisory, target, _, _, fields in entries}
+            encoded = [(numbers[advisory], fields) for (_, advisory, _), fields in unique.items() if fields]
             alone = {places[0] for places, _ in encoded if len(places) == 1}
             listed = [
                 msgspec.Raw(_HEADER[:1] + _encode(number) + fields)
@@ -215,6 +231,14 @@ def package_key(affected: AffectedPackage) -> str:
     return f"{affected.ecosystem}/{name}"
 
 
+def split_target(key: str) -> tuple[str, str]:
+    """The key of a CPE product without its target software, and that: "cpe/github:cli@go" is of "cpe/github:cli"."""
+    if "@" not in key or not key.startswith("cpe/"):
+        return key, ""
+    product, _, target = key.rpartition("@")
+    return (key, "") if product.endswith(":") else (product, target)  # "acme:@scope/name" is a name as it stands
+
+
 def _without_packages(advisory: Advisory) -> Advisory:
     """What is kept of an advisory until all aliases are known: all but its packages and what only people read."""
     return msgspec.structs.replace(
@@ -227,6 +251,7 @@ def _vulnerability(
     entries: Mapping[str, Sequence[Advisory]],
     numbers: Mapping[str, Sequence[int]],
     exploited: Mapping[str, Exploited],
+    speaking: Mapping[str, Iterable[str]],
 ) -> CompiledVulnerability:
     own = [a for i in group.ids if len(numbers[i]) == 1 for a in entries.get(i, ())]
     shared = [a for i in group.ids if len(numbers[i]) > 1 for a in entries.get(i, ())]
@@ -246,14 +271,15 @@ def _vulnerability(
         merged.published,
         merged.modified,
         merged.summary,
+        tuple(sorted({ecosystem for i in group.ids for ecosystem in speaking.get(i, ())})),
     )
 
 
-def _compile(advisory: Advisory, affected: AffectedPackage) -> CompiledPackage:
+def _compile(advisory: Advisory, affected: AffectedPackage, target: str) -> CompiledPackage:
     """The affected versions of a package by one advisory; the number of its vulnerability is not known yet and 0."""
     scheme = _scheme(affected)
     if advisory.withdrawn:
-        return CompiledPackage(0, advisory.id, advisory.source, scheme, (), is_withdrawn=True)
+        return CompiledPackage(0, advisory.id, advisory.source, scheme, (), is_withdrawn=True, target=target)
     ranges = [i for r in affected.ranges if (i := _interval(scheme, r)) is not None]
     listed = _points(scheme, affected.versions, ranges)
     fixed = dict.fromkeys((*affected.fixed_versions, *(r.fixed for r in affected.ranges if r.fixed)))
@@ -261,7 +287,15 @@ def _compile(advisory: Advisory, affected: AffectedPackage) -> CompiledPackage:
     is_open = any(i.high is None for i in ranges)
     intervals = (*ranges, *listed)
     return CompiledPackage(
-        0, advisory.id, advisory.source, scheme, intervals, tuple(fixed), is_unbounded, is_open=is_open
+        0,
+        advisory.id,
+        advisory.source,
+        scheme,
+        intervals,
+        tuple(fixed),
+        is_unbounded,
+        is_open=is_open,
+        target=target,
     )
 
 
@@ -274,7 +308,12 @@ def _scheme(affected: AffectedPackage) -> str:
 
 
 def _interval(scheme: str, bounds: AffectedRange) -> Interval | None:
-    """One range on the scheme's keys; None when it is empty or its end has no place in any order."""
+    """One range on the scheme's keys; None when it is empty or its end has no place in any order.
+
+    Go's pseudo-versions (0.0.0-20240527191746-e0fe7cc39172) name commits: they have no place among releases.
+    """
+    if scheme == "generic" and any(_PSEUDO.match(t) for t in (bounds.introduced, bounds.fixed) if t):
+        return None
     low: bytes | None = b""
     if bounds.introduced not in (None, "", "0", "0.0.0-0"):
         key = key_after if bounds.introduced_excluded else version_key

@@ -20,6 +20,7 @@ from antivenom.core.matching.advisories import Confidence
 from antivenom.core.matching.knowledge import PACKAGING_WORDS, Alias, Knowledge
 
 PURL_MAX_CHARACTERS = 1_000
+RENAMED_MAX = 4  # more projects in one record than this are a bundle, and no project that was renamed
 ECOSYSTEM_OF_PURL = {
     "pypi": "pypi",
     "cran": "cran",
@@ -55,6 +56,7 @@ class Identity(msgspec.Struct, frozen=True):
     is_native: bool = False  # the component is the C or C++ one of implementations in several languages
     is_fallback: bool = False  # only for vulnerabilities that no advisory of the component's own ecosystem covers
     ignored_by: str = ""  # the row of knowledge that sets aside what only this name ties to the component
+    target: str = ""  # the target software that a map of products names beside the product
 
     @property
     def is_vague(self) -> bool:
@@ -118,6 +120,8 @@ def identify_conda(name: str, purls: Sequence[str], channel: str, maps: NameMaps
         reason = f"curated: conda {name} is PyPI {python}"
         add(Identity("pypi", python, Confidence.medium, reason))
         is_python = True
+    for identity in _renamed(name, list(found.values()), knowledge):
+        add(identity)
     if name.startswith("r-") and len(name) > 2 and alias is None:  # r-base is R itself
         add(Identity("cran", name[2:], Confidence.high, f"conda-forge names CRAN's {name[2:]} {name}"))
     elif name.startswith("bioconductor-"):
@@ -143,14 +147,25 @@ def _mapped_names(name: str, channel: str, maps: NameMaps) -> tuple[str, tuple[s
 def _from_map(name: str, channel: str, names: tuple[str, ...], knowledge: Knowledge) -> list[Identity]:
     """The mapped projects whose version the record's version can be.
 
-    A record that bundles several projects (ray-core vendors aiohttp) has the version of the one it is named after.
+    A record that bundles several projects (ray-core vendors aiohttp) has the version of the one it is named after. One
+    with few names was renamed: it has the metadata of both (dspy-ai and dspy), and advisories name either.
     """
     idle = knowledge.words.get(PACKAGING_WORDS, ())
     own = names if len(names) == 1 else [n for n in names if _is_named_after(name, n, idle)]
     exact = [n for n in own if normalize_python(name) == n]
-    if len(own) > 1 and exact:
+    if len(own) > 1 and exact and len(names) > RENAMED_MAX:
         own = [n for n in own if n in exact or f"-{exact[0]}" in f"-{n}"]
     return [Identity("pypi", n, Confidence.high, _map_reason(name, channel, n)) for n in own]
+
+
+def _renamed(name: str, found: Sequence[Identity], knowledge: Knowledge) -> list[Identity]:
+    """The other names of PyPI projects that were renamed, or absorbed by one that counts their releases on."""
+    return [
+        Identity("pypi", other, Confidence.medium, f"curated: PyPI {i.name}, conda {name}, is released as {other} too")
+        for i in found
+        if i.ecosystem == "pypi" and i.confidence is not Confidence.exact and not i.is_guess
+        for other in knowledge.renamed.get(i.name, ())
+    ]
 
 
 def _map_reason(name: str, channel: str, python: str) -> str:
@@ -179,7 +194,9 @@ def identify_plainly(name: str, channel: str, maps: NameMaps, knowledge: Knowled
     if not mapped[1]:
         return PlainIdentity("", tuple(f"cpe/{p}" for p in _products_of_equal_name(name)), _missing(name, mapped, maps))
     python = mapped[1][0]
-    guessed = tuple(f"cpe/{p}" for p in maps.products.get(f"pypi/{python}", ()))
+    if python in knowledge.renamed:
+        return None
+    guessed = tuple(f"cpe/{_split_product(p)[0]}" for p in maps.products.get(f"pypi/{python}", ()))
     return PlainIdentity(f"pypi/{python}", guessed, _map_reason(name, mapped[0], python))
 
 
@@ -193,7 +210,11 @@ def _is_named_after(conda_name: str, python_name: str, idle: Sequence[str]) -> b
     if not conda_words or not python_words:
         return normalize_python(conda_name) == python_name
     stems = {conda_words[0], conda_words[0].removeprefix("lib"), conda_words[0].removeprefix("py")}
-    return any(w == s or (len(s) > 3 and w.startswith(s)) for w in python_words for s in stems)
+    return any(
+        w == s or (len(s) > 3 and w.startswith(s)) or (len(w) > 3 and s.startswith(w))
+        for w in python_words
+        for s in stems
+    )
 
 
 def _from_alias(name: str, alias: Alias) -> list[Identity]:
@@ -215,7 +236,7 @@ def _guesses(
     for python in python_names:
         for product in maps.products.get(f"pypi/{python}", ()):
             reason, rule = f"CPE map: PyPI {python} is {product}", _product_rule(product, knowledge)
-            guesses.append(Identity("cpe", product, Confidence.low, reason, is_fallback=True, ignored_by=rule))
+            guesses.append(_product_identity(product, reason, is_fallback=True, ignored_by=rule))
     if any(i.ecosystem in ("cpe", "cran", "bioconductor") for i in found):
         return guesses
     if not is_python and not is_known:
@@ -226,6 +247,24 @@ def _guesses(
             reason = f"equal name: CPE product {product}"
             guesses.append(Identity("cpe", product, Confidence.low, reason, is_guess=True))
     return guesses
+
+
+def _split_product(product: str) -> tuple[str, str]:
+    """A product without the target software that a map names beside it ("vendor:product@target"), and that."""
+    if "@" not in product:
+        return product, ""
+    name, _, target = product.rpartition("@")
+    return (product, "") if name.endswith(":") else (name, target)
+
+
+def _product_identity(
+    product: str, reason: str, *, version: str = "", is_fallback: bool, ignored_by: str = ""
+) -> Identity:
+    """The identity of a product that a map suggests; it may name target software ("vendor:product@target")."""
+    name, target = _split_product(product)
+    return Identity(
+        "cpe", name, Confidence.low, reason, version, is_fallback=is_fallback, ignored_by=ignored_by, target=target
+    )
 
 
 def _product_rule(product: str, knowledge: Knowledge) -> str:
@@ -309,7 +348,7 @@ def _purl_products(
     for product in maps.products.get(f"{kind}/{name}", ()):
         reason = f"CPE map: {text.split('@')[0]} is {product}"
         if not any(i.name == product for i in found):
-            found.append(Identity("cpe", product, Confidence.low, reason, version, is_fallback=has_own))
+            found.append(_product_identity(product, reason, version=version, is_fallback=has_own))
     return found
 
 

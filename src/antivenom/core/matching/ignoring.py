@@ -21,9 +21,16 @@ class IgnoreRules:
         self._reasons = {row_id: rule.reason for row_id, rule in rules.items()}
         self._by_range: dict[str, str] = {}
         self._by_summary: dict[str, list[_OfSummary]] = {}
+        self._by_target: dict[str, dict[str, str]] = {}
+        self._elsewhere = ""
         for row_id, rule in sorted(rules.items()):
             if rule.looks_at == "range":
                 self._by_range.setdefault(rule.applies_to, row_id)
+            elif rule.looks_at == "target":
+                for word in rule.words:
+                    self._by_target.setdefault(rule.applies_to, {}).setdefault(word.lower(), row_id)
+            elif rule.looks_at == "ecosystem":
+                self._elsewhere = self._elsewhere or row_id
             elif rule.looks_at == "summary":
                 unless = Words(rule.unless) if rule.unless else None
                 self._by_summary.setdefault(rule.applies_to, []).append((row_id, Words(rule.words), unless))
@@ -31,6 +38,18 @@ class IgnoreRules:
     def of_range(self, identity: Identity, *, is_open: bool) -> str:
         """The rule that sets a range aside for being without an end."""
         return self._by_range.get(relation_of(identity), "") if is_open and self._by_range else ""
+
+    def of_target(self, identity: Identity, target: str) -> str:
+        """The rule that sets a package aside for the target software of its CPE name: it is another thing."""
+        if not target:
+            return ""
+        of_all = self._by_target.get("any", {}).get(target, "")
+        return of_all or self._by_target.get(relation_of(identity), {}).get(target, "")
+
+    @property
+    def elsewhere(self) -> str:
+        """The rule for what a map of names suggests, where advisories of the own ecosystem name other packages."""
+        return self._elsewhere
 
     def of_summary(self, identity: Identity, summary: str) -> str:
         """The rule that sets an advisory aside for what its summary says."""
@@ -51,4 +70,6 @@ def relation_of(identity: Identity) -> str:
         return "part"
     if identity.is_native:
         return "native"
+    if identity.is_guess:
+        return "guessed"
     return "suggested" if identity.is_fallback else ""

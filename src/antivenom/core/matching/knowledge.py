@@ -17,13 +17,13 @@ import msgspec
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 
 CURATED = "curated"  # the source that evidence of releases names
-NAMES, PYTHON_NAMES, RELEASES, IGNORE, VERSIONS, WORDS = (
-    "names", "python-names", "releases", "ignore", "versions", "words",
+NAMES, PYTHON_NAMES, RENAMED, RELEASES, IGNORE, VERSIONS, WORDS = (
+    "names", "python-names", "renamed", "releases", "ignore", "versions", "words",
 )  # fmt: skip
 PACKAGING_WORDS = "packaging"
 
-AppliesTo = Literal["part", "native", "suggested"]
-LooksAt = Literal["summary", "product", "range"]
+AppliesTo = Literal["part", "native", "suggested", "guessed", "any"]
+LooksAt = Literal["summary", "product", "range", "target", "ecosystem"]
 
 
 class Alias(msgspec.Struct, frozen=True, tag="name"):
@@ -41,6 +41,15 @@ class Alias(msgspec.Struct, frozen=True, tag="name"):
 
 class PythonName(msgspec.Struct, frozen=True, tag="python-name"):
     """The PyPI project of a conda package, for when no name map is loaded; the id's key is the conda name."""
+
+    name: str
+
+
+class Renamed(msgspec.Struct, frozen=True, tag="renamed"):
+    """A PyPI project that is released under another name since; the id's key is the old one.
+
+    Releases are counted on, so that advisories of either name are about both.
+    """
 
     name: str
 
@@ -76,7 +85,7 @@ class WordList(msgspec.Struct, frozen=True, tag="words"):
     words: tuple[str, ...]
 
 
-Fact = Alias | PythonName | Release | IgnoreRule | VersionRule | WordList
+Fact = Alias | PythonName | Renamed | Release | IgnoreRule | VersionRule | WordList
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -84,6 +93,7 @@ class Knowledge(msgspec.Struct, frozen=True):
 
     names: dict[str, Alias] = {}
     python_names: dict[str, str] = {}
+    renamed: dict[str, tuple[str, ...]] = {}  # both ways
     releases: tuple[Release, ...] = ()
     ignore: dict[str, IgnoreRule] = {}  # by id
     versions: tuple[VersionRule, ...] = ()
@@ -114,6 +124,7 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
         facts.update(layer)
     names: dict[str, Alias] = {}
     python_names: dict[str, str] = {}
+    renamed: dict[str, tuple[str, ...]] = {}
     releases: list[Release] = []
     ignore: dict[str, IgnoreRule] = {}
     versions: list[VersionRule] = []
@@ -125,6 +136,9 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
                 names[key] = fact
             case PythonName(name):
                 python_names[key] = name
+            case Renamed(name):
+                for one, other in ((key, name), (name, key)):
+                    renamed[one] = (*renamed.get(one, ()), other)
             case Release():
                 releases.append(fact)
             case IgnoreRule():
@@ -135,7 +149,7 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
                 words[key] = listed
             case None:
                 pass
-    return Knowledge(names, python_names, tuple(releases), ignore, tuple(versions), words)
+    return Knowledge(names, python_names, renamed, tuple(releases), ignore, tuple(versions), words)
 
 
 class Words:

@@ -20,6 +20,7 @@ from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Assessment, IgnoredFinding
 from antivenom.core.matching.assessment_plan import CONFIDENCE_RANK, AssessmentPlan, SetAsidePlan
 from antivenom.core.matching.compile_index import (
+    PRODUCT_ECOSYSTEMS,
     CompiledIndex,
     CompiledPackage,
     CompiledVulnerability,
@@ -215,8 +216,9 @@ class MatchIndex:
             return clean, None
         heard: list[Hit] = []
         aside: list[Hit] = []
+        packaged = frozenset(i.ecosystem for i in own if i.ecosystem not in PRODUCT_ECOSYSTEMS)
         for claims in self._claims(known).values():
-            cited, to_set_aside = decide(claims, self._rules, self.vulnerability)
+            cited, to_set_aside = decide(claims, packaged, self._rules, self.vulnerability)
             heard += cited
             aside += to_set_aside
         return (
@@ -240,7 +242,10 @@ class MatchIndex:
             if packed is None:
                 continue
             for package in _packages.decode(packed):
-                row_id = identity.ignored_by or self._rules.of_range(identity, is_open=package.is_open)
+                row_id = identity.ignored_by
+                if package.target and package.target != identity.target:
+                    row_id = row_id or self._rules.of_target(identity, package.target)
+                row_id = row_id or self._rules.of_range(identity, is_open=package.is_open)
                 claim = Claim(priority(identity, package), package, identity, row_id)
                 found.setdefault(package.vulnerability, []).append(claim)
         return found

@@ -10,7 +10,7 @@ Source: docs/concepts/finding.md ("Which source is heard").
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import NamedTuple
 
 import msgspec
@@ -59,7 +59,10 @@ class Claim(NamedTuple):
 
 
 def decide(
-    claims: list[Claim], rules: IgnoreRules, vulnerability: Callable[[int], CompiledVulnerability]
+    claims: list[Claim],
+    own: Set[str],
+    rules: IgnoreRules,
+    vulnerability: Callable[[int], CompiledVulnerability],
 ) -> tuple[list[Hit], list[Hit]]:
     """The intervals that may be cited of one vulnerability, and those to look at for what is set aside of it.
 
@@ -67,8 +70,10 @@ def decide(
     source says beyond them is set aside.
 
     Args:
+        own: The ecosystems that the component is a package of.
         vulnerability: By its number; asked only where the component is tied to it in ways that need not be true.
     """
+    claims = _without_namesakes(claims, own, rules, vulnerability)
     heard = [claim for claim in claims if not claim.ignored_by]
     if heard and all(claim.identity.is_vague for claim in heard):
         summary = vulnerability(heard[0].package.vulnerability).summary
@@ -93,6 +98,23 @@ def decide(
         for interval in package.intervals
     ]
     return hits, hits if next_best >= 0 else []
+
+
+def _without_namesakes(
+    claims: list[Claim],
+    own: Set[str],
+    rules: IgnoreRules,
+    vulnerability: Callable[[int], CompiledVulnerability],
+) -> list[Claim]:
+    """The claims; what a map suggests is set aside where the own ecosystem's advisories name other packages alone.
+
+    PyPI's advisories on pypdf say that they are not about pypdf2, whatever product both are.
+    """
+    if not own or not rules.elsewhere or not all(claim.identity.is_fallback for claim in claims):
+        return claims
+    if own.isdisjoint(vulnerability(claims[0].package.vulnerability).ecosystems):
+        return claims
+    return [claim if claim.ignored_by else claim._replace(ignored_by=rules.elsewhere) for claim in claims]
 
 
 def _curated(heard: list[Claim]) -> tuple[str, int]:

@@ -1,0 +1,135 @@
+"""Classes of mistakes that were measured once on labels kept elsewhere: each has a table of its own small advisories."""
+
+from __future__ import annotations
+
+import pytest
+
+from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
+from antivenom.core.matching.compile_index import build_index
+from antivenom.core.matching.identity import NameMaps
+from antivenom.core.matching.match import ComponentKey, MatchIndex
+from antivenom.knowledge import built_in
+
+MAPS = NameMaps(
+    {
+        name: {"conda-forge": {"pypi": projects}}
+        for name, projects in {
+            "pillow": ("pillow",),
+            "pgadmin4": ("pgadmin4",),
+            "dspy-ai": ("dspy", "dspy-ai"),
+            "locustio": ("locust", "locustio"),
+            "old-name": ("msgpack-python",),
+            "big-bundle": ("aiohttp", "big", "big-bundle", "idna", "yarl"),
+            "pypdf2": ("pypdf2",),
+            "rustfs": (),
+        }.items()
+    },
+    {
+        "pypi/pillow": ("python:pillow",),
+        "pypi/pgadmin4": ("pgadmin:pgadmin_4@postgresql",),
+        "pypi/pypdf2": ("pypdf_project:pypdf2",),
+    },
+)
+
+
+def until(fixed: str | None, introduced: str | None = None, scheme: str = "cpe") -> AffectedRange:
+    return AffectedRange(scheme, introduced, fixed=fixed)
+
+
+def nvd(advisory_id: str, *products: str, bounds: AffectedRange | None = None) -> Advisory:
+    ranges = (bounds or until("9.0"),)
+    return Advisory(advisory_id, "nvd", affected=tuple(AffectedPackage("cpe", p, ranges) for p in products))
+
+
+def osv(advisory_id: str, *projects: str, cve: str = "", withdrawn: str = "") -> Advisory:
+    affected = tuple(AffectedPackage("pypi", p, (until("9.0", scheme="pep440"),)) for p in projects)
+    return Advisory(advisory_id, "osv", (cve,) if cve else (), withdrawn=withdrawn, affected=affected)
+
+
+def open_index(*advisories: Advisory) -> MatchIndex:
+    return MatchIndex.load(build_index(advisories, None, MAPS, built_in()))
+
+
+def found(index: MatchIndex, name: str, version: str = "2.0") -> tuple[list[str], dict[str, str]]:
+    """(ids of findings, rule by id of what is set aside)."""
+    key = ComponentKey("purl" if name.startswith("pkg:") else "conda", name, version)
+    [assessment] = index.assess([key], "conda-forge")
+    [ignored] = index.list_ignored([key], "conda-forge")
+    return [f.ids[0] for f in assessment.findings], {f.ids[0]: f.ignored_by.rule for f in ignored}
+
+
+@pytest.mark.parametrize(
+    ("name", "product", "rule"),
+    [
+        ("gh", "github:cli@go", ""),  # the language that it is written in
+        ("electron", "electronjs:electron@node.js", ""),
+        ("deno", "deno:deno@rust", ""),
+        ("rabbitmq-server", "pivotal_software:rabbitmq@pivotal_cloud_foundry", ""),
+        ("firefox", "mozilla:firefox@iphone_os", "ignore/phone-app"),
+        ("grpc-cpp", "grpc:grpc@node.js", "ignore/other-language-target"),
+        ("pillow", "python:pillow@node.js", "ignore/other-language-software"),
+        ("pgadmin4", "pgadmin:pgadmin_4@postgresql", ""),  # the map names the target, too
+        ("rustfs", "rustfs:rustfs@wordpress", "ignore/same-name-software"),
+        ("rustfs", "rustfs:rustfs@rust", ""),
+    ],
+)
+def test_a_tools_language_is_not_its_target(name: str, product: str, rule: str) -> None:
+    expected = ([], {"CVE-1-1": rule}) if rule else (["CVE-1-1"], {})
+    assert found(open_index(nvd("CVE-1-1", product)), name) == expected
+
+
+def test_one_advisory_of_a_product_with_and_without_a_target_counts_in_both_ranges() -> None:
+    affected = (
+        AffectedPackage("cpe", "github:cli", (until("1.5"),)),
+        AffectedPackage("cpe", "github:cli@go", (until("3.0", "2.0"),)),
+    )
+    index = open_index(Advisory("CVE-1-1", "nvd", affected=affected))
+    assert [bool(found(index, "gh", version)[0]) for version in ("1.4", "1.6", "2.5", "3.0")] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_name_with_an_at_sign_is_no_target_and_pseudo_versions_are_no_bounds() -> None:
+    index = open_index(
+        nvd("CVE-1-1", "acme:@scope/gh"),
+        nvd("CVE-1-2", "github:cli@go", bounds=until("0.0.0-20240527191746-e0fe7cc39172")),
+    )
+    assert found(index, "gh", "0.0") == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("dspy-ai", ["GHSA-dspy", "GHSA-dspy-ai"]),
+        ("locustio", ["GHSA-locust"]),
+        ("old-name", ["GHSA-msgpack"]),  # by the table of renamed projects alone
+        ("msgpack-python", ["GHSA-msgpack"]),
+        ("big-bundle", ["GHSA-big-bundle"]),  # bundles are not renamed
+        ("pypdf2", []),  # pypdf began anew
+        ("pkg:pypi/dspy-ai@2.0", ["GHSA-dspy-ai"]),  # a purl says which project it means
+    ],
+)
+def test_a_renamed_project_has_the_advisories_of_all_its_names(name: str, ids: list[str]) -> None:
+    projects = ("dspy", "dspy-ai", "locust", "msgpack", "pypdf", "aiohttp", "big-bundle", "big")
+    assert found(open_index(*(osv(f"GHSA-{p}", p) for p in projects)), name)[0] == ids
+
+
+@pytest.mark.parametrize(
+    ("own", "ids", "rule"),
+    [
+        ((osv("GHSA-1", "pypdf", cve="CVE-1-1"),), [], "ignore/other-package"),
+        ((osv("GHSA-1", "pypdf", "pypdf2", cve="CVE-1-1"),), ["CVE-1-1"], ""),
+        ((osv("GHSA-1", "pypdf", cve="CVE-1-1", withdrawn="2024-01-01T00:00:00Z"),), ["CVE-1-1"], ""),
+        ((), ["CVE-1-1"], ""),  # nobody looked at PyPI's packages yet
+    ],
+)
+def test_an_advisory_for_another_package_leaves_no_fallback_open(
+    own: tuple[Advisory, ...], ids: list[str], rule: str
+) -> None:
+    index = open_index(nvd("CVE-1-1", "pypdf_project:pypdf2"), osv("GHSA-9", "pillow"), *own)
+    expected = (ids, {"CVE-1-1": rule} if rule else {})
+    assert found(index, "pypdf2") == expected
+    assert found(index, "pkg:pypi/pypdf2@2.0") == expected
