@@ -42,7 +42,7 @@ def main() -> int:
             number += 1
     except KeyboardInterrupt:
         print("interrupted")
-    return report(journal, options.seed, folder)
+    return report(journal, options.seed, folder, keep=options.keep)
 
 
 def live(
@@ -87,7 +87,7 @@ def run_round(era: Era, rng: random.Random, only: list[str]) -> None:
         check_queue(era)
 
 
-def report(journal: Journal, seed: int, folder: Path) -> int:
+def report(journal: Journal, seed: int, folder: Path, *, keep: bool) -> int:
     rounds = journal.counts["round"]
     print(f"\n{rounds} rounds in {journal.counts['era']} eras; what was done:")
     for kind, count in sorted(journal.counts.items()):
@@ -96,7 +96,8 @@ def report(journal: Journal, seed: int, folder: Path) -> int:
     journal.close()
     if not journal.findings:
         print(f"nothing found (seed {seed})")
-        shutil.rmtree(folder, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
         return 0
     print(f"\n{len(journal.findings)} findings with seed {seed}; the history and the logs are in {folder}")
     for number, what in enumerate(journal.findings, 1):

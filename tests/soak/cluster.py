@@ -202,7 +202,7 @@ def clean_environment(**settings: str) -> dict[str, str]:
 
 
 COMMON = {
-    "outbound_allow": "127.0.0.1",
+    "outbound_allow": "127.0.0.0/8",
     "outbound_attempts": "2",
     "outbound_idle_timeout_s": "5",
 }

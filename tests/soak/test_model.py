@@ -79,6 +79,7 @@ def test_an_upstream_says_the_same_in_each_form_and_lies_on_request() -> None:
     empty = upstreams.find("b/noarch/repodata.json")
     assert empty is not None
     assert json.loads(empty.body)["packages.conda"] == {}
+    upstreams.close()
 
 
 def test_a_full_place_takes_no_byte_and_an_emptied_one_does(tmp_path: Any) -> None:

@@ -68,31 +68,39 @@ class Upstreams:
         self.asked = 0
         self._gone = threading.Event()
         self._known_shards: dict[tuple[str, str, str], bytes] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _make_handler(self))
-        self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that was killed
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._servers: dict[str, ThreadingHTTPServer] = {}
+        for number, name in enumerate((*world.UPSTREAMS, "feeds"), 1):  # a host each: the server has limits by host
+            server = ThreadingHTTPServer((f"127.0.0.{number}", 0), _make_handler(self))
+            server.daemon_threads = True
+            server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that was killed
+            self._servers[name] = server
 
     def __enter__(self) -> Upstreams:
-        self._thread.start()
+        for server in self._servers.values():
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._gone.set()
-        self._server.shutdown()
-        self._server.server_close()
+        for server in self._servers.values():
+            server.shutdown()
+        self.close()
 
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
+    def close(self) -> None:
+        for server in self._servers.values():
+            server.server_close()
+
+    def _address(self, name: str) -> str:
+        host, port = self._servers[name].server_address[:2]
+        return f"{host!s}:{port}"
 
     def url(self, name: str) -> str:
         """Upstream "a" wants a user and a password."""
         user = f"{USER}:{PASSWORD}@" if name == "a" else ""
-        return f"http://{user}{self.address}/{name}"
+        return f"http://{user}{self._address(name)}/{name}"
 
     def feed_url(self, fn: str) -> str:
-        return f"http://{self.address}/feeds/{fn}"
+        return f"http://{self._address('feeds')}/feeds/{fn}"
 
     def source(self, name: str) -> Source:
         return Source(name, self.generation[name])
