@@ -28,15 +28,17 @@ class HumanFormatter(logging.Formatter):
 
 def _shorten(record: logging.LogRecord) -> bool:
     """Make one line of what the job queue says of its database; drop what it says of jobs, which we say ourselves."""
-    record.exc_info = None
-    return not str(getattr(record, "action", "")).startswith("job_error")
+    is_of_queue = record.name.startswith("procrastinate")
+    if is_of_queue or (record.exc_info and type(record.exc_info[1]).__name__ == "ConnectorException"):
+        record.exc_info = None
+    return not (is_of_queue and str(getattr(record, "action", "")).startswith("job_error"))
 
 
 def make_handler(part: str, stream: IO[str]) -> logging.Handler:
     """Writes a process's log for people, whoever of its libraries speaks."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(HumanFormatter(part))
-    handler.addFilter(lambda record: not record.name.startswith("procrastinate") or _shorten(record))
+    handler.addFilter(_shorten)
     return handler
 
 

@@ -15,7 +15,7 @@ from antivenom.server import rooms
 from antivenom.server.advisories.built_in import announce_built_in
 from antivenom.server.context import Resources
 from antivenom.server.events.progress import explain_failure
-from antivenom.server.events.queue import keep_queue, open_queue, requeue_stalled, run_lanes
+from antivenom.server.events.queue import keep_queue, open_queue, requeue_left, run_lanes
 from antivenom.server.events.ticks import keep_ticking
 from antivenom.server.readiness import wait_for_database
 
@@ -64,7 +64,7 @@ async def _run_until(stop: asyncio.Event, resources: Resources, *, is_only_worke
     """Run jobs until `stop`, or until the queue ends by itself (its database went away)."""
     async with open_queue(resources) as app:
         if is_only_worker:
-            await requeue_stalled(app, silent_for_s=0)
+            await requeue_left(app, {}, time.monotonic(), silent_for_s=0)
         await announce_built_in(resources)
         await _start_demo(resources)
         log.info("ready for jobs")

@@ -11,7 +11,7 @@ from antivenom.core.errors import UpstreamError
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.events import jobs
 from antivenom.server.events.jobs import EventNotice, defer, job
-from antivenom.server.events.queue import open_queue, requeue_stalled
+from antivenom.server.events.queue import STALLED_AFTER_S, bring_forward, open_queue, requeue_left
 from antivenom.server.events.service import record
 
 
@@ -112,7 +112,60 @@ async def test_job_of_a_dead_worker_starts_again(resources, declared, run_jobs):
     await run_jobs(resources)
     assert declared == []
     async with open_queue(resources) as app:
-        assert await requeue_stalled(app, silent_for_s=0) == 1
+        assert await requeue_left(app, {}, 0.0) == 1
+    await run_jobs(resources)
+    assert [call["number"] for call in declared] == [1]
+
+
+NEW_WORKER = "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() + CAST(:ahead AS interval)) RETURNING id"
+
+
+@pytest.mark.parametrize("jump", ["0", "1 year", "-1 year"])
+async def test_worker_is_gone_when_its_heartbeat_stands_still_whatever_the_clock_says(resources, declared, jump):
+    """Found by the soak: after a jump, jobs at work began a second time, and those of the dead never."""
+    async with resources.context(LOCAL) as ctx:
+        alive, dead = [await ctx.session.scalar(text(NEW_WORKER), {"ahead": jump}) for _ in "ab"]
+        for number, worker in enumerate((alive, dead)):
+            await defer(ctx, "test.run", number=number)
+            await ctx.session.execute(
+                text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = :worker WHERE worker_id IS NULL"),
+                {"worker": worker},
+            )
+    heartbeats: dict[int, Any] = {}
+    async with open_queue(resources) as app:
+        assert await requeue_left(app, heartbeats, 1000.0) == 0
+        async with resources.context(LOCAL) as ctx:
+            statement = text("UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = :id")
+            await ctx.session.execute(statement, {"id": alive})
+        assert await requeue_left(app, heartbeats, 1000.0 + STALLED_AFTER_S - 1) == 0
+        assert await requeue_left(app, heartbeats, 1000.0 + STALLED_AFTER_S) == 1
+    assert await states(resources) == ["doing", "todo"]
+
+
+async def test_job_that_was_cut_short_before_it_gave_its_lock_back_starts_again(resources, declared, run_jobs):
+    """The next of the same queueing lock waits already; two of them run, which is harmless."""
+    async with resources.context(LOCAL) as ctx:
+        await defer(ctx, "test.run", queueing_lock="one", number=1)
+        await ctx.session.execute(text("UPDATE procrastinate_jobs SET status = 'doing'"))
+        await defer(ctx, "test.run", queueing_lock="one", number=2)
+    async with open_queue(resources) as app:
+        assert await requeue_left(app, {}, 0.0) == 1
+    await run_jobs(resources)
+    assert sorted(call["number"] for call in declared) == [1, 2]
+
+
+async def test_retry_that_was_planned_before_the_clock_was_set_back_is_brought_forward(resources, declared, run_jobs):
+    async with resources.context(LOCAL) as ctx:
+        for number in (1, 2):
+            await defer(ctx, "test.run", number=number)
+        await ctx.session.execute(
+            text(
+                "UPDATE procrastinate_jobs SET scheduled_at = now() + CASE WHEN (args->>'number')::int = 1 "
+                "THEN interval '1 year' ELSE interval '1 hour' END"
+            )
+        )
+    async with open_queue(resources) as app:
+        await bring_forward(app)
     await run_jobs(resources)
     assert [call["number"] for call in declared] == [1]
 

@@ -27,6 +27,8 @@ from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors import syncing
 from antivenom.server.mirrors.jobs import sync_due
 from antivenom.server.publications import service as publications
+from antivenom.server.publications.models import UpstreamDocuments
+from antivenom.server.publications.publish_channel import NewSources, publish_channel
 from tests.server.mirrors.conftest import Person
 from tests.server.mirrors.crashing import InlineCpu
 from tests.upstreams import UpstreamServer, make_record, write_channel
@@ -448,3 +450,20 @@ async def test_a_sync_that_was_planned_by_a_clock_that_ran_ahead_does_not_wait_f
     mirror = await person.look("main")
     assert mirror.next_sync_at is not None
     assert mirror.next_sync_at - person.resources.clock() == timedelta(hours=1)
+
+
+async def test_a_sync_that_was_taken_for_dead_and_published_late_is_put_right_by_the_next(
+    person: Person, upstream: UpstreamServer
+) -> None:
+    """A worker that is stopped for a while is given up, its sync runs elsewhere, and then it goes on where it was."""
+    write_channel(upstream.folder, small_channel())
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    old = await person.look("main")
+    write_channel(upstream.folder, small_channel(make_record("new", "2.0")))
+    await person.sync("main")
+    keys = {subdir: state.source for subdir, state in old.subdir_states.items()}
+    late = NewSources(keys, UpstreamDocuments(), old.upstream, "upstream")
+    await publish_channel(person.resources, old.channel_id, cause="sync", sources=late)
+    assert "new-2.0-h0_0.conda" not in await person.kept("main")
+    await person.sync("main")
+    assert "new-2.0-h0_0.conda" in await person.kept("main")

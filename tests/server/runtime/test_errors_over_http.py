@@ -103,6 +103,10 @@ def test_the_job_queue_tells_of_its_database_in_one_line() -> None:
         queue.exception("listener error: %s", type(error).__name__)
         queue.error("Job a.b[1]() ended with status: Error", exc_info=error, extra={"action": "job_error"})
         queue.error("Job a.b[1]() ended with status: Error, to retry", extra={"action": "job_error_retry"})
+        loop = logging.Logger("asyncio")
+        loop.addHandler(make_handler("worker", written))
+        loop.error("Task exception was never retrieved", exc_info=error)
     assert [line[9:] for line in written.getvalue().splitlines()] == [
-        "worker   error: listener error: ConnectorException"
+        "worker   error: listener error: ConnectorException",
+        "worker   error: Task exception was never retrieved",
     ]

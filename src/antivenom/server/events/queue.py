@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -28,6 +29,18 @@ FORGET_EVERY_S = 3600.0
 KEEP_FINISHED_HOURS = 24 * 7
 QUEUE_CONNECTIONS = 6
 POLL_S = 1.0  # new jobs are announced; this finds the scheduled ones
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)  # long ago by whatever clock
+RUNNING_JOBS = """
+    SELECT job.id, job.task_name, job.worker_id, worker.last_heartbeat
+    FROM procrastinate_jobs job LEFT JOIN procrastinate_workers worker ON worker.id = job.worker_id
+    WHERE job.status = 'doing'
+"""
+BRING_FORWARD = """
+    UPDATE procrastinate_jobs SET scheduled_at = NULL
+    WHERE status = 'todo' AND scheduled_at > now() + make_interval(secs => %(longest)s)
+"""
+Heartbeats = dict[int, tuple[datetime, float]]
+"""Of each worker with jobs: its last heartbeat, and when we first saw that one by our monotonic clock."""
 RELEASE_QUEUEING_LOCK = (
     "UPDATE procrastinate_jobs SET queueing_lock = NULL WHERE id = %(id)s AND queueing_lock IS NOT NULL"
 )
@@ -81,9 +94,11 @@ async def keep_queue(app: App) -> None:
     It takes no job slot: when every slot is busy, this is what frees the jobs of the dead.
     """
     forget_at = time.monotonic()
+    heartbeats: Heartbeats = {}
     while True:
         try:
-            await requeue_stalled(app, STALLED_AFTER_S)
+            await requeue_left(app, heartbeats, time.monotonic())
+            await bring_forward(app)
             if time.monotonic() >= forget_at:
                 forget_at = time.monotonic() + FORGET_EVERY_S
                 await app.job_manager.delete_old_jobs(
@@ -94,13 +109,31 @@ async def keep_queue(app: App) -> None:
         await asyncio.sleep(REQUEUE_EVERY_S)
 
 
-async def requeue_stalled(app: App, silent_for_s: float) -> int:
-    """Put back the jobs of workers that have been silent for so long; how many there were."""
-    stalled = list(await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=silent_for_s))
-    for job in stalled:
-        log.warning("job %s was left by a worker that is gone; it starts again", job.task_name)
-        await app.job_manager.retry_job(job)
-    return len(stalled)
+async def requeue_left(app: App, heartbeats: Heartbeats, now_s: float, silent_for_s: float = STALLED_AFTER_S) -> int:
+    """Put back the jobs of workers whose heartbeat has stood still for so long; how many there were.
+
+    How long goes by our own monotonic clock, so `heartbeats` has to be kept from one call to the next: by the
+    database's clock, which may jump, a worker at work may seem dead for a year, and a dead one alive until next year.
+    """
+    left = 0
+    rows = await app.connector.execute_query_all_async(RUNNING_JOBS)
+    for row in rows:
+        worker, beat = row["worker_id"], row["last_heartbeat"]
+        if beat is not None and heartbeats.get(worker, (None, 0.0))[0] != beat:
+            heartbeats[worker] = (beat, now_s)
+        if beat is None or now_s - heartbeats[worker][1] >= silent_for_s:
+            log.warning("job %s was left by a worker that is gone; it starts again", row["task_name"])
+            await app.connector.execute_query_async(RELEASE_QUEUEING_LOCK, id=row["id"])
+            await app.job_manager.retry_job_by_id_async(row["id"], retry_at=AT_ONCE)
+            left += 1
+    for worker in heartbeats.keys() - {row["worker_id"] for row in rows}:
+        del heartbeats[worker]
+    return left
+
+
+async def bring_forward(app: App) -> None:
+    """Make due at once what is planned for later than any retry is: it was planned before the clock was set back."""
+    await app.connector.execute_query_async(BRING_FORWARD, longest=2 * RETRY_MAX_S)
 
 
 Watch = Callable[[str, BaseException], None]

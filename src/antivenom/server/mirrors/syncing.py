@@ -81,6 +81,7 @@ class _Sync:
     held: HeldLosses
     channeldata: UpstreamFile
     published: UpstreamDocuments
+    published_sources: dict[str, str]
     now_ms: int
     states: SubdirStates = field(default_factory=dict)
     has_new_source: bool = False
@@ -171,6 +172,7 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
             held=mirror.held,
             channeldata=mirror.channeldata,
             published=newest.upstream_documents() if newest else UpstreamDocuments(),
+            published_sources={name: blobs.source for name, blobs in newest.subdirs.items()} if newest else {},
             now_ms=round(ctx.now.timestamp() * 1000),
         )
 
@@ -191,7 +193,7 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
     if channeldata.warning and subdirs:
         first = sync.states[subdirs[0]]
         sync.states[subdirs[0]] = replace(first, warnings=(*first.warnings, channeldata.warning))
-    if _with_source(sync.states) == {"noarch"} and sync.states["noarch"].missing:
+    if _sources_of(sync.states).keys() == {"noarch"} and sync.states["noarch"].missing:
         if sync.refusals:
             raise sync.refusals[0]
         asked = ", ".join(sync.subdirs) or "any subdir that conda knows"
@@ -199,8 +201,9 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
             f"{sync.url} is not a conda channel: it has no repodata in {asked}",
             hint="check the URL: it must end before the subdir, such as https://conda.anaconda.org/conda-forge",
         )
-    is_smaller = bool(_with_source(sync.known) - _with_source(sync.states))  # a subdir is no longer asked for
-    if sync.has_new_source or is_smaller or list_documents(sync.states, sync.channeldata) != sync.published:
+    # Compared with what is published, not with the last sync: one that was taken for dead may have published after it.
+    is_published = _sources_of(sync.states) == sync.published_sources
+    if not is_published or list_documents(sync.states, sync.channeldata) != sync.published:
         await _publish(resources, sync, reporter)
         if sync.specs:
             unmet, count = await find_unmet(resources, sync.states)
@@ -236,8 +239,8 @@ async def _find_subdirs(resources: Resources, sync: _Sync, upstream: UpstreamCha
     return found.present
 
 
-def _with_source(states: SubdirStates) -> set[str]:
-    return {subdir for subdir, state in states.items() if state.source}
+def _sources_of(states: SubdirStates) -> dict[str, str]:
+    return {subdir: state.source for subdir, state in states.items() if state.source}
 
 
 async def _sync_subdir(sync: _Sync, reader: IndexReader, subdir: str, loss_max_percent: int) -> None:
@@ -294,7 +297,7 @@ async def _accept_missing(sync: _Sync, reader: IndexReader, subdir: str, known: 
 
 async def _publish(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
     sources = NewSources(
-        keys={subdir: state.source for subdir, state in sync.states.items() if state.source},
+        keys=_sources_of(sync.states),
         documents=list_documents(sync.states, sync.channeldata),
         upstream=sync.url,
         mapping_channel=sync.url.rstrip("/").rsplit("/", 1)[-1],
