@@ -164,12 +164,22 @@ def explanation(row: JsonObject) -> Iterator[str]:
             yield f"    {reason['recommendation']}"
     for reason in row["excepted"]:
         yield f"  excepted by {reason['allowlist_id']}: {reason['message']} (rule {reason['rule_id']})"
+    yield from _artifact_lines(row.get("artifact") or {"refused": "", "differences": []})
     yield f"  {row['assessment']}"
     for finding in row["findings"]:
         for evidence in finding["evidence"][:1]:
             yield f"    {finding['ids'][0]}: {evidence['range']} in {evidence['source']}; {evidence['via']}"
         if said := finding.get("build_says"):
             yield f"      {statement(said)}"
+
+
+def _artifact_lines(artifact: JsonObject) -> Iterator[str]:
+    """What the artifact says otherwise than the channel's index."""
+    if artifact["refused"]:
+        yield f"  refused when it was fetched: the artifact says {artifact['refused']}"
+    for found in artifact["differences"]:
+        index, own = ", ".join(found["index"]) or "nothing", ", ".join(found["artifact"]) or "nothing"
+        yield f"  {found['field']}: only the index, which counts, has {index}; only the artifact has {own}"
 
 
 def statement(said: JsonObject) -> str:

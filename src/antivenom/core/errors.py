@@ -128,6 +128,19 @@ class DigestMismatchError(UpstreamError):
         )
 
 
+class ArtifactMismatchError(UpstreamError):
+    """An artifact says that it is another package than its index lists; it is not served."""
+
+    code = "artifact-mismatch"
+
+    def __init__(self, fn: str, mismatch: str) -> None:
+        super().__init__(
+            f"{fn} is not what the index lists: it says {mismatch}",
+            permanent=True,
+            hint="the upstream lists one package and has another; ask its owner",
+        )
+
+
 class OutboundRefusedError(UpstreamError):
     """The guarded client refused an address (private, loopback, link-local) or a scheme."""
 

@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antivenom.core.conda import artifacts
+from antivenom.core.conda.artifact_index import ArtifactIndex
 from antivenom.core.conda.artifacts import read_artifact_info
 from antivenom.core.errors import InvalidInputError
 
 SECURITY = json.dumps({"vulns_cleared": [{"id": "CVE-2024-0001"}]}).encode()
-RUN_EXPORTS = b'{"weak": ["openssl >=3"]}'
+INDEX = b'{"name": "a", "version": "1"}'
 Member = tuple[tarfile.TarInfo, bytes]
 
 
@@ -57,16 +58,16 @@ def read(data: bytes, fn: str = "a-1-0.conda") -> artifacts.ArtifactInfo:
 
 
 GOOD = [
-    member("info/index.json", b"{}"),
+    member("info/index.json", INDEX),
     member("info/security.json", SECURITY),
-    member("info/run_exports.json", RUN_EXPORTS),
+    member("info/run_exports.json", b"{}"),
 ]
 
 
 def test_documents_of_a_conda_artifact_are_found() -> None:
     info = read(make_conda(GOOD))
     assert info.security == SECURITY
-    assert info.run_exports == RUN_EXPORTS
+    assert info.index == ArtifactIndex("a", "1")
 
 
 def test_documents_of_a_tar_bz2_artifact_are_found_before_and_after_its_files() -> None:
@@ -80,7 +81,7 @@ def test_a_leading_dot_slash_is_the_same_name() -> None:
 
 
 def test_an_artifact_without_the_documents_says_nothing() -> None:
-    assert read(make_conda([member("info/index.json", b"{}")])) == artifacts.ArtifactInfo()
+    assert read(make_conda([member("info/about.json", b"{}")])) == artifacts.ArtifactInfo()
 
 
 @pytest.mark.parametrize(

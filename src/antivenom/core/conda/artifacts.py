@@ -20,9 +20,10 @@ from typing import IO, BinaryIO
 import msgspec
 import zstandard
 
+from antivenom.core.conda.artifact_index import ArtifactIndex, parse_artifact_index
 from antivenom.core.errors import InvalidInputError
 
-DOCUMENT_MAX_BYTES = 8 << 20  # one JSON document of info/
+DOCUMENT_MAX_BYTES = 1 << 20  # one JSON document of info/
 INFO_MAX_BYTES = 256 << 20  # decompressed info part of a .conda; the largest real ones have some ten MB
 TAR_MAX_BYTES = 2 << 30  # decompressed .tar.bz2, read no further than info/ needs
 MEMBERS_MAX = 500_000
@@ -32,19 +33,19 @@ ZIP_DIRECTORY_MAX_BYTES = 1 << 20
 WINDOW_MAX_BYTES = 1 << 27  # zstd --long=27, what conda's own reader takes
 
 SECURITY = "info/security.json"
-RUN_EXPORTS = "info/run_exports.json"
-_WANTED = (SECURITY, RUN_EXPORTS)
+INDEX = "info/index.json"
+_WANTED = (SECURITY, INDEX)
 
 
 class ArtifactInfo(msgspec.Struct, frozen=True):
-    """JSON documents about itself in an artifact, as bytes; None for one that it does not have."""
+    """What an artifact says about itself; None for what it does not say. `security` is the document as it stands."""
 
     security: bytes | None = None
-    run_exports: bytes | None = None
+    index: ArtifactIndex | None = None
 
 
 def read_artifact_info(file: BinaryIO, fn: str) -> ArtifactInfo:
-    """The JSON documents in an artifact's `info/`.
+    """What an artifact's `info/` says about it.
 
     Args:
         file: Seekable, positioned anywhere.
@@ -60,7 +61,7 @@ def read_artifact_info(file: BinaryIO, fn: str) -> ArtifactInfo:
         raise InvalidInputError(f"{fn}: {error.message}") from None
     except _DAMAGE as error:
         raise InvalidInputError(f"{fn} cannot be read: {type(error).__name__}: {str(error)[:200]}") from None
-    return ArtifactInfo(found.get(SECURITY), found.get(RUN_EXPORTS))
+    return ArtifactInfo(found.get(SECURITY), parse_artifact_index(found[INDEX]) if INDEX in found else None)
 
 
 _DAMAGE = (

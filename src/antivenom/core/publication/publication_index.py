@@ -138,6 +138,10 @@ class PublicationIndex:
             for facts in self.facts(name)
         ]
 
+    def record(self, name: str, fn: str) -> dict[str, Any] | None:
+        """The record of a file name as the shard has it (digests are bytes); None when it is not listed."""
+        return self._record(name.lower(), fn)
+
     def facts(self, name: str) -> list[RecordFacts]:
         """The facts of every record of a name, kept and withheld."""
         position = self._positions.get(name.lower())

@@ -178,10 +178,29 @@ class ExceptedReason(ReasonView, frozen=True):
         )
 
 
+class ArtifactDifference(Row, frozen=True):
+    """A field of which the channel's index and the artifact have something that the other has not."""
+
+    field: str
+    index: list[str]
+    artifact: list[str]
+
+
+class ArtifactSays(Row, frozen=True):
+    """What a fetched artifact's own info/index.json says otherwise than the channel's index, which counts.
+
+    `refused`: why the artifact is not served, for it calls itself another package; "" when it is served.
+    """
+
+    refused: str
+    differences: list[ArtifactDifference]
+
+
 class RecordDecision(Row, frozen=True):
     """What was decided about one record, and why. `decision` is withheld, warned or admitted.
 
     `listed_at`: since when the channel lists the artifact. `replaced_at`: when another file stood under its name last.
+    `artifact`: what its artifact says otherwise; None when it says the same, or was not fetched here yet.
     """
 
     subdir: str
@@ -198,6 +217,7 @@ class RecordDecision(Row, frozen=True):
     findings: list[RecordFinding]
     listed_at: datetime | None
     replaced_at: datetime | None
+    artifact: ArtifactSays | None = None
 
 
 class PackageDetails(Row, frozen=True):

@@ -13,6 +13,7 @@ from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.core.matching.advisories import FindingStatus, Severity
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_map import Decision
+from antivenom.server.catalog.artifact_words import add_artifact_words
 from antivenom.server.catalog.build_words import add_build_words
 from antivenom.server.catalog.contents import PublicationContents, load_contents
 from antivenom.server.catalog.decisions import DecisionCounts, DecisionFilter
@@ -118,7 +119,7 @@ async def get_package(ctx: Context, channel: str, name: str) -> PackageDetails:
     decided = await asyncio.to_thread(_record_decisions, contents, records)
     return PackageDetails(
         package=next(p for p in contents.packages() if p.name == name),
-        records=await add_build_words(ctx, row, contents, decided),
+        records=await _add_words(ctx, row, contents, decided),
         findings=await asyncio.to_thread(contents.finding_rows_of, name),
         ignored=await asyncio.to_thread(contents.ignored_rows_of, name),
         allowed_version=contents.allowed_version(name),
@@ -211,7 +212,15 @@ async def explain(ctx: Context, channel: str, what: str) -> list[RecordDecision]
             f"channel {channel!r} has no record that matches {what!r}",
             hint="it may not exist upstream, or be outside the mirror's subdirs and specs",
         )
-    return await add_build_words(ctx, row, contents, rows[:EXPLAIN_AT_MOST])
+    return await _add_words(ctx, row, contents, rows[:EXPLAIN_AT_MOST])
+
+
+async def _add_words(
+    ctx: Context, channel: Channel, contents: PublicationContents, rows: list[RecordDecision]
+) -> list[RecordDecision]:
+    """The rows, with what the artifacts that were fetched here say themselves."""
+    rows = await add_build_words(ctx, channel, contents, rows)
+    return await add_artifact_words(ctx, contents, rows)
 
 
 DECISIONS = {Action.stop: "withheld", Action.warn: "warned", Action.go: "admitted"}

@@ -23,6 +23,7 @@ from antivenom.server.distribution.channel_files import WantedArtifact
 from antivenom.server.events.service import record
 from antivenom.server.findings import service as findings
 from antivenom.server.mirrors import queries
+from antivenom.server.mirrors.artifact_identity import IdentityGuard, check_identity
 from antivenom.server.mirrors.downloads import Download, ExpectedFile
 from antivenom.server.mirrors.subdir_state import SubdirState
 from antivenom.server.mirrors.upstream_url import artifact_address
@@ -49,6 +50,7 @@ class ArtifactStore:
         self._slots = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
         self._folder = resources.settings.scratch / "artifacts"
         self._recording: set[asyncio.Task[None]] = set()
+        self._identities = IdentityGuard(resources)
 
     async def finish_recording(self) -> None:
         """Wait until what became of each artifact is in the database."""
@@ -67,11 +69,12 @@ class ArtifactStore:
         None when it is not stored and is no longer listed. Nothing is fetched for HEAD, nor for a 304.
 
         Raises:
-            UpstreamError: Also while the content is read.
+            UpstreamError: Also while the content is read (ArtifactMismatchError: it calls itself another package).
         """
         expected = expected_of(wanted)
         key, etag = artifact_key(wanted.decision.sha256, wanted.decision.md5), f'"{expected.digest}"'.encode()
         kind = CONTENT_TYPES[".conda" if wanted.decision.fn.endswith(".conda") else ".tar.bz2"]
+        await self._identities.check(wanted)
         try:
             return await open_blob(self._resources.blobs, key, etag=etag, content_type=kind, cache_control=b"")
         except NotFoundError:
@@ -94,6 +97,7 @@ class ArtifactStore:
         """
         expected = expected_of(wanted)
         key = artifact_key(wanted.decision.sha256, wanted.decision.md5)
+        await self._identities.check(wanted)
         if await self._resources.blobs.size(key) is not None:
             return False
         _, task = await self._begin(wanted, expected, key)
@@ -162,6 +166,9 @@ class ArtifactStore:
 
     async def _store(self, wanted: WantedArtifact, expected: ExpectedFile, key: str, path: Path) -> None:
         info = await asyncio.to_thread(_read_info, path, wanted.decision.fn)
+        if info.index is not None:
+            self._record_later(self._identities.keep(wanted, info.index))
+        check_identity(wanted, info.index)
         await self._resources.blobs.put_file(key, path, move=True)
         self._record_later(self._record_stored(wanted, expected, info))
 

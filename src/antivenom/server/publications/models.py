@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, LargeBinary, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from antivenom.core.publication.client_documents import ChannelKeys, SubdirKeys
@@ -23,6 +23,15 @@ class SubdirBlobs(msgspec.Struct, frozen=True):
     monolith_bytes: int = 0
     run_exports: str = ""
     patch_instructions: str = ""
+
+
+class ArtifactIndexRow(Base):
+    """What a fetched artifact's own info/index.json says, whether the artifact was taken or refused."""
+
+    __tablename__ = "artifact_index"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)  # the sha256; the md5 where there is no other
+    said: Mapped[bytes] = mapped_column(LargeBinary)  # msgpack of ArtifactIndex
 
 
 class UpstreamDocuments(msgspec.Struct, frozen=True):

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import and_, case, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from antivenom.core.conda.artifact_index import ArtifactIndex
 from antivenom.server.channels.models import Channel
 from antivenom.server.db.paging import Column, Page, check_paging, order_by
 from antivenom.server.findings.models import Curation
 from antivenom.server.policies.models import Policy, PolicyRevision
-from antivenom.server.publications.models import Publication
+from antivenom.server.publications.models import ArtifactIndexRow, Publication
 
 HISTORY_SORTS: dict[str, tuple[Column, ...]] = {
     "number": (Publication.number,),
@@ -188,6 +191,18 @@ async def find_build_statements(session: AsyncSession, digests: Sequence[bytes])
     """What the artifacts with these sha256 say of their own vulnerabilities, in its stored form, by digest."""
     rows = await session.execute(select(Curation.sha256, Curation.statuses).where(Curation.sha256.in_(digests)))
     return {row.sha256: row.statuses for row in rows}
+
+
+async def find_artifact_indexes(session: AsyncSession, digests: Sequence[bytes]) -> dict[bytes, ArtifactIndex]:
+    """What the artifacts with these digests say they are, by digest; those that were never fetched are left out."""
+    rows = await session.execute(select(ArtifactIndexRow).where(ArtifactIndexRow.digest.in_(digests)))
+    return {row.digest: msgspec.msgpack.decode(row.said, type=ArtifactIndex) for (row,) in rows}
+
+
+async def keep_artifact_index(session: AsyncSession, digest: bytes, said: ArtifactIndex) -> None:
+    """Keep what an artifact says it is."""
+    row = {"digest": digest, "said": msgspec.msgpack.encode(said)}
+    await session.execute(insert(ArtifactIndexRow).values(row).on_conflict_do_nothing())
 
 
 async def list_build_statements(session: AsyncSession) -> list[tuple[str, bytes, bytes]]:
