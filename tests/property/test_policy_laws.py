@@ -62,6 +62,7 @@ PARAMS: dict[tuple[str, str], st.SearchStrategy[dict[str, Any]]] = {
     ("metadata", "age"): st.fixed_dictionaries(
         {"less_than_days": st.integers(0, 60)}, optional={"older_than_days": st.integers(30, 900)}
     ),
+    ("metadata", "replaced"): st.fixed_dictionaries({}, optional={"less_than_days": st.integers(0, 60)}),
     ("metadata", "signed"): st.just({}),
     ("metadata", "size"): st.fixed_dictionaries({"more_than_mb": st.integers(0, 50)}),
     ("metadata", "subdir"): st.fixed_dictionaries({"deny": st.just(["noarch"])}),
@@ -136,6 +137,7 @@ def cases(draw: st.DrawFn) -> Case:
         license=draw(st.sampled_from(LICENSES)),
         size_bytes=draw(st.sampled_from((0, 10, 40_000_000))),
         indexed_ms=draw(st.sampled_from((0, NOW_MS - 3 * DAY_MS, NOW_MS - 365 * DAY_MS, NOW_MS + DAY_MS))),
+        replaced_ms=draw(st.sampled_from((0, 0, NOW_MS, NOW_MS - 3 * DAY_MS))),
     )
     known = st.builds(Assessment, st.booleans(), st.just("why"), st.lists(findings(), max_size=3).map(tuple))
     return Case(record, draw(st.none() | known))

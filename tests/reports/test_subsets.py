@@ -66,6 +66,63 @@ async def test_a_subset_follows_what_its_records_come_to_need(person: Person, od
     assert mirror.selection.specs == ("a", "b >=2", "p", "c 1.*", "other")
 
 
+def only_shards(odd: OddUpstream) -> None:
+    for subdir in ("linux-64", "noarch"):
+        for fn in ("repodata.json", "repodata.json.zst"):
+            (odd.folder / subdir / fn).unlink()
+
+
+async def test_a_subset_of_an_upstream_with_shards_only_brings_what_it_needs(person: Person, odd: OddUpstream) -> None:
+    write_channel(odd.folder, channel(), shards=True)
+    only_shards(odd)
+    mirror = await person.mirror("main", odd, subdirs=["linux-64"], specs=["a"])
+    assert (mirror.state, mirror.last_error, await person.kept("main")) == ("ok", "", TAKEN)
+    assert mirror.selection.unmet == (ABSENT,)
+    shards = [path for path in odd.paths if "/shards/" in path]
+    assert len(shards) == len(set(shards)) == 4  # of a, b, c and p; each is fetched once, the others never
+    odd.seen.clear()
+    mirror = await person.sync("main")
+    assert (mirror.state, [path for path in odd.paths if "/shards/" in path]) == ("ok", [])
+    newer = make_record("c", "1.6", depends=["other"])
+    write_channel(odd.folder, channel(newer), shards=True)
+    only_shards(odd)
+    mirror = await person.sync("main")
+    assert await person.kept("main") == TAKEN | {"c-1.6-h0_0.conda", "other-1.0-h0_0.conda"}
+    mirror = await edit(person, specs=["other"])
+    assert (mirror.state, await person.kept("main")) == ("ok", {"other-1.0-h0_0.conda"})
+
+
+@pytest.mark.parametrize("whole", ["linux-64", "noarch"])
+async def test_one_subdir_may_have_shards_only(person: Person, odd: OddUpstream, whole: str) -> None:
+    write_channel(odd.folder, channel(), shards=True)
+    kept = {fn: (odd.folder / whole / fn).read_bytes() for fn in ("repodata.json", "repodata.json.zst")}
+    only_shards(odd)
+    for fn, data in kept.items():
+        (odd.folder / whole / fn).write_bytes(data)
+    mirror = await person.mirror("main", odd, subdirs=["linux-64"], specs=["a"])
+    assert (mirror.state, await person.kept("main")) == ("ok", TAKEN)
+
+
+async def test_a_subdir_that_was_held_takes_a_selection_that_changed_meanwhile(
+    person: Person, odd: OddUpstream
+) -> None:
+    """Its index is the one of before, so that the upstream answers "not modified"; the selection is another."""
+    many = [make_record(f"n{at}", "1.0") for at in range(30)]
+    needed = make_record("p", "1.0", "py_0", subdir="noarch")
+    linux = [make_record("a", "1.0", depends=["p", *(f"n{at}" for at in range(30))]), *many]
+    late = make_record("late", "1.0")
+    write_channel(odd.folder, {"linux-64": [*linux, late], "noarch": [needed]})
+    await person.mirror("main", odd, subdirs=["linux-64"], specs=["a"])
+    before = {path: path.read_bytes() for path in (odd.folder / "linux-64").iterdir()}
+    needy = needed[0], needed[1] | {"depends": ["late"]}
+    write_channel(odd.folder, {"linux-64": [linux[0]], "noarch": [needy]})
+    assert (await person.sync("main")).state == "held"
+    for path, data in before.items():
+        path.write_bytes(data)
+    mirror = await person.sync("main")
+    assert (mirror.state, "late-1.0-h0_0.conda" in await person.kept("main")) == ("ok", True)
+
+
 async def test_an_index_is_fetched_once_for_both_its_dependencies_and_its_records(
     person: Person, odd: OddUpstream
 ) -> None:

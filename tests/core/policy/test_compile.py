@@ -259,6 +259,10 @@ def test_an_old_record_is_hit_from_its_day() -> None:
         ("signed", "{}", record(signed=False), True),
         ("signed", "{}", record(signed=True), False),
         ("signed", "{is: true}", record(signed=True), True),
+        ("replaced", "{}", record(replaced_ms=1), True),
+        ("replaced", "{}", record(), False),
+        ("replaced", "{less_than_days: 7}", record(replaced_ms=NOW_MS - 6 * DAY_MS), True),
+        ("replaced", "{less_than_days: 7}", record(replaced_ms=NOW_MS - 7 * DAY_MS), False),
         ("size", "{more_than_mb: 500}", record(size_bytes=500_000_001), True),
         ("size", "{more_than_mb: 500}", record(size_bytes=500_000_000), False),
         ("size", "{less_than_mb: 1}", record(size_bytes=0), False),
@@ -267,6 +271,12 @@ def test_an_old_record_is_hit_from_its_day() -> None:
 )
 def test_metadata_rules(trigger: str, params: str, of: RecordFacts, hits: bool) -> None:
     assert (judge(policy("metadata", trigger, params), of).action is Action.stop) is hits
+
+
+def test_a_replaced_file_is_released_when_its_days_are_over() -> None:
+    verdict = judge(policy("metadata", "replaced", "{less_than_days: 7}"), record(replaced_ms=NOW_MS - DAY_MS))
+    assert (verdict.action, verdict.holds_until_ms) == (Action.stop, NOW_MS + 6 * DAY_MS)
+    assert "had other bytes before" in verdict.reasons[0].message
 
 
 def test_the_worst_action_wins_and_reasons_stand_worst_first() -> None:

@@ -180,8 +180,8 @@ def piece_records(blocks: bytes, piece: Piece) -> dict[str, Raw]:
 class BuiltSource(NamedTuple):
     """A written map, and how it differs from the one before.
 
-    `vanished`: how many of the records before are there no more, as bytes, although the specs admit them. `replaced`:
-    files that have other bytes under their old names.
+    `vanished`: how many of the records before are there no more, as bytes, unless other specs leave them out.
+    `replaced`: files that have other bytes under their old names.
     """
 
     key: str
@@ -325,11 +325,14 @@ class SourceBuilder:
         self._notes += reader.notes
         self.renamed.update(dict.fromkeys((*reader.renamed, *given.renamed), given.name))
         self.replaced += reader.ages.changed
-        self.vanished += self._count_wanted(given.name, reader.ages.settle())
+        self.vanished += self._count_missed(given.name, reader.ages.settle())
 
-    def _count_wanted(self, name: str, fns: Sequence[str]) -> int:
-        """How many of some records of the previous map the specs admit now."""
-        if self.has_same_rules or not fns or not self.parsed_specs or self.previous is None:
+    def _count_missed(self, name: str, fns: Sequence[str]) -> int:
+        """How many of some records of the previous map are missed: all, but what the mirror's new specs leave out.
+
+        Dependencies that are no longer selected are missed: an upstream that loses what needs them loses them too.
+        """
+        if not fns or self.previous is None or self.selection.asked == self.previous.source.asked:
             return len(fns)
         facts = self.previous.facts(name)
         records = [facts.record_at(facts.fns.index(fn), self.subdir, None) for fn in fns] if facts else []
@@ -340,7 +343,7 @@ class SourceBuilder:
         for name, known in self.previous.known_of(gone) if self.previous else ():
             for fn, record in known.items():
                 self.departed.add(fn, record)
-            self.vanished += self._count_wanted(name, list(known))
+            self.vanished += self._count_missed(name, list(known))
 
     def _seeds(self, name: str) -> bool:
         """Whether the ages of a name's records are the upstream's word: they were not looked for before."""

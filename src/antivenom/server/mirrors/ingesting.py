@@ -9,7 +9,7 @@ import msgspec
 
 from antivenom.core.conda.records import RecordFacts
 from antivenom.core.source.dependency_closure import UnmetDependency, list_unmet
-from antivenom.core.source.document_records import close_over_documents
+from antivenom.core.source.document_records import ClosedSelection, ShardedSubdir, close_over_documents
 from antivenom.core.source.ingest import (
     Ingested,
     ShardPlan,
@@ -73,10 +73,18 @@ def ingest_sharded(store: str, request: IngestRequest, path: str, shards: Mappin
     )
 
 
-def close_documents(specs: list[str], paths: Mapping[str, str]) -> list[str]:
-    """The specs, and the dependencies that have to be selected too, from each subdir's whole index."""
+def close_documents(
+    specs: list[str], paths: Mapping[str, str], indexes: Mapping[str, str], shards: Mapping[str, Mapping[str, bytes]]
+) -> ClosedSelection:
+    """The specs, and the dependencies that have to be selected too.
+
+    `paths` are whole indexes by subdir, `indexes` the shard indexes of subdirs without one, `shards` what was fetched.
+    """
+    sharded = {
+        subdir: ShardedSubdir(Path(path).read_bytes(), shards.get(subdir, {})) for subdir, path in indexes.items()
+    }
     with without_gc():
-        return close_over_documents(specs, {subdir: Path(path).read_bytes() for subdir, path in paths.items()})
+        return close_over_documents(specs, {subdir: Path(path).read_bytes() for subdir, path in paths.items()}, sharded)
 
 
 def list_unmet_of(store: str, sources: Mapping[str, str]) -> list[UnmetDependency]:

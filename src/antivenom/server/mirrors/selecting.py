@@ -8,10 +8,11 @@ from typing import Literal, NamedTuple
 from msgspec.structs import replace
 
 from antivenom.core.errors import OutboundRefusedError, UpstreamError
+from antivenom.core.source.document_records import ClosedSelection
 from antivenom.server.context import Resources
 from antivenom.server.mirrors import ingesting
 from antivenom.server.mirrors.subdir_state import Selection, SubdirState, SubdirStates, storable
-from antivenom.server.mirrors.upstream import MONOLITHS, IndexFile, OnProgress, UpstreamChannel
+from antivenom.server.mirrors.upstream import MONOLITHS, SHARD_INDEX, IndexFile, OnProgress, UpstreamChannel
 
 UNMET_SHOWN = 50
 
@@ -32,42 +33,68 @@ async def select_dependencies(
     previous: Selection,
     progress: OnProgress,
 ) -> Selected:
-    """The specs with all that their records need, from the whole index of each subdir.
+    """The specs with all that their records need, from the whole index of each subdir, or from its shards if it has
+    only these.
 
-    What it downloads is kept for the ingest. The records of a subdir that has shards only are not looked into: they are
-    taken when others need them, and bring nothing.
+    What it downloads is kept for the ingest.
 
     Raises:
-        UpstreamError: An index is none.
+        UpstreamError: An index is none, or a shard cannot be had.
     """
-    documents: dict[str, Path] = {}
-    unchanged: list[str] = []
+    whole: dict[str, Path] = {}
+    sharded: dict[str, Path] = {}
+    unchanged: dict[str, tuple[str, ...]] = {}
     for subdir in subdirs:
         state = known.get(subdir, SubdirState())
-        conditional = state if state.file in MONOLITHS else SubdirState()
-        found = await _keep_document(upstream, subdir, MONOLITHS, conditional, progress)
-        if found is None:
-            unchanged.append(subdir)
-        elif found != "missing":
-            documents[subdir] = found.path
-    whole = frozenset((*documents, *unchanged))
-    if not documents and previous.asked == specs:
-        return Selected(previous, whole)
-    documents |= await _keep_documents(upstream, unchanged, MONOLITHS, progress)
+        for names, found_of in ((MONOLITHS, whole), ((SHARD_INDEX,), sharded)):
+            conditional = state if state.file in names else SubdirState()
+            found = await _keep_document(upstream, subdir, names, conditional, progress)
+            if found is None:
+                unchanged[subdir] = names
+            elif found != "missing":
+                found_of[subdir] = found.path
+            if found != "missing":
+                break
+    read_whole = frozenset((*whole, *(subdir for subdir, names in unchanged.items() if names == MONOLITHS)))
+    if not whole and not sharded and previous.asked == specs:
+        return Selected(previous, read_whole)
+    for names, found_of in ((MONOLITHS, whole), ((SHARD_INDEX,), sharded)):
+        again = [subdir for subdir, of in unchanged.items() if of == names]
+        found_of |= await _keep_documents(upstream, again, names, progress)
+    closing = _Closing(resources, upstream, specs, progress)
     try:
-        closed = await _close(resources, specs, documents, progress)
+        closed = await closing.close(whole, sharded)
     except UpstreamError:  # one of them is none; its plain form may be one
-        documents |= await _keep_documents(upstream, subdirs, MONOLITHS[1:], progress)
-        closed = await _close(resources, specs, documents, progress)
-    return Selected(replace(previous, asked=specs, specs=closed), whole)
+        whole |= await _keep_documents(upstream, subdirs, MONOLITHS[1:], progress)
+        closed = await closing.close(whole, sharded)
+    return Selected(replace(previous, asked=specs, specs=closed), read_whole)
 
 
-async def _close(
-    resources: Resources, specs: tuple[str, ...], documents: dict[str, Path], progress: OnProgress
-) -> tuple[str, ...]:
-    progress("look for dependencies", 0, 0)
-    paths = {subdir: str(path) for subdir, path in documents.items()}
-    return tuple(await resources.cpu.run(ingesting.close_documents, list(specs), paths))
+class _Closing:
+    """Looks up dependencies; fetches the shards that it comes to need, a round for each step of dependencies."""
+
+    def __init__(
+        self, resources: Resources, upstream: UpstreamChannel, specs: tuple[str, ...], progress: OnProgress
+    ) -> None:
+        self._resources, self._upstream, self._specs, self._progress = resources, upstream, specs, progress
+        self._shards: dict[str, dict[str, bytes]] = {}
+
+    async def close(self, whole: dict[str, Path], sharded: dict[str, Path]) -> tuple[str, ...]:
+        paths = {subdir: str(path) for subdir, path in whole.items()}
+        indexes = {subdir: str(path) for subdir, path in sharded.items()}
+        while True:
+            self._progress("look for dependencies", 0, 0)
+            closed: ClosedSelection = await self._resources.cpu.run(
+                ingesting.close_documents, list(self._specs), paths, indexes, self._shards
+            )
+            if not closed.lacking:
+                return tuple(closed.specs)
+            for subdir, lacking in closed.lacking.items():
+                found = await self._upstream.fetch_shards(
+                    subdir, lacking.base_url, lacking.keys, self._progress, keep=True
+                )
+                by_hex = {lacking.keys[name].hex(): data for name, data in found.items()}
+                self._shards.setdefault(subdir, {}).update(by_hex)
 
 
 async def _keep_documents(

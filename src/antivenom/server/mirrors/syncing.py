@@ -313,7 +313,8 @@ async def _succeed(resources: Resources, sync: _Sync, check_held: CheckHeld) -> 
             return
         mirror.state, mirror.last_error, mirror.failures = "ok", "", 0
         mirror.subdir_states, mirror.channeldata = sync.states, sync.channeldata
-        mirror.selection = sync.selection
+        # What was closed over an index that is held does not hold for the one that stays: close it again.
+        mirror.selection = replace(sync.selection, asked=()) if sync.losses else sync.selection
         mirror.progress = JobProgress()
         await _hold(ctx, mirror, sync)
         for subdir, ingested in sync.replaced.items():

@@ -77,6 +77,7 @@ class UpstreamChannel:
         self._auth = auth
         self._folder = folder
         self._kept: dict[tuple[str, str], IndexFile] = {}
+        self._kept_shards: dict[bytes, bytes] = {}
 
     async def _get(self, path: str, **options: Any) -> Response:
         url, basic = self._locate(path)
@@ -216,9 +217,11 @@ class UpstreamChannel:
         )
 
     async def fetch_shards(
-        self, subdir: str, base: str, wanted: Mapping[str, bytes], progress: OnProgress
+        self, subdir: str, base: str, wanted: Mapping[str, bytes], progress: OnProgress, *, keep: bool = False
     ) -> dict[str, bytes]:
         """The named shards' compressed bytes by name, each verified against its hash. `base` may be absolute (CEP 16).
+
+        With `keep`, asking for them again makes no request.
 
         Raises:
             DigestMismatchError: A shard is not what the index promised.
@@ -229,7 +232,7 @@ class UpstreamChannel:
             base += "/"  # older rattler left it out, and meant it
         is_elsewhere = "://" in base or base.startswith("/")
         folder = urljoin(f"{self._url}/{subdir}/", base) if is_elsewhere else f"{subdir}/{base.removeprefix('./')}"
-        shards: dict[str, bytes] = {}
+        shards = {name: self._kept_shards[key] for name, key in wanted.items() if key in self._kept_shards}
 
         async def fetch(name: str, digest: bytes) -> None:
             async with limit:
@@ -249,9 +252,12 @@ class UpstreamChannel:
         try:
             async with asyncio.TaskGroup() as group:
                 for name, digest in wanted.items():
-                    group.create_task(fetch(name, digest))
+                    if name not in shards:
+                        group.create_task(fetch(name, digest))
         except* UpstreamError as failed:
             raise _first_of(failed) from None
+        if keep:
+            self._kept_shards |= {wanted[name]: data for name, data in shards.items()}
         return shards
 
 
