@@ -128,6 +128,29 @@ def test_a_noarch_record_worked_where_all_it_needs_was_met() -> None:
     assert list(served(blobs, publish_all(blobs, sources, both))) == []
 
 
+def test_a_noarch_record_that_never_worked_anywhere_falls_when_something_it_needs_is_met_nowhere_any_more() -> None:
+    blobs = MemoryBlobs()
+    # No architecture has both, so the tool worked in none; that says nothing until one of the two is gone everywhere.
+    sources = channel(blobs, linux_64=[record("a")], osx_64=[record("b")], noarch=[record("tool", depends=["a", "b"])])
+    assert list(served(blobs, publish_all(blobs, sources, stop("other")))) == ["tool-1.0-0.conda"]
+    published = publish_all(blobs, sources, stop("b"))
+    [found] = withheld(opened(blobs, published))
+    assert (found.name, found.broken_dependencies) == ("tool", ("b",))
+
+
+@pytest.mark.parametrize("absent", ["elsewhere", "lib >=9", "__cuda"])
+def test_what_no_architecture_ever_met_does_not_count_as_met_nowhere_any_more(absent: str) -> None:
+    blobs = MemoryBlobs()
+    sources = channel(
+        blobs,
+        linux_64=[record("lib", build="linux")],
+        osx_64=[record("lib", build="osx")],
+        noarch=[record("tool", depends=[absent, "lib"]), record("other", depends=["lib", absent])],
+    )
+    published = publish_all(blobs, sources, stop("lib-1.0-linux.conda"))
+    assert sorted(served(blobs, published)) == ["other-1.0-0.conda", "tool-1.0-0.conda"]
+
+
 def test_a_noarch_record_broken_differently_in_each_architecture_falls_and_says_where() -> None:
     blobs = MemoryBlobs()
     sources = channel(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from antivenom.core.errors import InvalidInputError
@@ -119,6 +121,76 @@ def test_ranges_listed_versions_and_bad_listed_versions(version: str, hit: bool)
         Advisory("PYSEC-1", "osv", affected=(python("pillow", *ranges, versions=("???", "7.7", "1.9")),))
     )
     assert bool(assess(index, "pillow", version).findings) is hit
+
+
+SHAPES: list[tuple[dict[str, str | bool], str, str]] = [  # a range, versions in it, versions that are not
+    ({}, "0 1.9 2.0 3.0 99", ""),
+    ({"introduced": "0"}, "0 1.9 2.0 3.0 99", ""),
+    ({"introduced": "2.0"}, "2.0 2.5 3.0 99 20261121", "0 1.9"),
+    ({"introduced": "2.0", "introduced_excluded": True}, "2.5 3.0 99 20261121", "0 1.9 2.0"),
+    ({"introduced": "2.0", "fixed": "3.0"}, "2.0 2.5", "0 1.9 3.0 99"),
+    ({"introduced": "2.0", "last_affected": "3.0"}, "2.0 2.5 3.0", "0 1.9 3.1 99"),
+    ({"fixed": "3.0"}, "0 1.9 2.9", "3.0 99"),
+    ({"last_affected": "3.0"}, "0 1.9 3.0", "3.1 99"),
+    ({"introduced": "3.0", "fixed": "3.0"}, "", "0 2.9 3.0 3.1"),
+    ({"introduced": "3.0", "fixed": "2.0"}, "", "0 1.9 2.5 3.1"),
+    ({"introduced": "3.0", "last_affected": "3.0"}, "3.0", "2.9 3.1"),
+]
+
+
+@pytest.mark.parametrize("scheme", ["pep440", "semver", "generic", "cpe"])
+@pytest.mark.parametrize(("bounds", "inside", "outside"), SHAPES)
+def test_a_range_of_any_shape_holds_what_lies_between_its_bounds_and_without_an_end_all_that_follows(
+    scheme: str, bounds: dict[str, Any], inside: str, outside: str
+) -> None:
+    affected = AffectedRange(scheme, **bounds)
+    package = python("pillow", affected) if scheme == "pep440" else product("zlib:zlib", affected)
+    index = open_index(Advisory("A-1", "osv" if scheme == "pep440" else "nvd", affected=(package,)))
+    name = "pillow" if scheme == "pep440" else "zlib"
+    assert [v for v in inside.split() if ids(assess(index, name, v)) != ["A-1"]] == []
+    assert [v for v in outside.split() if ids(assess(index, name, v))] == []
+
+
+@pytest.mark.parametrize(
+    ("affected", "confidence", "told"),
+    [
+        (AffectedRange("cpe"), "low", "all versions"),
+        (AffectedRange("cpe", "1.0"), "medium", ">=1.0"),
+        (AffectedRange("cpe", "1.0", introduced_excluded=True), "medium", ">1.0"),
+        (AffectedRange("cpe", fixed="9"), "medium", "<9"),
+    ],
+)
+def test_only_a_range_without_any_bound_is_low_and_a_listed_version_that_it_covers_is_not_told_again(
+    affected: AffectedRange, confidence: str, told: str
+) -> None:
+    package = AffectedPackage("cpe", "zlib:zlib", (affected,), ("1.2", "1.3"))
+    index = open_index(Advisory("CVE-1-1", "nvd", affected=(package,)))
+    [finding] = assess(index, "zlib", "1.2").findings
+    assert (finding.confidence, [e.range for e in finding.evidence]) == (confidence, [told])
+
+
+@pytest.mark.parametrize("standing", ["A-1", "A-2"])
+@pytest.mark.parametrize("source", ["osv", "nvd"])
+def test_a_withdrawn_entry_takes_back_its_own_word_and_not_that_of_others_as_precise(
+    source: str, standing: str
+) -> None:
+    package = python("pillow", until("2")) if source == "osv" else product("zlib:zlib", until("2", scheme="cpe"))
+    index = open_index(
+        *(
+            Advisory(i, source, ("CVE-1-1",), withdrawn="" if i == standing else "2024-01-01T", affected=(package,))
+            for i in ("A-1", "A-2")
+        )
+    )
+    [finding] = assess(index, "pillow" if source == "osv" else "zlib").findings
+    assert [e.source for e in finding.evidence] == [f"{standing} ({source})"]
+
+
+def test_where_all_was_withdrawn_a_version_without_a_number_is_clean_like_any_other() -> None:
+    gone = Advisory("PYSEC-1", "osv", withdrawn="2024-01-01T00:00:00Z", affected=(python("pillow", until("2")),))
+    nvd = Advisory("CVE-1-1", "nvd", ("PYSEC-1",), affected=(product("python:pillow", until("2", scheme="cpe")),))
+    index = open_index(gone, nvd)
+    assert assess(index, "pillow", "nightly") == assess(index, "pillow", "1.0")
+    assert assess(index, "pillow", "nightly").assessed
 
 
 def test_bounds_that_are_not_pep440_are_kept() -> None:

@@ -224,6 +224,23 @@ async def test_what_was_answered_before_the_first_publication_is_forgotten_with_
     assert "alpha-1.0-0.conda" in await listed(ask)
 
 
+async def test_no_hot_answer_outlives_its_publication_but_shards_do(mirror: Person, ask: Asker) -> None:
+    at_once = ask.application.files.answer_from_cache
+    shard = f"/conda/main/noarch/shards/{(await shards_of(ask))['beta']}.msgpack.zst"
+    fns = ("repodata.json.zst", "current_repodata.json", "run_exports.json", "repodata_shards.msgpack.zst")
+    files = [*(f"/conda/main/noarch/{fn}" for fn in (*fns, "alpha-2.0-0.conda")), "/conda/main/channeldata.json"]
+    await ask("/conda/main/noarch/alpha-2.0-0.conda")  # fetched; from now on it is read from the store
+    for policy in (BAN_BETA, BAN_ALPHA):
+        for path in (*files, shard):
+            assert (await ask(path)).status == 200, path
+            assert at_once(path.encode(), RequestHeaders()), path
+        await mirror.set_policy("main", policy)
+        await ask.application.files._directory.refresh()
+        for path in files:
+            assert at_once(path.encode(), RequestHeaders()) is None, path
+        assert at_once(shard.encode(), RequestHeaders()), "a shard never changes"
+
+
 async def test_a_new_publication_is_found_by_looking_when_nobody_announces_it(
     mirror: Person, opened: Opens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
