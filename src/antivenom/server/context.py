@@ -98,7 +98,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     outbound = DemoOutboundClient.from_settings(settings)
     cpu, publishing_cpu = CpuPool(settings.cpu_workers), CpuPool(settings.cpu_workers)
     checks, plans = CpuPool(waiting_max=CHECKS_WAITING), CpuPool(waiting_max=PLANS_WAITING)
-    archives = CpuPool(memory_bytes=ARCHIVE_MEMORY_BYTES)
+    archives = CpuPool(2, memory_bytes=ARCHIVE_MEMORY_BYTES)
     try:
         yield Resources(settings, engine, blobs, outbound, cpu, publishing_cpu, checks, plans, archives)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -130,16 +131,11 @@ async def send_all(answer: Any, method: str = "GET") -> tuple[int, bytes]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    async def receive() -> Any:
-        return {"type": "http.disconnect"} if not sent else await _never()
-
-    await send_answer(answer, {"method": method, "extensions": {}}, receive, send)
+    await send_answer(answer, {"method": method, "extensions": {}}, _never, send)
     return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:])
 
 
 async def _never() -> Any:
-    import asyncio
-
     await asyncio.Event().wait()
 
 
@@ -158,3 +154,28 @@ async def test_a_stream_is_sent_to_its_end() -> None:
 
     content = Content(ETAG, b"a/b", b"", len(BODY), read=read)
     assert await send_all(ask(content, range=b"bytes=10-19")) == (206, BODY[10:20])
+
+
+@pytest.mark.parametrize("leaves_after", [0, 3])
+async def test_a_stream_ends_when_its_client_leaves_also_before_the_first_byte(leaves_after: int) -> None:
+    waits, is_closed, sent = asyncio.Event(), asyncio.Event(), []
+
+    async def read(start: int, length: int) -> Any:
+        try:
+            for _ in range(leaves_after):
+                yield b"x"
+            waits.set()
+            await asyncio.Event().wait()  # an upstream that sends nothing more
+        finally:
+            is_closed.set()
+
+    async def receive() -> Any:
+        await waits.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await send_answer(ask(Content(ETAG, b"a/b", b"", 100, read=read)), {"method": "GET"}, receive, send)
+    assert is_closed.is_set()
+    assert len(sent) == (leaves_after + 1 if leaves_after else 0)

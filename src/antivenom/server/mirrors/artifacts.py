@@ -7,13 +7,15 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from antivenom.core.conda.artifacts import ArtifactInfo, read_artifact_info
-from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError, StorageError, UpstreamError
+from antivenom.core.conda.artifacts import ArtifactInfo
+from antivenom.core.errors import AntivenomError, NotFoundError, StorageError, UpstreamError
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.server.adapters.blob_digests import artifact_key
+from antivenom.server.adapters.http import BasicAuth
 from antivenom.server.adapters.http_answers import Stream
 from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.channels.queries import find_channel
@@ -23,7 +25,9 @@ from antivenom.server.distribution.channel_files import WantedArtifact
 from antivenom.server.events.service import record
 from antivenom.server.findings import service as findings
 from antivenom.server.mirrors import queries
+from antivenom.server.mirrors.archives import ArchiveReader
 from antivenom.server.mirrors.artifact_identity import IdentityGuard, check_identity
+from antivenom.server.mirrors.download_slots import DownloadSlots
 from antivenom.server.mirrors.downloads import Download, ExpectedFile
 from antivenom.server.mirrors.subdir_state import SubdirState
 from antivenom.server.mirrors.upstream_url import artifact_address
@@ -34,11 +38,22 @@ logger = logging.getLogger(__name__)
 
 ARTIFACT_MAX_BYTES = 20_000_000_000
 DOWNLOAD_TIMEOUT_S = 4 * 3600.0
-DOWNLOADS_AT_ONCE = 16
 FETCHES_AT_ONCE = 8
 CONTENT_TYPES = {".conda": b"application/zip", ".tar.bz2": b"application/x-bzip2"}
 
 OnProgress = Callable[[str, int, int], None]
+
+
+class _Source(NamedTuple):
+    """Where a download comes from, and what it becomes."""
+
+    key: str
+    url: str
+    auth: BasicAuth | None
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).netloc.lower()
 
 
 class ArtifactStore:
@@ -46,11 +61,12 @@ class ArtifactStore:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._downloads: dict[str, tuple[Download, asyncio.Task[None]]] = {}
-        self._slots = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
+        self._downloads: dict[_Source, tuple[Download, asyncio.Task[None]]] = {}
+        self._slots = DownloadSlots()
         self._folder = resources.settings.scratch / "artifacts"
         self._recording: set[asyncio.Task[None]] = set()
         self._identities = IdentityGuard(resources)
+        self._archives = ArchiveReader(resources)
 
     async def finish_recording(self) -> None:
         """Wait until what became of each artifact is in the database."""
@@ -100,41 +116,58 @@ class ArtifactStore:
         await self._identities.check(wanted)
         if await self._resources.blobs.size(key) is not None:
             return False
-        _, task = await self._begin(wanted, expected, key)
-        await asyncio.shield(task)
+        download, task = await self._begin(wanted, expected, key)
+        with download.awaited():
+            await asyncio.shield(task)
         return True
 
     async def _begin(
         self, wanted: WantedArtifact, expected: ExpectedFile, key: str
     ) -> tuple[Download, asyncio.Task[None]]:
-        """The download of an artifact: the one that is under way, or a new one."""
-        if key in self._downloads:
-            return self._downloads[key]
-        open_stream = await self._upstream_of(wanted, expected)
-        if key in self._downloads:  # another request began while the database answered
-            return self._downloads[key]
+        """The download of an artifact from the channel's upstream: the one that is under way, or a new one.
+
+        The same file of another upstream is another download: a slow upstream captures nobody else's request.
+        """
+        source = await self._find_source(wanted, key)
+        if source in self._downloads:
+            return self._downloads[source]
 
         async def store(path: Path) -> None:
-            await self._store(wanted, expected, key, path)
+            await self._store(wanted, expected, key, source.host, path)
 
-        download = Download(expected, open_stream, store, self._folder)
-        task = asyncio.create_task(self._run(download, wanted, key))
+        download = Download(expected, self._opener(source, expected), store, self._folder)
+        download.on_left = lambda: self._note_left(source)
+        task = asyncio.create_task(self._run(download, wanted, source))
         task.add_done_callback(
             lambda done: None if done.cancelled() else done.exception()
         )  # every reader has raised it
-        self._downloads[key] = download, task
+        self._downloads[source] = download, task
         return download, task
 
-    async def _run(self, download: Download, wanted: WantedArtifact, key: str) -> None:
+    def _note_left(self, source: _Source) -> None:
+        """Nobody waits for a download any more: it goes on while its slot is wanted by none, and is not begun."""
+        download, task = self._downloads.get(source, (None, None))
+        if download is not None and task is not None and download.is_abandoned and not download.has_begun:
+            self._give_up(source, task)
+        self._slots.note_left(source.host)
+
+    def _give_up(self, source: _Source, task: asyncio.Task[None]) -> None:
+        self._downloads.pop(source, None)  # at once: who asks now begins anew
+        task.cancel()
+
+    async def _run(self, download: Download, wanted: WantedArtifact, source: _Source) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # it runs in one
         try:
-            async with self._slots:
+            async with self._slots.one(source.host, download, lambda: self._give_up(source, task)):
                 await download.run()
         except UpstreamError as error:
             # In a task of its own: whoever asks in between gets a new download, not the one that is over.
             self._record_later(self._record_failure(wanted, error))
             raise
         finally:
-            self._downloads.pop(key, None)
+            if self._downloads.get(source, (None, None))[1] is task:
+                del self._downloads[source]
 
     def _record_later(self, writing: Coroutine[Any, Any, None]) -> None:
         """Write to the database in a task of its own; `finish_recording` waits for it."""
@@ -147,9 +180,7 @@ class ArtifactStore:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.warning("the outcome of a download could not be recorded (%s)", type(error).__name__)
 
-    async def _upstream_of(
-        self, wanted: WantedArtifact, expected: ExpectedFile
-    ) -> Callable[[], AbstractAsyncContextManager[Stream]]:
+    async def _find_source(self, wanted: WantedArtifact, key: str) -> _Source:
         async with self._resources.context(SYSTEM) as ctx:
             mirror = await queries.find_mirror(ctx.session, wanted.channel)
         if mirror is None:
@@ -160,12 +191,16 @@ class ArtifactStore:
         url, auth = artifact_address(
             mirror.upstream, mirror.upstream_auth, wanted.subdir, wanted.decision.fn, base_url=known.base_url
         )
+        return _Source(key, url, auth)
+
+    def _opener(self, source: _Source, expected: ExpectedFile) -> Callable[[], AbstractAsyncContextManager[Stream]]:
+        most_bytes = expected.size or ARTIFACT_MAX_BYTES
         return lambda: self._resources.outbound.stream(
-            url, max_bytes=expected.size or ARTIFACT_MAX_BYTES, timeout_s=DOWNLOAD_TIMEOUT_S, basic_auth=auth
+            source.url, max_bytes=most_bytes, timeout_s=DOWNLOAD_TIMEOUT_S, basic_auth=source.auth
         )
 
-    async def _store(self, wanted: WantedArtifact, expected: ExpectedFile, key: str, path: Path) -> None:
-        info = await asyncio.to_thread(_read_info, path, wanted.decision.fn)
+    async def _store(self, wanted: WantedArtifact, expected: ExpectedFile, key: str, host: str, path: Path) -> None:
+        info = await self._archives.read(path, upstream=host, channel=wanted.channel, fn=wanted.decision.fn, key=key)
         if info.index is not None:
             self._record_later(self._identities.keep(wanted, info.index))
         check_identity(wanted, info.index)
@@ -202,16 +237,6 @@ class ArtifactStore:
 def expected_of(wanted: WantedArtifact) -> ExpectedFile:
     decision = wanted.decision
     return ExpectedFile(decision.fn, sha256=decision.sha256, md5=decision.md5, size=decision.size_bytes)
-
-
-def _read_info(path: Path, fn: str) -> ArtifactInfo:
-    """What the artifact says about itself. One that cannot be read is served all the same: its digest is right."""
-    try:
-        with path.open("rb") as file:
-            return read_artifact_info(file, fn)
-    except InvalidInputError as error:
-        logger.info("nothing is read from %s", error.message)
-        return ArtifactInfo()
 
 
 # -- active mirrors ---------------------------------------------------------------------------------------------------

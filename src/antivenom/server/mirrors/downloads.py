@@ -11,8 +11,8 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 
 from antivenom.core.errors import DigestMismatchError, StorageError, UpstreamError
@@ -26,11 +26,15 @@ HELD_BACK_BYTES = 1 << 16
 READ_BYTES = 1 << 20
 ATTEMPTS = 3
 PAUSE_S = 0.5
-FIRST_BYTE_S = 25.0  # a client waits this long for a first byte, then gets a 504; the download goes on
+FIRST_BYTE_S = 25.0  # a client waits this long for a first byte, then gets a 504
 
 OpenStream = Callable[[], AbstractAsyncContextManager[Stream]]
 StoreFile = Callable[[Path], Awaitable[None]]
 """Stores the verified file (and may move it away)."""
+
+
+def _ignore() -> None:
+    """Nobody wants to know."""
 
 
 class ExpectedFile:
@@ -70,6 +74,10 @@ class Download:
         self._path = folder / f"{os.getpid()}-{secrets.token_hex(8)}"
         self._file = -1
         self._users = 0
+        self._readers = 0
+        self._is_storing = False
+        self.on_left: Callable[[], None] = _ignore
+        """Called when the last of those who wait for it has left."""
         self._received = 0
         self._sent = 0
         self._size = expected.size
@@ -90,6 +98,7 @@ class Download:
         try:
             self._open_file()
             await self._fetch_with_retries()
+            self._is_storing = True
             await self._store(self._path)
             self._is_verified = True
         except BaseException as error:
@@ -100,6 +109,27 @@ class Download:
                 self._path.unlink(missing_ok=True)
             self._wake_readers()
             self._close_if_unused()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it asks its upstream; before, it waits for its turn."""
+        return self._file >= 0
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for it, and it is not about to be stored."""
+        return not self._readers and not self._is_storing and not self.is_over
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """Somebody waits for it while the block runs."""
+        self._readers += 1
+        try:
+            yield
+        finally:
+            self._readers -= 1
+            if not self._readers:
+                self.on_left()
 
     @property
     def is_over(self) -> bool:
@@ -187,6 +217,7 @@ class Download:
         if self.is_over:
             raise UpstreamError(f"the download of {self._expected.name} is over: ask again")
         self._users += 1
+        self._readers += 1
         try:
             position, deadline = start, time.monotonic() + FIRST_BYTE_S
             while True:
@@ -207,6 +238,9 @@ class Download:
                     await self._wait(deadline)
         finally:
             self._close_if_unused()
+            self._readers -= 1
+            if not self._readers:
+                self.on_left()
 
     def _available(self) -> int:
         """How many bytes may be sent by now."""
@@ -223,6 +257,6 @@ class Download:
         except TimeoutError:
             raise UpstreamError(
                 f"the upstream sent nothing of {self._expected.name} in {FIRST_BYTE_S:g} s",
-                hint="the download goes on: try again in a while",
+                hint="try again in a while",
                 timed_out=True,
             ) from None

@@ -10,6 +10,17 @@ from antivenom.server.events.progress import JobProgress
 from antivenom.server.mirrors.subdir_state import HeldLosses, Selection, SubdirStates, UpstreamFile
 
 
+class UnreadableArchive(Base):
+    """A stored artifact that cannot be read within bounds: it is not tried again."""
+
+    __tablename__ = "unreadable_archive"
+
+    key: Mapped[str] = mapped_column(primary_key=True)  # of its blob
+    fn: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[At]
+
+
 class Mirror(Base):
     __tablename__ = "mirror"
 

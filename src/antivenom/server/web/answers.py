@@ -255,20 +255,35 @@ async def _send_stream(stream: AsyncIterator[bytes], start: dict[str, Any], rece
 
     Stops when the client disconnects: an ASGI server silently drops what is sent after that.
     """
-    first = await anext(stream, b"")
     gone = asyncio.create_task(_disconnected(receive))
+    has_started = False
     try:
-        await send(start)
-        await send({"type": "http.response.body", "body": first, "more_body": True})
-        async for chunk in stream:
-            if gone.done():
-                return
+        while (chunk := await _next_or_none(stream, gone)) is not None:
+            if not has_started:
+                has_started = True
+                await send(start)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if gone.done():
+            return
+        if not has_started:
+            await send(start)
         await send({"type": "http.response.body", "body": b""})
     finally:
         gone.cancel()
         if hasattr(stream, "aclose"):
             await stream.aclose()
+
+
+async def _next_or_none(stream: AsyncIterator[bytes], gone: asyncio.Task[None]) -> bytes | None:
+    """The next chunk; None at the end, or when the client leaves, who may leave while an upstream keeps us waiting."""
+    chunk = asyncio.ensure_future(anext(stream, None))
+    try:
+        await asyncio.wait({chunk, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return chunk.result() if chunk.done() and not gone.done() else None
+    finally:
+        if not chunk.done():
+            chunk.cancel()
+            await asyncio.gather(chunk, return_exceptions=True)
 
 
 async def _disconnected(receive: Receive) -> None:
