@@ -16,7 +16,7 @@ from antivenom.server.mirrors.subdir_state import HeldLoss, list_absent, list_fo
 from tests.reports.odd_upstream import OddUpstream, Reply
 from tests.server.asking import Asker
 from tests.server.mirrors.conftest import Person
-from tests.server.mirrors.test_editing import edit
+from tests.server.mirrors.test_editing import during_the_next_sync, edit
 from tests.upstreams import make_record, write_channel
 
 FILES = ("repodata_shards.msgpack.zst", "repodata.json.zst", "repodata.json")
@@ -60,6 +60,19 @@ async def test_a_sudden_loss_is_held_until_somebody_accepts_it(
     assert len(await person.kept("main")) == left
     assert await kinds(person, "mirror.accepted") == [{"losses": {"linux-64": [40, left]}}]
     assert (await person.sync("main")).state == "ok"
+
+
+async def test_a_loss_that_is_accepted_during_a_sync_stays_accepted(
+    person: Person, odd: OddUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_some(odd, 40)
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    write_some(odd, 3)
+    await person.sync("main")
+    with monkeypatch.context() as patch:
+        during_the_next_sync(patch, lambda: person.ask(mirrors.accept_loss, "main"))
+        mirror = await person.sync("main")
+    assert (mirror.state, mirror.held, len(await person.kept("main"))) == ("ok", {}, 3)
 
 
 async def test_a_loss_that_recovers_is_forgotten(person: Person, odd: OddUpstream) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +13,12 @@ from antivenom.core.errors import ForbiddenError, InvalidInputError, NotFoundErr
 from antivenom.server.context import Actor
 from antivenom.server.members import audit
 from antivenom.server.mirrors import service as mirrors
+from antivenom.server.mirrors import syncing
 from antivenom.server.mirrors.models import Mirror
 from tests.conftest import RunningServer
 from tests.server.mirrors.conftest import Person
 from tests.server.mirrors.test_syncing import small_channel
-from tests.upstreams import UpstreamServer, write_channel
+from tests.upstreams import UpstreamServer, make_record, write_channel
 
 
 async def edit(person: Person, **changes: Any) -> Mirror:
@@ -25,6 +28,54 @@ async def edit(person: Person, **changes: Any) -> Mirror:
     await person.ask(mirrors.update_mirror, "main", settings)
     await person.run_jobs(person.resources)
     return await person.look("main")
+
+
+def during_the_next_sync(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Awaitable[Any]]) -> None:
+    """Let somebody do something when the next sync has read its upstream and not yet written down what it read."""
+    succeed = syncing._succeed
+
+    async def act_first(*args: Any) -> None:
+        monkeypatch.undo()
+        await act()
+        await succeed(*args)
+
+    monkeypatch.setattr(syncing, "_succeed", act_first)
+
+
+@pytest.mark.parametrize("change", ["upstream", "specs", "subdirs", "with_dependencies"])
+async def test_an_edit_during_a_sync_is_not_overwritten_by_it(
+    person: Person, upstream: UpstreamServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Found by the soak: the sync wrote its own validators and counts over those that the edit had reset."""
+    crowd = [make_record(f"one-of-many-{number}", "1.0") for number in range(80)]
+    write_channel(upstream.folder, small_channel(*crowd))
+    mirror = await person.mirror("main", upstream, subdirs=["linux-64"], specs=["needs-old-xz", "one-of-many-1"])
+    (tmp_path / "other").mkdir()
+    with UpstreamServer(write_channel(tmp_path / "other", small_channel(make_record("another", "1.0")))) as other:
+        changes: dict[str, Any] = {
+            "upstream": other.url, "specs": ["another", "xz", "one-of-many-2"], "subdirs": ["noarch"],
+            "with_dependencies": False,
+        }  # fmt: skip
+        fields = ("upstream", "mode", "subdirs", "specs", "every_s", "by_shards", "with_dependencies")
+        settings = {name: getattr(mirror, name) for name in fields} | {change: changes[change]}
+        if change == "upstream":
+            await edit(person, specs=[])
+            settings["specs"] = []
+        write_channel(upstream.folder, small_channel(*crowd, make_record("xz", "5.8")))
+        with monkeypatch.context() as patch:
+            during_the_next_sync(
+                patch, lambda: person.ask(mirrors.update_mirror, "main", mirrors.MirrorSettings(**settings))
+            )
+            mirror = await person.sync("main")
+        assert (mirror.state, mirror.held) == ("ok", {})
+        kept = await person.kept("main")
+        expected = {
+            "upstream": "another-1.0-h0_0.conda" in kept and "one-of-many-1-1.0-h0_0.conda" not in kept,
+            "specs": "one-of-many-2-1.0-h0_0.conda" in kept and "one-of-many-1-1.0-h0_0.conda" not in kept,
+            "subdirs": kept == set(),
+            "with_dependencies": not any(fn.startswith("xz") for fn in kept),
+        }
+        assert expected[change], kept
 
 
 @pytest.mark.parametrize("shards", [False, True], ids=["whole", "sharded"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.models import Mirror
-from antivenom.server.mirrors.subdir_state import Selection, SubdirState, SubdirStates, UpstreamFile
+from antivenom.server.mirrors.subdir_state import Selection, SubdirState, SubdirStates, UpstreamFile, forget_changed
 from antivenom.server.mirrors.upstream_url import is_incomplete, parse_upstream
 from antivenom.server.publications.queries import newest_publication
 
@@ -278,7 +278,7 @@ async def update_mirror(ctx: Context, channel: str, settings: MirrorSettings) ->
     changed = {name: value for name, value in new.items() if getattr(mirror, name) != value}
     for name, value in changed.items():
         setattr(mirror, name, value)
-    mirror.subdir_states = _forget_changed(mirror.subdir_states, changed)
+    mirror.subdir_states = forget_changed(mirror.subdir_states, changed)
     mirror.held = {}
     if "upstream" in changed:
         mirror.channeldata = UpstreamFile()
@@ -294,26 +294,6 @@ def _check_complete(address: StoredUrl) -> None:
         raise InvalidInputError(
             f"{address.shown} has {HIDDEN} where a secret stood", hint="give the whole address", field="upstream"
         )
-
-
-def _forget_changed(states: SubdirStates, changed: Collection[str]) -> SubdirStates:
-    """What a mirror still knows of its upstream's subdirs after a change of its settings.
-
-    Without forgetting the validators, requests would be answered "not modified" and the new settings would not take
-    effect. That a subdir was there is forgotten with the upstream only: elsewhere it may be missing.
-    """
-    if not {"upstream", "specs", "with_dependencies", "by_shards"} & set(changed):
-        return states
-    return {
-        subdir: SubdirState(
-            source=state.source,
-            missing=bool(state.source) and (state.missing or "upstream" in changed),
-            absent_at_ms=state.absent_at_ms,
-            records=0 if {"upstream", "specs", "with_dependencies"} & set(changed) else state.records,
-        )
-        for subdir, state in states.items()
-        if state.source or (state.absent_at_ms and "upstream" not in changed)
-    }
 
 
 async def accept_loss(ctx: Context, channel: str) -> Mirror:

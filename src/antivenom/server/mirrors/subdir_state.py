@@ -7,7 +7,7 @@ Earlier releases stored every field that they knew; that is read too.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -66,6 +66,26 @@ class SubdirState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 SubdirStates = dict[str, SubdirState]
+
+
+def forget_changed(states: SubdirStates, changed: Collection[str]) -> SubdirStates:
+    """What a mirror still knows of its upstream's subdirs after a change of its settings.
+
+    Without forgetting the validators, requests would be answered "not modified" and the new settings would not take
+    effect. That a subdir was there is forgotten with the upstream only: elsewhere it may be missing.
+    """
+    if not {"upstream", "specs", "with_dependencies", "by_shards"} & set(changed):
+        return states
+    return {
+        subdir: SubdirState(
+            source=state.source,
+            missing=bool(state.source) and (state.missing or "upstream" in changed),
+            absent_at_ms=state.absent_at_ms,
+            records=0 if {"upstream", "specs", "with_dependencies"} & set(changed) else state.records,
+        )
+        for subdir, state in states.items()
+        if state.source or (state.absent_at_ms and "upstream" not in changed)
+    }
 
 
 def selection_key(specs: Sequence[str]) -> str:

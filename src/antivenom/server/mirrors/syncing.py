@@ -50,6 +50,7 @@ from antivenom.server.mirrors.subdir_state import (
     SubdirStates,
     UpstreamFile,
     describe_losses,
+    forget_changed,
     storable,
 )
 from antivenom.server.mirrors.upstream import NotServedError, UpstreamChannel
@@ -269,8 +270,7 @@ async def _sync_subdir(sync: _Sync, reader: IndexReader, subdir: str, loss_max_p
 
 def _is_accepted(sync: _Sync, subdir: str, loss: HeldLoss) -> bool:
     """Whether an administrator accepted a loss that was at least as large."""
-    held = sync.held.get(subdir)
-    return held is not None and held.accepted and loss.now >= held.now
+    return _keep_accepted(loss, sync.held.get(subdir)).accepted
 
 
 async def _accept_missing(sync: _Sync, reader: IndexReader, subdir: str, known: SubdirState) -> None:
@@ -311,12 +311,15 @@ async def _succeed(resources: Resources, sync: _Sync, check_held: CheckHeld) -> 
         mirror = await queries.find_mirror_by_id(ctx.session, sync.mirror_id, lock=True)
         if mirror is None:
             return
+        changed = _changed_meanwhile(mirror, sync)
         mirror.state, mirror.last_error, mirror.failures = "ok", "", 0
-        mirror.subdir_states, mirror.channeldata = sync.states, sync.channeldata
+        mirror.subdir_states = forget_changed(sync.states, changed)
+        mirror.channeldata = UpstreamFile() if "upstream" in changed else sync.channeldata
         # What was closed over an index that is held does not hold for the one that stays: close it again.
         mirror.selection = replace(sync.selection, asked=()) if sync.losses else sync.selection
         mirror.progress = JobProgress()
-        await _hold(ctx, mirror, sync)
+        if not changed:
+            await _hold(ctx, mirror, sync)
         for subdir, ingested in sync.replaced.items():
             await record(
                 ctx,
@@ -340,9 +343,22 @@ async def _succeed(resources: Resources, sync: _Sync, check_held: CheckHeld) -> 
         )
 
 
+def _changed_meanwhile(mirror: Mirror, sync: _Sync) -> set[str]:
+    """The settings that were edited while the sync ran: the next, which the edit queued, must not find them taken."""
+    taken = {
+        "upstream": sync.url,
+        "subdirs": sync.subdirs,
+        "specs": sync.specs,
+        "with_dependencies": sync.with_dependencies,
+        "by_shards": sync.by_shards,
+    }
+    return {name for name, value in taken.items() if getattr(mirror, name) != value}
+
+
 async def _hold(ctx: Context, mirror: Mirror, sync: _Sync) -> None:
     """Note which subdirs wait for an administrator; those that recovered wait no more."""
-    was, mirror.held = mirror.held, sync.losses
+    was = mirror.held
+    mirror.held = {subdir: _keep_accepted(loss, was.get(subdir)) for subdir, loss in sync.losses.items()}
     if not sync.losses:
         return
     mirror.state = "held"
@@ -350,6 +366,11 @@ async def _hold(ctx: Context, mirror: Mirror, sync: _Sync) -> None:
     if was != sync.losses:
         losses = {subdir: [loss.before, loss.now] for subdir, loss in sync.losses.items()}
         await record(ctx, "mirror.held", subject=f"channel:{sync.channel_name}", losses=losses)
+
+
+def _keep_accepted(loss: HeldLoss, held: HeldLoss | None) -> HeldLoss:
+    """A loss, accepted if an administrator accepted one as large while the sync ran: the next publishes it."""
+    return replace(loss, accepted=held is not None and held.accepted and loss.now >= held.now)
 
 
 async def _fail(resources: Resources, sync: _Sync, error: AntivenomError) -> None:
