@@ -83,6 +83,16 @@ async def test_a_trusted_build_sets_aside_its_own_finding_and_no_other(
     assert by == {"rule": "build statement", "reason": f"{upstream.url} says mitigated in {WORD.fn}: {PATCH}"}
 
 
+async def test_what_is_set_aside_is_listed_where_no_verdict_changes(mirror: Person, app_client: Any) -> None:
+    """The publication stays the same then, and only its findings are written anew."""
+    await mirror.set_policy("main", ALLOW_ALL)
+    assert (await app_client.get("/api/v1/channels/main/findings", params={"status": "ignored"})).json()["total"] == 0
+    number = (await app_client.get("/api/v1/channels/main")).json()["publication"]
+    await trust(mirror)
+    assert (await app_client.get("/api/v1/channels/main")).json()["publication"] == number
+    assert (await app_client.get("/api/v1/channels/main/findings", params={"status": "ignored"})).json()["total"] == 1
+
+
 async def test_trust_that_is_taken_back_counts_no_more(mirror: Person) -> None:
     await trust(mirror)
     await trust(mirror, False)

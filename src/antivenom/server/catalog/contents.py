@@ -139,12 +139,15 @@ def _rule_of(finding: Finding) -> KnowledgeRule | None:
     return KnowledgeRule(finding.ignored_by.rule, finding.ignored_by.reason)
 
 
-_loaded: OrderedDict[tuple[str, int], PublicationContents] = OrderedDict()
+_loaded: OrderedDict[tuple[str, int, str | None], PublicationContents] = OrderedDict()
 
 
 async def load_contents(ctx: Context, publication: Publication) -> PublicationContents:
-    """The publication's contents, from the cache if they were asked for before."""
-    cache_key = (ctx.resources.blobs.url, publication.id)
+    """The publication's contents, from the cache if they were asked for before.
+
+    Findings that change no verdict are written into the publication that is there, so their key is part of the cache's.
+    """
+    cache_key = (ctx.resources.blobs.url, publication.id, publication.findings_key)
     found = _loaded.get(cache_key)
     if found is None or found.number != publication.number:
         found = await asyncio.to_thread(
