@@ -75,6 +75,46 @@ def gc(
     note(f"{'would free' if dry_run else 'freed'} {total}")
 
 
+@commands.command("verify")
+def verify(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Fetch or make again what is lost, where that can be done.")
+    ] = False,
+    output: OutputOption = Output.table,
+) -> None:
+    """Read every stored blob, and list those that are missing or damaged, who needs them, and what mends them.
+
+    Exits 3 when something is lost. --repair begins to mend it; run this again to see what is left.
+    """
+    report = wait_for_run(client().post("/api/v1/storage/verifications", json={"repair": repair}))["report"]
+    if output is Output.json:
+        emit(report, None, output)
+    else:
+        if report["lost"]:
+            emit(report["lost"], ("problem", "needed_by", "plan", "key"), output)
+        for text in report["notes"]:
+            note(text)
+        checked = report["checked"]
+        note(f"read {count_of(checked['count'], 'blobs')}, {size_of(checked['size_bytes'])}")
+        note(describe_lost(report, repair=repair))
+    if report["lost_count"]:
+        raise typer.Exit(3)
+
+
+def describe_lost(report: JsonObject, *, repair: bool) -> str:
+    """What a verification found, in a line."""
+    count = report["lost_count"]
+    if not count:
+        return "nothing is missing or damaged"
+    beyond = sum(not row["plan"] for row in report["lost"])
+    parts = [f"{count_of(count, 'blobs')} missing or damaged"]
+    if beyond:
+        parts.append(f"of which {count_of(beyond, 'blobs')} cannot be mended: restore from a backup")
+    if count > beyond:
+        parts.append("mending has begun" if repair else "hint: antivenom admin verify --repair")
+    return "; ".join(parts)
+
+
 def storage_row(kind: str, report: JsonObject) -> JsonObject:
     """What is stored and was freed of one kind."""
     stored, freed = report["stored"].get(kind, {}), report["freed"].get(kind, {})

@@ -24,14 +24,15 @@ from starlette.types import Receive, Scope, Send
 from starlette_compress import CompressMiddleware
 
 from antivenom import __version__
-from antivenom.core.errors import AntivenomError, UnauthenticatedError
+from antivenom.core.errors import AntivenomError, LostBlobError, UnauthenticatedError
 from antivenom.server import demo, pages, rooms
 from antivenom.server.context import Resources
 from antivenom.server.distribution.channel_files import ChannelFiles
+from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.members.authentication import SESSION_COOKIE, authenticate_request, find_session_actor
 from antivenom.server.members.authorization import SIGN_IN_HINT
 from antivenom.server.mirrors.artifacts import ArtifactStore
-from antivenom.server.readiness import check_readiness, count_sources, describe_sources, list_behind
+from antivenom.server.readiness import check_readiness, count_sources, describe_sources, list_behind, list_lost
 from antivenom.server.web.metrics import Metrics
 from antivenom.server.web.middleware import Guard
 from antivenom.server.web.problems import answer_error, explain
@@ -113,6 +114,8 @@ async def _explain(request: Request, error: Exception) -> Response:
 
 async def explain_error(request: Request, error: Exception) -> Response:
     """Explain every error of API and pages; Starlette would answer a bare 500 to what it does not know."""
+    if isinstance(error, LostBlobError):
+        await tell_lost(request.app.state.resources, error)
     return answer_error(request, error)
 
 
@@ -149,6 +152,7 @@ def _own_routes(resources: Resources, metrics: Metrics) -> list[Route]:
             "problems": problems,
             "behind": [] if problems else await list_behind(resources),
             "late": [] if problems else describe_sources(await count_sources(resources)),
+            "lost": [] if problems else await list_lost(resources),
         }
         return JSONResponse(found, status_code=503 if problems else 200)
 

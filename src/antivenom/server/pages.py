@@ -22,12 +22,14 @@ from antivenom.server.catalog import service as catalog
 from antivenom.server.catalog.rows import ChannelFinding, PackageOverview
 from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.context import Context
+from antivenom.server.members.authorization import is_allowed
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.mirrors.subdir_state import describe_losses
 from antivenom.server.policies import service as policies
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.summaries import ChannelSummary, TrendPoint
+from antivenom.server.storage import service as storage
 from antivenom.server.web.rendering import ChartRow, ago, count, page, redirect, render
 
 CHANNELS_COUNTED = 200
@@ -67,7 +69,7 @@ async def show_dashboard(request: Request, ctx: Context) -> Response:
         ctx,
         "dashboard.html",
         channels=channels,
-        concerns=list(_concerns(ctx, channels, filled, knowledge, served_exploited)),
+        concerns=[*await _lost_blobs(ctx), *_concerns(ctx, channels, filled, knowledge, served_exploited)],
         totals={key: sum(getattr(c, key) for c in channels) for key in ("records", "kept", "withheld", "warned")},
         exploited=sum(c.counts.exploited for c in channels if c.counts),
         served_exploited=sum(served_exploited.values()),
@@ -91,6 +93,23 @@ async def _count_served_exploited(ctx: Context, channels: list[ChannelSummary]) 
             components = {(row.name, row.version): row.records - row.withheld for row in rows}
             served[channel.name] = sum(components.values())
     return served
+
+
+async def _lost_blobs(ctx: Context) -> list[Concern]:
+    """What the blob store has lost, for administrators."""
+    if not is_allowed(ctx.actor, "admin:read"):
+        return []
+    lost = await storage.list_lost(ctx)
+    if not lost:
+        return []
+    beyond = [blob for blob in lost if not blob.plan]
+    first = (beyond or lost)[0]
+    title = f"{count(len(lost))} stored blob{'s are' if len(lost) != 1 else ' is'} missing or damaged"
+    state = (
+        f"{count(len(beyond))} cannot be mended: restore from a backup." if beyond else f"Being mended: {first.plan}."
+    )
+    text = f"{state} First: {first.needed_by} ({first.problem} since {ago(first.found_at, ctx.now)})."
+    return [Concern("critical" if beyond else "medium", title, text, "/audit?kind=blob.found_lost", "Look")]
 
 
 def _concerns(

@@ -270,6 +270,12 @@ class Settings:
         "20",
         "Connections to PostgreSQL that one process opens at most; a running sync has up to three more.",
     )
+    scrub_bytes_per_hour: int = _setting(
+        _whole(0, 2**50),
+        "bytes",
+        str(GIB),
+        "How much of the blob store is read again each hour, to find files that the disk has damaged. 0: nothing.",
+    )
     request_max_bytes: int = _setting(
         _whole(1024, GIB), "bytes", str(64 * 2**20), "The largest request body that the API takes."
     )

@@ -370,7 +370,7 @@ async def test_a_full_disk_while_publishing_loses_nothing(
     person: Person, upstream: UpstreamServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def is_full(self: FolderStore, key: str, data: bytes) -> None:
-        if key.startswith("monolith/"):
+        if key.startswith("repodata/"):
             raise StorageError("no space left on device", hint="free some space")
         put(self, key, data)
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import pytest
+
+from antivenom.server.app import Application
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.storage import queries, service
 from antivenom.server.storage.collecting import read_roots
 from antivenom.server.storage.marking import KINDS, Marked, mark
 from antivenom.server.storage.models import StorageRun
 from antivenom.server.storage.reports import RunOptions, StorageReport
-from tests.server.mirrors.conftest import Person, ask, person, upstream
+from tests.reports.conftest import FollowingAsker
+from tests.server.mirrors.conftest import Person, person, upstream
 
-__all__ = ["ask", "person", "upstream"]
+__all__ = ["person", "upstream"]
+
+
+@pytest.fixture
+async def ask(app: Application) -> FollowingAsker:
+    """Asks when the application has followed what was published before."""
+    return FollowingAsker(app)
 
 
 def stored(resources: Resources) -> dict[str, int]:

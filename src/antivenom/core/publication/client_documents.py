@@ -6,6 +6,7 @@ Each is named by what it is made of: what did not change is not made again.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -68,6 +69,15 @@ def document_key(fn: str, channel: ChannelKeys) -> str:
         parts.append(channel.channeldata)
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return f"derived/{digest}"
+
+
+POINTER_BYTES_MAX = 200
+_POINTER = re.compile(rb"document/[0-9a-f]{64}")
+
+
+def read_pointer(data: bytes) -> str | None:
+    """The key of the document that a derived blob names; None when it does not look like one that names any."""
+    return data.decode() if _POINTER.fullmatch(data) else None
 
 
 def derive_document(blobs: IndexBlobs, fn: str, channel: ChannelKeys) -> bytes:

@@ -28,7 +28,16 @@ from antivenom.core.publication.publication_map import (
 )
 from antivenom.core.publishing.decisions import bucket_decisions, count_records, summarize
 from antivenom.core.publishing.verdicts import BucketVerdicts, SubdirVerdicts
-from antivenom.core.source.packs import NOWHERE, IndexBlobs, Location, LocationTable, PackWriter, read, read_many
+from antivenom.core.source.packs import (
+    NOWHERE,
+    IndexBlobs,
+    Location,
+    LocationTable,
+    PackWriter,
+    content_key,
+    read,
+    read_many,
+)
 from antivenom.core.source.source_builder import piece_records
 from antivenom.core.source.source_map import NO_PIECE, Bucket, NameFacts, Piece, SourceMap, iterate_facts, store
 
@@ -300,11 +309,10 @@ def _is_same(made: PublicationMap, previous: PublicationMap) -> bool:
 def write_monolith(blobs: IndexBlobs, published: PublicationMap) -> tuple[str, int, int]:
     """Store `repodata.json.zst`; returns its key, its size, and the size of its text.
 
-    The key is a digest of its parts (pieces never change), so that nothing large is hashed.
+    The key is a digest of its bytes, so that damage is noticed before they are served.
     """
     info = msgspec.json.decode(published.document.info, type=dict[str, object])
     info["subdir"] = published.subdir
-    name = hashlib.blake2b(digest_size=32)
     parts: list[bytes | BlockRun] = [b'{"info":%b,"packages":{' % msgspec.json.encode(info)]
     for section in range(2):
         pieces = [bucket.pieces[section] for bucket in published.buckets if bucket.pieces[section].records]
@@ -314,15 +322,10 @@ def write_monolith(blobs: IndexBlobs, published: PublicationMap) -> tuple[str, i
             if i:
                 parts.append(b",")
             parts.append(BlockRun(blocks, piece.content_size + RESET_BLANKS))
-            name.update(repr(tuple(piece.location)).encode())
         parts.append(b'},"packages.conda":{' if section == 0 else b"}")
-        name.update(b"/")
     removed = msgspec.json.encode(published.document.removed)
     parts.append(b',"removed":%b,"repodata_version":1}' % removed)
-    for part in parts:
-        if isinstance(part, bytes) and len(part) > 1:
-            name.update(part)
     whole = assemble(parts)
-    key = f"monolith/{name.hexdigest()}.json.zst"
+    key = content_key("repodata", whole.data)
     blobs.put(key, whole.data)
     return key, len(whole.data), whole.content_size

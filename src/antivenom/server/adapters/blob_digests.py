@@ -1,6 +1,7 @@
 """Checks a blob's bytes against the digest that its key names.
 
-Keys of whole documents (`monolith/…`, `derived/…`) name what they were made from, not their bytes.
+Keys of derived documents, and of the whole indexes of earlier releases (`monolith/…`), name what they were made from,
+not their bytes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ class Hasher(Protocol):
 _ALGORITHMS: dict[str, Callable[[], Hasher]] = {
     "index": lambda: hashlib.blake2b(digest_size=32),
     "pack": lambda: hashlib.blake2b(digest_size=32),
+    "repodata": lambda: hashlib.blake2b(digest_size=32),
+    "document": lambda: hashlib.blake2b(digest_size=32),
     "artifact": hashlib.sha256,
     "artifact/md5": lambda: hashlib.md5(usedforsecurity=False),
     "knowledge": hashlib.sha256,

@@ -16,6 +16,7 @@ import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -310,6 +311,13 @@ class FolderStore(BlobStore):
             finally:
                 os.close(file)
 
+    async def check_opened(self, key: str) -> int:
+        with _storage_errors(key):
+            facts = self._place(key).stat()
+        if self._verified.get(key) == _identity(facts):
+            return facts.st_size
+        return await asyncio.get_running_loop().run_in_executor(_READERS, self.check_opened_sync, key)
+
     def verify_sync(self, key: str) -> int:
         self._verified.pop(key, None)
         return self.check_opened_sync(key)
@@ -372,6 +380,7 @@ class FolderStore(BlobStore):
         return swept
 
 
+_READERS = ThreadPoolExecutor(2, thread_name_prefix="check-blob")  # large files do not take every thread
 _VERIFIED: dict[str, dict[str, _Identity]] = {}
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 
-from antivenom.core.errors import NotFoundError
+from antivenom.core.errors import DamagedBlobError
+from antivenom.server.adapters.blob_digests import hasher_of, is_digest_of
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.web.answers import Content, FilePart
 
@@ -15,32 +15,34 @@ OBJECT_CHUNK_BYTES = 4 << 20
 
 
 async def open_blob(blobs: BlobStore, key: str, *, etag: bytes, content_type: bytes, cache_control: bytes) -> Content:
-    """A blob as a content; a small blob with its bytes in memory.
+    """A blob as a content; a small blob with its bytes in memory. It is compared with the digest in its key.
+
+    This process reads a file whole when it opens it for the first time, and when it changed. Of an object that is sent
+    whole, the last bytes are held back until all were read: who gets them has the right ones.
 
     Raises:
-        NotFoundError: There is no such blob.
+        LostBlobError: There is no such blob, or it is damaged.
     """
     path = blobs.local_path(key)
-    size = await blobs.size(key) if path is None else _file_size(path)
-    if size is None:
-        raise NotFoundError(f"there is no blob {key!r}")
+    size = await blobs.check_opened(key)
     if size <= SMALL_BYTES:
         return Content(etag, content_type, cache_control, size, body=await blobs.get(key))
     if path is not None:
         return Content(etag, content_type, cache_control, size, file=FilePart(path, 0, size))
 
     async def read(start: int, length: int) -> AsyncIterator[bytes]:
+        hasher = hasher_of(key) if (start, length) == (0, size) else None
         for offset in range(start, start + length, OBJECT_CHUNK_BYTES):
-            yield await blobs.get_range(key, offset, min(OBJECT_CHUNK_BYTES, start + length - offset))
+            wanted = min(OBJECT_CHUNK_BYTES, start + length - offset)
+            chunk = await blobs.get_range(key, offset, wanted)
+            if hasher is not None:
+                hasher.update(chunk)
+            is_last = offset + wanted == start + length
+            if len(chunk) != wanted or (is_last and hasher is not None and not is_digest_of(key, hasher)):
+                raise DamagedBlobError(key)
+            yield chunk
 
     return Content(etag, content_type, cache_control, size, read=read)
-
-
-def _file_size(path: os.PathLike[str]) -> int | None:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return None
 
 
 async def read_chunks(content: Content, chunk_bytes: int = OBJECT_CHUNK_BYTES) -> AsyncIterator[bytes]:

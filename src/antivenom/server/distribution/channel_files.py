@@ -25,7 +25,8 @@ from antivenom.core.conda.specs import latest_version, version_order
 from antivenom.core.errors import (
     AntivenomError,
     BlockedByPolicyError,
-    NotFoundError,
+    DamagedBlobError,
+    LostBlobError,
     OutboundRefusedError,
     StorageError,
     UnavailableError,
@@ -49,6 +50,7 @@ from antivenom.server.distribution.blob_content import open_blob
 from antivenom.server.distribution.channel_directory import ChannelDirectory, PublishedChannel, PublishedSubdir
 from antivenom.server.distribution.refusal import explain_refusal
 from antivenom.server.distribution.superseded_files import SupersededFileJudge
+from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.web.answers import (
     JSON,
     ZSTD,
@@ -208,6 +210,8 @@ class ChannelFiles:
             answer = await self.respond(scope["method"], raw_path, headers)
             await send_answer(answer, scope, receive, send_counted)
         except Exception as error:
+            if isinstance(error, LostBlobError):
+                await tell_lost(self._resources, error)
             explained = _without_details(self._explain(error))
             if started:
                 logger.warning("%s was broken off: %s", scope["path"].rpartition("/")[2], explained.message)
@@ -291,7 +295,10 @@ class ChannelFiles:
         location = await self._directory.find_shard(channel, subdir, bytes.fromhex(sha256))
         if location is None:
             return None
-        body = await self._read_location(location)
+        # Its own digest is known, so the pack around it need not be read to be sure of it.
+        body = await self._resources.blobs.get_range(*location, checked=False)
+        if hashlib.sha256(body).hexdigest() != sha256:
+            raise DamagedBlobError(location.pack)
         return Content(f'"{sha256}"'.encode(), ZSTD, cache_control(channel, IMMUTABLE), len(body), body=body)
 
     async def _read_location(self, location: Location) -> bytes:
@@ -323,7 +330,7 @@ class ChannelFiles:
         key = await self._documents.find(fn, made_of, records)
         try:
             return await self._stored(channel, fn, key)
-        except NotFoundError:  # deleted since it was derived: by retention, or by an administrator
+        except LostBlobError:  # deleted since it was derived, or damaged
             self._documents.forget(key)
             return await self._stored(channel, fn, await self._documents.find(fn, made_of, records))
 
@@ -422,6 +429,10 @@ def _without_details(error: AntivenomError) -> AntivenomError:
     if not isinstance(error, StorageError):
         return error
     logger.warning("%s", error.message)
+    if isinstance(error, LostBlobError):
+        return UnavailableError(
+            "what this needs is missing or damaged on this server", hint="it is mended where that can be done"
+        )
     return UnavailableError("the store of this server does not answer at the moment", hint="try again in some seconds")
 
 

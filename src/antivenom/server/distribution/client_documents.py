@@ -1,6 +1,7 @@
 """Documents that are derived from publication maps and the upstream's own files, and repodata.json itself.
 
-A document is derived in a child process when it is first asked for, and stored as a blob: what it is made of names it.
+A document is derived in a child process when it is first asked for, and stored under the digest of its bytes. What it
+is made of names a small blob that holds this key: so equal documents are stored once, and damage to one is noticed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from collections.abc import AsyncIterator
 
 import zstandard
 
-from antivenom.core.publication.client_documents import ChannelKeys, derive_document, document_key
+from antivenom.core.errors import LostBlobError, MissingBlobError
+from antivenom.core.publication.client_documents import (
+    POINTER_BYTES_MAX,
+    ChannelKeys,
+    derive_document,
+    document_key,
+    read_pointer,
+)
+from antivenom.core.source.packs import content_key
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.context import Resources
@@ -44,27 +53,42 @@ class ClientDocuments:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._known: dict[str, None] = {}
+        self._known: dict[str, str] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
 
-    def forget(self, key: str) -> None:
-        """Check again whether the blob exists."""
-        self._known.pop(key, None)
+    def forget(self, document: str) -> None:
+        """Check again whether a document is stored."""
+        self._known = {key: known for key, known in self._known.items() if known != document}
 
     async def find(self, fn: str, channel: ChannelKeys, records: int) -> str:
         """The blob key of a document; `records` says how large what it is made of is."""
         key = document_key(fn, channel)
-        if key in self._known:
-            return key
-        if await self._resources.blobs.size(key) is None:
+        if (known := self._known.get(key)) is not None:
+            return known
+        document = await self._find_stored(key)
+        if document is None:
             task = self._making.get(key)
             if task is None:
                 task = asyncio.create_task(self._make(fn, key, channel, records))
                 self._making[key] = task
                 task.add_done_callback(lambda _: self._making.pop(key, None))
             await asyncio.shield(task)
-        self._known[key] = None
-        return key
+            document = await self._find_stored(key)
+        if document is None:
+            raise MissingBlobError(key)
+        self._known[key] = document
+        return document
+
+    async def _find_stored(self, key: str) -> str | None:
+        """The document of a key, if it is stored and whole. An earlier release kept the document itself there."""
+        blobs = self._resources.blobs
+        try:
+            document = read_pointer(await blobs.get_range(key, 0, POINTER_BYTES_MAX))
+            if document is not None:
+                await blobs.check_opened(document)
+        except LostBlobError:
+            return None
+        return document
 
     async def _make(self, fn: str, key: str, channel: ChannelKeys, records: int) -> None:
         """Derive a document. For a small channel a thread does it: a child process may be busy, or slower to start."""
@@ -78,7 +102,10 @@ class ClientDocuments:
 def make_document(store_url: str, fn: str, key: str, channel: ChannelKeys) -> None:
     """Derive one document and store it; runs in a child process."""
     store = BlobStore.open(store_url)
-    store.put_sync(key, derive_document(StoreBlobs(store), fn, channel))
+    data = derive_document(StoreBlobs(store), fn, channel)
+    document = content_key("document", data)
+    store.put_sync(document, data)
+    store.put_sync(key, document.encode())
 
 
 async def decompressed(content: Content, *, etag: bytes, content_type: bytes, small_bytes: int) -> Content:

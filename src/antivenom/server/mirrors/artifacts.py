@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from antivenom.core.conda.artifacts import ArtifactInfo
-from antivenom.core.errors import AntivenomError, NotFoundError, StorageError, UpstreamError
+from antivenom.core.errors import (
+    AntivenomError,
+    DamagedBlobError,
+    LostBlobError,
+    NotFoundError,
+    StorageError,
+    UpstreamError,
+)
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.server.adapters.blob_digests import artifact_key
@@ -22,6 +29,7 @@ from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.distribution.blob_content import open_blob
 from antivenom.server.distribution.channel_files import WantedArtifact
+from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.events.service import record
 from antivenom.server.findings import service as findings
 from antivenom.server.mirrors import queries
@@ -93,12 +101,22 @@ class ArtifactStore:
         await self._identities.check(wanted)
         try:
             return await open_blob(self._resources.blobs, key, etag=etag, content_type=kind, cache_control=b"")
-        except NotFoundError:
-            if not wanted.is_listed:
-                return None
+        except LostBlobError as error:
+            damaged = error if isinstance(error, DamagedBlobError) else None  # a missing one was perhaps never fetched
+        if damaged is not None:
+            await tell_lost(self._resources, damaged)
+        if not wanted.is_listed:
+            if damaged is not None:
+                raise damaged
+            return None
 
         async def read(start: int, length: int) -> AsyncIterator[bytes]:
-            download, _ = await self._begin(wanted, expected, key)
+            try:
+                download, _ = await self._begin(wanted, expected, key)
+            except NotFoundError:
+                if damaged is not None:
+                    raise damaged from None
+                raise
             async for chunk in download.read(start, length):
                 yield chunk
 
@@ -114,7 +132,8 @@ class ArtifactStore:
         expected = expected_of(wanted)
         key = artifact_key(wanted.decision.sha256, wanted.decision.md5)
         await self._identities.check(wanted)
-        if await self._resources.blobs.size(key) is not None:
+        size = await self._resources.blobs.size(key)
+        if size is not None and size == (expected.size or size):
             return False
         download, task = await self._begin(wanted, expected, key)
         with download.awaited():

@@ -16,11 +16,12 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from antivenom.core.errors import UpstreamError
+from antivenom.core.errors import LostBlobError, UpstreamError
 from antivenom.core.publication.channeldata import read_upstream_channeldata
 from antivenom.core.publication.patch_instructions import read_patch_instructions
 from antivenom.core.publication.run_exports import DOCUMENT_MAX_BYTES, read_upstream_run_exports
 from antivenom.server.context import Resources
+from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.mirrors.service import SUBDIR, SUBDIR_MAX_CHARACTERS
 from antivenom.server.mirrors.subdir_state import SubdirState, UpstreamFile, storable
 from antivenom.server.mirrors.upstream import UpstreamChannel
@@ -74,8 +75,7 @@ async def refresh_file(
     The answer is `known` when nothing changed, or when what the upstream has cannot be read; its `key` is "" when the
     upstream has none.
     """
-    if known.key and await resources.blobs.size(known.key) is None:
-        known = UpstreamFile()  # the blob was lost: fetch it anew
+    known = await _without_lost(resources, known)
     if known.size_bytes > LARGE_BYTES and 0 <= now_ms - known.checked_at_ms < AGAIN_AFTER_MS:
         return Refreshed(known)
     for name in names:
@@ -119,6 +119,17 @@ def list_documents(states: Mapping[str, SubdirState], channeldata: UpstreamFile)
         {subdir: state.patch_instructions.key for subdir, state in present.items() if state.patch_instructions.key},
         channeldata.key,
     )
+
+
+async def _without_lost(resources: Resources, known: UpstreamFile) -> UpstreamFile:
+    """The file as known; as never fetched when its blob is missing or damaged."""
+    if known.key:
+        try:
+            await resources.blobs.check_opened(known.key)
+        except LostBlobError as error:
+            await tell_lost(resources, error)
+            return UpstreamFile()
+    return known
 
 
 async def read_listed_subdirs(resources: Resources, channeldata: UpstreamFile) -> list[str]:

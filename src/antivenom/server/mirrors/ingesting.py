@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from antivenom.core.conda.records import RecordFacts
+from antivenom.core.errors import LostBlobError
 from antivenom.core.source.dependency_closure import UnmetDependency, list_unmet
 from antivenom.core.source.document_records import ClosedSelection, ShardedSubdir, close_over_documents
 from antivenom.core.source.ingest import (
@@ -22,6 +23,7 @@ from antivenom.core.source.ingest import (
 from antivenom.core.source.source_map import load_source, read_depends, read_facts
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.index_blobs import StoreBlobs
+from antivenom.server.publications.build_publication import check_map
 
 
 class IngestRequest(msgspec.Struct, frozen=True):
@@ -97,6 +99,18 @@ def list_unmet_of(store: str, sources: Mapping[str, str]) -> list[UnmetDependenc
                 for facts, depends in zip(read_facts(blobs, bucket), read_depends(blobs, bucket), strict=True):
                     records.setdefault(facts.name, []).extend(facts.record_facts(subdir, depends))
         return list_unmet(records)
+
+
+def list_lost(store: str, sources: Mapping[str, str]) -> dict[str, LostBlobError]:
+    """The subdirs whose source map, or something that it names, is missing or damaged, and what that is."""
+    opened = BlobStore.open(store)
+    lost: dict[str, LostBlobError] = {}
+    for subdir, key in sources.items():
+        try:
+            check_map(opened, key)
+        except LostBlobError as error:
+            lost[subdir] = error
+    return lost
 
 
 def make_empty(store: str, subdir: str) -> Ingested:

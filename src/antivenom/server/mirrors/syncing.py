@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from antivenom.core.errors import AntivenomError, UpstreamError
+from antivenom.core.errors import AntivenomError, LostBlobError, UpstreamError
 from antivenom.core.source.ingest import Ingested
 from antivenom.core.source.losses import is_suspicious_loss
 from antivenom.server.adapters.scratch import scratch_folder
@@ -17,6 +17,7 @@ from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.db.blob_guard import CheckHeld, blobs_in_use
 from antivenom.server.events.freshness import note_change
 from antivenom.server.events.jobs import defer
+from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.events.progress import (
     LEASE,
     STARTING,
@@ -29,7 +30,7 @@ from antivenom.server.events.progress import (
 )
 from antivenom.server.events.service import record
 from antivenom.server.events.upstream_slots import pause_before, upstream_slot
-from antivenom.server.mirrors import queries
+from antivenom.server.mirrors import ingesting, queries
 from antivenom.server.mirrors.artifacts import fetch_artifacts
 from antivenom.server.mirrors.beside_records import (
     CHANNELDATA,
@@ -89,6 +90,7 @@ class _Sync:
     losses: HeldLosses = field(default_factory=dict)
     refusals: list[NotServedError] = field(default_factory=list)
     replaced: dict[str, Ingested] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()  # subdirs of which a blob is missing or damaged
 
 
 async def sync_mirror(resources: Resources, mirror_id: int, tries: int = 0) -> None:
@@ -108,6 +110,7 @@ async def sync_mirror(resources: Resources, mirror_id: int, tries: int = 0) -> N
         try:
             async with reporter.running(), blobs_in_use(resources.lock_engine) as check_held:
                 async with within_time(resources.settings.sync_max_s):
+                    await _forget_lost(resources, sync)
                     await _run(resources, sync, reporter)
                 await _succeed(resources, sync, check_held)
         except Exception as error:
@@ -176,6 +179,23 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
             published_sources={name: blobs.source for name, blobs in newest.subdirs.items()} if newest else {},
             now_ms=round(ctx.now.timestamp() * 1000),
         )
+
+
+async def _forget_lost(resources: Resources, sync: _Sync) -> None:
+    """Forget what was read of subdirs whose blobs are missing or damaged: they are read anew, and stored again."""
+    sources = {subdir: state.source for subdir, state in sync.known.items() if state.source}
+    lost: dict[str, LostBlobError] = await resources.cpu.run(ingesting.list_lost, resources.blobs.url, sources)
+    for subdir, error in lost.items():
+        await tell_lost(resources, error)
+        state = sync.known[subdir]
+        emptied = SubdirState(
+            missing=state.missing,
+            records=state.records,
+            run_exports=state.run_exports,
+            patch_instructions=state.patch_instructions,
+        )
+        sync.known = {**sync.known, subdir: emptied}
+    sync.lost = frozenset(lost)
 
 
 async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
@@ -279,7 +299,7 @@ async def _accept_missing(sync: _Sync, reader: IndexReader, subdir: str, known: 
     Raises:
         UpstreamError: The subdir was there at the last sync, or somebody named it.
     """
-    if known.source and not known.missing:
+    if (known.source or subdir in sync.lost) and not known.missing:
         raise UpstreamError(
             f"{sync.url}/{subdir} is gone upstream; its last index keeps being served",
             hint=f"if that is meant, name those that are left: antivenom mirror edit {sync.channel_name} --subdir …",

@@ -31,7 +31,7 @@ async def get_channel(ctx: RequestContext, channel: str) -> ChannelSummary:
 async def list_history(
     ctx: RequestContext, channel: str, cause: str = "", sort: str = "-number", page: int = 1, page_size: int = 50
 ) -> Listing[PublicationView]:
-    """The publications of a channel. `cause` is sync, policy, advisories, time or curation."""
+    """The publications of a channel. `cause` is sync, policy, advisories, time, curation, repair or format."""
     found = await service.list_history(ctx, channel, cause=cause, sort=sort, page=page, page_size=page_size)
     return Listing.of(found)
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from antivenom.core.conda.records import ChannelFacts
-from antivenom.core.errors import InvalidInputError, NotFoundError
+from antivenom.core.errors import InvalidInputError, LostBlobError
 from antivenom.core.matching.advisories import Assessment
 from antivenom.core.matching.match import MatchIndex
 from antivenom.core.policy.compile import Policy, compile_policy, parse_policy
+from antivenom.core.publication.publication_index import referenced_keys
 from antivenom.core.publication.publication_map import UnreadablePublicationError
 from antivenom.core.publishing.changed_names import all_names, changed_names, edited_names
 from antivenom.core.publishing.channel_findings import (
@@ -81,11 +82,38 @@ def build_publication(
     Names are judged again only where their records, what is known of them, or the rules that touch them differ from
     those of the previous publication.
     """
-    blobs = StoreBlobs(BlobStore.open(store_url))
+    store = BlobStore.open(store_url)
+    return _build(StoreBlobs(store), without_lost(store, request), on_progress)
+
+
+def without_lost(store: BlobStore, request: BuildRequest) -> BuildRequest:
+    """The request, without the previous publication if that cannot be built on.
+
+    Most of a publication is carried over unread from the previous one and from the source maps, so what these name is
+    checked first. A previous publication that another release wrote, or that lacks a blob, is replaced as a whole.
+
+    Raises:
+        LostBlobError: A source map, or what it names, is missing or damaged.
+    """
+    for key in request.sources.values():
+        check_map(store, key)
     try:
-        return _build(blobs, request, on_progress)
-    except UnreadablePublicationError:  # another release wrote it
-        return _build(blobs, msgspec.structs.replace(request, previous={}, previous_findings=None), on_progress)
+        for key in request.previous.values():
+            check_map(store, key)
+    except (UnreadablePublicationError, LostBlobError):
+        return msgspec.structs.replace(request, previous={}, previous_findings=None)
+    return request
+
+
+def check_map(store: BlobStore, key: str) -> None:
+    """Check a source map or publication map and everything that it names, as far as that is cheap.
+
+    Raises:
+        LostBlobError: One is missing or damaged.
+        InvalidInputError: It is neither kind of map.
+    """
+    for named in (key, *sorted(referenced_keys(StoreBlobs(store), key))):
+        store.check_opened_sync(named)
 
 
 def _build(blobs: IndexBlobs, request: BuildRequest, on_progress: Callable[[str, int, int], None] | None) -> Built:
@@ -203,8 +231,9 @@ def plan_publication(
 
     As in `build_publication`, only what the edit can touch is judged.
     """
-    blobs = StoreBlobs(BlobStore.open(store_url))
-    request_to_plan = _BuildInputs.read(blobs, request).publish_request()
+    store = BlobStore.open(store_url)
+    blobs = StoreBlobs(store)
+    request_to_plan = _BuildInputs.read(blobs, without_lost(store, request)).publish_request()
     return plan(blobs, request_to_plan, on_progress=_by_subdir(on_progress))
 
 
@@ -237,5 +266,5 @@ def _earlier(blobs: IndexBlobs, key: str | None) -> ChannelFindings | None:
         return None
     try:
         return decode_findings(blobs.get(key))
-    except (InvalidInputError, NotFoundError):
+    except (InvalidInputError, LostBlobError):
         return None

@@ -51,7 +51,7 @@ class Publication(Base):
     number: Mapped[int]  # 1, 2, 3 ... within the channel
     created_at: Mapped[At]
     created_by: Mapped[str]
-    cause: Mapped[str]  # "sync", "policy", "advisories", "time", "curation"
+    cause: Mapped[str]  # "sync", "policy", "advisories", "time", "curation", "repair", "format"
     policy_revision_id: Mapped[int | None] = mapped_column(ForeignKey("policy_revision.id"))
     knowledge_revision: Mapped[int] = mapped_column(BigInteger)
     subdirs: Mapped[dict[str, SubdirBlobs]] = mapped_column(StoredAs(dict[str, SubdirBlobs]), server_default="{}")

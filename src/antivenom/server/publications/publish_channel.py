@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from antivenom.core.conda.records import ChannelFacts
-from antivenom.core.errors import UnavailableError
+from antivenom.core.errors import LostBlobError, UnavailableError
 from antivenom.server.channels.models import Channel
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.db.blob_guard import blobs_in_use
 from antivenom.server.events.jobs import defer
+from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.events.service import record
 from antivenom.server.findings import service as findings
 from antivenom.server.findings.compiling import compile_for_new_feeds
@@ -87,6 +88,7 @@ async def publish_channel(
         The number of the publication that is served afterwards; None when the channel has no sources or is gone.
 
     Raises:
+        LostBlobError: A source, or the match index, is missing or damaged. It is told, and mended by a job.
         UnavailableError: Somebody else published it again and again meanwhile.
     """
     await compile_for_new_feeds(resources)
@@ -96,9 +98,7 @@ async def publish_channel(
                 inputs = await _read_inputs(ctx, channel_id, sources)
             if inputs is None:
                 return None
-            built: Built = await resources.publishing_cpu.run(
-                build_publication, resources.blobs.url, inputs.request, on_progress=on_progress
-            )
+            built = await _build(resources, inputs.request, on_progress)
             async with resources.context(SYSTEM) as ctx:
                 await check_held(ctx.session)
                 channel = await find_channel_by_id(ctx.session, channel_id, lock=True)
@@ -107,6 +107,17 @@ async def publish_channel(
                 if await queries.last_number(ctx.session, channel_id) == inputs.newest:
                     return await _commit(ctx, channel, inputs, built, cause)
     raise UnavailableError("the channel was published by others again and again", hint="it is tried again")
+
+
+async def _build(resources: Resources, request: BuildRequest, on_progress: Progress | None) -> Built:
+    try:
+        built: Built = await resources.publishing_cpu.run(
+            build_publication, resources.blobs.url, request, on_progress=on_progress
+        )
+    except LostBlobError as error:
+        await tell_lost(resources, error)
+        raise
+    return built
 
 
 async def _read_inputs(ctx: Context, channel_id: int, sources: NewSources | None) -> _Inputs | None:

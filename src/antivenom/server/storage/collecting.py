@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import time
 
-from antivenom.core.errors import UnavailableError
+from antivenom.core.errors import MissingBlobError, UnavailableError
 from antivenom.server.adapters.scratch import Swept, sweep
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.db.blob_guard import WAIT_S, blobs_for_deletion
+from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.storage import queries
 from antivenom.server.storage.marking import MAPS, Marked, Roots, mark
 from antivenom.server.storage.reports import RunOptions, StorageReport, Totals, count_by_kind
+
+MISSING_TOLD = 100  # in one collection
 
 
 async def collect(resources: Resources, options: RunOptions) -> StorageReport:
@@ -27,6 +30,8 @@ async def collect(resources: Resources, options: RunOptions) -> StorageReport:
     """
     roots = await read_roots(resources)
     first: Marked = await resources.cpu.run(mark, resources.blobs.url, roots, None)
+    for key in first.missing[:MISSING_TOLD]:
+        await tell_lost(resources, MissingBlobError(key))
     before = time.time() - options.min_age_s
     candidates = [found for found in first.unnamed if found[2] <= before]
     freed = candidates

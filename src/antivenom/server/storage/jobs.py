@@ -7,14 +7,18 @@ from typing import Any
 
 from antivenom.core.errors import AntivenomError
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.events.jobs import Lane, job
+from antivenom.server.events.jobs import EventNotice, Lane, job
+from antivenom.server.events.lost_blobs import SUBJECT
 from antivenom.server.events.progress import explain_failure
 from antivenom.server.events.service import record
 from antivenom.server.storage import queries, service
 from antivenom.server.storage.collecting import collect
+from antivenom.server.storage.mending import KEYS_AT_ONCE, mend
 from antivenom.server.storage.reports import RunOptions, StorageReport, total_of
+from antivenom.server.storage.verifying import scrub_some, verify_store
 
 COLLECT_EVERY = timedelta(hours=1)
+SCRUB_EVERY_S = 600
 LOST_AFTER = timedelta(hours=6)
 
 
@@ -26,9 +30,9 @@ async def run(resources: Resources, *, run_id: int) -> None:
         if row is None or row.state in ("done", "failed"):
             return
         row.state = "running"
-        options = row.options
+        kind, options = row.kind, row.options
     try:
-        report = await collect(resources, options)
+        report = await (verify_store(resources, options) if kind == "verify" else collect(resources, options))
     except Exception as error:
         await _end(resources, run_id, StorageReport(), explain_failure(error))
     else:
@@ -66,3 +70,25 @@ async def collect_due(resources: Resources) -> None:
         last = await queries.find_last_run(ctx.session, "collect", "done", "failed")
         if last is None or last.state == "failed" or last.options.dry_run or ctx.now - last.created_at >= COLLECT_EVERY:
             await service.request_run(ctx, "collect", RunOptions())
+
+
+@job("storage.mend", on=("blob.lost",), lock="storage.mend", lane=Lane.upkeep)
+async def mend_lost(resources: Resources, *, event: EventNotice) -> None:
+    """Look at a blob that a reader or a builder found lost, and mend it."""
+    await mend(resources, [event.subject.removeprefix(SUBJECT)])
+
+
+@job("storage.mend_due", every_s=60, lock="storage.mend", lane=Lane.upkeep)
+async def mend_due(resources: Resources) -> None:
+    """Look again at the blobs that are lost, and try again to mend them."""
+    async with resources.context(SYSTEM) as ctx:
+        keys = [lost.key for lost in await queries.list_lost_due(ctx.session, ctx.now)]
+    if keys:
+        await mend(resources, keys[:KEYS_AT_ONCE])
+
+
+@job("storage.scrub", every_s=SCRUB_EVERY_S, lane=Lane.upkeep)
+async def scrub(resources: Resources) -> None:
+    """Read some of the stored blobs and compare them with their digests."""
+    if budget_bytes := resources.settings.scrub_bytes_per_hour * SCRUB_EVERY_S // 3600:
+        await scrub_some(resources, budget_bytes)

@@ -5,12 +5,13 @@ The database names maps; maps name packs; the records that a source map lists na
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from antivenom.core.conda.shards import shard_records
-from antivenom.core.errors import AntivenomError, LostBlobError
+from antivenom.core.errors import AntivenomError, DamagedBlobError, InvalidInputError, LostBlobError, NotFoundError
+from antivenom.core.publication.client_documents import read_pointer
 from antivenom.core.publication.publication_index import referenced_keys
 from antivenom.core.source.ingest import without_gc
 from antivenom.core.source.packs import IndexBlobs, read_many
@@ -19,7 +20,7 @@ from antivenom.server.adapters.blob_digests import artifact_key
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.index_blobs import StoreBlobs
 
-KINDS = ("index", "pack", "monolith", "derived", "artifact", "knowledge", "upstream")
+KINDS = ("index", "pack", "monolith", "derived", "artifact", "knowledge", "upstream", "repodata", "document")
 """The first words of all keys. Nothing else in the store is ever listed or deleted."""
 MAPS = ("source", "index")
 
@@ -63,6 +64,7 @@ def mark(store_url: str, roots: Roots, candidates: Sequence[tuple[str, int, floa
     blobs, is_complete = StoreBlobs(store), candidates is None
     named, lost, unreadable = _expand(blobs, roots)
     missing = sorted(key for key in named if key not in left and not key.startswith("derived/")) if is_complete else []
+    named.update(_find_documents(blobs, sorted(key for key in named & left.keys() if key.startswith("derived/"))))
     for key in named:
         left.pop(key, None)
     hidden = lost | unreadable
@@ -101,6 +103,17 @@ def _expand(blobs: IndexBlobs, roots: Roots) -> tuple[set[str], set[str], set[st
     return named, lost, unreadable
 
 
+def _find_documents(blobs: IndexBlobs, derived: Iterable[str]) -> Iterator[str]:
+    """The documents that stored derived blobs name."""
+    for key in derived:
+        try:
+            document = read_pointer(blobs.get(key))
+        except LostBlobError:
+            continue
+        if document is not None:
+            yield document
+
+
 def _listed_artifacts(blobs: IndexBlobs, sources: Iterable[str], wanted: set[str]) -> set[str]:
     """Which of the wanted artifacts some source map lists. Shards that several maps have are read once."""
     listed: set[str] = set()
@@ -121,3 +134,96 @@ def _listed_artifacts(blobs: IndexBlobs, sources: Iterable[str], wanted: set[str
 
 def _hex(digest: object) -> str:
     return digest.hex() if isinstance(digest, bytes) else ""
+
+
+# -- who needs a blob, and which blobs are lost ------------------------------------------------------------------------
+
+
+def find_needing(store_url: str, maps: Sequence[str], wanted: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """By wanted key: (map, file name) of every map that names it. Only an artifact has a file name.
+
+    A map that cannot be read names nothing: it is lost itself, or of another release.
+    """
+    blobs = StoreBlobs(BlobStore.open(store_url))
+    keys = set(wanted)
+    artifacts = {key for key in keys if key.startswith("artifact/")}
+    found: dict[str, list[tuple[str, str]]] = {key: [] for key in wanted}
+    for key in sorted(set(maps)):
+        try:
+            for named in sorted(referenced_keys(blobs, key) & keys):
+                found[named].append((key, ""))
+            if artifacts:
+                for artifact, fn in _find_files(blobs, key, artifacts):
+                    found[artifact].append((key, fn))
+        except AntivenomError:
+            continue
+    return found
+
+
+def _find_files(blobs: IndexBlobs, key: str, artifacts: set[str]) -> Iterator[tuple[str, str]]:
+    try:
+        shards = load_source(blobs, key).shards.to_list()
+    except InvalidInputError:  # a publication map: its sources list what it lists
+        return
+    for data in read_many(blobs, [location for location in shards if location.length]):
+        for fn, record in shard_records(data).items():
+            artifact = artifact_key(_hex(record.get("sha256")), _hex(record.get("md5")))
+            if artifact in artifacts:
+                yield artifact, fn
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """What a verification read, and the blobs that were damaged."""
+
+    count: int
+    size_bytes: int
+    damaged: list[str]
+
+
+def verify(store: BlobStore) -> Verified:
+    """Read every stored blob whole and compare it with its digest."""
+    count = size_bytes = 0
+    damaged: list[str] = []
+    for part in _parts():
+        for key in sorted(key for key, _, _ in store.list_sync(f"{part}/")):
+            try:
+                size_bytes += store.verify_sync(key)
+                count += 1
+            except DamagedBlobError:
+                damaged.append(key)
+            except NotFoundError:
+                continue  # deleted meanwhile
+    return Verified(count, size_bytes, damaged)
+
+
+class Scrubbed(msgspec.Struct, frozen=True):
+    """How far a scrub came: the last key ("" at the end of a round), and what it found damaged."""
+
+    key: str
+    size_bytes: int
+    damaged: list[str]
+
+
+def scrub(store: BlobStore, after: str, budget_bytes: int) -> Scrubbed:
+    """Verify blobs in the order of their keys, from the one behind `after`, until so many bytes were read."""
+    size_bytes, damaged, last = 0, [], after
+    for part in _parts():
+        if f"{part}/" < after[: len(part) + 1]:
+            continue
+        for key in sorted(key for key, _, _ in store.list_sync(f"{part}/") if key > after):
+            try:
+                size_bytes += store.verify_sync(key)
+            except DamagedBlobError:
+                damaged.append(key)
+            except NotFoundError:
+                continue
+            last = key
+            if size_bytes >= budget_bytes:
+                return Scrubbed(last, size_bytes, damaged)
+    return Scrubbed("", size_bytes, damaged)
+
+
+def _parts() -> list[str]:
+    """The store in parts that are listed one by one, in the order of their keys: there may be a million artifacts."""
+    by_digest = [f"artifact/{first:02x}" for first in range(256)]
+    return sorted([*by_digest, "artifact/md5", *(kind for kind in KINDS if kind != "artifact")])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.core.publication.client_documents import derived_keys
@@ -143,6 +143,10 @@ async def list_lost(session: AsyncSession) -> list[LostBlob]:
     return list(await session.scalars(select(LostBlob).order_by(LostBlob.found_at, LostBlob.key)))
 
 
+async def count_lost(session: AsyncSession) -> int:
+    return await session.scalar(select(func.count()).select_from(LostBlob)) or 0
+
+
 async def list_lost_due(session: AsyncSession, now: datetime) -> list[LostBlob]:
     """Those of which nobody tries to mend now."""
     is_due = or_(LostBlob.next_try_at.is_(None), LostBlob.next_try_at <= now)
@@ -161,3 +165,41 @@ async def find_scrub(session: AsyncSession) -> ScrubPosition:
         found = ScrubPosition(id=1, key="", bytes_read=0)
         session.add(found)
     return found
+
+
+# -- what mending changes ----------------------------------------------------------------------------------------------
+
+
+async def list_mirrored(session: AsyncSession) -> frozenset[str]:
+    """The channels that a mirror fills."""
+    rows = await session.scalars(select(Channel.name).join(Mirror, Mirror.channel_id == Channel.id))
+    return frozenset(rows)
+
+
+async def list_channel_ids(session: AsyncSession, names: Iterable[str]) -> list[int]:
+    return list(await session.scalars(select(Channel.id).where(Channel.name.in_(list(names))).order_by(Channel.id)))
+
+
+async def forget_compiled(session: AsyncSession, keys: Iterable[str]) -> None:
+    """Let the knowledge of these match indexes count as not compiled yet."""
+    changed = update(KnowledgeRevision).where(KnowledgeRevision.index_key.in_(list(keys))).values(index_key=None)
+    await session.execute(changed)
+
+
+async def retire(session: AsyncSession, channel: str, number: int, now: datetime) -> bool:
+    """Retire a publication, unless its channel serves it; whether that changed anything."""
+    row = await session.scalar(select(Channel).where(Channel.name == channel).with_for_update())
+    if row is None:
+        return False
+    retired = await session.scalar(
+        update(Publication)
+        .where(
+            Publication.channel_id == row.id,
+            Publication.number == number,
+            Publication.id.is_distinct_from(row.publication_id),
+            Publication.collected_at.is_(None),
+        )
+        .values(collected_at=now)
+        .returning(Publication.id)
+    )
+    return retired is not None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from starlette.types import Scope
 
 from antivenom import __version__
@@ -17,6 +18,17 @@ JOB_STATES = ("todo", "doing", "failed", "succeeded", "aborted", "cancelled")
 
 _BEHIND = text(
     "SELECT count(*), coalesce(extract(epoch FROM now() - min(behind_since)), 0) FROM channel WHERE applied < wanted"
+)
+
+_BLOBS = text(
+    """
+    SELECT kind,
+        coalesce((stored->>'count')::bigint, 0), coalesce((stored->>'size_bytes')::bigint, 0),
+        coalesce((report->'unnamed'->kind->>'count')::bigint, 0),
+        coalesce((report->'unnamed'->kind->>'size_bytes')::bigint, 0)
+    FROM (SELECT report FROM storage_run WHERE kind = 'collect' AND state = 'done' ORDER BY id DESC LIMIT 1) AS last,
+        jsonb_each(report->'stored') AS each_kind (kind, stored)
+    """
 )
 
 
@@ -48,6 +60,19 @@ class Metrics:
             ("what", "condition"),
             registry=self.registry,
         )
+        self._lost = Gauge("antivenom_lost_blobs", "Stored blobs that are missing or damaged.", registry=self.registry)
+        self._blob_bytes = Gauge(
+            "antivenom_blob_bytes",
+            "Bytes of the blob store at the last collection, by kind; unnamed: those that nothing needs.",
+            ("kind", "named"),
+            registry=self.registry,
+        )
+        self._blobs = Gauge(
+            "antivenom_blobs",
+            "Blobs of the store at the last collection, by kind; unnamed: those that nothing needs.",
+            ("kind", "named"),
+            registry=self.registry,
+        )
         build = Gauge("antivenom_build_info", "The running version.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
 
@@ -74,6 +99,8 @@ class Metrics:
                 text("SELECT status::text, count(*) FROM procrastinate_jobs GROUP BY status")
             )
             behind = await ctx.session.execute(_BEHIND)
+            self._lost.set(await ctx.session.scalar(text("SELECT count(*) FROM lost_blob")) or 0)
+            self._show_blobs((await ctx.session.execute(_BLOBS)).all())
             counts: dict[str, int] = {state: count for state, count in rows}  # noqa: C416  # a Row is no pair to mypy
         channels, seconds = behind.one()
         self._behind.set(channels)
@@ -83,6 +110,13 @@ class Metrics:
         for state in JOB_STATES:
             self._jobs.labels(state).set(counts.get(state, 0))
         return generate_latest(self.registry)
+
+    def _show_blobs(self, rows: Iterable[Row[Any]]) -> None:
+        for kind, count, size_bytes, unnamed_count, unnamed_bytes in (tuple(row) for row in rows):
+            self._blobs.labels(kind, "yes").set(count - unnamed_count)
+            self._blobs.labels(kind, "no").set(unnamed_count)
+            self._blob_bytes.labels(kind, "yes").set(size_bytes - unnamed_bytes)
+            self._blob_bytes.labels(kind, "no").set(unnamed_bytes)
 
 
 class _ChannelFileCounts(Collector):

@@ -1,0 +1,343 @@
+"""Lost blobs are noticed and mended: whatever is missing, cut short or flipped, what is served is right or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from antivenom.core.errors import DamagedBlobError
+from antivenom.server.context import LOCAL, SYSTEM
+from antivenom.server.mirrors import service as mirrors
+from antivenom.server.publications.jobs import reconcile_channels
+from antivenom.server.publications.publish_channel import publish_channel
+from antivenom.server.storage import jobs, queries, service
+from antivenom.server.storage.marking import KINDS, scrub
+from antivenom.server.storage.mending import Need, Way, choose_ways
+from antivenom.server.storage.queries import NamedBlob, Namer
+from antivenom.server.storage.reports import RunOptions
+from tests.e2e.upstream_channel import Package, write_upstream
+from tests.server.asking import Asker
+from tests.server.mirrors.conftest import Person
+from tests.server.storage.conftest import run, stored
+from tests.upstreams import UpstreamServer
+
+BAN = 'name: ban\nrules:\n  - {id: banned, gate: packages, trigger: match_spec, action: stop, params: {deny: ["%s"]}}\n'
+BIG = Package("big", "1.0", payload=bytes(range(256)) * 4000)
+FILES = ("repodata.json", "repodata.json.zst", "current_repodata.json", "repodata_shards.msgpack.zst")
+
+
+def delete(person: Person, key: str) -> None:
+    person.resources.blobs.delete_sync(key)
+
+
+def cut(person: Person, key: str) -> None:
+    path = person.resources.blobs.local_path(key)
+    assert path is not None
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip(person: Person, key: str) -> None:
+    path = person.resources.blobs.local_path(key)
+    assert path is not None
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+Damage = Callable[[Person, str], None]
+DAMAGES = [delete, cut, flip]
+
+
+@pytest.fixture
+async def main(person: Person, upstream: UpstreamServer, ask: Asker) -> Person:
+    """Channel `main` with every kind of blob."""
+    write_upstream(upstream.folder, [Package("alpha", "1.0"), Package("beta", "1.0"), BIG])
+    (upstream.folder / "channeldata.json").write_text(json.dumps({"subdirs": ["noarch"], "packages": {}}))
+    (upstream.folder / "noarch" / "run_exports.json").write_text(json.dumps({"info": {}, "packages": {}}))
+    await person.mirror("main", upstream, subdirs=["noarch"], policy_text=BAN % "beta")
+    await read_all(ask)
+    return person
+
+
+async def read_all(ask: Asker) -> dict[str, bytes]:
+    """What a client gets of the channel; everything must be there."""
+    found = {}
+    for fn in (*FILES, "alpha-1.0-0.conda", BIG.fn):
+        answer = await ask(f"/conda/main/noarch/{fn}")
+        assert answer.status == 200, (fn, answer.body)
+        found[fn] = answer.body
+    found.pop("repodata_shards.msgpack.zst")  # has the time of its making
+    return found
+
+
+async def lost(person: Person) -> dict[str, str]:
+    """The plan for each blob that is known to be lost."""
+    async with person.resources.context(LOCAL) as ctx:
+        return {row.key: row.plan for row in await service.list_lost(ctx)}
+
+
+async def settle(person: Person) -> None:
+    """Let time pass: jobs run, and each lost blob is looked at again three times."""
+    await person.run_jobs(person.resources)
+    for _ in range(3):
+        async with person.resources.context(SYSTEM) as ctx:
+            await ctx.session.execute(text("UPDATE lost_blob SET next_try_at = NULL"))
+            await ctx.session.execute(text("UPDATE channel SET publish_retry_at = NULL"))
+        await jobs.mend_due(person.resources)
+        await reconcile_channels(person.resources)
+        await person.run_jobs(person.resources)
+
+
+async def is_whole(person: Person) -> bool:
+    """Whether nothing that is served, or that the next publication is made of, is lost."""
+    report = (await run(person, "verify", RunOptions())).report
+    return [row for row in report.lost if row.plan != Way.retire.value] == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("monolith", "derived", "knowledge")])
+async def test_verify_finds_every_lost_blob_and_repair_mends_it(main: Person, ask: Asker, kind: str, damage: Damage):
+    before = await read_all(ask)
+    keys = {key for key in stored(main.resources) if key.startswith(f"{kind}/")}
+    assert keys, kind
+    for key in keys:
+        damage(main, key)
+    told = (await run(main, "verify", RunOptions())).report
+    expected = set() if damage is delete and kind in ("artifact", "document") else keys  # they come when asked for
+    assert {row.key for row in told.lost} == expected
+    assert all(row.plan and row.needed_by.startswith(("main", "documents")) for row in told.lost)
+    assert {row.problem for row in told.lost} <= {"missing" if damage is delete else "damaged"}
+    await run(main, "verify", RunOptions(repair=True))
+    await settle(main)
+    assert await lost(main) == {}
+    assert await is_whole(main)
+    assert await read_all(ask) == before
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_lost_match_index_is_compiled_again(main: Person, damage: Damage, tmp_path):
+    from antivenom.server.advisories import service as advisories
+
+    advisory = {
+        "id": "GHSA-aaaa-bbbb-cccc", "modified": "2026-01-01T00:00:00Z", "summary": "x",
+        "affected": [{"package": {"ecosystem": "PyPI", "name": "alpha"}, "ranges": [
+            {"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}],
+    }  # fmt: skip
+    (tmp_path / "osv.json").write_text(json.dumps(advisory))
+    async with main.resources.context(LOCAL) as ctx:
+        await advisories.add_feed(ctx, "osv", str(tmp_path / "osv.json"))
+    await main.run_jobs(main.resources)
+    async with main.resources.context(SYSTEM) as ctx:
+        named = [blob.key for blob in await queries.list_named(ctx.session) if blob.role == "knowledge"]
+    assert named
+    damage(main, named[0])
+    report = (await run(main, "verify", RunOptions(repair=True))).report
+    assert [(row.key, row.plan) for row in report.lost] == [(named[0], Way.recompile.value)]
+    await settle(main)
+    assert await is_whole(main)
+
+
+# -- nobody has to ask -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["index", "pack"])
+async def test_policy_that_is_accepted_over_lost_sources_is_served_in_the_end(main: Person, kind: str, damage: Damage):
+    """The republish finds that its source is lost, the mirror reads the upstream anew, and that publishes."""
+    for key in [key for key in stored(main.resources) if key.startswith(f"{kind}/")]:
+        damage(main, key)
+    await main.set_policy("main", BAN % "alpha")
+    await settle(main)
+    assert await main.kept("main") == {"beta-1.0-0.conda", BIG.fn}
+    assert await is_whole(main)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("act", ["sync", "edit", "new mirror"])
+async def test_mirror_never_goes_on_from_what_is_lost(main: Person, upstream: UpstreamServer, damage: Damage, act: str):
+    for key in [key for key in stored(main.resources) if key.startswith(("index/", "pack/", "upstream/"))]:
+        damage(main, key)
+    settings = mirrors.MirrorSettings(upstream.url, subdirs=["noarch"], every_s=7200)
+    if act == "sync":
+        await main.sync("main")
+    elif act == "edit":
+        await main.ask(mirrors.update_mirror, "main", settings)
+    else:
+        await main.ask(mirrors.delete_mirror, "main")
+        await main.ask(mirrors.create_mirror, "main", settings)
+    await main.run_jobs(main.resources)
+    mirror = await main.look("main")
+    assert (mirror.state, mirror.last_error) == ("ok", "")
+    assert await main.kept("main") == {"alpha-1.0-0.conda", BIG.fn}
+    assert await is_whole(main)
+
+
+async def test_subdir_that_is_lost_here_and_gone_upstream_is_not_published_empty(
+    main: Person, upstream: UpstreamServer
+):
+    for key in [key for key in stored(main.resources) if key.startswith("index/")]:
+        delete(main, key)
+    for fn in ("repodata.json", "repodata.json.zst"):
+        (upstream.folder / "noarch" / fn).unlink()
+    mirror = await main.sync("main")
+    assert mirror.state == "failed"
+    assert "gone upstream" in mirror.last_error
+
+
+@pytest.mark.parametrize("damage", [cut, flip])
+@pytest.mark.parametrize("fn", ["alpha-1.0-0.conda", BIG.fn])
+async def test_damaged_artifact_is_fetched_again_before_it_is_served(main: Person, ask: Asker, fn: str, damage: Damage):
+    good = await ask(f"/conda/main/noarch/{fn}")
+    for key in [key for key in stored(main.resources) if key.startswith("artifact/")]:
+        damage(main, key)
+    again = await Asker(ask.application)(f"/conda/main/noarch/{fn}")
+    assert (again.status, again.body) == (200, good.body)
+
+
+@pytest.mark.parametrize("damage", [cut, flip])
+async def test_damaged_artifact_that_cannot_be_fetched_is_an_error_with_a_reason(
+    main: Person, ask: Asker, damage: Damage
+):
+    await main.ask(mirrors.delete_mirror, "main")
+    for key in [key for key in stored(main.resources) if key.startswith("artifact/")]:
+        damage(main, key)
+    answer = await ask(f"/conda/main/noarch/{BIG.fn}")
+    assert answer.status == 503
+    assert "damaged on this server" in json.loads(answer.body)["detail"]
+    assert "artifact/" not in answer.body.decode()
+    await main.run_jobs(main.resources)
+    assert list((await lost(main)).values()) == [""]  # nothing mends it, and people are told
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_index_that_is_damaged_while_it_is_served_is_an_error_until_it_is_mended(
+    main: Person, ask: Asker, damage: Damage
+):
+    before = await read_all(ask)
+    for key in [key for key in stored(main.resources) if key.startswith("repodata/")]:
+        damage(main, key)
+    async with main.resources.context(SYSTEM) as ctx:
+        assert await ctx.session.scalar(text("SELECT count(*) FROM event WHERE kind = 'blob.lost'")) == 0
+    statuses = {(await ask("/conda/main/noarch/repodata.json")).status}
+    assert statuses == {503}
+    await main.run_jobs(main.resources)
+    await ask.application.files._directory.refresh()
+    assert await read_all(ask) == before
+
+
+async def test_source_that_nothing_can_bring_back_is_told_and_what_was_published_stays(main: Person, ask: Asker):
+    await main.ask(mirrors.delete_mirror, "main")
+    async with main.resources.context(SYSTEM) as ctx:
+        sources = [blob.key for blob in await queries.list_named(ctx.session) if blob.role == "source"]
+    for key in set(sources):
+        flip(main, key)
+    report = (await run(main, "verify", RunOptions(repair=True))).report
+    assert [(row.key, row.plan) for row in report.lost] == [(key, "") for key in sorted(set(sources))]
+    assert (await ask("/conda/main/noarch/repodata.json")).status == 200
+    await main.run_jobs(main.resources)
+    assert set(await lost(main)) == set(sources)
+
+
+async def test_superseded_publication_that_lacks_a_blob_is_retired(main: Person, ask: Asker):
+    async with main.resources.context(SYSTEM) as ctx:
+        old = {blob.key for blob in await queries.list_named(ctx.session) if blob.role == "index"}
+    await main.set_policy("main", BAN % "alpha")
+    async with main.resources.context(SYSTEM) as ctx:
+        await ctx.session.execute(text("UPDATE publication SET number = number + 5 WHERE number > 1"))
+    for key in old:
+        delete(main, key)
+    report = (await run(main, "verify", RunOptions(repair=True))).report
+    assert {row.plan for row in report.lost} == {Way.retire.value}
+    await main.run_jobs(main.resources)
+    async with main.resources.context(SYSTEM) as ctx:
+        rows = await ctx.session.execute(text("SELECT number, collected_at IS NULL FROM publication ORDER BY number"))
+        assert [tuple(row) for row in rows][:1] == [(1, False)]
+
+
+async def test_collection_notices_what_is_missing(main: Person):
+    for key in [key for key in stored(main.resources) if key.startswith("repodata/")]:
+        delete(main, key)
+    await run(main, "collect", RunOptions())
+    await settle(main)
+    assert await is_whole(main)
+
+
+# -- the scrub ---------------------------------------------------------------------------------------------------------
+
+
+async def test_scrub_reads_everything_in_portions_and_finds_damage(main: Person):
+    keys = sorted(stored(main.resources))
+    damaged = [key for key in keys if key.startswith(("pack/", "artifact/"))]
+    for key in damaged:
+        flip(main, key)
+    after, found, read = "", [], 0
+    for _ in keys:
+        portion = scrub(main.resources.blobs, after, 1)
+        found += portion.damaged
+        read += portion.size_bytes
+        after = portion.key
+        if not after:
+            break
+    assert sorted(found) == damaged
+    assert read == sum(size for key, size in stored(main.resources).items() if key not in damaged)
+
+
+async def test_scrub_goes_on_where_it_was_and_what_it_finds_is_mended(main: Person):
+    for key in [key for key in stored(main.resources) if key.startswith("pack/")]:
+        flip(main, key)
+    await jobs.scrub(main.resources)
+    await settle(main)
+    assert await is_whole(main)
+    async with main.resources.context(SYSTEM) as ctx:
+        position = await queries.find_scrub(ctx.session)
+        assert position.key == ""
+        assert position.last_round_ended_at is not None
+
+
+# -- what to do, by what a blob is for ---------------------------------------------------------------------------------
+
+OLD, SERVED, STATE = Namer("main", "noarch", 1, False), Namer("main", "noarch", 2), Namer("main", "noarch")
+
+
+@pytest.mark.parametrize(
+    ("role", "by", "fn", "with_mirror", "without"),
+    [
+        ("source", SERVED, "", Way.resync, Way.nothing),
+        ("source", STATE, "", Way.resync, Way.nothing),
+        ("source", OLD, "", Way.retire, Way.retire),
+        ("source", OLD, "alpha-1.0-0.conda", Way.refetch, Way.nothing),
+        ("index", SERVED, "", Way.republish, Way.republish),
+        ("index", OLD, "", Way.retire, Way.retire),
+        ("monolith", SERVED, "", Way.republish, Way.republish),
+        ("findings", SERVED, "", Way.republish, Way.republish),
+        ("findings", OLD, "", Way.retire, Way.retire),
+        ("derived", OLD, "", Way.rederive, Way.rederive),
+        ("knowledge", Namer(), "", Way.recompile, Way.recompile),
+        ("channeldata", Namer("main"), "", Way.resync, Way.nothing),
+        ("run_exports", STATE, "", Way.resync, Way.nothing),
+    ],
+)
+def test_way_follows_from_what_a_blob_is_for(role: str, by: Namer, fn: str, with_mirror: Way, without: Way):
+    need = Need(NamedBlob("pack/x", role, by), fn)
+    assert set(choose_ways([need], {"main"})) == {with_mirror}
+    assert set(choose_ways([need], set())) == {without}
+
+
+def test_sync_stands_for_the_publication_that_follows_it():
+    needs = [Need(NamedBlob("pack/x", role, SERVED)) for role in ("index", "source")]
+    assert set(choose_ways(needs, {"main"})) == {Way.resync}
+    assert set(choose_ways(needs, set())) == {Way.nothing, Way.republish}
+
+
+async def test_publishing_says_which_blob_is_lost(main: Person):
+    async with main.resources.context(SYSTEM) as ctx:
+        sources = {blob.key for blob in await queries.list_named(ctx.session) if blob.role == "source"}
+        channel_id = await ctx.session.scalar(text("SELECT id FROM channel"))
+    for key in sources:
+        flip(main, key)
+    with pytest.raises(DamagedBlobError) as raised:
+        await publish_channel(main.resources, channel_id, cause="policy")
+    assert raised.value.key in sources
