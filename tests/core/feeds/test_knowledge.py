@@ -18,7 +18,16 @@ from antivenom.core.feeds import knowledge
 from antivenom.core.feeds.entry import KnowledgeEntry, Reading, SetAside
 from antivenom.core.feeds.unpack import Member
 from antivenom.core.matching.advisories import AffectedRange
-from antivenom.core.matching.knowledge import Alias, IgnoreRule, PythonName, Release, Renamed, VersionRule, WordList
+from antivenom.core.matching.knowledge import (
+    Alias,
+    IgnoreRule,
+    PythonName,
+    Release,
+    Renamed,
+    Speaker,
+    VersionRule,
+    WordList,
+)
 from antivenom.core.matching.version_keys import version_key
 from antivenom.knowledge import built_in, entries
 
@@ -31,6 +40,7 @@ RELEASES = "product\taffected\tids\tsource\tchecked\n"
 IGNORE = "ignore\tapplies_to\tlooks_at\twords\tunless\treason\tsource\tchecked\n"
 VERSIONS = "package\tnumbers\tsource\tchecked\n"
 WORDS = "words\tlisted\tsource\tchecked\n"
+SPEAKERS = "cna\tspeaks_for\tsource\tchecked\n"
 REMOVE = "remove\tsource\tchecked\n"
 FROM = "\tus\t2026-11-28\n"
 
@@ -52,7 +62,7 @@ def test_every_table_is_read() -> None:
         f"{PYTHON_NAMES}py-foo\tfoo{FROM}{RENAMED}foo\tbar{FROM}"
         f"{RELEASES}acme:foo\t..1.2 2.0..2.1b\tCVE-1-1 CVE-1-2{FROM}"
         f"{IGNORE}mine\tpart\tsummary\tserver, *daemon*\tclient\tIt is of the server.{FROM}"
-        f"{VERSIONS}pypi/foo-*\t3{FROM}{WORDS}packaging\tcore, base{FROM}{REMOVE}names/openssl{FROM}"
+        f"{VERSIONS}pypi/foo-*\t3{FROM}{WORDS}packaging\tcore, base{FROM}{SPEAKERS}Acme Inc\tacme:*{FROM}{REMOVE}names/openssl{FROM}"
     )
     alias = Alias(("acme:foo",), (("bitnami", "foo"),), ("acme:suite",), True)
     ranges = (AffectedRange("cpe", None, fixed="1.2"), AffectedRange("cpe", "2.0", fixed="2.1b"))
@@ -66,6 +76,7 @@ def test_every_table_is_read() -> None:
         "ignore/mine": IgnoreRule("part", "summary", ("server", "*daemon*"), ("client",), "It is of the server."),
         "versions/pypi/foo-*": VersionRule("pypi/foo-*", 3),
         "words/packaging": WordList(("core", "base")),
+        "speakers/acme_inc": Speaker(("acme:*",)),
         "names/openssl": None,
     }
 

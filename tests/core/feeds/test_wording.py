@@ -12,9 +12,11 @@ from antivenom.core.feeds.entry import Reading
 from antivenom.core.feeds.julia import built_from, upstream_versions
 from antivenom.core.feeds.osv import parse_entry
 from antivenom.core.feeds.wording import stated_ranges
-from antivenom.core.matching.advisories import AffectedPackage, AffectedRange
-from antivenom.core.matching.compile_index import range_text
+from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
+from antivenom.core.matching.compile_index import build_index, range_text
+from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.core.matching.version_keys import version_key
+from antivenom.knowledge import built_in
 
 
 @pytest.mark.parametrize(
@@ -152,3 +154,29 @@ def test_julias_entry_is_the_one_cve_that_it_re_bases(upstream: list[str], alias
     advisory = parse_entry(entry, Reading(now=datetime(2026, 11, 21, tzinfo=UTC)))
     assert advisory.aliases == aliases
     assert advisory.summary == "There is a type confusion vulnerability."
+
+
+def test_of_fixes_of_several_products_those_of_the_project_are_read() -> None:
+    text = "Overflow in vp8 in libvpx in Google Chrome prior to 117.0.5938.132 and libvpx 1.13.1 allowed …"
+    assert [range_text(r) for r in stated_ranges(text, "vpx")] == ["<1.13.1"]
+    assert [range_text(r) for r in stated_ranges(text, "webp")] == ["<117.0.5938.132"]
+
+
+@pytest.mark.parametrize(
+    ("details", "ranges", "fixed"),
+    [
+        ("libssh2 through 1.11.1, fixed in commit 7acf3df, writes out of bounds.", ["<=1.11.1"], ()),
+        ("A write out of bounds.", ["<=1.11.1"], ()),  # the build 1.11.102 is 1.11.1 with patches
+        ("libssh2 before 1.11.1 writes out of bounds.", ["<1.11.1"], ("1.11.1",)),
+    ],
+)
+def test_a_builders_counter_is_never_a_release_of_the_project(
+    details: str, ranges: list[str], fixed: tuple[str, ...]
+) -> None:
+    built = AffectedPackage("julia", "LibSSH2_jll", (AffectedRange("semver", fixed="1.11.102+0"),))
+    found = upstream_versions(built, details)
+    assert found is not None
+    assert ([range_text(r) for r in found.ranges], found.fixed_versions) == (ranges, fixed)
+    index = MatchIndex.load(build_index([Advisory("JLSEC-1", "osv", affected=(found,))], knowledge=built_in()))
+    [assessment] = index.assess([ComponentKey("conda", "libssh2", "1.11.0")])
+    assert [f.fixed_versions for f in assessment.findings] == [fixed]

@@ -133,3 +133,41 @@ def test_an_advisory_for_another_package_leaves_no_fallback_open(
     expected = (ids, {"CVE-1-1": rule} if rule else {})
     assert found(index, "pypdf2") == expected
     assert found(index, "pkg:pypi/pypdf2@2.0") == expected
+
+
+def cna(advisory_id: str, name: str, product: str, *ranges: AffectedRange) -> Advisory:
+    return Advisory(advisory_id, "cve5", affected=(AffectedPackage("cpe", product, ranges, said_by=name),))
+
+
+def until_last(last: str, introduced: str | None = None) -> AffectedRange:
+    return AffectedRange("cpe", introduced, last_affected=last)
+
+
+@pytest.mark.parametrize(
+    ("who", "product", "said", "is_heard"),
+    [
+        ("curl", "curl:curl", until("8.7", "7.44"), True),  # by the table: NVD says haxx
+        ("PSF", "python_software_foundation:cpython", until("8.7", "7.44"), True),
+        ("openssl", "openssl:openssl", until("8.7", "7.44"), True),  # by the vendor's name
+        ("HashiCorp", "hashicorp:vault", until("8.7", "7.44"), True),
+        ("php", "php_group:php", until("8.7", "7.44"), True),
+        ("curl", "curl:curl", until_last("8.6", "7.44"), True),
+        ("curl", "curl:curl", until_last("8.6"), False),  # written before there was a fix
+        ("curl", "curl:curl", until(None, "7.44"), False),  # without an end
+        ("VulDB", "curl:curl", until("8.7", "7.44"), False),  # not the project
+        ("oracle", "oracle:mysql", until("8.7", "7.44"), False),  # names supported releases alone
+        ("", "curl:curl", until("8.7", "7.44"), False),
+    ],
+)
+def test_the_project_itself_is_heard_before_nvd(who: str, product: str, said: AffectedRange, is_heard: bool) -> None:
+    name = next(n for n, alias in sorted(built_in().names.items()) if product in alias.products)
+    known = built_in().names[name].products
+    index = open_index(cna("CVE-1-1", who, product, said), nvd("CVE-1-1", *known, bounds=until("8.7")))
+    assert found(index, name, "7.43")[0] == ([] if is_heard else ["CVE-1-1"])
+    assert found(index, name, "8.5")[0] == ["CVE-1-1"]
+
+
+def test_curated_releases_stand_between_the_project_and_nvd() -> None:
+    other = cna("CVE-2023-0286", "openssl", "openssl:openssl", until("3.0.9", "3.0.0"))
+    assert found(open_index(other), "openssl", "3.0.8")[0] == ["CVE-2023-0286"]
+    assert found(open_index(nvd("CVE-2023-0286", "openssl:openssl")), "openssl", "3.0.8")[0] == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from antivenom.core.feeds import name_map
+from antivenom.core.feeds import cve5, name_map
 from antivenom.core.feeds.cve5 import parse_versions
 from antivenom.core.feeds.entry import NameEntry, Reading
 from antivenom.core.feeds.nvd import parse_configurations
@@ -88,3 +88,36 @@ def test_a_commit_is_no_bound() -> None:
 )
 def test_who_disputes_a_vulnerability_is_read_from_its_note(description: str, disputed: bool) -> None:
     assert is_disputed(description) is disputed
+
+
+def test_a_cve_record_names_who_says_what_and_only_what_was_understood_whole() -> None:
+    def versions(*ends: str) -> list[dict[str, str]]:
+        return [{"version": "7.0", "lessThan": end, "status": "affected"} for end in ends]
+
+    cna = {
+        "affected": [
+            {"vendor": "curl", "product": "curl", "versions": versions("7.5", "8.5")},
+            {
+                "vendor": "curl",
+                "product": "odd",
+                "versions": [*versions("9"), {"version": "sometimes", "status": "affected"}],
+            },
+        ]
+    }
+    adp = {"affected": [{"vendor": "curl", "product": "curl", "versions": versions("9.9")}]}
+    record = {
+        "cveMetadata": {"cveId": "CVE-2024-1234", "state": "PUBLISHED", "assignerShortName": "curl"},
+        "containers": {"cna": cna, "adp": [adp]},
+    }
+    said = [(a.name, a.said_by, [range_text(r) for r in a.ranges]) for a in cve5.parse_entry(record, READING).affected]
+    assert said == [
+        ("curl:curl", "curl", [">=7.0,<7.5", ">=7.0,<8.5"]),
+        ("curl:odd", "", [">=7.0,<9"]),
+        ("curl:curl", "", [">=7.0,<9.9"]),
+    ]
+    flattened = {"cve": "CVE-2024-1234", "state": "PUBLISHED", "cna": "curl", "affected": [
+        {**cna["affected"][0], "by": "cna"}, {**cna["affected"][0], "by": "cna", "product": "cut", "truncated": True},
+        {**adp["affected"][0], "by": "adp:CISA-ADP"},
+    ]}  # fmt: skip
+    authors = [(a.name, a.said_by) for a in cve5.parse_entry(flattened, READING).affected]
+    assert authors == [("curl:curl", "curl"), ("curl:cut", ""), ("curl:curl", "")]

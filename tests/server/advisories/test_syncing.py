@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from antivenom.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError, OutboundRefusedError
 from antivenom.core.feeds.registry import SOURCES
 from antivenom.server import rooms
-from antivenom.server.advisories import queries, service, storing, syncing
+from antivenom.server.advisories import jobs, queries, service, storing, syncing
 from antivenom.server.advisories.models import Feed, KnowledgeRevision
 from antivenom.server.context import LOCAL, Actor, Resources
 from antivenom.server.events.queue import open_queue, run_lanes
@@ -277,7 +277,7 @@ async def test_the_api_answers_what_a_sync_counted_and_nothing_before(
     async with resources.context(LOCAL) as ctx:
         stored = (await ctx.session.execute(text("SELECT counts, cursor, progress FROM feed"))).one()
     assert stored.counts == unchanged["counts"]
-    assert stored.cursor.keys() == {"last_modified", "sha256"}
+    assert stored.cursor.keys() == {"last_modified", "rules", "sha256"}
     assert stored.progress == {}
 
 
@@ -306,6 +306,30 @@ async def test_positions_that_other_releases_stored_are_read(
     assert isinstance(pending, dict)
     assert set(pending.get("keys", ())) <= set(revision.package_keys)
     assert revision.everything == pending.get("everything", False)
+
+
+async def test_a_feed_that_an_earlier_release_read_by_other_rules_is_read_anew_once(
+    resources: Resources, tmp_path: Path
+) -> None:
+    path, gone = tmp_path / "feed.jsonl", tmp_path / "gone.jsonl"
+    for location in (path, gone):
+        write_lines(location, entry(0))
+        await sync(resources, await add(resources, "osv", str(location)))
+    gone.unlink()
+    assert await asked_to_reread(resources) == []
+    async with resources.context(LOCAL) as ctx:
+        await ctx.session.execute(text("UPDATE feed SET cursor = cursor - 'rules' WHERE id <> 0"))
+        await ctx.session.execute(text("UPDATE advisory SET summary = 'by older rules'"))
+    (feed_id,) = await asked_to_reread(resources)
+    feed = await sync(resources, feed_id)
+    assert (feed.location, feed.counts.unchanged, feed.counts.read) == (str(path), None, 1)
+    assert await asked_to_reread(resources) == []
+
+
+async def asked_to_reread(resources: Resources) -> list[int]:
+    await jobs.reread(resources)
+    async with resources.context(LOCAL) as ctx:
+        return list(await ctx.session.scalars(select(Feed.id).where(Feed.state == "queued")))
 
 
 async def test_feeds_of_one_host_are_all_read_within_a_moment(resources: Resources, feed_server: FeedServer) -> None:

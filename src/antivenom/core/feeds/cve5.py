@@ -113,7 +113,7 @@ class _Facts:
     urls: list[Any]
     cwes: list[Any]
     tags: set[str]
-    affected: list[JsonObject]
+    affected: list[tuple[str, JsonObject]]  # who says it (a CNA's short name, or ""), and what
 
 
 def _from_record(record: JsonObject, reading: Reading) -> Advisory:
@@ -138,7 +138,10 @@ def _from_record(record: JsonObject, reading: Reading) -> Advisory:
                 for d in mappings(p.get("descriptions"))
             ],
             tags={t for container in everyone for t in texts(container.get("tags"))},
-            affected=[a for container in everyone for a in mappings(container.get("affected"))],
+            affected=[
+                *((text(metadata.get("assignerShortName"), 100), a) for a in mappings(cna.get("affected"))),
+                *(("", a) for container in adps for a in mappings(container.get("affected"))),
+            ],
         ),
         reading,
     )
@@ -162,7 +165,10 @@ def _from_flattened(entry: JsonObject, reading: Reading) -> Advisory:
             urls=[],
             cwes=list(texts(entry.get("cwe"))),
             tags=set(),
-            affected=list(mappings(entry.get("affected"))),
+            affected=[
+                (text(entry.get("cna"), 100) if a.get("by") == "cna" else "", a)
+                for a in mappings(entry.get("affected"))
+            ],
         ),
         reading,
     )
@@ -205,10 +211,11 @@ def _vectors(container: JsonObject) -> Iterator[str]:
                 yield vector
 
 
-def _affected(products: list[JsonObject]) -> tuple[tuple[AffectedPackage, ...], tuple[str, ...]]:
-    found: dict[tuple[str, str], AffectedPackage] = {}
+def _affected(products: list[tuple[str, JsonObject]]) -> tuple[tuple[AffectedPackage, ...], tuple[str, ...]]:
+    """What everybody says of each package; a CNA that was not understood whole is not named as the author."""
+    found: dict[tuple[str, str, str], AffectedPackage] = {}
     flags: dict[str, None] = {}
-    for product in products:
+    for said_by, product in products:
         names = _names(product)
         if not names:
             continue
@@ -219,8 +226,9 @@ def _affected(products: list[JsonObject]) -> tuple[tuple[AffectedPackage, ...], 
             flags.update(dict.fromkeys(odd))
             if ranges or versions:
                 fixed = tuple(dict.fromkeys(r.fixed for r in ranges if r.fixed))
-                package = AffectedPackage(ecosystem, name, ranges, versions, fixed)
-                found[ecosystem, name] = join(found.get((ecosystem, name)), package)
+                author = "" if "version-not-understood" in odd or product.get("truncated") is True else said_by
+                package = AffectedPackage(ecosystem, name, ranges, versions, fixed, author)
+                found[ecosystem, name, author] = join(found.get((ecosystem, name, author)), package)
     return tuple(found.values()), tuple(flags)
 
 

@@ -19,6 +19,7 @@ _OPENSSL_LETTERS = re.compile(r"1\.1\.([0-9]{1,2})\Z")  # builds of 1.1.1 count 
 _HUNDREDS = re.compile(r"([0-9])[0-9]{2}\.([0-9]+)00\.([0-9]+?)(?:00)?\Z")  # GDAL's 303.1100.300 is 3.11.3
 _THOUSANDS = re.compile(r"([0-9]+\.[0-9]+)\.([0-9]+)([0-9]{3})\Z")  # ImageMagick's 7.1.2023 is 7.1.2-23
 _HARFBUZZ = re.compile(r"100\.([0-9]+)([0-9]{3})\.([0-9]+)\Z")  # 100.14002.1 is 14.2.1
+_COUNTED = re.compile(r"([0-9]+\.[0-9]+)\.([0-9])([0-9]{2})\Z")  # libssh2's 1.11.102 is 1.11.1 with two patches
 _NOT_LETTERS = re.compile(r"[^a-z]")
 _COPY = re.compile(r"\b(?:bundled|included in|vendored|wheels?)\b", re.IGNORECASE)
 
@@ -53,7 +54,7 @@ def upstream_versions(affected: AffectedPackage, text: str) -> AffectedPackage |
         for r in affected.ranges
     )
     free = tuple(r.fixed for r in ranges if r.fixed)
-    stated = stated_ranges(text) if _names(text, affected.name) else ()
+    stated = stated_ranges(text, _stem(affected.name)) if _names(text, affected.name) else ()
     if stated and _may_replace(stated, ranges):
         ranges = _with_starts(stated, ranges)
     else:  # open ones were not rebuilt yet; upstream may long be fixed
@@ -64,7 +65,18 @@ def upstream_versions(affected: AffectedPackage, text: str) -> AffectedPackage |
     fixed = tuple(dict.fromkeys(r.fixed for r in ranges if r.fixed))
     if any(r.fixed is None for r in ranges):  # "through 2.7.3": the first free build is the best that is known
         fixed = tuple(dict.fromkeys((*fixed, *free)))
-    return AffectedPackage(ECOSYSTEM, affected.name, ranges, versions, fixed)
+    ranges = tuple(map(_counted, ranges))
+    return AffectedPackage(ECOSYSTEM, affected.name, ranges, versions, tuple(v for v in fixed if not _COUNTED.match(v)))
+
+
+def _counted(bounds: AffectedRange) -> AffectedRange:
+    """A range that ends in a build of the builders' own count: the release that it patches is still affected."""
+    found = _COUNTED.match(bounds.fixed or "")
+    if found is None or found[2] == "0":
+        return bounds
+    return AffectedRange(
+        bounds.scheme, bounds.introduced, bounds.introduced_excluded, last_affected=f"{found[1]}.{found[2]}"
+    )
 
 
 def built_from(library: str, version: str | None) -> str | None:
@@ -88,8 +100,11 @@ def built_from(library: str, version: str | None) -> str | None:
 
 def _names(text: str, library: str) -> bool:
     """Whether a text is about the project: `xml` of XML2_jll in "libxml2"."""
-    stem = _NOT_LETTERS.sub("", library.removesuffix("_jll").lower()).removeprefix("lib")
-    return stem in _NOT_LETTERS.sub("", text.lower())
+    return _stem(library) in _NOT_LETTERS.sub("", text.lower())
+
+
+def _stem(library: str) -> str:
+    return _NOT_LETTERS.sub("", library.removesuffix("_jll").lower()).removeprefix("lib")
 
 
 def _may_replace(stated: tuple[AffectedRange, ...], built: tuple[AffectedRange, ...]) -> bool:

@@ -23,6 +23,7 @@ from antivenom.core.matching.knowledge import (
     PACKAGING_WORDS,
     PYTHON_NAMES,
     RENAMED,
+    SPEAKERS,
     VERSIONS,
     WORDS,
     Alias,
@@ -33,6 +34,7 @@ from antivenom.core.matching.knowledge import (
     PythonName,
     Release,
     Renamed,
+    Speaker,
     VersionRule,
     WordList,
     release_id,
@@ -58,6 +60,7 @@ PRODUCT = re.compile(r"[^\s:/]{1,200}:\S{1,200}")
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9.-]{0,60}/\S{1,200}")
 PYTHON_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,199}")
 RULE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
+CNA = re.compile(r"[a-z0-9@][a-z0-9@_. -]{0,60}")
 ROW_ID = re.compile(r"[a-z-]{1,20}/\S{1,400}")
 
 Cells = dict[str, str]
@@ -209,6 +212,13 @@ def _word_lists(row: Cells) -> Made:
     return [(f"{WORDS}/{name}", WordList(words))]
 
 
+def _speakers(row: Cells) -> Made:
+    cna = row["cna"].lower()
+    if not CNA.fullmatch(cna):
+        raise EntryError(f"cna {row['cna'][:40]!r} is not a CNA's short name")
+    return [(f"{SPEAKERS}/{cna.replace(' ', '_')}", Speaker(_items(row, "speaks_for", PRODUCT)))]
+
+
 def _removals(row: Cells) -> Made:
     return [(_one_of(row, "remove", ROW_ID), None)]
 
@@ -222,6 +232,7 @@ _TABLES: dict[tuple[str, ...], Callable[[Cells], Made]] = {
     ("ignore", "applies_to", "looks_at", "words", "unless", "reason", *_PROVENANCE): _ignore,
     ("package", "numbers", *_PROVENANCE): _versions,
     ("words", "listed", *_PROVENANCE): _word_lists,
+    ("cna", "speaks_for", *_PROVENANCE): _speakers,
     ("remove", *_PROVENANCE): _removals,
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import msgspec
 from msgspec import Raw
 
 from antivenom.core.feeds import cpe, julia, unpack
@@ -167,12 +168,11 @@ def join(one: AffectedPackage | None, other: AffectedPackage) -> AffectedPackage
     """Merge entries of one package: ranges and versions of both, without repeats."""
     if one is None:
         return other
-    return AffectedPackage(
-        one.ecosystem,
-        one.name,
-        tuple(dict.fromkeys(one.ranges + other.ranges)),
-        tuple(dict.fromkeys(one.versions + other.versions)),
-        tuple(dict.fromkeys(one.fixed_versions + other.fixed_versions)),
+    return msgspec.structs.replace(
+        one,
+        ranges=tuple(dict.fromkeys(one.ranges + other.ranges)),
+        versions=tuple(dict.fromkeys(one.versions + other.versions)),
+        fixed_versions=tuple(dict.fromkeys(one.fixed_versions + other.fixed_versions)),
     )
 
 

@@ -36,14 +36,22 @@ _THROUGH = re.compile(
     rf"|(?<![\w.-]){_V} (?:and|or) (?:earlier|prior|below|older|before)\b"
 )
 _NEXT = re.compile(rf"(?:,| and| or|/)+ ?{_THE}{_V}(?! ?(?:through|to|before|prior))")
+_AND_OTHER = re.compile(rf",? and (?:the )?([a-z][a-z0-9+-]{{1,30}}) {_THE}{_V}")
 _SENTENCE = re.compile(r"(?<=[^.])[.!?](?:\s+|\Z)(?=[A-Z(]|\Z)|\n{2,}")
 
 
-def stated_ranges(text: str) -> tuple[AffectedRange, ...]:
-    """The affected ranges that a description names in its first sentence that names any; () for none or for doubt."""
+def stated_ranges(text: str, project: str = "") -> tuple[AffectedRange, ...]:
+    """The affected ranges that a description names in its first sentence that names any; () for none or for doubt.
+
+    Args:
+        project: What the project's name has in it ("vpx"). Of fixes that the text gives to several products, each by
+            name ("in Chrome prior to 117.0.5 and libvpx 1.13.1"), those of this one are read.
+    """
     text = re.sub(r"[`*\"']", "", text[:TEXT_MAX_CHARACTERS])
     if found := _openssl_ranges(text):
         return found
+    if project and (named := _named_fixes(re.sub(r"\s+", " ", text.lower()), project)):
+        return named
     for sentence in _SENTENCE.split(text):
         if found := tuple(dict.fromkeys(_sentence_ranges(re.sub(r"\s+", " ", sentence.lower())))):
             return found if all(map(_is_sound, found)) else ()
@@ -57,6 +65,16 @@ def _openssl_ranges(text: str) -> tuple[AffectedRange, ...]:
         for fixed, affected in fixes
         if (first := re.match(_PLAIN, affected.strip())) is not None
     )
+
+
+def _named_fixes(text: str, project: str) -> tuple[AffectedRange, ...]:
+    """The fixes of one project among those of several products."""
+    fixes: list[tuple[str | None, str]] = []
+    for match in _BEFORE.finditer(text):
+        other = _AND_OTHER.match(text, match.end())
+        if other is not None and project in re.sub(r"[^a-z]", "", other[1]):
+            fixes.append((None, other[2]))
+    return tuple(dict.fromkeys(_by_line(fixes)))
 
 
 def _sentence_ranges(sentence: str) -> Iterator[AffectedRange]:

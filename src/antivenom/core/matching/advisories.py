@@ -67,6 +67,7 @@ class AffectedPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `ecosystem` is lower case: "pypi", "cran", "npm", "go", "crates.io", "julia", "bitnami", "oss-fuzz", "conda", "cpe"
     (then `name` is "vendor:product", both lower case). A version is affected when it is in any range or in `versions`.
+    `said_by`: the CNA that says so, by its short name; "" for everybody else.
     """
 
     ecosystem: str
@@ -74,6 +75,7 @@ class AffectedPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ranges: tuple[AffectedRange, ...] = ()
     versions: tuple[str, ...] = ()
     fixed_versions: tuple[str, ...] = ()
+    said_by: str = ""
 
 
 class Advisory(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
@@ -38,7 +39,8 @@ class Interval(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class CompiledPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The affected versions of one package by one advisory. A withdrawn one has none, but still counts.
 
-    `target`: the target software of the CPE name, "" for the usual ones.
+    `target`: the target software of the CPE name, "" for the usual ones. `is_project`: the project itself says so, as
+    the CNA of its own vulnerabilities.
     """
 
     vulnerability: int
@@ -51,6 +53,7 @@ class CompiledPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     is_open: bool = False
     is_withdrawn: bool = False
     target: str = ""
+    is_project: bool = False
 
 
 class CompiledVulnerability(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -120,7 +123,7 @@ def build_index(
         One zstd frame; open it with `MatchIndex.load`. Equal input in any order gives equal bytes.
     """
     entries: dict[str, list[Advisory]] = {}
-    affected_packages = _AffectedPackages(VersionShortener(knowledge.versions))
+    affected_packages = _AffectedPackages(VersionShortener(knowledge.versions), knowledge.is_project)
     for advisory in advisories:
         entries.setdefault(advisory.id, []).append(_without_packages(advisory))
         for affected in advisory.affected:
@@ -153,13 +156,14 @@ class _AffectedPackages:
     is encoded as, so it is put before the rest then.
     """
 
-    def __init__(self, versions: VersionShortener) -> None:
+    def __init__(self, versions: VersionShortener, is_project: Callable[[str, str], bool]) -> None:
         self._versions = versions
+        self._is_project = cache(is_project)
         self.ecosystems: set[str] = set()  # those that a feed covers as a whole
         self.has_products = False
         self.speaking: dict[str, set[str]] = {}  # advisory → ecosystems of which it is an own advisory
         self._keys: dict[str, str] = {}  # each text once in memory
-        # key, source, advisory, target, when it was modified, how many bytes, fields behind the number
+        # key, source, advisory, variant, when it was modified, how many bytes, fields behind the number
         self._entries: list[tuple[str, str, str, str, str, int, bytes]] = []
 
     def add(self, advisory: Advisory, affected: AffectedPackage) -> None:
@@ -171,11 +175,16 @@ class _AffectedPackages:
                 self.speaking.setdefault(advisory.id, set()).add(affected.ecosystem)
         key, target = split_target(package_key(affected))
         key = self._keys.setdefault(key, key)
-        package = _compile(advisory, self._versions.shorten(key, affected), sys.intern(target))
+        is_project = (
+            bool(affected.said_by)
+            and not any(map(_has_last_release_alone, affected.ranges))
+            and self._is_project(affected.said_by, key.partition("/")[2])
+        )
+        package = _compile(advisory, self._versions.shorten(key, affected), sys.intern(target), is_project)
         is_silent = not package.intervals and not package.is_withdrawn  # it must not silence other sources
         fields = b"" if is_silent else _encode(package)[len(_HEADER) :]
-        source = sys.intern(advisory.source)
-        self._entries.append((key, source, advisory.id, package.target, advisory.modified, len(fields), fields))
+        source, variant = sys.intern(advisory.source), sys.intern(f"{target} {affected.said_by}")
+        self._entries.append((key, source, advisory.id, variant, advisory.modified, len(fields), fields))
 
     def drain(self, numbers: Mapping[str, Sequence[int]]) -> Iterator[bytes]:
         """The encoded key and list of every package, by key; nothing is kept of what was given.
@@ -189,7 +198,7 @@ class _AffectedPackages:
         """
         self._entries.sort(reverse=True)
         for key, entries in groupby(_pop_all(self._entries), itemgetter(0)):
-            unique = {(source, advisory, target): fields for _, source, advisory, target, _, _, fields in entries}
+            unique = {(source, advisory, variant): fields for _, source, advisory, variant, _, _, fields in entries}
             encoded = [(numbers[advisory], fields) for (_, advisory, _), fields in unique.items() if fields]
             alone = {places[0] for places, _ in encoded if len(places) == 1}
             listed = [
@@ -199,6 +208,11 @@ class _AffectedPackages:
                 if len(places) == 1 or number not in alone
             ]
             yield _encode(key) + _encode(listed)
+
+
+def _has_last_release_alone(bounds: AffectedRange) -> bool:
+    """Whether a range was written before there was a fix: "through 3.13.0" hides the fixes of older lines."""
+    return bounds.fixed is None and bounds.introduced in (None, "", "0")
 
 
 def _covers(source: str, ecosystem: str) -> bool:
@@ -275,14 +289,16 @@ def _vulnerability(
     )
 
 
-def _compile(advisory: Advisory, affected: AffectedPackage, target: str) -> CompiledPackage:
+def _compile(advisory: Advisory, affected: AffectedPackage, target: str, is_project: bool) -> CompiledPackage:
     """The affected versions of a package by one advisory; the number of its vulnerability is not known yet and 0."""
     scheme = _scheme(affected)
     if advisory.withdrawn:
         return CompiledPackage(0, advisory.id, advisory.source, scheme, (), is_withdrawn=True, target=target)
     ranges = [i for r in affected.ranges if (i := _interval(scheme, r)) is not None]
     listed = _points(scheme, affected.versions, ranges)
-    fixed = dict.fromkeys((*affected.fixed_versions, *(r.fixed for r in affected.ranges if r.fixed)))
+    fixed = dict.fromkeys(affected.fixed_versions)
+    if affected.ecosystem != "julia-builds":  # whose ends are builds, and no releases of the project
+        fixed |= dict.fromkeys(r.fixed for r in affected.ranges if r.fixed)
     is_unbounded = any(i.low == b"" and i.high is None for i in ranges)
     is_open = any(i.high is None for i in ranges)
     intervals = (*ranges, *listed)
@@ -296,6 +312,7 @@ def _compile(advisory: Advisory, affected: AffectedPackage, target: str) -> Comp
         is_unbounded,
         is_open=is_open,
         target=target,
+        is_project=is_project,
     )
 
 

@@ -17,8 +17,8 @@ import msgspec
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 
 CURATED = "curated"  # the source that evidence of releases names
-NAMES, PYTHON_NAMES, RENAMED, RELEASES, IGNORE, VERSIONS, WORDS = (
-    "names", "python-names", "renamed", "releases", "ignore", "versions", "words",
+NAMES, PYTHON_NAMES, RENAMED, RELEASES, IGNORE, VERSIONS, WORDS, SPEAKERS = (
+    "names", "python-names", "renamed", "releases", "ignore", "versions", "words", "speakers",
 )  # fmt: skip
 PACKAGING_WORDS = "packaging"
 
@@ -79,13 +79,23 @@ class VersionRule(msgspec.Struct, frozen=True, tag="version"):
     numbers: int
 
 
+class Speaker(msgspec.Struct, frozen=True, tag="speaker"):
+    """The products of which a CNA is the project itself ("vendor:product", * at its end lets it go on).
+
+    The id's key is the CNA's short name, in small letters. A CNA without a row is the project where it has the name of
+    the product or of its vendor; one whose row names no product is never heard as the project.
+    """
+
+    products: tuple[str, ...]
+
+
 class WordList(msgspec.Struct, frozen=True, tag="words"):
     """Words that matching looks for; the id's key is the list's name."""
 
     words: tuple[str, ...]
 
 
-Fact = Alias | PythonName | Renamed | Release | IgnoreRule | VersionRule | WordList
+Fact = Alias | PythonName | Renamed | Release | IgnoreRule | VersionRule | WordList | Speaker
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -98,6 +108,16 @@ class Knowledge(msgspec.Struct, frozen=True):
     ignore: dict[str, IgnoreRule] = {}  # by id
     versions: tuple[VersionRule, ...] = ()
     words: dict[str, tuple[str, ...]] = {}
+    speakers: dict[str, tuple[str, ...]] = {}
+
+    def is_project(self, cna: str, product: str) -> bool:
+        """Whether a CNA is the project that makes a product ("vendor:product")."""
+        name = cna.lower().replace(" ", "_")
+        listed = self.speakers.get(name)
+        if listed is not None:
+            return any(product == p or (p.endswith("*") and product.startswith(p[:-1])) for p in listed)
+        vendor, _, title = product.partition(":")
+        return _plain(name) in (_plain(vendor), _plain(title))
 
     def released(self) -> list[Advisory]:
         """What the projects themselves say as advisories of source "curated", one a vulnerability, by id."""
@@ -129,6 +149,7 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
     ignore: dict[str, IgnoreRule] = {}
     versions: list[VersionRule] = []
     words: dict[str, tuple[str, ...]] = {}
+    speakers: dict[str, tuple[str, ...]] = {}
     for row_id, fact in sorted(facts.items()):
         key = row_id.partition("/")[2]
         match fact:
@@ -147,9 +168,18 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
                 versions.append(fact)
             case WordList(listed):
                 words[key] = listed
+            case Speaker(products):
+                speakers[key] = products
             case None:
                 pass
-    return Knowledge(names, python_names, renamed, tuple(releases), ignore, tuple(versions), words)
+    return Knowledge(names, python_names, renamed, tuple(releases), ignore, tuple(versions), words, speakers)
+
+
+def _plain(name: str) -> str:
+    """A name without what says how it is organized: apache of "apache_software_foundation"."""
+    return re.sub(
+        r"[^a-z0-9]", "", re.sub(r"(?:_(?:group|project|software|foundation|inc|org|corporation))+\Z", "", name)
+    )
 
 
 class Words:
@@ -194,9 +224,7 @@ class VersionShortener:
         for package, pattern in self._rules:
             if key == package or (package.endswith("*") and key.startswith(package[:-1])):
                 ranges = tuple(_shortened(r, pattern) for r in affected.ranges)
-                return AffectedPackage(
-                    affected.ecosystem, affected.name, ranges, affected.versions, affected.fixed_versions
-                )
+                return msgspec.structs.replace(affected, ranges=ranges)
         return affected
 
 

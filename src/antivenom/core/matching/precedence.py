@@ -1,9 +1,9 @@
 """Which source decides when several speak of one vulnerability and one component.
 
-In this order: advisories of the component's own ecosystem (OSV for PyPI), the releases that the project names
-(knowledge/releases.tsv), NVD's CPE ranges, CPE ranges of other databases, those of CNAs (CVE 5), those of re-packagers
-(Bitnami, Julia), OSS-Fuzz. A withdrawn advisory finds nothing, but one of the own ecosystem still silences what is less
-precise: people looked and took it back.
+In this order: advisories of the component's own ecosystem (OSV for PyPI), the project itself as CNA (CVE 5), curated
+releases (knowledge/releases.tsv), NVD's CPE ranges, CPE ranges of other databases, those of other CNAs, those of
+re-packagers (Bitnami, Julia), OSS-Fuzz. A withdrawn advisory finds nothing, but one of the own ecosystem still silences
+what is less precise: people looked and took it back.
 
 Source: docs/concepts/finding.md ("Which source is heard").
 """
@@ -26,10 +26,11 @@ from antivenom.core.matching.identity import Identity
 from antivenom.core.matching.ignoring import IgnoreRules
 from antivenom.core.matching.knowledge import CURATED, release_id
 
-CURATED_PRIORITY = 2  # of nothing else
+PROJECT_PRIORITY = 2
+CURATED_PRIORITY = 3  # of nothing else
 _PRIORITY = {
-    "cpe+curated": CURATED_PRIORITY, "cpe+nvd": 3, "cpe+osv": 4, "cpe+cve5": 5,
-    "bitnami": 6, "julia-builds": 7, "oss-fuzz": 8,
+    "cpe+curated": CURATED_PRIORITY, "cpe+nvd": 4, "cpe+osv": 5, "cpe+cve5": 6,
+    "bitnami": 7, "julia-builds": 8, "oss-fuzz": 9,
 }  # fmt: skip
 
 
@@ -138,5 +139,7 @@ def priority(identity: Identity, package: CompiledPackage) -> int:
     is_own = identity.ecosystem not in PRODUCT_ECOSYSTEMS or identity.confidence is Confidence.exact
     if is_own and identity.ecosystem != "cpe":
         return 0 if package.source == "osv" else 1
+    if package.is_project and not package.is_open:
+        return PROJECT_PRIORITY
     kind = f"cpe+{package.source}" if identity.ecosystem == "cpe" else identity.ecosystem
-    return _PRIORITY.get(kind, 5) + (10 if package.is_open else 0)
+    return _PRIORITY.get(kind, 6) + (10 if package.is_open else 0)

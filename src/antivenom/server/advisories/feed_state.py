@@ -31,6 +31,7 @@ class PendingChanges(msgspec.Struct, frozen=True):
 class FeedCursor(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where the next sync goes on. Times are ISO 8601 texts."""
 
+    rules: int = 0  # the rules by which its entries were read (core.feeds.entry.READING_RULES)
     etag: str | None = None  # of the last file
     last_modified: str | None = None
     sha256: str | None = None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 from antivenom.server.advisories import queries, service, storing, syncing, vulnerabilities
 from antivenom.server.advisories.feed_state import PendingChanges
+from antivenom.server.advisories.locations import Location
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.jobs import Lane, job
 
@@ -26,6 +30,16 @@ async def sync_due(resources: Resources) -> None:
     async with resources.context(SYSTEM) as ctx:
         for feed in await queries.list_due(ctx.session, ctx.now):
             await service.defer_sync(ctx, feed)
+
+
+@job("feed.reread", every_s=60)
+async def reread(resources: Resources) -> None:
+    """Ask for a sync of every feed that an earlier release read by other rules; a path that is gone is let be."""
+    async with resources.context(SYSTEM) as ctx:
+        for feed in await queries.list_read_by_other_rules(ctx.session):
+            location = Location(feed.location)
+            if not location.is_path or await asyncio.to_thread(Path(location.text).exists):
+                await service.defer_sync(ctx, feed)
 
 
 @job("advisory.regroup", every_s=60, lane=Lane.knowledge)

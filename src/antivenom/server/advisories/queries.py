@@ -12,6 +12,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
+from antivenom.core.feeds.entry import READING_RULES
+from antivenom.core.feeds.registry import find_source
 from antivenom.core.matching.advisories import Advisory
 from antivenom.server.advisories.copy_rows import join_prose
 from antivenom.server.advisories.models import (
@@ -100,6 +102,16 @@ async def list_due(session: AsyncSession, now: datetime) -> list[Feed]:
     due = is_due(Feed.next_sync_at, Feed.last_sync_at, now)
     query = select(Feed).where(or_(and_(due, ~is_worked_on), and_(is_worked_on, has_ended(Feed.lease_until, now))))
     return list(await session.scalars(query.with_for_update(skip_locked=True)))
+
+
+async def list_read_by_other_rules(session: AsyncSession) -> list[Feed]:
+    """Feeds of advisories, at rest, whose entries an earlier release read by its own rules."""
+    query = select(Feed).where(Feed.state == "ok", Feed.id != BUILT_IN_ID).with_for_update(skip_locked=True)
+    return [
+        feed
+        for feed in await session.scalars(query)
+        if feed.cursor.rules != READING_RULES and find_source(feed.kind).TABLE == "advisory"
+    ]
 
 
 async def set_progress(

@@ -13,7 +13,7 @@ from sqlalchemy import delete, text
 from sqlalchemy.dialects.postgresql import insert
 
 from antivenom.core.errors import AntivenomError, StorageError
-from antivenom.core.feeds.entry import SetAside
+from antivenom.core.feeds.entry import READING_RULES, SetAside
 from antivenom.core.feeds.registry import find_source
 from antivenom.server.adapters.scratch import scratch_folder
 from antivenom.server.advisories import queries
@@ -106,7 +106,10 @@ async def _begin(resources: Resources, feed_id: int) -> _Sync | None:
         feed.lease_until = ctx.now + LEASE
         feed.last_sync_at = ctx.now
         feed.progress = STARTING
-        return _Sync(feed.id, feed.kind, Location(feed.location, feed.location_auth), feed.cursor, ctx.now)
+        cursor = feed.cursor
+        if cursor.rules != READING_RULES:  # an earlier release read it by other rules: whole, changed or not
+            cursor = FeedCursor(rules=READING_RULES, pending=cursor.pending)
+        return _Sync(feed.id, feed.kind, Location(feed.location, feed.location_auth), cursor, ctx.now)
 
 
 async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
@@ -154,7 +157,8 @@ async def _store(
             protected=report.ids_set_aside,
         )
         await _store_set_aside(ctx, sync, report.set_aside, is_snapshot=part.is_snapshot)
-        sync.cursor = replace(part.cursor, pending=_add_pending(sync.cursor.pending, changes))
+        pending = _add_pending(sync.cursor.pending, changes)
+        sync.cursor = replace(part.cursor, rules=READING_RULES, pending=pending)
         feed = await queries.find_feed(ctx.session, sync.feed_id, lock=True)
         if feed is None:
             raise StorageError("the feed was removed while it was synced")
