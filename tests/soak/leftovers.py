@@ -17,6 +17,7 @@ BOUNDS = {  # of one process: descriptors, threads, resident megabytes
     "worker": (150, 60, 500),
     "child": (80, 40, 700),
 }
+CHILDREN_MAX = 4  # of one web process or worker
 SCRATCH_MAX_MB = 64
 TRACEBACK = re.compile(r"^Traceback \(most recent call last\)", re.MULTILINE)
 LOGS_SHOWN = 30
@@ -80,7 +81,7 @@ def check_processes(era: Era) -> None:
         if len(found) != wanted:
             era.find(f"{len(found)} processes of kind {kind} instead of {wanted}: {[p.pid for p in found]}")
     children = era.cluster.processes("child")
-    if len(children) > 2 * servers * 2:
+    if len(children) > CHILDREN_MAX * 2 * servers:
         era.find(f"{len(children)} child processes: {[p.pid for p in children]}")
     for kind, (descriptors, threads, megabytes) in BOUNDS.items():
         for process in era.cluster.processes(kind):

@@ -37,6 +37,7 @@ from antivenom.server.web.metrics import Metrics
 from antivenom.server.web.middleware import Guard
 from antivenom.server.web.problems import answer_error, explain
 from antivenom.server.web.rendering import STATIC, Visitor
+from antivenom.server.web.stopping import answer_when_stopped
 
 log = logging.getLogger("antivenom.web")
 STOP_PATIENCE_S = 2
@@ -64,9 +65,9 @@ class Application:
             raise RuntimeError(f"{scope['type']} is not served")
         path: str = scope["path"]
         if path.startswith(("/conda/", "/t/")):
-            await self.files(scope, receive, send)
+            await answer_when_stopped(self.files, scope, receive, send)
         else:
-            await self._guarded(scope, receive, send)
+            await answer_when_stopped(self._guarded, scope, receive, send)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Application]:
