@@ -10,6 +10,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -35,6 +36,7 @@ def main() -> int:
     rng = random.Random(options.seed)
     shapes = [options.shape] if options.shape else rng.sample(SHAPES, len(SHAPES))
     number = 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while time.monotonic() < until and (options.keep_going or not journal.findings):
             share = min(options.era_s or ERA_S, 60 * options.minutes / min(2, len(shapes)))
