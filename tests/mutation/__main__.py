@@ -1,0 +1,137 @@
+"""Mutation testing: `python -m tests.mutation core/closure [--minutes 30]`, or `make mutate ARGS="…"`. See docs/dev/mutation.md.
+
+mutmut changes one thing of the code at a time and runs the tests that reach it. Exit code 1 when a change survives that
+`equivalent.tsv` does not explain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+REPO = Path(__file__).parents[2]
+EQUIVALENT = Path(__file__).with_name("equivalent.tsv")
+WORK = REPO / "build" / "mutation"
+SMALL_WORLDS = (
+    "tests/property/test_closure_laws.py::test_of_two_names_any_single_change_of_the_upstream_or_the_policy_is_seen",
+    "tests/property/test_closure_laws.py::test_of_three_names_a_change_that_touches_none_of_the_reasons_is_seen",
+)
+NEAR = {  # folder of the source → the tests that have to notice; laws of random examples are too slow for thousands of runs
+    "core/closure": ("tests/core/closure", "tests/core/publishing", *SMALL_WORLDS),
+    "core/publishing": ("tests/core/publishing", "tests/core/closure", *SMALL_WORLDS),
+    "core/matching": ("tests/core/matching",),
+    "server/distribution": ("tests/server/distribution",),
+}
+_STRICT = re.compile(r",? ?\bstrict=\w+")  # of zip: says what holds anyway
+_NAME = re.compile(r"antivenom\.(?P<module>.+)\.x(?:ǁ(?P<owner>\w+)ǁ|_)(?P<function>\w+)__mutmut_\d+")
+
+
+def main() -> int:
+    options = read_options()
+    folder = prepare(options.area)
+    if options.minutes:
+        run(folder, [f"antivenom.{options.area.replace('/', '.')}.{options.only}"], options.minutes)
+    return report(folder)
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("area", choices=sorted(NEAR), help="the folder of src/antivenom to change")
+    parser.add_argument("--only", default="*", help="the functions to change, such as propagate.* or *_judge*")
+    parser.add_argument("--minutes", type=float, default=30, help="stop after so long, go on next time; 0 only reports")
+    return parser.parse_args()
+
+
+def prepare(area: str) -> Path:
+    """A copy of the tree for one area. What was tried of functions that are the same stays."""
+    folder = WORK / area.replace("/", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("src", "tests", "docs"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        shutil.copytree(REPO / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
+    tests = ", ".join(f'"{test}"' for test in NEAR[area])
+    (folder / "pyproject.toml").write_text(
+        f"""{(REPO / "pyproject.toml").read_text()}
+[tool.mutmut]
+source_paths = ["src"]
+only_mutate = ["src/antivenom/{area}/*"]
+also_copy = ["docs"]
+pytest_add_cli_args = ["-p", "no:randomly", "--hypothesis-seed=0"]
+pytest_add_cli_args_test_selection = [{tests}]
+"""
+    )
+    return folder
+
+
+def mutmut(folder: Path, *arguments: str) -> str:
+    """What a command of mutmut prints."""
+    command = [sys.executable, "-m", "mutmut", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True, text=True).stdout
+
+
+def environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+
+def run(folder: Path, names: list[str], minutes: float) -> None:
+    """Try the mutants that were not tried yet, one at a time, with what the machine can spare."""
+    command = ["nice", "-n", "15", sys.executable, "-m", "mutmut", "run", "--max-children", "1", *names]
+    with (folder / "log.txt").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log)
+        try:
+            process.wait(60 * minutes)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.send_signal(signal.SIGINT)
+            process.wait()
+        else:
+            if process.returncode:
+                print((folder / "log.txt").read_text()[-4000:].replace("\r", "\n"))
+
+
+def report(folder: Path) -> int:
+    """Print numbers by module, and what survived and is not explained."""
+    explained = read_explained()
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    survivors = []
+    for line in mutmut(folder, "results", "--all", "true").splitlines():
+        name, _, status = line.strip().rpartition(": ")
+        found = _NAME.fullmatch(name)
+        if found is None:
+            continue
+        if status == "survived":
+            function = ".".join(filter(None, (found["module"], found["owner"], found["function"])))
+            before, after = read_change(mutmut(folder, "show", name))
+            if _STRICT.sub("", before) == _STRICT.sub("", after) or (function, after) in explained:
+                status = "equivalent"
+            else:
+                survivors.append((function, before, after))
+        counts[found["module"]][status] += 1
+    for function, before, after in survivors:
+        print(f"{function}\n  - {before}\n  + {after}")
+    for module, of_module in sorted(counts.items()):
+        numbers = ", ".join(f"{number} {status}" for status, number in of_module.most_common())
+        print(f"{module}: {of_module.total()} mutants: {numbers}")
+    return 1 if survivors else 0
+
+
+def read_change(diff: str) -> tuple[str, str]:
+    """The lines that a mutant lacks and those that it has instead, each as one."""
+    lines = [line for line in diff.splitlines() if not line.startswith(("---", "+++"))]
+    return tuple(" ".join(line[1:].strip() for line in lines if line[:1] == sign) for sign in "-+")  # type: ignore[return-value]
+
+
+def read_explained() -> set[tuple[str, str]]:
+    """Function and changed line of the mutants of which somebody found out that they change nothing."""
+    rows = [line.split("\t") for line in EQUIVALENT.read_text().splitlines()[1:]]
+    return {(function, line) for function, line, _why in rows}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
