@@ -196,6 +196,15 @@ def history(channel: ChannelArgument, output: OutputOption = Output.table) -> No
     emit(client().list_items(f"/api/v1/channels/{channel}/history"), columns, output)
 
 
+@commands.command("publish")
+def publish(channel: ChannelArgument, output: OutputOption = Output.table) -> None:
+    """Publish CHANNEL again, soon. The server does so by itself after every change, so this is seldom needed."""
+    summary = client().post(f"/api/v1/channels/{channel}/publications")
+    note(f"channel {channel} is published again from what its last sync brought")
+    if output is Output.json:
+        emit(summary, None, output)
+
+
 @commands.command("rollback")
 def rollback(
     channel: ChannelArgument,

@@ -16,6 +16,7 @@ from antivenom.core.errors import AntivenomError, InvalidInputError
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_map import (
     NO_SHARD,
+    READABLE_FORMATS,
     Counts,
     Decision,
     PackageSummary,
@@ -52,7 +53,7 @@ class PublicationIndex:
     @classmethod
     def open(cls, blobs: IndexBlobs, key: str) -> PublicationIndex:
         """Open the map under `key` (milliseconds at 1 M records)."""
-        return cls(blobs, key, load_publication(blobs, key))
+        return cls(blobs, key, load_publication(blobs, key, formats=READABLE_FORMATS))
 
     @property
     def subdir(self) -> str:
@@ -160,7 +161,7 @@ class PublicationIndex:
         """(bucket, what `decisions_in` gives for it) of every bucket with decisions, by name."""
         at = [i for i, row in enumerate(self.map.buckets) if row.decisions_digest]
         frames = read_many(self._blobs, [self.map.buckets[i].decisions for i in at])
-        return ((i, decode_decisions(frame)) for i, frame in zip(at, frames, strict=True))
+        return ((i, decode_decisions(frame, self.map.format)) for i, frame in zip(at, frames, strict=True))
 
     def decisions_in(self, bucket: int) -> list[Decision]:
         """The decisions of one bucket: withheld, warned and excepted records, without their subdir."""
@@ -208,7 +209,7 @@ class PublicationIndex:
 
     def _read_decisions(self, at: int) -> list[Decision]:
         row = self.map.buckets[at]
-        return decode_decisions(read(self._blobs, row.decisions)) if row.decisions_digest else []
+        return decode_decisions(read(self._blobs, row.decisions), self.map.format) if row.decisions_digest else []
 
 
 def _matches(spec: RecordSpec, facts: RecordFacts) -> bool:
@@ -231,7 +232,7 @@ def referenced_keys(blobs: IndexBlobs, key: str) -> set[str]:
     try:
         maps: SourceMap | PublicationMap = load_source(blobs, key)
     except InvalidInputError:
-        maps = load_publication(blobs, key)
+        maps = load_publication(blobs, key, formats=READABLE_FORMATS)
     packs = set(maps.shards.packs)
     for bucket in maps.buckets:
         packs |= {bucket.facts.pack, bucket.depends.pack, *(piece.location.pack for piece in bucket.pieces)}

@@ -6,7 +6,7 @@ A map is one blob of a few MB at 1 M records. Reasons, facts, shards and pieces 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 import zstandard
@@ -19,6 +19,12 @@ from antivenom.core.source.packs import NOWHERE, IndexBlobs, Location, LocationT
 from antivenom.core.source.source_map import Piece, SourceDocument
 
 FORMAT = 3
+READABLE_FORMATS = (1, 2, FORMAT)
+"""Maps of these are served; only those of FORMAT are built on. They differ in how decisions are stored:
+
+* 1: as a list of `Decision`;
+* 2: in columns; a trigger id that goes on with the file name ends in "+".
+"""
 ANY_FILE = "\0"  # stands for the record's file name in a trigger id; no name or file name has this character
 
 
@@ -226,6 +232,7 @@ class PublicationMap(msgspec.Struct, array_like=True):
 NO_SHARD = bytes(32)
 _map_decoder = msgspec.msgpack.Decoder(PublicationMap)
 _decisions_decoder = msgspec.msgpack.Decoder(list[NameDecisions])
+_decisions_decoder_1 = msgspec.msgpack.Decoder(list[Decision])
 _summaries_decoder = msgspec.msgpack.Decoder(list[PackageSummary])
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -233,23 +240,28 @@ _encode = msgspec.msgpack.Encoder().encode
 class UnreadablePublicationError(InvalidInputError):
     """A blob is not a publication map, or one that another release of Antivenom wrote."""
 
+    status = 503  # to whoever asked it is no mistake of theirs: it is published again, and then it is there
+    exit_code = 3
 
-def load_publication(blobs: IndexBlobs, key: str) -> PublicationMap:
+
+PUBLISH_AGAIN = "publish it again: antivenom channel publish CHANNEL"
+
+
+def load_publication(blobs: IndexBlobs, key: str, *, formats: Collection[int] = (FORMAT,)) -> PublicationMap:
     """The publication map under `key`.
 
+    Args:
+        formats: READABLE_FORMATS to read it, FORMAT alone to build on it.
+
     Raises:
-        UnreadablePublicationError: The blob is not a publication map of this format.
+        UnreadablePublicationError: The blob is not a publication map of these formats.
     """
     try:
         found = _map_decoder.decode(zstandard.ZstdDecompressor().decompress(blobs.get(key)))
     except (msgspec.DecodeError, zstandard.ZstdError) as error:
-        raise UnreadablePublicationError(
-            f"{key} is not a publication map: {error}", hint="publish the channel again"
-        ) from None
-    if found.format != FORMAT:
-        raise UnreadablePublicationError(
-            f"{key} is of format {found.format}, not {FORMAT}", hint="publish the channel again"
-        )
+        raise UnreadablePublicationError(f"{key} is not a publication map: {error}", hint=PUBLISH_AGAIN) from None
+    if found.format not in formats:
+        raise UnreadablePublicationError(f"{key} is of format {found.format}, not {FORMAT}", hint=PUBLISH_AGAIN)
     return found
 
 
@@ -258,18 +270,44 @@ def encode_decisions(decisions: Sequence[NameDecisions]) -> bytes:
     return _encode(decisions)
 
 
-def decode_decisions(frame: bytes) -> list[Decision]:
-    """The decisions of one bucket."""
+def decode_decisions(frame: bytes, written: int = FORMAT) -> list[Decision]:
+    """The decisions of one bucket, of a map of the format `written`."""
     if not frame:
         return []
-    names = _decisions_decoder.decode(zstandard.ZstdDecompressor().decompress(frame))
+    data = zstandard.ZstdDecompressor().decompress(frame)
+    if written == 1:
+        return _decisions_decoder_1.decode(data)
+    names = _decisions_decoder.decode(data)
+    if written == 2:
+        names = [_with_any_file(name) for name in names]
     return [decision for name in names for decision in name.decisions()]
 
 
-def read_withheld_filenames(frame: bytes) -> frozenset[str]:
-    """The file names that one bucket's decisions withhold."""
+def _with_any_file(name: NameDecisions) -> NameDecisions:
+    """The decisions of format 2 with ANY_FILE where the file name belongs."""
+
+    def marked(reason: Reason) -> Reason:
+        if not reason.trigger_id.endswith("+"):
+            return reason
+        return msgspec.structs.replace(reason, trigger_id=reason.trigger_id + ANY_FILE)
+
+    shared = [
+        msgspec.structs.replace(
+            one,
+            reasons=tuple(marked(reason) for reason in one.reasons),
+            excepted=tuple((item, marked(reason)) for item, reason in one.excepted),
+        )
+        for one in name.shared
+    ]
+    return msgspec.structs.replace(name, shared=shared)
+
+
+def read_withheld_filenames(frame: bytes, written: int = FORMAT) -> frozenset[str]:
+    """The file names that one bucket's decisions withhold, of a map of the format `written`."""
     if not frame:
         return frozenset()
+    if written == 1:
+        return frozenset(decision.fn for decision in decode_decisions(frame, 1) if decision.action == Action.stop)
     names = _decisions_decoder.decode(zstandard.ZstdDecompressor().decompress(frame))
     return frozenset(fn for name in names for fn, action in name.actions().items() if action == Action.stop)
 

@@ -74,7 +74,7 @@ def iterate_served(
         texts = _read_texts(blobs, run, [any(map(texts_of, of_bucket)) for of_bucket in facts])
         withheld = read_many(blobs, [bucket.decisions for bucket in run])
         for of_bucket, depends_of, texts_by_fn, frame in zip(facts, depends, texts, withheld):  # noqa: B905 - endless
-            stopped = read_withheld_filenames(frame)
+            stopped = read_withheld_filenames(frame, published.map.format)
             for place, of_name in enumerate(of_bucket):
                 positions = [p for p, fn in enumerate(of_name.fns) if fn not in stopped]
                 if positions and wants(of_name.name):

@@ -31,9 +31,16 @@ async def get_channel(ctx: RequestContext, channel: str) -> ChannelSummary:
 async def list_history(
     ctx: RequestContext, channel: str, cause: str = "", sort: str = "-number", page: int = 1, page_size: int = 50
 ) -> Listing[PublicationView]:
-    """The publications of a channel. `cause` is sync, policy, advisories, time, curation, repair or format."""
+    """The publications of a channel. `cause` is sync, policy, advisories, time, curation, repair, format or request."""
     found = await service.list_history(ctx, channel, cause=cause, sort=sort, page=page, page_size=page_size)
     return Listing.of(found)
+
+
+@router.post("/channels/{channel}/publications", status_code=202)
+async def publish(ctx: RequestContext, channel: str) -> ChannelSummary:
+    """Publish a channel again from its newest sources, soon; `behind` is null in its summary when that is done."""
+    await service.request_publication(ctx, channel)
+    return await service.get_channel_summary(ctx, channel)
 
 
 @router.post("/channels/{channel}/rollback")

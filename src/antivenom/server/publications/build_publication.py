@@ -13,7 +13,7 @@ from antivenom.core.matching.advisories import Assessment
 from antivenom.core.matching.match import MatchIndex
 from antivenom.core.policy.compile import Policy, compile_policy, parse_policy
 from antivenom.core.publication.publication_index import referenced_keys
-from antivenom.core.publication.publication_map import UnreadablePublicationError
+from antivenom.core.publication.publication_map import UnreadablePublicationError, load_publication
 from antivenom.core.publishing.changed_names import all_names, changed_names, edited_names
 from antivenom.core.publishing.channel_findings import (
     ChannelAssessor,
@@ -100,6 +100,7 @@ def without_lost(store: BlobStore, request: BuildRequest) -> BuildRequest:
     try:
         for key in request.previous.values():
             check_map(store, key)
+            load_publication(StoreBlobs(store), key)  # one of an earlier format is served, but not built on
     except (UnreadablePublicationError, LostBlobError):
         return msgspec.structs.replace(request, previous={}, previous_findings=None)
     return request

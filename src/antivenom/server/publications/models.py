@@ -51,12 +51,13 @@ class Publication(Base):
     number: Mapped[int]  # 1, 2, 3 ... within the channel
     created_at: Mapped[At]
     created_by: Mapped[str]
-    cause: Mapped[str]  # "sync", "policy", "advisories", "time", "curation", "repair", "format"
+    cause: Mapped[str]  # "sync", "policy", "advisories", "time", "curation", "repair", "format", "request"
     policy_revision_id: Mapped[int | None] = mapped_column(ForeignKey("policy_revision.id"))
     knowledge_revision: Mapped[int] = mapped_column(BigInteger)
     subdirs: Mapped[dict[str, SubdirBlobs]] = mapped_column(StoredAs(dict[str, SubdirBlobs]), server_default="{}")
     channeldata: Mapped[str] = mapped_column(server_default="")  # blob: the upstream's channeldata.json as it came
     findings_key: Mapped[str | None]  # blob with the ChannelFindings of this publication
+    format: Mapped[int] = mapped_column(server_default="0")  # of its maps; 0: a release that did not note it
     counts: Mapped[PublicationCounts] = mapped_column(StoredAs(PublicationCounts), server_default="{}")
     holds_until: Mapped[OptionalAt]  # the earliest instant at which time alone changes a verdict
     collected_at: Mapped[OptionalAt]  # when it was retired: its blobs may be deleted, so it cannot be served

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from antivenom.core.conda.records import ChannelFacts
 from antivenom.core.errors import LostBlobError, UnavailableError
+from antivenom.core.publication.publication_map import FORMAT
 from antivenom.server.channels.models import Channel
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Context, Resources
@@ -185,6 +186,7 @@ async def _commit(ctx: Context, channel: Channel, inputs: _Inputs, built: Built,
     if current is not None and _is_same(current, inputs, subdirs):
         current.holds_until = holds_until
         current.knowledge_revision = inputs.knowledge_revision
+        current.format = FORMAT
         current.findings_key = built.findings_key
         return current.number
     publication = Publication(
@@ -198,6 +200,7 @@ async def _commit(ctx: Context, channel: Channel, inputs: _Inputs, built: Built,
         subdirs=subdirs,
         channeldata=inputs.documents.channeldata,
         findings_key=built.findings_key,
+        format=FORMAT,
         counts=built.counts,
         holds_until=holds_until,
     )

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from antivenom.core.conda.artifact_index import ArtifactIndex
+from antivenom.core.publication.publication_map import FORMAT
 from antivenom.server.channels.models import Channel
 from antivenom.server.db.paging import Column, Page, check_paging, order_by
 from antivenom.server.findings.models import Curation
@@ -149,7 +150,8 @@ async def list_differing_channels(session: AsyncSession, knowledge: int, now: da
     """(id, cause) of channels of which nobody noted a change, and that serve what no longer holds all the same.
 
     Of the served and the newest publication (after a rollback these are two) one at least has to have been made under
-    the attached policy, and one with the knowledge that is compiled; the served one's verdicts have to hold today.
+    the attached policy, and one with the knowledge that is compiled; the served one's verdicts have to hold today, and
+    it has to be of the format that this release writes.
     """
     served, newest, numbered = aliased(Publication), aliased(Publication), aliased(Publication)
     highest = select(func.max(numbered.number)).where(numbered.channel_id == Channel.id).correlate(Channel)
@@ -158,12 +160,14 @@ async def list_differing_channels(session: AsyncSession, knowledge: int, now: da
         *(made.policy_revision_id.is_distinct_from(Channel.policy_revision_id) for made in (served, newest))
     )
     is_less_informed = func.greatest(served.knowledge_revision, newest.knowledge_revision) < knowledge
-    cause = case((has_expired, "time"), (has_other_policy, "policy"), else_="advisories")
+    is_of_earlier_format = and_(served.id == newest.id, served.format < FORMAT)  # a rollback is left as it is
+    differs = ((is_of_earlier_format, "format"), (has_expired, "time"), (has_other_policy, "policy"))
+    cause = case(*differs, else_="advisories")
     rows = await session.execute(
         select(Channel.id, cause)
         .join(served, served.id == Channel.publication_id)
         .join(newest, and_(newest.channel_id == Channel.id, newest.number == highest.scalar_subquery()))
-        .where(Channel.applied >= Channel.wanted, or_(has_expired, has_other_policy, is_less_informed))
+        .where(Channel.applied >= Channel.wanted, or_(*(is_so for is_so, _ in differs), is_less_informed))
     )
     return [(channel_id, why) for channel_id, why in rows]
 

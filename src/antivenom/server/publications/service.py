@@ -13,6 +13,7 @@ from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 from antivenom.server.publications import queries
 from antivenom.server.publications.models import Publication
+from antivenom.server.publications.publish_channel import defer_republish
 from antivenom.server.publications.queries import ChannelRow, PublicationRow
 from antivenom.server.publications.summaries import Behind, ChannelSummary, PublicationView, TrendPoint
 
@@ -146,6 +147,16 @@ async def rollback(ctx: Context, channel: str, number: int | None = None) -> Pub
     row.publication_id = target.id
     await record(ctx, "publication.rolled_back", subject=f"channel:{channel}", number=number)
     return target
+
+
+async def request_publication(ctx: Context, channel: str) -> None:
+    """Publish a channel again from its newest sources, soon. Adds no publication if nothing would change.
+
+    Raises:
+        NotFoundError: There is no such channel.
+    """
+    row = await channels.get_channel(ctx, channel, permission="channels:write")
+    await defer_republish(ctx, row.id, cause="request")
 
 
 async def get_trend(ctx: Context, channel: str, days: int = 30) -> list[TrendPoint]:
