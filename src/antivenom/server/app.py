@@ -33,6 +33,7 @@ from antivenom.server.members.authentication import SESSION_COOKIE, authenticate
 from antivenom.server.members.authorization import SIGN_IN_HINT
 from antivenom.server.mirrors.artifacts import ArtifactStore
 from antivenom.server.readiness import check_readiness, count_sources, describe_sources, list_behind, list_lost
+from antivenom.server.settings import Settings
 from antivenom.server.web.metrics import Metrics
 from antivenom.server.web.middleware import Guard
 from antivenom.server.web.problems import answer_error, explain
@@ -187,20 +188,7 @@ async def run_web(resources: Resources, listening: socket.socket, *, ready: int 
     from antivenom.server.web.uvicorn_protocol import serve_with
 
     application = Application(resources)
-    config = uvicorn.Config(
-        application,
-        http=serve_with(application.files),
-        ws="none",
-        loop="asyncio",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=bool(resources.settings.trusted_proxies),
-        forwarded_allow_ips=list(resources.settings.trusted_proxies),
-        timeout_graceful_shutdown=STOP_PATIENCE_S,
-        timeout_keep_alive=65,
-    )
+    config = configure(application, serve_with(application.files), resources.settings)
     async with application.running():
         # uvicorn handles both signals while it serves; then it restores the handlers and raises the signal again, which
         # must not end this process before everything is closed.
@@ -211,6 +199,26 @@ async def run_web(resources: Resources, listening: socket.socket, *, ready: int 
         await server.serve(sockets=[listening])
         if announced is not None:
             announced.cancel()
+
+
+def configure(application: Any, protocol: type[asyncio.Protocol], settings: Settings) -> Any:
+    """uvicorn's configuration. Only of trusted proxies it believes for whom they ask."""
+    import uvicorn
+
+    return uvicorn.Config(
+        application,
+        http=protocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_graceful_shutdown=STOP_PATIENCE_S,
+        timeout_keep_alive=65,
+    )
 
 
 async def _announce(server: Any, ready: int) -> None:
