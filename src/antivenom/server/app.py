@@ -188,7 +188,9 @@ async def run_web(resources: Resources, listening: socket.socket, *, ready: int 
     from antivenom.server.web.uvicorn_protocol import serve_with
 
     application = Application(resources)
-    config = configure(application, serve_with(application.files), resources.settings)
+    config = configure(
+        application, serve_with(application.files, resources.settings.request_max_bytes), resources.settings
+    )
     async with application.running():
         # uvicorn handles both signals while it serves; then it restores the handlers and raises the signal again, which
         # must not end this process before everything is closed.

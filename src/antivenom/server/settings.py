@@ -277,7 +277,7 @@ class Settings:
         "How much of the blob store is read again each hour, to find files that the disk has damaged. 0: nothing.",
     )
     request_max_bytes: int = _setting(
-        _whole(1024, GIB), "bytes", str(64 * 2**20), "The largest request body that the API takes."
+        _whole(1024, GIB), "bytes", str(64 * 2**20), "The largest request body that the server takes, on any route."
     )
     session_hours: int = _setting(_whole(1, 24 * 90), "hours", "12", "How long a sign-in to the pages lasts.")
     log_level: str = _setting(

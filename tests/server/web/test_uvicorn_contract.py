@@ -29,8 +29,12 @@ ADAPT = f"uvicorn {VERSION} is not the one that web/uvicorn_protocol.py was writ
 
 PARAMETERS = {
     "__init__": ["self", "config", "server_state", "app_state", "_loop"],
+    "connection_made": ["self", "transport"],
+    "connection_lost": ["self", "exc"],
     "data_received": ["self", "data"],
     "on_message_begin": ["self"],
+    "on_headers_complete": ["self"],
+    "on_body": ["self", "body"],
     "on_message_complete": ["self"],
     "timeout_keep_alive_handler": ["self"],
     "_start_asgi_task": ["self", "cycle", "app"],
@@ -38,9 +42,12 @@ PARAMETERS = {
 """The methods that ChannelProtocol overrides, each calling uvicorn's own, by their parameters."""
 
 ATTRIBUTES = {
-    "protocol": {"cycle", "flow", "loop", "scheme", "server_state", "timeout_keep_alive", "timeout_keep_alive_task", "transport"},
-    "cycle": {"disconnected", "expected_content_length", "response_complete", "scope", "send"},
-    "flow": {"drain", "pause_reading", "write_paused"},
+    "protocol": {
+        "cycle", "flow", "headers", "loop", "pipeline", "scheme", "scope", "server_state", "timeout_keep_alive",
+        "timeout_keep_alive_task", "transport",
+    },
+    "cycle": {"disconnected", "expected_content_length", "response_complete", "response_started", "scope", "send"},
+    "flow": {"drain", "pause_reading", "read_paused", "write_paused"},
     "server_state": {"default_headers", "total_requests"},
 }  # fmt: skip
 
@@ -75,7 +82,7 @@ async def answer_hello(scope: Any, receive: Any, send: Any) -> None:
 async def serve_one_request() -> tuple[ChannelProtocol, RequestResponseCycle, RecordingTransport]:
     """A protocol that has answered one request, its cycle, and what went out."""
     config = uvicorn.Config(answer_hello, lifespan="off", ws="none", log_config=None, access_log=False)
-    protocol = ChannelProtocol(cast(Any, NothingCached()), FileSender(), config, ServerState(), {})
+    protocol = ChannelProtocol(cast(Any, NothingCached()), FileSender(), 1000, config, ServerState(), {})
     transport = RecordingTransport()
     protocol.connection_made(transport)
     protocol.data_received(b"GET /channels HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -118,7 +125,7 @@ async def test_a_request_runs_through_what_we_override() -> None:
             super()._start_asgi_task(cycle, app)
 
     config = uvicorn.Config(answer_hello, lifespan="off", ws="none", log_config=None, access_log=False)
-    protocol = Watched(cast(Any, NothingCached()), FileSender(), config, ServerState(), {})
+    protocol = Watched(cast(Any, NothingCached()), FileSender(), 1000, config, ServerState(), {})
     protocol.connection_made(RecordingTransport())
     protocol.data_received(b"GET /channels HTTP/1.1\r\nHost: x\r\n\r\n")
     await asyncio.gather(*protocol.server_state.tasks)

@@ -22,6 +22,7 @@ HOT_PATH = b"/conda/main/noarch/shards/hot"
 HEAD_END = b" HTTP/1.1\r\nHost: x\r\n\r\n"
 BIG = 9_000_000
 KEEP_ALIVE_S = 1000
+BODY_MAX = 1_000_000
 
 
 class Files:
@@ -108,7 +109,7 @@ class Client:
 async def served(tmp_path: Path) -> AsyncIterator[tuple[Files, int, uvicorn.Server]]:
     files = Files(tmp_path)
     config = uvicorn.Config(
-        files, http=serve_with(files), ws="none", loop="asyncio", lifespan="off", port=0, log_config=None,
+        files, http=serve_with(files, BODY_MAX), ws="none", loop="asyncio", lifespan="off", port=0, log_config=None,
         timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=1, access_log=False,
     )  # fmt: skip
     server = uvicorn.Server(config)
@@ -387,3 +388,146 @@ async def test_nonsense_is_refused(served: Any) -> None:
     _, port, _ = served
     async with Client(port) as client:
         assert (await client.ask(b"GET /conda/ \x00\r\n\r\n"))[0] == 400
+
+
+# -- requests that hardly arrive, and those that are too large ---------------------------------------------------------
+
+
+class Timers:
+    """The protocols' timers, which go off when the test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.armed: dict[ChannelProtocol, Callable[[], None]] = {}
+        arm, disarm = ChannelProtocol._await_arrival, ChannelProtocol._note_arrival
+
+        def note_armed(protocol: ChannelProtocol, delay_s: float, late: Callable[[], None]) -> None:
+            arm(protocol, delay_s, late)
+            self.armed[protocol] = late
+
+        def note_disarmed(protocol: ChannelProtocol) -> None:
+            disarm(protocol)
+            self.armed.pop(protocol, None)
+
+        monkeypatch.setattr(ChannelProtocol, "_await_arrival", note_armed)
+        monkeypatch.setattr(ChannelProtocol, "_note_arrival", note_disarmed)
+
+    def go_off(self) -> None:
+        (late,) = self.armed.values()
+        late()
+
+
+@pytest.fixture
+def timers(monkeypatch: pytest.MonkeyPatch) -> Timers:
+    return Timers(monkeypatch)
+
+
+@pytest.mark.parametrize("begun", [b"GET /chan", b"GET /x HTTP/1.1\r\nHost: x\r\nX-A: ", b"GET /conda/main/no"])
+@pytest.mark.parametrize("earlier", [None, b"/channels", HOT_PATH])
+async def test_head_that_does_not_arrive_ends_with_408(
+    served: Any, timers: Timers, received: list[bytes], begun: bytes, earlier: bytes | None
+):
+    async with Client(served[1]) as client:
+        if earlier:
+            assert (await client.ask(get(earlier)))[0] == 200
+        client.writer.write(begun)
+        await until(lambda: begun in received)
+        timers.go_off()
+        assert (await client.answer())[0] == 408
+        assert await client.reader.read() == b""
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n"])
+async def test_connection_on_which_nothing_is_asked_is_closed(
+    served: Any, timers: Timers, received: list[bytes], sent: bytes
+):
+    async with Client(served[1]) as client:
+        client.writer.write(sent)
+        await until(lambda: timers.armed and received == ([sent] if sent else []))
+        timers.go_off()
+        assert await client.reader.read() == b""
+
+
+async def test_body_that_hardly_arrives_ends_with_408_and_one_that_arrives_does_not(
+    served: Any, timers: Timers, received: list[bytes]
+):
+    async with Client(served[1]) as client:
+        head = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n"
+        client.writer.write(head + b"a" * 20_000)
+        await until(lambda: sum(map(len, received)) == len(head) + 20_000)
+        timers.go_off()  # enough for one window
+        client.writer.write(b"b")
+        await until(lambda: sum(map(len, received)) == len(head) + 20_001)
+        timers.go_off()
+        assert (await client.answer())[0] == 408
+        assert await client.reader.read() == b""
+
+
+async def test_slow_application_is_no_slow_client(served: Any, timers: Timers, received: list[bytes]):
+    """The body is read no further while the application has enough of it."""
+    _, port, server = served
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def reads_late(scope: Any, receive: Any, send: Any) -> None:
+        entered.set()
+        await go_on.wait()
+        body = 0
+        while (message := await receive()).get("more_body"):
+            body += len(message["body"])
+        body += len(message["body"])
+        await send_answer(Answer(200, [(b"content-length", b"6")], b"%06d" % body), scope, receive, send)
+
+    server.config.loaded_app = reads_late
+    async with Client(port) as client:
+        client.writer.write(b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n")
+        client.writer.write(b"a" * 900_000)
+        await entered.wait()
+        await until(lambda: timers.armed and next(iter(timers.armed)).flow.read_paused)
+        timers.go_off()
+        timers.go_off()
+        go_on.set()
+        assert await client.answer() == (200, b"900000")
+
+
+@pytest.mark.parametrize("path", [b"/x", b"/conda/main/noarch/repodata.json", HOT_PATH, b"/t/secret/conda/x/y"])
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"PUT"])
+async def test_body_that_is_declared_too_large_is_413_before_it_is_sent(served: Any, method: bytes, path: bytes):
+    files, port, _ = served
+    async with Client(port) as client:
+        lines = b" HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % (BODY_MAX + 1)
+        status, body = await client.ask(method + b" " + path + lines)
+        assert (status, b"larger than 1000000 bytes" in body) == (413, True)
+        assert await client.reader.read() == b""
+    assert files.calls == []
+
+
+async def test_chunked_body_is_413_as_soon_as_it_is_too_large(served: Any):
+    async with Client(served[1]) as client:
+        client.writer.write(b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(BODY_MAX // 50_000 + 1):
+            client.writer.write(b"%x\r\n%b\r\n" % (50_000, b"a" * 50_000))
+        assert (await client.answer())[0] == 413
+        with contextlib.suppress(ConnectionError):
+            assert await client.reader.read() == b""
+
+
+async def test_body_that_goes_on_after_the_answer_ends_the_connection(served: Any):
+    async with Client(served[1]) as client:
+        client.writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert (await client.answer())[0] == 200
+        with contextlib.suppress(ConnectionError):
+            while not client.reader.at_eof():
+                client.writer.write(b"%x\r\n%b\r\n" % (50_000, b"a" * 50_000))
+                await client.writer.drain()
+                await asyncio.sleep(0)
+            assert await client.reader.read() == b""
+
+
+async def test_request_that_follows_a_refused_one_in_one_piece_is_not_begun(served: Any):
+    files, port, _ = served
+    async with Client(port) as client:
+        large = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (BODY_MAX + 1)
+        client.writer.write(large + b"b" * (BODY_MAX + 1) + get(b"/smuggled"))
+        assert (await client.answer())[0] == 413
+        with contextlib.suppress(ConnectionError):
+            assert await client.reader.read() == b""
+    assert files.calls == []
