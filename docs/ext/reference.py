@@ -103,7 +103,8 @@ def api_page() -> str:
     lines = [
         "# API",
         "",
-        "JSON over HTTP below `/api/v1`; the server describes it as OpenAPI 3.1 at `/api/openapi.json`. Sign in with",
+        "JSON over HTTP below `/api/v1`; the server describes it as OpenAPI 3.1 at `/api/openapi.json` (for whoever",
+        "signs in, or for everybody with `ANTIVENOM_OPENAPI_PUBLIC=yes`). Sign in with",
         "`Authorization: Bearer TOKEN` (`antivenom token create`). Listings answer",
         '`{"items": […], "total": n, "page": 1, "page_size": 50}`; errors are described under',
         "[error codes](errors.md).",

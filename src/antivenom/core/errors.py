@@ -50,6 +50,14 @@ class InvalidInputError(AntivenomError):
     exit_code = 2
 
 
+class TooLargeError(AntivenomError):
+    """The request is larger than the server takes; it was not read to its end."""
+
+    code = "too-large"
+    status = 413
+    exit_code = 2
+
+
 class TooExpensiveError(AntivenomError):
     """The work takes more computing than anybody may ask for; it was ended and nothing was changed."""
 

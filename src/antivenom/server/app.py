@@ -29,7 +29,12 @@ from antivenom.server import demo, pages, rooms
 from antivenom.server.context import Resources
 from antivenom.server.distribution.channel_files import ChannelFiles
 from antivenom.server.events.lost_blobs import tell_lost
-from antivenom.server.members.authentication import SESSION_COOKIE, authenticate_request, find_session_actor
+from antivenom.server.members.authentication import (
+    SESSION_COOKIE,
+    authenticate_request,
+    find_session_actor,
+    require_anybody,
+)
 from antivenom.server.members.authorization import SIGN_IN_HINT
 from antivenom.server.mirrors.artifacts import ArtifactStore
 from antivenom.server.readiness import check_readiness, count_sources, describe_sources, list_behind, list_lost
@@ -87,7 +92,7 @@ def create_site(resources: Resources, metrics: Metrics) -> FastAPI:
         title="Antivenom",
         version=__version__,
         summary="Self-hosted security manager for conda.",
-        openapi_url="/api/openapi.json",
+        openapi_url=None,  # ours asks who wants it
         docs_url=None,  # they would load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
@@ -102,7 +107,7 @@ def create_site(resources: Resources, metrics: Metrics) -> FastAPI:
     for module in rooms.load("api"):
         site.include_router(module.router, prefix="/api/v1")
     site.include_router(demo.router, prefix="/api/v1")
-    site.router.routes.extend(_own_routes(resources, metrics))
+    site.router.routes.extend(_own_routes(resources, metrics, site))
     site.router.routes.extend(pages.routes)
     for module in rooms.load("pages"):
         site.router.routes.extend(module.routes)
@@ -143,7 +148,7 @@ async def find_visitor(request: Request) -> Visitor | None:
     return Visitor(found.actor, found.csrf) if found else None
 
 
-def _own_routes(resources: Resources, metrics: Metrics) -> list[Route]:
+def _own_routes(resources: Resources, metrics: Metrics, site: FastAPI) -> list[Route]:
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
@@ -158,13 +163,25 @@ def _own_routes(resources: Resources, metrics: Metrics) -> list[Route]:
         }
         return JSONResponse(found, status_code=503 if problems else 200)
 
-    async def show_metrics(_: Request) -> Response:
+    async def show_openapi(request: Request) -> Response:
+        if not resources.settings.openapi_public:
+            await require_anybody(request)
+        return JSONResponse(site.openapi())
+
+    async def show_metrics(request: Request) -> Response:
+        if not resources.settings.metrics_public:
+            await require_anybody(request)
         return Response(
             await metrics.render(resources, await count_sources(resources)),
             media_type="text/plain; version=0.0.4; charset=utf-8",
         )
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show_metrics)]
+    return [
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", show_metrics),
+        Route("/api/openapi.json", show_openapi),
+    ]
 
 
 class BuiltFiles(StaticFiles):

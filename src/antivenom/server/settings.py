@@ -69,6 +69,12 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in ("yes", "no"):
+        raise ValueError(f"must be yes or no, not {text!r}")
+    return text.lower() == "yes"
+
+
 def _one_of(*words: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text.lower() not in words:
@@ -278,6 +284,15 @@ class Settings:
     )
     request_max_bytes: int = _setting(
         _whole(1024, GIB), "bytes", str(64 * 2**20), "The largest request body that the server takes, on any route."
+    )
+    metrics_public: bool = _setting(
+        _yes_or_no, "yes or no", "no", "Whether anybody may read `/metrics`; otherwise it needs a token or a sign-in."
+    )
+    openapi_public: bool = _setting(
+        _yes_or_no,
+        "yes or no",
+        "no",
+        "Whether anybody may read `/api/openapi.json`; otherwise it needs a token or a sign-in.",
     )
     session_hours: int = _setting(_whole(1, 24 * 90), "hours", "12", "How long a sign-in to the pages lasts.")
     log_level: str = _setting(

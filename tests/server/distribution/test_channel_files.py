@@ -89,6 +89,7 @@ async def test_metrics_count_channel_files_by_kind_and_status(mirror: Person, as
         assert ask.application.files.answer_from_cache(shard.encode(), RequestHeaders(if_none_match=condition))
     await ask("/conda/main/noarch/nothing-1.0-0.conda")
     await ask("/conda/main/noarch/what?ever.json")
+    object.__setattr__(ask.application.resources.settings, "metrics_public", True)
     text = (await ask("/metrics")).body.decode()
     for kind, status, count in (
         ("shard", 200, 2), ("shard", 304, 1), ("shards_index", 200, 1), ("artifact", 404, 1), ("other", 404, 1),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import psycopg
 import pytest
+
+from antivenom.server.context import LOCAL
+from antivenom.server.members.service import create_token
 
 OPEN = {
     "/healthz": "says only that the process runs",
     "/readyz": "says only whether it can work",
-    "/metrics": "numbers for Prometheus, which sends no token by default",
-    "/api/openapi.json": "the API's description, the same for everybody",
     "/api/v1/me": "says who one is, anonymous too",
     "/sign-in": "where one becomes somebody",
 }
@@ -82,8 +84,24 @@ async def test_every_answer_has_the_security_headers(anonymous_client, path: str
     assert answer.headers["x-frame-options"] == "DENY"
 
 
-async def test_description_of_the_api_is_openapi_3_1(anonymous_client):
-    document = (await anonymous_client.get("/api/openapi.json")).json()
+@pytest.mark.parametrize("path", ["/metrics", "/api/openapi.json"])
+async def test_numbers_and_description_are_public_only_by_setting(
+    resources, anonymous_client, app_client, path: str, local_token: str
+):
+    refused = await anonymous_client.get(path)
+    assert (refused.status_code, refused.headers["content-type"]) == (401, "application/problem+json")
+    async with resources.context(LOCAL) as ctx:
+        scraper = await create_token(ctx, "prometheus", role="reader")
+    scraped = await anonymous_client.get(path, headers={"Authorization": f"Bearer {scraper.value}"})
+    assert scraped.status_code == 200
+    assert (await anonymous_client.get(path, headers={"Authorization": "Bearer av-wrong"})).status_code == 401
+    for setting in ("metrics_public", "openapi_public"):
+        object.__setattr__(resources.settings, setting, True)
+    assert (await anonymous_client.get(path)).status_code == 200
+
+
+async def test_description_of_the_api_is_openapi_3_1(app_client):
+    document = (await app_client.get("/api/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     assert "/api/v1/tokens" in document["paths"]
 
@@ -100,7 +118,7 @@ async def test_body_beyond_the_limit_is_refused(app, app_client):
     app._guarded._request_max_bytes = 1000
     for body in (b"x" * 5000, chunks()):
         answer = await app_client.post("/api/v1/match", content=body)
-        assert answer.status_code == 422
+        assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
         assert "larger than 1000 bytes" in answer.json()["detail"]
 
 
@@ -127,7 +145,7 @@ async def test_lost_database_is_503_and_says_so(app_client, resources, monkeypat
     from sqlalchemy.exc import OperationalError
 
     async def fail(*_: object, **__: object) -> None:
-        raise OperationalError("SELECT secret", {}, Exception("connection refused"))
+        raise OperationalError("SELECT secret", {}, psycopg.OperationalError("connection refused"))
 
     monkeypatch.setattr("antivenom.server.members.service.list_tokens", fail)
     answer = await app_client.get("/api/v1/tokens")

@@ -17,6 +17,7 @@ from antivenom.core.errors import ForbiddenError, UnauthenticatedError
 from antivenom.server.context import ANONYMOUS, LOCAL, Actor, Context, Resources
 from antivenom.server.home import LOCAL_PREFIX, LOCAL_TOKEN
 from antivenom.server.members import queries
+from antivenom.server.members.authorization import SIGN_IN_HINT
 from antivenom.server.members.passwords import TOKEN_PREFIX, digest
 
 SESSION_COOKIE: Final = "antivenom_session"
@@ -127,6 +128,18 @@ async def authenticate_request(request: HTTPConnection) -> Actor:
                 hint=f"send it as {CSRF_HEADER}, or use a token",
             )
     return member.actor
+
+
+async def require_anybody(request: HTTPConnection) -> Actor:
+    """The actor of a request for what everybody with a role may see.
+
+    Raises:
+        UnauthenticatedError: Nobody sent it.
+    """
+    actor = await authenticate_request(request)
+    if actor.role == "none":
+        raise UnauthenticatedError("this needs a sign-in", hint=SIGN_IN_HINT)
+    return actor
 
 
 async def open_context(request: Request) -> AsyncIterator[Context]:

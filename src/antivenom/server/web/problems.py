@@ -24,6 +24,7 @@ from antivenom.core.errors import (
     InvalidInputError,
     NotFoundError,
     StorageError,
+    TooLargeError,
     UnavailableError,
 )
 from antivenom.server.context import utc_now
@@ -112,7 +113,7 @@ def _explain_status(error: HTTPException) -> AntivenomError:
     if error.status_code == 405:
         return MethodNotAllowedError("this address does not accept that method")
     if error.status_code == 413:
-        return InvalidInputError(
+        return TooLargeError(
             str(error.detail), hint="send less at once, or raise ANTIVENOM_REQUEST_MAX_BYTES on the server"
         )
     if error.status_code < 500:

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from antivenom.core.errors import AntivenomError, ForbiddenError, InvalidInputError
+from antivenom.core.errors import AntivenomError, ForbiddenError, InvalidInputError, TooLargeError
 from antivenom.server.context import ANONYMOUS, Actor, Context, Resources
 from antivenom.server.web.form_progress import stream_progress, wants_progress
 from antivenom.server.web.leaving import while_connected
@@ -414,7 +414,7 @@ def safe_next(text: str) -> str:
 async def _read_form(request: Request) -> FormData:
     length = request.headers.get("content-length", "0")
     if not length.isdigit() or int(length) > FORM_BYTES_MAX:
-        raise InvalidInputError("the form is larger than 2 MB", hint="use the command line for a policy of that size")
+        raise TooLargeError("the form is larger than 2 MB", hint="use the command line for a policy of that size")
     return await request.form(max_files=1, max_fields=200, max_part_size=FORM_BYTES_MAX)
 
 
