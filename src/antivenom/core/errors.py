@@ -50,6 +50,14 @@ class InvalidInputError(AntivenomError):
     exit_code = 2
 
 
+class TooManyRequestsError(AntivenomError):
+    """The actor asked too often. `data`: `retry_after_s`."""
+
+    code = "too-many-requests"
+    status = 429
+    exit_code = 3
+
+
 class TooLargeError(AntivenomError):
     """The request is larger than the server takes; it was not read to its end."""
 

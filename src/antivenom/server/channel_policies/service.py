@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from antivenom.core.publishing.publish import PlanItem
 from antivenom.server.channel_policies import queries
+from antivenom.server.channel_policies.plan_limits import count_plan
 from antivenom.server.channel_policies.plans import PlanCounts, PlannedRecord, PolicyPlan, RulePlan
 from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
@@ -107,10 +108,12 @@ async def plan_policy(
         InvalidInputError: The policy is wrong.
         NotFoundError: The channel has published nothing yet.
         TooExpensiveError: It takes more computing than a plan may.
+        TooManyRequestsError: The actor planned too often lately.
         UnavailableError: Too many plans wait already.
     """
     async with resources.context(actor) as ctx:
         require(ctx, "policies:read", subject=f"channel:{channel}")
+    await count_plan(resources, actor)
     await policies.check_policy(resources, text)
     async with resources.context(actor) as ctx:
         row, _ = await publications.get_served_publication(ctx, channel)

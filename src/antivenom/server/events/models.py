@@ -28,3 +28,13 @@ class PeriodicTick(Base):
     job: Mapped[str] = mapped_column(primary_key=True)
     every_s: Mapped[int]
     at: Mapped[At]
+
+
+class RateLimit(Base):
+    """How often something was done in the window that ends at `expires_at`; see rate_limits.py."""
+
+    __tablename__ = "rate_limit"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int]
+    expires_at: Mapped[At] = mapped_column(index=True)

@@ -18,7 +18,7 @@ from antivenom.server.home import remove_first_password
 from antivenom.server.members import passwords, queries
 from antivenom.server.members.authorization import ROLES, require
 from antivenom.server.members.models import Member, MemberSession, Token
-from antivenom.server.members.throttle import SIGN_INS, SLOTS
+from antivenom.server.members.throttle import SLOTS, SignInThrottle
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 TOKEN_LIFE_MAX = timedelta(days=3660)
@@ -165,14 +165,15 @@ async def sign_in(ctx: Context, name: str, password: str, *, address: str = "") 
         UnauthenticatedError: Name or password are wrong, or there were too many tries.
         UnavailableError: Too many sign in at once.
     """
-    SIGN_INS.begin(name, address, ctx.now)
+    throttle = SignInThrottle(ctx.resources)
+    await throttle.begin(name, address)
     member = await queries.find_member(ctx.session, name) if NAME.fullmatch(name) else None
     known = member.password_hash if member is not None and member.disabled_at is None else None
     async with SLOTS.one():
         is_right = await asyncio.to_thread(passwords.verify_password, known, password)
     if not is_right or member is None:
         raise UnauthenticatedError("name or password are wrong", field="password")
-    SIGN_INS.succeed(name, address)
+    await throttle.succeed(name, address)
     value, csrf = secrets.token_urlsafe(passwords.SECRET_BYTES), secrets.token_urlsafe(passwords.SECRET_BYTES)
     expires_at = ctx.now + timedelta(hours=ctx.resources.settings.session_hours)
     await ctx.session.execute(delete(MemberSession).where(MemberSession.expires_at <= ctx.now))

@@ -1,4 +1,4 @@
-"""Limits sign-ins: how many may fail, and how many passwords are verified at once. Each web process counts its own.
+"""Limits sign-ins: how many may fail, counted for all processes together, and how many passwords one verifies at once.
 
 A try counts when it begins: of sixty guesses at once, all but ten are refused. Ten failures close a name for the
 address that they came from and for no other, so nobody locks somebody else out by guessing; a name that is guessed at
@@ -8,68 +8,65 @@ from many addresses closes after a hundred.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
 from typing import Final
 
-from antivenom.core.errors import UnauthenticatedError, UnavailableError
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.aio.strategies import FixedWindowRateLimiter
 
+from antivenom.core.errors import UnauthenticatedError, UnavailableError
+from antivenom.server.context import Resources
+from antivenom.server.events.rate_limits import PostgresStorage
+
+WINDOW_MIN: Final = 15
 FAILURES_MAX: Final = 10  # of a name from one address
 ADDRESS_FAILURES_MAX: Final = 30  # of an address, whatever the names
 NAME_FAILURES_MAX: Final = 100  # of a name, whatever the addresses
-WINDOW = timedelta(minutes=15)
-KEYS_MAX = 10_000  # trying many names must not fill the memory
 VERIFIED_AT_ONCE: Final = 2  # a verification takes a core and 64 MiB for a tenth of a second
 WAITING_MAX: Final = 6  # each holds a connection to the database meanwhile
 
+_PAIR = RateLimitItemPerMinute(FAILURES_MAX, WINDOW_MIN, "sign-in pair")
+_ADDRESS = RateLimitItemPerMinute(ADDRESS_FAILURES_MAX, WINDOW_MIN, "sign-in address")
+_NAME = RateLimitItemPerMinute(NAME_FAILURES_MAX, WINDOW_MIN, "sign-in name")
+
 
 class SignInThrottle:
-    """Tries of the last quarter of an hour that have not succeeded."""
+    """Tries of the current quarter of an hour that have not succeeded."""
 
-    def __init__(self) -> None:
-        self._tries: OrderedDict[str, deque[datetime]] = OrderedDict()
+    def __init__(self, resources: Resources) -> None:
+        self._counts = PostgresStorage(resources.engine)
+        self._limiter = FixedWindowRateLimiter(self._counts)
 
-    def begin(self, name: str, address: str, now: datetime) -> None:
+    async def begin(self, name: str, address: str) -> None:
         """Count one more try, if another is allowed.
+
+        One that a narrower limit refuses counts for no wider one: else guesses from one address would close a name.
 
         Raises:
             UnauthenticatedError: Too many have failed.
         """
-        limits = self._limits(name, address)
-        for key, most in limits.items():
-            tries = self._tries.get(key)
-            while tries and now - tries[0] > WINDOW:
-                tries.popleft()
-            if tries and len(tries) >= most:
-                minutes = max(1, round((WINDOW - (now - tries[0])).total_seconds() / 60))
+        for limit, *identity in self._limits(name, address):
+            if not await self._limiter.hit(limit, *identity):
+                left_s = await self._counts.get_wait_s(limit.key_for(*identity))
                 raise UnauthenticatedError(
-                    "too many failed sign-ins", hint=f"try again in {minutes} min", retry_after_s=minutes * 60
+                    "too many failed sign-ins", hint=f"try again in {-(-left_s // 60)} min", retry_after_s=left_s
                 )
-        for key in limits:
-            self._tries.setdefault(key, deque()).append(now)
-            self._tries.move_to_end(key)
-        while len(self._tries) > KEYS_MAX:
-            self._tries.popitem(last=False)
 
-    def succeed(self, name: str, address: str) -> None:
+    async def succeed(self, name: str, address: str) -> None:
         """Forget what was tried for this name from this address; of the other counts, this try alone."""
-        pair, *others = self._limits(name, address)
-        self._tries.pop(pair, None)
-        for key in others:
-            if tries := self._tries.get(key):
-                tries.pop()
-
-    def clear(self) -> None:
-        self._tries.clear()
+        (pair, *identity), *others = self._limits(name, address)
+        await self._counts.clear(pair.key_for(*identity))
+        for limit, *who in others:
+            await self._counts.incr(limit.key_for(*who), limit.get_expiry(), -1)
 
     @staticmethod
-    def _limits(name: str, address: str) -> dict[str, int]:
-        """The counts that a try belongs to, with their limits; the pair of name and address first."""
+    def _limits(name: str, address: str) -> list[tuple[RateLimitItem, str] | tuple[RateLimitItem, str, str]]:
+        """The limits that a try falls under, the narrowest first, and whom each counts."""
         folded = name[:64].lower()
-        limits = {f"pair:{address} {folded}": FAILURES_MAX, f"name:{folded}": NAME_FAILURES_MAX}
-        return limits | ({f"address:{address}": ADDRESS_FAILURES_MAX} if address else {})
+        of_address: list[tuple[RateLimitItem, str]] = [(_ADDRESS, address)] if address else []
+        return [(_PAIR, address, folded), *of_address, (_NAME, folded)]
 
 
 class VerificationSlots:
@@ -113,5 +110,4 @@ class VerificationSlots:
             self._free += 1
 
 
-SIGN_INS = SignInThrottle()
 SLOTS = VerificationSlots()
