@@ -119,10 +119,19 @@ def artifacts(asked: Any, shared_data: Path, tmp_path_factory: pytest.TempPathFa
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             archive.extractall(folder / "packed", filter="data")
     asked("place", folder / "packed", folder / "whole")
+    (folder / "whole/noarch/patch_instructions.json").write_text(json.dumps(PATCHES))
     asked("index", folder / "whole")
     return folder / "whole"
 
 
+# As a channel's repairs are: for files that stay, for one that a policy withholds, and for one that leaves the index.
+PATCHES = {
+    "patch_instructions_version": 1,
+    "packages": {"clobber-1-0.1.0-h4616a5c_0.tar.bz2": {"depends": ["repaired"]}},
+    "packages.conda": {fn: {"license": "repaired"} for fn in ("dependent-1.0-0.conda", "dependency-2.0-0.conda")},
+    "remove": ["clobber-2-0.1.0-h4616a5c_0.tar.bz2"],
+    "revoke": ["dependent-2.0-0.conda", "dependency-2.0-0.conda"],
+}
 POLICY = (
     'name: some\nrules:\n  - {id: some, gate: packages, trigger: match_spec, action: stop, params: {deny: ["%s"]}}\n'
 )
@@ -157,6 +166,12 @@ async def test_documents_of_a_filtered_mirror_are_those_of_conda_index_on_what_i
         if path.name.endswith((".conda", ".tar.bz2")) and path.name not in withheld:
             (tmp_path / "left" / path.parent.name).mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, tmp_path / "left" / path.parent.name / path.name)
+    for subdir in json.loads((artifacts / "channeldata.json").read_bytes())["subdirs"]:
+        answer = await ask(f"/conda/main/{subdir}/patch_instructions.json")
+        assert answer.status == (200 if subdir == "noarch" else 404)
+        if answer.status == 200:
+            assert b"dependency-2.0" not in answer.body  # it is withheld
+            (tmp_path / "left" / subdir / "patch_instructions.json").write_bytes(answer.body)
     asked("index", tmp_path / "left")
     assert await difference(ask, tmp_path / "left") == {}
 
@@ -166,13 +181,17 @@ async def difference(ask: Asker, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     channeldata = json.loads((folder / "channeldata.json").read_bytes())
     for subdir in channeldata["subdirs"]:
-        for fn in ("run_exports.json", "current_repodata.json"):
+        for fn in ("repodata.json", "run_exports.json", "current_repodata.json"):
             path = f"{subdir}/{fn}"
             theirs, ours = json.loads((folder / path).read_bytes()), await served(ask, path)
+            if fn == "repodata.json":
+                listed = records_of(theirs).keys()
             for name in theirs.keys() | ours.keys():
                 one, other = theirs.get(name), ours.get(name)
-                if name.startswith("packages"):
-                    one, other = without_stamp(one), without_stamp(other)
+                if name.startswith("packages") and fn == "run_exports.json":
+                    one = {fn: entry for fn, entry in one.items() if fn in listed}  # theirs has removed files too
+                elif name.startswith("packages"):
+                    one, other = completed(one, subdir), completed(other, subdir)
                 if one != other:
                     found[f"{path} {name}"] = changed(other, one)
     theirs, ours = channeldata, await served(ask, "channeldata.json")
@@ -199,9 +218,13 @@ def changed(ours: Any, theirs: Any) -> Any:
     return {k: (ours.get(k), theirs.get(k)) for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k)}
 
 
-def without_stamp(section: Any) -> Any:
-    """A section of records without what a server adds, or conda-index does to a record's link to its older format."""
+def completed(section: Any, subdir: str) -> Any:
+    """A section of records with the fields that clients need and we complete, without what either of us adds.
+
+    We add when a record was listed first, conda-index the link to a record's older format.
+    """
+    added = ("indexed_timestamp", "legacy_bz2_md5")
     return {
-        fn: {k: v for k, v in record.items() if k not in ("indexed_timestamp", "legacy_bz2_md5")}
+        fn: {"depends": [], "subdir": subdir} | {k: v for k, v in record.items() if k not in added}
         for fn, record in section.items()
     }

@@ -125,6 +125,16 @@ async def test_another_upstream_takes_the_trust_away(mirror: Person, upstream: U
     assert set(await mirror.withheld("main")) == {WORD.fn, SILENT.fn}
 
 
+async def test_another_mirror_of_the_same_channel_takes_the_trust_away(
+    mirror: Person, upstream: UpstreamServer, app_client: Any
+) -> None:
+    await trust(mirror)
+    for address, trusted in ((upstream.url, True), (upstream.url.replace("127.0.0.1", "localhost"), False)):
+        await mirror.ask(mirrors.delete_mirror, "main")
+        await mirror.ask(mirrors.create_mirror, "main", mirrors.MirrorSettings(address, subdirs=["linux-64"]))
+        assert (await app_client.get("/api/v1/channels/main")).json()["trust_build_statements"] is trusted
+
+
 async def test_a_file_of_an_older_publication_is_judged_by_the_same_trust(
     mirror: Person, upstream: UpstreamServer, ask: Asker
 ) -> None:

@@ -145,7 +145,9 @@ async def test_a_page_shows_the_refusal(
     await person.mirror("main", upstream, subdirs=["linux-64"])
     assert (await ask(PATH)).status == 502
     await ask.application.artifacts.finish_recording()
-    assert "Refused when it was fetched" in (await member_client.get("/channels/main/packages/alpha")).text
+    page = (await member_client.get("/channels/main/packages/alpha")).text
+    assert "Refused when it was fetched" in page
+    assert "</svg>Refused</span>" in page
 
 
 async def test_stored_artifacts_are_served_while_the_database_is_away(

@@ -26,6 +26,8 @@ LIST_FIELDS = ("tags", "identifiers", "keywords")
 FLAG_FIELDS = (
     "binary_prefix", "text_prefix", "activate.d", "deactivate.d", "pre_link", "post_link", "pre_unlink",
 )  # fmt: skip
+TEXT_MAX_CHARACTERS = 20_000  # the longest real description has some thousands
+LIST_MAX = 100
 _NOTHING = b"{}"
 _ODD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -132,27 +134,31 @@ def _entry(package: _Package, upstream: Mapping[str, Any]) -> dict[str, Any]:
         "subdirs": sorted(package.subdirs),
         "timestamp": package.newest_ms // 1000,
     }
-    other = upstream.get("license")
-    license_text = package.license or (other if isinstance(other, str) else "")
-    if license_text:
-        entry["license"] = license_text
+    if package.license:
+        entry["license"] = package.license
     if version_order(package.version) is not None:
         entry["version"] = package.version
     return entry
 
 
 def _described(upstream: Mapping[str, Any], version: str) -> dict[str, Any]:
-    """What the upstream says for people, without what is of another type, or names a version that is not served."""
+    """What the upstream says for people, without what is of another type or far too long, or names a version that is
+    not served."""
     theirs = upstream.get("version")
     hidden = theirs if isinstance(theirs, str) and theirs != version else ""
-    found: dict[str, Any] = {
-        field: value for field in TEXT_FIELDS if isinstance(value := upstream.get(field), str) and value
-    }
-    found |= {field: value for field in LIST_FIELDS if isinstance(value := upstream.get(field), list) and value}
+    found: dict[str, Any] = {field: value for field in TEXT_FIELDS if _is_text(value := upstream.get(field))}
+    for field in LIST_FIELDS:
+        value = upstream.get(field)
+        if isinstance(value, list) and (texts := [item for item in value if _is_text(item)][:LIST_MAX]):
+            found[field] = texts
     for field in ADDRESS_FIELDS:
         value = upstream.get(field)
-        addresses = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-        shown = [text for text in addresses if isinstance(text, str) and text and not (hidden and hidden in text)]
+        addresses = [value] if isinstance(value, str) else value[:LIST_MAX] if isinstance(value, list) else []
+        shown = [text for text in addresses if _is_text(text) and not (hidden and hidden in text)]
         if shown:
             found[field] = shown if isinstance(value, list) else shown[0]
     return found
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= TEXT_MAX_CHARACTERS

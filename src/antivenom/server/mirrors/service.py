@@ -99,6 +99,8 @@ async def create_mirror(
         raise ConflictError(
             f"channel {channel!r} is a mirror already", hint=f"sync it with: antivenom mirror sync {channel} --wait"
         )
+    if row.upstream not in ("", address.shown):  # trust was given to those who built the former upstream's artifacts
+        await channels.trust_builds(ctx, row, False)
     mirror = Mirror(
         channel_id=row.id,
         upstream=address.shown,
