@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 import rattler
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from antivenom.core.source.ingest import ingest_monolith
 from tests.core.index_samples import NOW_MS, FakePolicy, MemoryBlobs, publish_all, served, shards_of
@@ -104,3 +106,21 @@ def test_an_integer_beyond_64_bits_passes_through(number: int) -> None:
 def test_a_record_without_depends_gets_an_empty_list() -> None:
     found, _, _ = ingest({key: value for key, value in GOOD.items() if key != "depends"})
     assert found[ODD]["depends"] == []  # conda adds to the list of python's, and ends when there is none
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=6) | st.sampled_from(["python", "1.0", "pkg:pypi/a", "ab" * 16, "ab" * 32, "weak"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["weak", "strong", "x", ""]), inner, max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+TYPED = sorted({row[0] for row in TABLE["answers"]} - {"name"})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(TYPED), json_values, min_size=1, max_size=3))
+def test_no_value_of_any_field_takes_other_records_away(tmp_path: Path, fields: dict[str, Any]) -> None:
+    found, set_aside, document = ingest(GOOD | fields)
+    assert found.keys() | set_aside.keys() == {ODD, BESIDE}
+    assert rattler_lists(document, tmp_path) == sorted(found)
+    assert BESIDE in found
