@@ -21,6 +21,8 @@ from antivenom.core.matching.advisories import AffectedRange
 from antivenom.core.matching.knowledge import (
     Alias,
     IgnoreRule,
+    Metapackage,
+    Part,
     PythonName,
     Release,
     Renamed,
@@ -41,6 +43,8 @@ IGNORE = "ignore\tapplies_to\tlooks_at\twords\tunless\treason\tsource\tchecked\n
 VERSIONS = "package\tnumbers\tsource\tchecked\n"
 WORDS = "words\tlisted\tsource\tchecked\n"
 SPEAKERS = "cna\tspeaks_for\tsource\tchecked\n"
+PARTS = "part\town\tothers\trest\treason\tsource\tchecked\n"
+METAPACKAGES = "metapackage\tdepends_on\tsource\tchecked\n"
 REMOVE = "remove\tsource\tchecked\n"
 FROM = "\tus\t2026-11-28\n"
 
@@ -62,7 +66,8 @@ def test_every_table_is_read() -> None:
         f"{PYTHON_NAMES}py-foo\tfoo{FROM}{RENAMED}foo\tbar{FROM}"
         f"{RELEASES}acme:foo\t..1.2 2.0..2.1b\tCVE-1-1 CVE-1-2{FROM}"
         f"{IGNORE}mine\tpart\tsummary\tserver, *daemon*\tclient\tIt is of the server.{FROM}"
-        f"{VERSIONS}pypi/foo-*\t3{FROM}{WORDS}packaging\tcore, base{FROM}{SPEAKERS}Acme Inc\tacme:*{FROM}{REMOVE}names/openssl{FROM}"
+        f"{VERSIONS}pypi/foo-*\t3{FROM}{WORDS}packaging\tcore, base{FROM}{SPEAKERS}Acme Inc\tacme:*{FROM}"
+        f"{PARTS}libfoo\tlibfoo, foo_*\t-\tother\tIt is of the daemon.{FROM}{METAPACKAGES}foo-all\tfoo{FROM}{REMOVE}names/openssl{FROM}"
     )
     alias = Alias(("acme:foo",), (("bitnami", "foo"),), ("acme:suite",), True)
     ranges = (AffectedRange("cpe", None, fixed="1.2"), AffectedRange("cpe", "2.0", fixed="2.1b"))
@@ -77,6 +82,8 @@ def test_every_table_is_read() -> None:
         "versions/pypi/foo-*": VersionRule("pypi/foo-*", 3),
         "words/packaging": WordList(("core", "base")),
         "speakers/acme_inc": Speaker(("acme:*",)),
+        "parts/libfoo": Part(("libfoo", "foo_*"), (), True, "It is of the daemon."),
+        "metapackages/foo-all": Metapackage("foo"),
         "names/openssl": None,
     }
 

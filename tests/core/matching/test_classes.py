@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
@@ -160,7 +161,7 @@ def until_last(last: str, introduced: str | None = None) -> AffectedRange:
     ],
 )
 def test_the_project_itself_is_heard_before_nvd(who: str, product: str, said: AffectedRange, is_heard: bool) -> None:
-    name = next(n for n, alias in sorted(built_in().names.items()) if product in alias.products)
+    name = next(n for n, a in built_in().names.items() if product in a.products and n not in built_in().metapackages)
     known = built_in().names[name].products
     index = open_index(cna("CVE-1-1", who, product, said), nvd("CVE-1-1", *known, bounds=until("8.7")))
     assert found(index, name, "7.43")[0] == ([] if is_heard else ["CVE-1-1"])
@@ -171,3 +172,57 @@ def test_curated_releases_stand_between_the_project_and_nvd() -> None:
     other = cna("CVE-2023-0286", "openssl", "openssl:openssl", until("3.0.9", "3.0.0"))
     assert found(open_index(other), "openssl", "3.0.8")[0] == ["CVE-2023-0286"]
     assert found(open_index(nvd("CVE-2023-0286", "openssl:openssl")), "openssl", "3.0.8")[0] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "product", "text", "rule"),
+    [
+        ("libpq", "postgresql:postgresql", "MERGE fails to enforce row security policies", "parts/libpq"),
+        ("libpq", "postgresql:postgresql", "pg_trgm heap buffer overflow", "parts/libpq"),
+        ("libpq", "postgresql:postgresql", "libpq undersizes allocations", ""),
+        ("libpq", "postgresql:postgresql", "Misuse of PQescapeString() in many programs", ""),
+        ("postgresql", "postgresql:postgresql", "pg_trgm heap buffer overflow", ""),  # the whole
+        ("libcups", "openprinting:cups", "cupsd sets wrong rights", "parts/libcups"),
+        ("libcups", "openprinting:cups", "a null dereference in the libcups library", ""),
+        ("libcurl", "haxx:curl", "overwriting a local file when the -J flag is used", "parts/libcurl"),
+        ("libcurl", "haxx:curl", "the -J flag, and libcurl with CURLOPT_HEADER", ""),
+        ("libcurl", "haxx:curl", "curl reuses a connection", ""),
+        ("curl", "haxx:curl", "overwriting a local file when the -J flag is used", ""),
+        ("liblzma", "tukaani:xz", "arbitrary file write in xzgrep", "parts/liblzma"),
+        ("libuuid", "kernel:util-linux", "wall allows escape sequences", "parts/libuuid"),
+        ("libnghttp2", "nghttp2:nghttp2", "nghttpx forwards an HTTP/1 request", "parts/libnghttp2"),
+    ],
+)
+def test_what_is_of_another_part_is_ignored_by_the_row_of_the_part(
+    name: str, product: str, text: str, rule: str
+) -> None:
+    assert product in (*built_in().names[name].products, *built_in().names[name].wholes)
+    [advisory] = [msgspec.structs.replace(nvd("CVE-1-1", product), details=text)]
+    assert found(open_index(advisory), name) == (([], {"CVE-1-1": rule}) if rule else (["CVE-1-1"], {}))
+
+
+def test_every_description_of_a_vulnerability_tells_of_what_part_it_is() -> None:
+    terse = msgspec.structs.replace(nvd("CVE-1-1", "postgresql:postgresql"), summary="An overflow")
+    other = Advisory("JLSEC-1", "osv", ("CVE-1-1",), details="in libpq", affected=terse.affected)
+    taken_back = msgspec.structs.replace(other, withdrawn="2024-01-01T00:00:00Z")
+    assert found(open_index(terse), "libpq") == ([], {"CVE-1-1": "parts/libpq"})
+    assert found(open_index(terse, other), "libpq") == (["CVE-1-1"], {})
+    assert found(open_index(terse, taken_back), "libpq") == ([], {"CVE-1-1": "parts/libpq"})
+
+
+def test_every_part_has_a_project_and_no_metapackage_is_one() -> None:
+    known = built_in()
+    assert known.parts.keys() <= known.names.keys()
+    assert known.metapackages.keys().isdisjoint(known.parts)
+    assert known.metapackages.keys().isdisjoint(known.metapackages.values())
+
+
+def test_a_metapackage_says_what_it_depends_on_and_repeats_nothing() -> None:
+    index = open_index(nvd("CVE-1-1", "python:python"))
+    assert found(index, "python")[0] == ["CVE-1-1"]
+    for name in ("python-gil", "cpython", "pkg:conda/python-gil@2.0"):
+        assert found(index, name) == ([], {})
+    [answer] = index.assess([ComponentKey("conda", "python-gil", "2.0")])
+    assert (answer.assessed, "depends on python" in answer.reason) == (True, True)
+    [own] = index.assess([ComponentKey("conda", "python-gil", "2.0", purls=("pkg:generic/python",))])
+    assert [f.ids[0] for f in own.findings] == ["CVE-1-1"]  # the record itself says what it is

@@ -285,7 +285,9 @@ def open_slowly(index: MatchIndex) -> MatchIndex:
 
 def test_a_part_of_a_product_and_a_range_without_bounds_are_low() -> None:
     index = open_index(
-        Advisory("CVE-1-1", "nvd", affected=(product("postgresql:postgresql", until("16.1", "16", "cpe")),)),
+        Advisory(
+            "CVE-1-1", "nvd", summary="libpq", affected=(product("postgresql:postgresql", until("16.1", "16", "cpe")),)
+        ),
         Advisory("CVE-1-2", "nvd", affected=(product("python:python", AffectedRange("cpe")),)),
     )
     assert [f.confidence for f in assess(index, "postgresql", "16.0").findings] == ["medium"]

@@ -97,7 +97,8 @@ def random_entries(chance: random.Random) -> list[dict[str, Any]]:
 
 
 async def compiled(ctx: Context, folder: Path) -> dict[str, CompiledVulnerability]:
-    await export.export_all(ctx.session, folder)
+    await export.export_facts(ctx.session, folder)
+    await export.export_advisories(ctx.session, folder)
     facts = {cve: Exploited(*rest) for cve, *rest in export.read_exploitation(folder)}
     index = MatchIndex.load(build_index(export.read_advisories(folder / "advisories"), facts))
     found = (index.vulnerability(number) for number in range(index.vulnerability_count))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -164,3 +165,22 @@ async def test_a_release_that_knows_something_else_has_everything_compiled_anew(
     assert len(after) == len(before) + 1
     assert after[-1].index_key is not None
     assert await match(app_client, conda("libcurl", "7.88.0"))
+
+
+async def test_a_part_is_told_by_the_whole_description_whatever_else_its_row_quotes(
+    resources: Resources, app_client: Any, run_jobs: Any, tmp_path: Path
+) -> None:
+    part = "part\town\tothers\trest\treason\tsource\tchecked\n"
+    text = f"{NAMES}it-s\to'brien:it's\t-\t-\t-{FROM}{part}it-s\town'\t-\tother\tIt is of the rest.{FROM}"
+    await add(app_client, tmp_path / "ours.tsv", text)
+    long = "x" * 400
+    await learn(
+        resources,
+        msgspec.structs.replace(product("CVE-2024-0001", "postgresql:postgresql@x", "16.9"), details=f"{long} libpq"),
+        msgspec.structs.replace(product("CVE-2024-0002", "postgresql:postgresql", "16.9"), details=f"{long} pg_trgm"),
+        msgspec.structs.replace(product("CVE-2024-0003", "o'brien:it's", "2"), details=f"{long} the own' code"),
+        product("CVE-2024-0004", "o'brien:it's", "2"),
+    )
+    await run_jobs(resources)
+    assert await found(app_client, "libpq", "16.1") == (["CVE-2024-0001"], [("CVE-2024-0002", "parts/libpq")])
+    assert await found(app_client, "it-s", "1.0") == (["CVE-2024-0003"], [("CVE-2024-0004", "parts/it-s")])

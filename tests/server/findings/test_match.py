@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange, Assessment, Finding
 from antivenom.core.source.source_map import Component
-from antivenom.server.advisories.copy_rows import split_prose
+from antivenom.server.advisories.copy_rows import package_keys, split_prose
 from antivenom.server.advisories.feed_state import FeedCounts, FeedCursor
 from antivenom.server.advisories.models import AdvisoryRow, Exploitation, Feed, KnowledgeRevision, NameMapping
 from antivenom.server.context import LOCAL, Context, Resources
@@ -65,7 +65,7 @@ async def learn(resources: Resources, *advisories: Advisory, maps: dict[str, lis
                     summary=advisory.summary,
                     severity=0,
                     disputed=False,
-                    package_keys=[],
+                    package_keys=list(package_keys(advisory)),
                     digest=b"",
                     body=body,
                     prose=prose,

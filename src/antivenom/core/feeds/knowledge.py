@@ -19,8 +19,10 @@ from antivenom.core.feeds.entry import ID, ID_MAX_CHARACTERS, Beginning, EntryEr
 from antivenom.core.matching.advisories import AffectedRange
 from antivenom.core.matching.knowledge import (
     IGNORE,
+    METAPACKAGES,
     NAMES,
     PACKAGING_WORDS,
+    PARTS,
     PYTHON_NAMES,
     RENAMED,
     SPEAKERS,
@@ -31,6 +33,8 @@ from antivenom.core.matching.knowledge import (
     Fact,
     IgnoreRule,
     LooksAt,
+    Metapackage,
+    Part,
     PythonName,
     Release,
     Renamed,
@@ -219,6 +223,21 @@ def _speakers(row: Cells) -> Made:
     return [(f"{SPEAKERS}/{cna.replace(' ', '_')}", Speaker(_items(row, "speaks_for", PRODUCT)))]
 
 
+def _parts(row: Cells) -> Made:
+    own, others = _words(row, "own"), _words(row, "others")
+    if row["rest"] not in ("own", "other"):
+        raise EntryError(f"rest is {row['rest'][:40]!r} and not own or other")
+    if not own and not others:
+        raise EntryError("has no words")
+    part = Part(own, others, row["rest"] == "other", _prose(row, "reason"))
+    return [(f"{PARTS}/{name}", part) for name in _needed(row, "part", CONDA_NAME)]
+
+
+def _metapackages(row: Cells) -> Made:
+    (depends_on,) = _needed(row, "depends_on", CONDA_NAME, at_most=1)
+    return [(f"{METAPACKAGES}/{name}", Metapackage(depends_on)) for name in _needed(row, "metapackage", CONDA_NAME)]
+
+
 def _removals(row: Cells) -> Made:
     return [(_one_of(row, "remove", ROW_ID), None)]
 
@@ -233,6 +252,8 @@ _TABLES: dict[tuple[str, ...], Callable[[Cells], Made]] = {
     ("package", "numbers", *_PROVENANCE): _versions,
     ("words", "listed", *_PROVENANCE): _word_lists,
     ("cna", "speaks_for", *_PROVENANCE): _speakers,
+    ("part", "own", "others", "rest", "reason", *_PROVENANCE): _parts,
+    ("metapackage", "depends_on", *_PROVENANCE): _metapackages,
     ("remove", *_PROVENANCE): _removals,
 }
 

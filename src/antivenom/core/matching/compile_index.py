@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import zstandard
@@ -21,6 +21,7 @@ from antivenom.core.matching.grouping import AliasGroup, group_aliases, index_gr
 from antivenom.core.matching.identity import NameMaps
 from antivenom.core.matching.knowledge import CURATED, NOTHING, Knowledge, VersionShortener
 from antivenom.core.matching.merging import merge_entries
+from antivenom.core.matching.parts import PartsOfProjects
 from antivenom.core.matching.risk import risk_score
 from antivenom.core.matching.version_keys import key_after, version_key
 
@@ -59,7 +60,8 @@ class CompiledPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class CompiledVulnerability(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One vulnerability, merged from all its advisories.
 
-    `ecosystems`: those whose own advisories (OSV's) name packages that it is about, sorted.
+    `ecosystems`: those whose own advisories (OSV's) name packages that it is about, sorted. `other_parts`: the conda
+    names of parts of a project that it is not of (knowledge/parts.tsv), sorted.
     """
 
     ids: tuple[str, ...]
@@ -74,6 +76,7 @@ class CompiledVulnerability(msgspec.Struct, frozen=True, array_like=True, gc=Fal
     modified: str
     summary: str
     ecosystems: tuple[str, ...] = ()
+    other_parts: tuple[str, ...] = ()
 
 
 class CompiledIndex(msgspec.Struct, frozen=True, array_like=True):
@@ -124,17 +127,18 @@ def build_index(
     """
     entries: dict[str, list[Advisory]] = {}
     affected_packages = _AffectedPackages(VersionShortener(knowledge.versions), knowledge.is_project)
+    parts = PartsOfProjects(knowledge)
     for advisory in advisories:
         entries.setdefault(advisory.id, []).append(_without_packages(advisory))
         for affected in advisory.affected:
-            affected_packages.add(advisory, affected)
+            parts.note(advisory, affected_packages.add(advisory, affected))
     groups = group_aliases((a.id, a.aliases) for listed in entries.values() for a in listed)
     numbers = index_groups(groups)
     _correct(numbers, affected_packages, knowledge)
     packages = list(affected_packages.drain(numbers))
     exploited = exploitation or {}
-    speaking = affected_packages.speaking
-    vulnerabilities = [_encode(_vulnerability(group, entries, numbers, exploited, speaking)) for group in groups]
+    spoken = _Spoken(affected_packages.speaking, parts)
+    vulnerabilities = [_encode(_vulnerability(group, entries, numbers, exploited, spoken)) for group in groups]
     # What `encode(CompiledIndex(…))` would give, without a second copy of everything.
     pieces = [
         _ARRAY_OF_6 + _encode(1) + _encode(tuple(sorted(affected_packages.ecosystems))),
@@ -147,6 +151,13 @@ def build_index(
     ]
     compressor = zstandard.ZstdCompressor(level=3).compressobj(size=sum(map(len, pieces)))
     return b"".join([*map(compressor.compress, pieces), compressor.flush()])
+
+
+class _Spoken(NamedTuple):
+    """What advisories tell besides affected versions: the ecosystems of each id, and parts of projects."""
+
+    ecosystems: Mapping[str, Iterable[str]]
+    parts: PartsOfProjects
 
 
 class _AffectedPackages:
@@ -166,7 +177,8 @@ class _AffectedPackages:
         # key, source, advisory, variant, when it was modified, how many bytes, fields behind the number
         self._entries: list[tuple[str, str, str, str, str, int, bytes]] = []
 
-    def add(self, advisory: Advisory, affected: AffectedPackage) -> None:
+    def add(self, advisory: Advisory, affected: AffectedPackage) -> str:
+        """Compile what an advisory says of a package; its key."""
         if affected.ecosystem in PRODUCT_ECOSYSTEMS:
             self.has_products = True
         if _covers(advisory.source, affected.ecosystem):
@@ -185,6 +197,7 @@ class _AffectedPackages:
         fields = b"" if is_silent else _encode(package)[len(_HEADER) :]
         source, variant = sys.intern(advisory.source), sys.intern(f"{target} {affected.said_by}")
         self._entries.append((key, source, advisory.id, variant, advisory.modified, len(fields), fields))
+        return key
 
     def drain(self, numbers: Mapping[str, Sequence[int]]) -> Iterator[bytes]:
         """The encoded key and list of every package, by key; nothing is kept of what was given.
@@ -265,7 +278,7 @@ def _vulnerability(
     entries: Mapping[str, Sequence[Advisory]],
     numbers: Mapping[str, Sequence[int]],
     exploited: Mapping[str, Exploited],
-    speaking: Mapping[str, Iterable[str]],
+    spoken: _Spoken,
 ) -> CompiledVulnerability:
     own = [a for i in group.ids if len(numbers[i]) == 1 for a in entries.get(i, ())]
     shared = [a for i in group.ids if len(numbers[i]) > 1 for a in entries.get(i, ())]
@@ -285,7 +298,8 @@ def _vulnerability(
         merged.published,
         merged.modified,
         merged.summary,
-        tuple(sorted({ecosystem for i in group.ids for ecosystem in speaking.get(i, ())})),
+        tuple(sorted({ecosystem for i in group.ids for ecosystem in spoken.ecosystems.get(i, ())})),
+        spoken.parts.other_parts(group.ids),
     )
 
 

@@ -17,8 +17,8 @@ import msgspec
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 
 CURATED = "curated"  # the source that evidence of releases names
-NAMES, PYTHON_NAMES, RENAMED, RELEASES, IGNORE, VERSIONS, WORDS, SPEAKERS = (
-    "names", "python-names", "renamed", "releases", "ignore", "versions", "words", "speakers",
+NAMES, PYTHON_NAMES, RENAMED, RELEASES, IGNORE, VERSIONS, WORDS, SPEAKERS, PARTS, METAPACKAGES = (
+    "names", "python-names", "renamed", "releases", "ignore", "versions", "words", "speakers", "parts", "metapackages",
 )  # fmt: skip
 PACKAGING_WORDS = "packaging"
 
@@ -89,13 +89,32 @@ class Speaker(msgspec.Struct, frozen=True, tag="speaker"):
     products: tuple[str, ...]
 
 
+class Part(msgspec.Struct, frozen=True, tag="part"):
+    """How a package that is only a part of its project is told apart; the id's key is its conda name.
+
+    A vulnerability whose descriptions have one of `own` is of the part. Else one with any of `others` is of another
+    part. Where neither stands, it is of the part unless `is_rest_other`.
+    """
+
+    own: tuple[str, ...]
+    others: tuple[str, ...]
+    is_rest_other: bool
+    reason: str
+
+
+class Metapackage(msgspec.Struct, frozen=True, tag="metapackage"):
+    """A package without files of its own: it only depends on another, whose findings are not repeated for it."""
+
+    depends_on: str
+
+
 class WordList(msgspec.Struct, frozen=True, tag="words"):
     """Words that matching looks for; the id's key is the list's name."""
 
     words: tuple[str, ...]
 
 
-Fact = Alias | PythonName | Renamed | Release | IgnoreRule | VersionRule | WordList | Speaker
+Fact = Alias | PythonName | Renamed | Release | IgnoreRule | VersionRule | WordList | Speaker | Part | Metapackage
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -109,6 +128,8 @@ class Knowledge(msgspec.Struct, frozen=True):
     versions: tuple[VersionRule, ...] = ()
     words: dict[str, tuple[str, ...]] = {}
     speakers: dict[str, tuple[str, ...]] = {}
+    parts: dict[str, Part] = {}
+    metapackages: dict[str, str] = {}
 
     def is_project(self, cna: str, product: str) -> bool:
         """Whether a CNA is the project that makes a product ("vendor:product")."""
@@ -132,6 +153,11 @@ class Knowledge(msgspec.Struct, frozen=True):
 NOTHING = Knowledge()
 
 
+def part_id(name: str) -> str:
+    """The id of a row of parts."""
+    return f"{PARTS}/{name}"
+
+
 def release_id(product: str, vulnerability: str) -> str:
     """The id of a row of releases."""
     return f"{RELEASES}/{product}/{vulnerability}"
@@ -150,6 +176,8 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
     versions: list[VersionRule] = []
     words: dict[str, tuple[str, ...]] = {}
     speakers: dict[str, tuple[str, ...]] = {}
+    parts: dict[str, Part] = {}
+    metapackages: dict[str, str] = {}
     for row_id, fact in sorted(facts.items()):
         key = row_id.partition("/")[2]
         match fact:
@@ -170,9 +198,24 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
                 words[key] = listed
             case Speaker(products):
                 speakers[key] = products
+            case Part():
+                parts[key] = fact
+            case Metapackage(depends_on):
+                metapackages[key] = depends_on
             case None:
                 pass
-    return Knowledge(names, python_names, renamed, tuple(releases), ignore, tuple(versions), words, speakers)
+    return Knowledge(
+        names,
+        python_names,
+        renamed,
+        tuple(releases),
+        ignore,
+        tuple(versions),
+        words,
+        speakers,
+        parts,
+        metapackages,
+    )
 
 
 def _plain(name: str) -> str:

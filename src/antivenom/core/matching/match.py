@@ -35,7 +35,7 @@ from antivenom.core.matching.identity import (
     parse_purl,
 )
 from antivenom.core.matching.ignoring import IgnoreRules
-from antivenom.core.matching.knowledge import NOTHING, Knowledge
+from antivenom.core.matching.knowledge import NOTHING, Knowledge, part_id
 from antivenom.core.matching.precedence import Claim, Hit, decide, priority
 
 INDEX_MAX_BYTES = 1 << 30
@@ -82,7 +82,7 @@ class MatchIndex:
         self._index = index
         self.maps: NameMaps = index.maps
         self._knowledge = knowledge if index.knowledge is None else index.knowledge
-        self._rules = IgnoreRules(self._knowledge.ignore)
+        self._rules = IgnoreRules(self._knowledge.ignore, self._knowledge.parts)
         self.ecosystems = frozenset(index.ecosystems)
         # Plans hold this and not the index: objects in a reference cycle live until the collector finds them.
         self.vulnerability = _decoder_of(index.vulnerabilities)
@@ -188,8 +188,11 @@ class MatchIndex:
     def _plan_of_conda(self, name: str, purls: tuple[str, ...], channel: str) -> _Planned:
         if not purls and (clean := self._clean_at_once(name, channel)) is not None:
             return clean, None
+        if not purls and (other := self._knowledge.metapackages.get(name)) is not None:
+            told = f"{name} has no files of its own: it depends on {other}, and what is known is listed there"
+            return Assessment(True, told), None
         identities = identify_conda(name, purls, channel, self.maps, self._knowledge)
-        return self._plan_of(name, identities.names, identities.missing)
+        return self._plan_of(name, identities.names, identities.missing, name)
 
     def _clean_at_once(self, name: str, channel: str) -> Assessment | None:
         """The answer for the nine names in ten that only the name map knows and no advisory mentions; None: look."""
@@ -201,7 +204,7 @@ class MatchIndex:
             return Assessment(False, plain.reason)
         return Assessment(True, plain.reason) if "pypi" in self.ecosystems else None
 
-    def _plan_of(self, name: str, identities: Sequence[Identity], missing: str) -> _Planned:
+    def _plan_of(self, name: str, identities: Sequence[Identity], missing: str, conda_name: str = "") -> _Planned:
         known = [
             i
             for i in identities
@@ -217,7 +220,10 @@ class MatchIndex:
         heard: list[Hit] = []
         aside: list[Hit] = []
         packaged = frozenset(i.ecosystem for i in own if i.ecosystem not in PRODUCT_ECOSYSTEMS)
-        for claims in self._claims(known).values():
+        part = conda_name if conda_name in self._knowledge.parts else ""
+        for number, claims in self._claims(known).items():
+            if part and part in self.vulnerability(number).other_parts:
+                claims = [c._replace(ignored_by=c.ignored_by or part_id(part)) for c in claims]
             cited, to_set_aside = decide(claims, packaged, self._rules, self.vulnerability)
             heard += cited
             aside += to_set_aside

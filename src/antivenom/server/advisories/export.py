@@ -6,7 +6,7 @@ PostgreSQL's COPY goes into the files as it comes: no row becomes an object of t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,14 +14,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.core.feeds.entry import KnowledgeEntry
 from antivenom.core.matching.advisories import Advisory
+from antivenom.server.advisories.copy_rows import join_prose
 from antivenom.server.advisories.copying import copy_out
 
 COPY_HEADER_BYTES = 19
-COPY_ONE_FIELD = b"\0\1"
+COPY_END = (b"\xff\xff", b"")
 ESCAPE = re.compile(r"\\(.)")
 ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
 
-ADVISORIES = "COPY (SELECT body FROM advisory) TO STDOUT (FORMAT binary)"
+# With the descriptions of advisories on some packages: what stands behind @ is a CPE name's target software.
+ADVISORIES = """COPY (SELECT body, CASE WHEN EXISTS (SELECT FROM unnest(package_keys) AS k
+    WHERE split_part(k, '@', 1) = ANY (ARRAY[{keys}]::text[])) THEN prose ELSE ''::bytea END
+    FROM advisory) TO STDOUT (FORMAT binary)"""
 # Only the CVE ids that an advisory names: EPSS scores three hundred thousand.
 EXPLOITATION = """COPY (SELECT cve, epss, kev_added IS NOT NULL, kev_ransomware FROM exploitation
     WHERE cve IN (SELECT id FROM advisory UNION SELECT unnest(aliases) FROM advisory)) TO STDOUT"""
@@ -33,30 +37,38 @@ PRODUCTS = """COPY (SELECT ecosystem, name, array_to_string(products, E'\\n') FR
 KNOWLEDGE = "COPY (SELECT body FROM knowledge_row ORDER BY feed_id) TO STDOUT"
 
 
-async def export_all(session: AsyncSession, folder: Path) -> None:
-    """Write what the functions below read."""
-    statements = {
-        "advisories": ADVISORIES,
-        "exploitation": EXPLOITATION,
-        "names": NAMES,
-        "products": PRODUCTS,
-        "knowledge": KNOWLEDGE,
-    }
+async def export_facts(session: AsyncSession, folder: Path) -> None:
+    """Write what the functions below read, but for the advisories."""
+    statements = {"exploitation": EXPLOITATION, "names": NAMES, "products": PRODUCTS, "knowledge": KNOWLEDGE}
     for name, statement in statements.items():
         await copy_out(session, statement, folder / name)
 
 
+async def export_advisories(session: AsyncSession, folder: Path, told: Iterable[str] = ()) -> None:
+    """Write what `read_advisories` reads.
+
+    Args:
+        told: Packages ("ecosystem/name") whose advisories come with their descriptions.
+    """
+    keys = ", ".join("'" + key.replace("'", "''") + "'" for key in sorted(told))
+    await copy_out(session, ADVISORIES.format(keys=keys), folder / "advisories")
+
+
 def read_advisories(path: Path) -> Iterator[Advisory]:
-    """The advisories of a file that `COPY (SELECT body …) … (FORMAT binary)` wrote: without what only people read.
+    """The advisories of a file that `COPY (SELECT body[, prose] …) … (FORMAT binary)` wrote.
+
+    Without a second field, or with an empty one, they lack what only people read.
 
     Source: PostgreSQL manual, COPY, "Binary Format": a header of 19 bytes; per row a count of fields (2 bytes,
     big-endian; -1 ends the file) and per field its length (4 bytes) and its bytes.
     """
     decode = msgspec.msgpack.Decoder(Advisory).decode
     with path.open("rb") as file:
-        file.read(COPY_HEADER_BYTES)
-        while (head := file.read(6))[:2] == COPY_ONE_FIELD:
-            yield decode(file.read(int.from_bytes(head[2:], "big")))
+        read = file.read
+        read(COPY_HEADER_BYTES)
+        while (count := read(2)) not in COPY_END:
+            body, *more = [read(int.from_bytes(read(4), "big")) for _ in range(count[1])]
+            yield join_prose(body, more[0]) if more and more[0] else decode(body)
 
 
 def read_exploitation(folder: Path) -> Iterator[tuple[str, float | None, bool, bool]]:

@@ -5,6 +5,7 @@ Reading and writing rows happens here; what takes CPU runs in a child process.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ from antivenom.core.matching.compile_index import Exploited, build_index
 from antivenom.core.matching.identity import NameMaps
 from antivenom.core.matching.knowledge import Knowledge, assemble
 from antivenom.core.matching.match import ComponentKey, MatchIndex
+from antivenom.core.matching.parts import PartsOfProjects
 from antivenom.core.source.source_map import Component
 from antivenom.knowledge import built_in, entries
 from antivenom.server.adapters.blobs import BlobStore
@@ -49,7 +51,9 @@ async def _compile_newest(resources: Resources, check_held: CheckHeld) -> int | 
             newest = await advisories.newest_revision(ctx.session)
             if newest is None or newest.index_key is not None:
                 return None
-            await export.export_all(ctx.session, folder)
+            await export.export_facts(ctx.session, folder)
+            parts = PartsOfProjects(await asyncio.to_thread(_read_knowledge, folder))
+            await export.export_advisories(ctx.session, folder, parts.keys)
         index_key = await resources.cpu.run(compile_index, resources.blobs.url, str(folder))
     async with resources.context(SYSTEM) as ctx:
         components = await queries.list_components(ctx.session)
@@ -80,7 +84,7 @@ async def compile_for_new_feeds(resources: Resources) -> None:
 
 
 def compile_index(store_url: str, folder: str) -> str:
-    """Compile what `export_all` wrote, in a child process; the key of the blob that holds the index."""
+    """Compile what was exported, in a child process; the key of the blob that holds the index."""
     source = Path(folder)
     with without_cycles():
         exploitation = {
