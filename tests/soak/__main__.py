@@ -20,10 +20,11 @@ from tests.soak import faults
 from tests.soak.era import SHAPES, Era
 from tests.soak.journal import Journal
 from tests.soak.leftovers import Watch
-from tests.soak.settling import BOUND_S, check_deeply, check_queue, settle
+from tests.soak.settling import BOUND_S, check_deeply, check_queue, check_storage, settle
 
 ERA_S = 600.0
 FAULT_S = (1.0, 20.0)
+STORAGE_SHARE = 0.4  # of the rounds are followed by a collection and a verification of the blobs
 
 
 def main() -> int:
@@ -87,6 +88,8 @@ def run_round(era: Era, rng: random.Random, only: list[str]) -> None:
     if settle(era):
         check_deeply(era)
         check_queue(era)
+        if rng.random() < STORAGE_SHARE:
+            check_storage(era)
 
 
 def report(journal: Journal, seed: int, folder: Path, *, keep: bool) -> int:

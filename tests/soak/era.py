@@ -24,6 +24,8 @@ SHAPES = ("two", "up", "bucket")
 MEGABYTES = 1500
 DATABASE_MEGABYTES = 700
 START_PATIENCE_S = 180.0
+STORED_MAX_MB = 200
+PUBLICATION_MAX_BYTES = 400_000
 CHANNELS = {"alpha": "a", "beta": "b", "gamma": "a"}
 
 
@@ -43,6 +45,7 @@ class Era:
         self.features = self._list_features()
         self.faulty = threading.Event()  # while a fault lasts, and until all is quiet again
         self.is_published = False
+        self.needs_repair = False
         self.upstream_of = dict(CHANNELS)
         self.unsure_upstreams: set[str] = set()
         self.passing: dict[str, str] = {}
@@ -175,6 +178,13 @@ class Era:
             for number in {generation, max(1, generation - 1)} if older else {generation}:
                 for channel in self.model.channels.values():
                     channel.source.begin(Source(name, number))
+
+    def watch_disk(self, size_bytes: int) -> None:
+        """What is stored for the same channels stays within a bound: superseded publications are kept for two weeks."""
+        self.journal.note("disk", self.shape, mb=size_bytes >> 20, used=self.blobs.used_bytes() >> 20)
+        publications = sum(channel.policy.accepted for channel in self.model.channels.values()) + 100
+        if size_bytes > STORED_MAX_MB * 2**20 + publications * PUBLICATION_MAX_BYTES:
+            self.find(f"{size_bytes >> 20} MB are stored after {publications} publications at most")
 
     # -- findings ------------------------------------------------------------------------------------------------------
 

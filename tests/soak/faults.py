@@ -221,6 +221,31 @@ def read_only_blobs(era: Era, rng: random.Random) -> Iterator[None]:
         era.blobs.set_read_only(False)
 
 
+@fault("lost-blobs", "folder")
+def lost_blobs(era: Era, rng: random.Random) -> Iterator[None]:
+    """Some blobs are deleted, cut short or have a bit flipped; somebody has them verified and repaired afterwards."""
+    store = era.blobs.folder / ("store" if era.shape == "two" else "home/blobs")
+    found = sorted(path for path in store.rglob("*") if path.is_file() and not path.name.startswith("."))
+    for path in rng.sample(found, min(rng.randint(1, 4), len(found))):
+        how = rng.choice(("deleted", "cut short", "flipped"))
+        era.journal.note("blob", str(path.relative_to(store)), now=how)
+        with contextlib.suppress(OSError):
+            if how == "deleted":
+                path.unlink()
+            elif how == "cut short":
+                os.truncate(path, path.stat().st_size // 2)
+            else:
+                with path.open("r+b") as file:
+                    file.seek(rng.randrange(max(1, path.stat().st_size)))
+                    byte = file.read(1)
+                    file.seek(-len(byte), os.SEEK_CUR)
+                    file.write(bytes(b ^ 1 for b in byte))
+    try:
+        yield
+    finally:
+        era.needs_repair = True
+
+
 # -- upstreams ---------------------------------------------------------------------------------------------------------
 
 

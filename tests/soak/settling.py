@@ -33,6 +33,11 @@ def settle(era: Era, bound_s: float = BOUND_S) -> bool:
     if not _say_again(era, until):
         era.find(f"changes are still refused {bound_s:.0f} s after the faults ended")
         return False
+    while era.needs_repair and time.monotonic() < until:
+        report = run_storage(era, "verifications", {"repair": True}, until)
+        era.needs_repair = report is not None and report["lost_count"] > 0
+        era.journal.note("repair", "", lost=report and report["lost_count"], first=report and report["lost"][:2])
+        time.sleep(LOOK_EVERY_S)
     for channel in era.model.channels.values():
         upstream = era.upstream_of[channel.name]
         channel.source.accept(Source(upstream, era.upstreams.generation[upstream]))
@@ -184,3 +189,41 @@ def check_queue(era: Era, patience_s: float = 90.0) -> None:
             return
         time.sleep(LOOK_EVERY_S)
     era.find(f"jobs run for {patience_s:.0f} s in all quiet: {rows[:5]}")
+
+
+def check_storage(era: Era, patience_s: float = 120.0) -> None:
+    """After a collection nothing is stored that nothing names; nothing that is named is missing or damaged."""
+    until = time.monotonic() + patience_s
+    if run_storage(era, "collections", {"min_age_s": 0}, until) is None:
+        return
+    left = run_storage(era, "collections", {"min_age_s": 0, "dry_run": True}, until)
+    if left and left["unnamed"]:
+        era.find(f"after a collection there are orphans: {left['unnamed']} {left['notes']}")
+    found = run_storage(era, "verifications", {}, until)
+    if found and found["lost_count"]:
+        era.find(f"{found['lost_count']} blobs are lost or damaged: {found['lost'][:3]}")
+    if left:
+        stored = {kind: (facts["count"], facts["size_bytes"]) for kind, facts in left["stored"].items()}
+        era.journal.note("stored", era.shape, **stored)
+        era.watch_disk(sum(size for _, size in stored.values()))
+
+
+def run_storage(era: Era, what: str, body: dict[str, Any], until: float) -> dict[str, Any] | None:
+    """The report of a run of storage that ended well; one that found blobs in use is asked for again."""
+    port = era.cluster.web_ports[0]
+    token = era.token_of(port)
+    error = ""
+    while time.monotonic() < until:
+        asked = ask(port, "POST", f"/api/v1/storage/{what}", token=token, body=body)
+        row = asked.json() if asked.status == 202 else {}
+        while row.get("state") in ("queued", "running") and time.monotonic() < until:
+            time.sleep(LOOK_EVERY_S)
+            answer = ask(port, "GET", f"/api/v1/storage/runs/{row['id']}", token=token)
+            row = answer.json() if answer.status == 200 else row
+        if row.get("state") == "done":
+            report: dict[str, Any] = row["report"]
+            return report
+        error = row.get("error") or f"{asked.status} {asked.reason} {row.get('state', '')}"
+        time.sleep(LOOK_EVERY_S)
+    era.find(f"{what} of the storage do not end well: {error}")
+    return None

@@ -9,10 +9,13 @@ import pytest
 from sqlalchemy import text
 
 from antivenom.core.errors import StorageError
+from antivenom.server.channel_policies.queries import channels_under_policy
 from antivenom.server.context import LOCAL, SYSTEM
+from antivenom.server.publications import queries
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.reconcile import reconcile
 from antivenom.server.readiness import list_behind
+from antivenom.server.storage.queries import list_channel_ids
 from tests.server.mirrors.conftest import Person
 from tests.upstreams import UpstreamServer, make_record, write_channel
 
@@ -158,3 +161,22 @@ async def test_page_shows_what_is_behind_and_why(main: Person, app_client):
     shown = (await app_client.get("/api/v1/channels/main")).json()["behind"]
     assert shown["failures"] == 1
     assert "no space left" in shown["error"]
+
+
+async def test_who_changes_several_channels_does_so_in_one_order(main: Person, upstream: UpstreamServer):
+    """Found by the soak: two that republished all channels locked them in two orders, and one of them was lost."""
+    for name in ("zebra", "other", "another"):
+        await main.mirror(name, upstream, subdirs=["noarch"], policy_text=BAN)
+    async with main.resources.context(LOCAL) as ctx:
+        ids = list(await ctx.session.scalars(text("SELECT id FROM channel ORDER BY id")))
+        for channel_id in ids[:-1]:  # a row that was written anew comes last when nobody says in which order
+            await ctx.session.execute(text(f"UPDATE channel SET upstream = upstream WHERE id = {channel_id}"))
+        await ctx.session.execute(text("UPDATE publication SET knowledge_revision = -1"))
+        policy_id = await ctx.session.scalar(text("SELECT id FROM policy"))
+    async with main.resources.context(LOCAL) as ctx:
+        assert [channel.id for channel in await queries.published_channels(ctx.session)] == ids
+        assert [row[0] for row in await queries.list_differing_channels(ctx.session, 0, ctx.now)] == ids
+        under = await channels_under_policy(ctx.session, policy_id, lock=True)
+        assert [channel.id for channel in under] == ids[1:]
+        names = {"main", "zebra", "other", "another"}
+        assert list(await list_channel_ids(ctx.session, names)) == ids

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from procrastinate.exceptions import ConnectorException
-from psycopg.errors import DiskFull
+from psycopg.errors import DeadlockDetected, DiskFull, SerializationFailure
 from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -58,6 +58,13 @@ def test_a_full_disk_of_the_database_is_no_database_that_is_away() -> None:
     assert "full" in told.message
     away = explain(OperationalError("SELECT 1", {}, psycopg.OperationalError("connection refused")))
     assert isinstance(away, UnavailableError)
+
+
+def test_a_deadlock_is_no_database_that_is_away() -> None:
+    for cause in (DeadlockDetected("deadlock detected"), SerializationFailure("could not serialize")):
+        told = explain(OperationalError("UPDATE", {}, cause))
+        assert isinstance(told, UnavailableError)
+        assert "at that moment" in told.message
 
 
 def _raised_by(cause: Exception) -> ConnectorException:

@@ -10,12 +10,12 @@ from antivenom.server.policies.models import PolicyRevision
 
 
 async def channels_under_policy(session: AsyncSession, policy_id: int, *, lock: bool = False) -> list[Channel]:
-    """The channels with any revision of the policy attached, by name."""
+    """The channels with any revision of the policy attached, by name; to lock them by id, in which all are locked."""
     query = (
         select(Channel)
         .join(PolicyRevision, PolicyRevision.id == Channel.policy_revision_id)
         .where(PolicyRevision.policy_id == policy_id)
-        .order_by(Channel.name)
+        .order_by(Channel.id if lock else Channel.name)
     )
     return list(await session.scalars(query.with_for_update(of=Channel) if lock else query))
 

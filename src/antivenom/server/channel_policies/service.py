@@ -47,7 +47,7 @@ async def set_policy_everywhere(ctx: Context, text: str) -> tuple[PolicyRevision
     rows = await queries.channels_under_policy(ctx.session, revision.policy_id, lock=True)
     for row in rows:
         await _attach(ctx, row, revision)
-    return revision, [row.name for row in rows]
+    return revision, sorted(row.name for row in rows)
 
 
 async def list_channels_under(ctx: Context, policy: str) -> list[ChannelSummary]:

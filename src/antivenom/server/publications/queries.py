@@ -125,8 +125,8 @@ async def page_channels(session: AsyncSession, *, q: str, sort: str, page: int, 
 
 
 async def published_channels(session: AsyncSession) -> list[Channel]:
-    """Channels that serve a publication."""
-    return list(await session.scalars(select(Channel).where(Channel.publication_id.is_not(None))))
+    """Channels that serve a publication, by id: who changes several does so in that order, or two might deadlock."""
+    return list(await session.scalars(select(Channel).where(Channel.publication_id.is_not(None)).order_by(Channel.id)))
 
 
 async def want_republish(session: AsyncSession, channel_id: int, now: datetime) -> None:
@@ -168,6 +168,7 @@ async def list_differing_channels(session: AsyncSession, knowledge: int, now: da
         .join(served, served.id == Channel.publication_id)
         .join(newest, and_(newest.channel_id == Channel.id, newest.number == highest.scalar_subquery()))
         .where(Channel.applied >= Channel.wanted, or_(*(is_so for is_so, _ in differs), is_less_informed))
+        .order_by(Channel.id)
     )
     return [(channel_id, why) for channel_id, why in rows]
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from fastapi.exceptions import RequestValidationError
 from procrastinate.exceptions import ConnectorException
-from psycopg.errors import DiskFull
+from psycopg.errors import DeadlockDetected, DiskFull, SerializationFailure
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -64,6 +64,11 @@ def explain(error: Exception) -> AntivenomError:
         return ConflictError("somebody else changed the same thing at the same time", hint="reload it, then try again")
     if isinstance(_database_error(error), DiskFull):
         return StorageError("the disk of the database is full; nothing was changed", hint="free some space on it")
+    if isinstance(_database_error(error), DeadlockDetected | SerializationFailure):  # one of two had to give way
+        log.warning("a transaction gave way: %s", str(error).partition("\n")[0])
+        return UnavailableError(
+            "somebody else changed the same things at that moment", hint="try again in some seconds"
+        )
     if _is_outage(error):
         log.warning("the database does not answer: %s", str(error).partition("\n")[0])
         return UnavailableError("the database does not answer at the moment", hint="try again in some seconds")
