@@ -41,7 +41,7 @@ from antivenom.server.readiness import check_readiness, count_sources, describe_
 from antivenom.server.settings import Settings
 from antivenom.server.web.metrics import Metrics
 from antivenom.server.web.middleware import Guard
-from antivenom.server.web.problems import answer_error, explain
+from antivenom.server.web.problems import answer_error, explain_to_client
 from antivenom.server.web.rendering import STATIC, Visitor
 from antivenom.server.web.stopping import answer_when_stopped
 
@@ -57,7 +57,7 @@ class Application:
         self.resources = resources
         self.metrics = Metrics()
         self.artifacts = ArtifactStore(resources)
-        self.files = ChannelFiles(resources, open_artifact=self.artifacts.open, explain=explain)
+        self.files = ChannelFiles(resources, open_artifact=self.artifacts.open, explain=explain_to_client)
         self.metrics.show_channel_files(self.files.counts)
         self.site = create_site(resources, self.metrics)
         self._guarded = Guard(

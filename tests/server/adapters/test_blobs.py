@@ -299,3 +299,4 @@ def test_s3_without_a_server_is_an_error_without_a_secret(monkeypatch: pytest.Mo
     with pytest.raises(StorageError) as raised:
         store.get_sync("pack/x")
     assert "very-secret" not in str(raised.value)
+    assert "127.0.0.1" not in str(raised.value)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from antivenom.core.errors import StorageError, UnavailableError
 from antivenom.server.events.progress import explain_failure
 from antivenom.server.logs import make_handler
-from antivenom.server.web.problems import InternalError, explain
+from antivenom.server.web.problems import InternalError, explain, explain_to_client
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,23 @@ def test_a_full_disk_of_the_database_is_no_database_that_is_away() -> None:
     assert "full" in told.message
     away = explain(OperationalError("SELECT 1", {}, psycopg.OperationalError("connection refused")))
     assert isinstance(away, UnavailableError)
+
+
+async def test_a_store_that_fails_is_503_for_the_api_too(app_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by the soak: plans and findings answered 507 with the bucket's endpoint and a key."""
+
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise StorageError("the bucket refused 'index/0a': http://s3.internal/secret-bucket", hint="check ANTIVENOM_X")
+
+    monkeypatch.setattr("antivenom.server.publications.service.list_channel_summaries", refuse)
+    answer = await app_client.get("/api/v1/channels")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert not any(word in answer.text for word in ("bucket", "s3.internal", "index/", "ANTIVENOM_X"))
+
+
+def test_a_full_disk_of_the_database_is_told_to_clients() -> None:
+    told = explain_to_client(OperationalError("INSERT", {}, DiskFull("could not extend file")))
+    assert (told.status, "full" in told.message) == (503, True)
 
 
 def test_a_deadlock_is_no_database_that_is_away() -> None:

@@ -15,6 +15,8 @@ from antivenom.core.errors import DamagedBlobError, MissingBlobError, NotFoundEr
 from antivenom.server.adapters.blob_digests import hasher_of, is_digest_of
 from antivenom.server.adapters.blobs import COPY_BYTES, BlobStore, check_bytes, check_key
 
+ADDRESS = re.compile(r"https?://\S+")
+
 
 class ObjectStore(BlobStore):
     """Blobs as objects of a bucket."""
@@ -147,7 +149,7 @@ class ObjectStore(BlobStore):
         except (FileNotFoundError, ObjectNotFoundError):
             raise MissingBlobError(key) from None
         except (BaseError, OSError) as error:
-            reason = str(error).partition("\n")[0][:300]
+            reason = ADDRESS.sub("its address", str(error).partition("\n")[0])[:300]
             raise StorageError(
                 f"the bucket refused {key!r}: {reason}",
                 hint="check ANTIVENOM_BLOB_URL, ANTIVENOM_S3_ENDPOINT and the credentials",

@@ -28,8 +28,6 @@ from antivenom.core.errors import (
     DamagedBlobError,
     LostBlobError,
     OutboundRefusedError,
-    StorageError,
-    UnavailableError,
 )
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.client_documents import (
@@ -212,7 +210,7 @@ class ChannelFiles:
         except Exception as error:
             if isinstance(error, LostBlobError):
                 await tell_lost(self._resources, error)
-            explained = _without_details(self._explain(error))
+            explained = self._explain(error)
             if started:
                 logger.warning("%s was broken off: %s", scope["path"].rpartition("/")[2], explained.message)
             else:
@@ -422,18 +420,6 @@ def split_path(raw_path: bytes) -> tuple[bytes, list[str]]:
     except UnicodeDecodeError:
         return token, []
     return unquote_to_bytes(token), parts if all(is_plain_filename(part) for part in parts) else []
-
-
-def _without_details(error: AntivenomError) -> AntivenomError:
-    """A failure of the store as clients may know it: when to come back, and neither bucket, endpoint nor key."""
-    if not isinstance(error, StorageError):
-        return error
-    logger.warning("%s", error.message)
-    if isinstance(error, LostBlobError):
-        return UnavailableError(
-            "what this needs is missing or damaged on this server", hint="it is mended where that can be done"
-        )
-    return UnavailableError("the store of this server does not answer at the moment", hint="try again in some seconds")
 
 
 def problem_answer(error: AntivenomError) -> Answer:

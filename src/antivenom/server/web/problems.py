@@ -22,6 +22,7 @@ from antivenom.core.errors import (
     AntivenomError,
     ConflictError,
     InvalidInputError,
+    LostBlobError,
     NotFoundError,
     StorageError,
     TooLargeError,
@@ -63,7 +64,9 @@ def explain(error: Exception) -> AntivenomError:
     if isinstance(error, IntegrityError):
         return ConflictError("somebody else changed the same thing at the same time", hint="reload it, then try again")
     if isinstance(_database_error(error), DiskFull):
-        return StorageError("the disk of the database is full; nothing was changed", hint="free some space on it")
+        return StorageError(
+            "the disk of the database is full; nothing was changed", hint="free some space on it", is_of_database=True
+        )
     if isinstance(_database_error(error), DeadlockDetected | SerializationFailure):  # one of two had to give way
         log.warning("a transaction gave way: %s", str(error).partition("\n")[0])
         return UnavailableError(
@@ -79,6 +82,21 @@ def explain(error: Exception) -> AntivenomError:
         hint=f"the server's log says more under the reference {reference}",
         reference=reference,
     )
+
+
+def explain_to_client(unexplained: Exception) -> AntivenomError:
+    """The same for clients: of a failure of the store, when to come back, and neither bucket, endpoint nor key."""
+    error = explain(unexplained)
+    if not isinstance(error, StorageError):
+        return error
+    if error.data.get("is_of_database"):
+        return UnavailableError(error.message, hint=error.hint)
+    log.warning("%s", error.message)
+    if isinstance(error, LostBlobError):
+        return UnavailableError(
+            "what this needs is missing or damaged on this server", hint="it is mended where that can be done"
+        )
+    return UnavailableError("the store of this server does not answer at the moment", hint="try again in some seconds")
 
 
 def _database_error(error: BaseException) -> BaseException | None:
@@ -169,7 +187,7 @@ def problem_response(error: AntivenomError, instance: str) -> Response:
 
 def answer_error(request: Request, error: Exception) -> Response:
     """The answer to a failed request: a page if the client accepts HTML, else a problem document."""
-    explained = explain(error)
+    explained = explain_to_client(error)
     path = request.url.path
     if path.startswith(MACHINE_PATHS) or "text/html" not in request.headers.get("accept", ""):
         return problem_response(explained, path)
