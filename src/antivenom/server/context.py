@@ -19,6 +19,7 @@ from antivenom.server.settings import Settings
 
 CHECKS_WAITING = 64
 PLANS_WAITING = 8
+READ_MAX_S = 1800.0  # of CPU, for one index or one part of a feed; the largest known ones take a minute or two
 ARCHIVE_MEMORY_BYTES = 2 << 30
 
 ActorKind = Literal["local", "token", "member", "system", "anonymous"]

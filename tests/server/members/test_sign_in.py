@@ -264,3 +264,12 @@ async def test_form_without_its_csrf_token_changes_nothing(anonymous_client, res
     assert answer.status_code == 403
     async with resources.context(LOCAL) as ctx:
         assert (await service.list_tokens(ctx)).total == 0
+
+
+async def test_page_says_when_to_sign_in_again(anonymous_client, admin: None):
+    answers = [
+        await anonymous_client.post("/sign-in", data={"name": "admin", "password": "guess"})
+        for _ in range(FAILURES_MAX + 1)
+    ]
+    assert answers[-1].status_code == 401
+    assert "try again in 15 min" in answers[-1].text

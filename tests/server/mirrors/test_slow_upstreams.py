@@ -198,3 +198,16 @@ async def test_download_below_the_minimum_rate_is_given_up(
             await read()
     else:
         assert await read() == sum(sizes)
+
+
+async def test_index_that_takes_for_ever_to_read_fails_its_sync_and_frees_the_reader(
+    main: Person, upstream: UpstreamServer, monkeypatch: pytest.MonkeyPatch
+):
+    write_channel(upstream.folder, {"noarch": [make_record(n, "2.0", subdir="noarch") for n in ("alpha", "beta")]})
+    monkeypatch.setattr("antivenom.server.mirrors.index_reading.READ_MAX_S", 0.0001)
+    mirror = await main.sync("main")
+    assert mirror.state == "failed"
+    assert "it takes more than 0.0001 seconds of computing" in mirror.last_error
+    monkeypatch.undo()
+    assert (await main.sync("main")).state == "ok"
+    assert await main.kept("main") == {"alpha-2.0-h0_0.conda", "beta-2.0-h0_0.conda"}

@@ -23,7 +23,7 @@ from antivenom.server.advisories.locations import Location
 from antivenom.server.advisories.models import Feed, KnowledgeRevision, SetAsideEntry
 from antivenom.server.advisories.spool import SET_ASIDE_KEPT, SpoolReport, spool_feed
 from antivenom.server.advisories.storing import Changes, store_part
-from antivenom.server.context import SYSTEM, Context, Resources
+from antivenom.server.context import READ_MAX_S, SYSTEM, Context, Resources
 from antivenom.server.events.freshness import note_change
 from antivenom.server.events.jobs import defer
 from antivenom.server.events.progress import (
@@ -136,6 +136,7 @@ async def _read(resources: Resources, sync: _Sync, part: Part, rows: Path, repor
         sync.location.text,
         sync.now.isoformat(),
         may_be_empty=part.may_be_empty,
+        cpu_s=READ_MAX_S,
         on_progress=lambda done, refused: reporter("read" if not refused else f"read, {refused} set aside", done, 0),
     )
 

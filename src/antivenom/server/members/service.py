@@ -199,10 +199,9 @@ async def change_password(ctx: Context, name: str, old: str, new: str) -> None:
         InvalidInputError: The new one is too short or too simple.
     """
     member = await queries.find_member(ctx.session, name)
-    if (
-        not await asyncio.to_thread(passwords.verify_password, member.password_hash if member else None, old)
-        or member is None
-    ):
+    async with SLOTS.one():
+        is_right = await asyncio.to_thread(passwords.verify_password, member.password_hash if member else None, old)
+    if not is_right or member is None:
         raise UnauthenticatedError("the old password is wrong", field="old")
     await _set_password(ctx, member, new)
 

@@ -20,7 +20,7 @@ from antivenom.core.errors import LostBlobError, UpstreamError
 from antivenom.core.publication.channeldata import read_upstream_channeldata
 from antivenom.core.publication.patch_instructions import read_patch_instructions
 from antivenom.core.publication.run_exports import DOCUMENT_MAX_BYTES, read_upstream_run_exports
-from antivenom.server.context import Resources
+from antivenom.server.context import READ_MAX_S, Resources
 from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.mirrors.service import SUBDIR, SUBDIR_MAX_CHARACTERS
 from antivenom.server.mirrors.subdir_state import SubdirState, UpstreamFile, storable
@@ -85,7 +85,7 @@ async def refresh_file(
             if found is None:
                 return Refreshed(replace(known, checked_at_ms=now_ms))
             if found != "missing":
-                await resources.cpu.run(check_file, str(found.path), name)
+                await resources.cpu.run(check_file, str(found.path), name, cpu_s=READ_MAX_S)
                 key = f"upstream/{found.file.sha256[:2]}/{found.file.sha256}"
                 await resources.blobs.put_file(key, found.path, move=True)
                 return Refreshed(replace(found.file, key=key, checked_at_ms=now_ms))

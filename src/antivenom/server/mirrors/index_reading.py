@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from antivenom.core.errors import OutboundRefusedError, UpstreamError
 from antivenom.core.source.ingest import Ingested, ShardPlan
-from antivenom.server.context import Resources
+from antivenom.server.context import READ_MAX_S, Resources
 from antivenom.server.mirrors import ingesting
 from antivenom.server.mirrors.subdir_state import SubdirState, selection_key, storable
 from antivenom.server.mirrors.upstream import MONOLITHS, REPODATA, SHARD_INDEX, IndexFile, OnProgress, UpstreamChannel
@@ -143,7 +143,12 @@ class IndexReader:
         self._progress(f"read {attempt.subdir}", 0, 0)
         with self._adding_address(attempt.subdir, found):
             ingested = await self._resources.cpu.run(
-                ingesting.ingest_whole, self._resources.blobs.url, self._request(attempt), str(found.path), keys
+                ingesting.ingest_whole,
+                self._resources.blobs.url,
+                self._request(attempt),
+                str(found.path),
+                keys,
+                cpu_s=READ_MAX_S,
             )
         found.path.unlink(missing_ok=True)
         return self._reading(attempt, found.state, ingested)
@@ -152,14 +157,16 @@ class IndexReader:
         self._progress(f"read {attempt.subdir}", 0, 0)
         store, cpu, request = self._resources.blobs.url, self._resources.cpu, self._request(attempt)
         with self._adding_address(attempt.subdir, found):
-            plan: ShardPlan = await cpu.run(ingesting.plan_sharded, store, request, str(found.path))
+            plan: ShardPlan = await cpu.run(ingesting.plan_sharded, store, request, str(found.path), cpu_s=READ_MAX_S)
         if len(plan.changed) > SHARDS_BY_MONOLITH and (bound := await self._bind_whole(attempt, found, plan)):
             return bound
         wanted = {name: bytes.fromhex(digest) for name, digest in plan.changed.items()}
         shards = await self._upstream.fetch_shards(attempt.subdir, plan.shards_base_url, wanted, self._progress)
         by_hex = {plan.changed[name]: data for name, data in shards.items()}
         with self._adding_address(attempt.subdir, found):
-            ingested = await cpu.run(ingesting.ingest_sharded, store, request, str(found.path), by_hex)
+            ingested = await cpu.run(
+                ingesting.ingest_sharded, store, request, str(found.path), by_hex, cpu_s=READ_MAX_S
+            )
         state = replace(found.state, bound_at_ms=attempt.known.bound_at_ms)
         return self._reading(attempt, state, ingested)
 

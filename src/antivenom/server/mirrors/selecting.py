@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from antivenom.core.errors import OutboundRefusedError, UpstreamError
 from antivenom.core.source.document_records import ClosedSelection
-from antivenom.server.context import Resources
+from antivenom.server.context import READ_MAX_S, Resources
 from antivenom.server.mirrors import ingesting
 from antivenom.server.mirrors.subdir_state import Selection, SubdirState, SubdirStates, storable
 from antivenom.server.mirrors.upstream import MONOLITHS, SHARD_INDEX, IndexFile, OnProgress, UpstreamChannel
@@ -85,7 +85,7 @@ class _Closing:
         while True:
             self._progress("look for dependencies", 0, 0)
             closed: ClosedSelection = await self._resources.cpu.run(
-                ingesting.close_documents, list(self._specs), paths, indexes, self._shards
+                ingesting.close_documents, list(self._specs), paths, indexes, self._shards, cpu_s=READ_MAX_S
             )
             if not closed.lacking:
                 return tuple(closed.specs)

@@ -177,6 +177,8 @@ def problem_headers(error: AntivenomError) -> dict[str, str]:
         headers["www-authenticate"] = 'Bearer realm="antivenom"'
     if error.status == 503:
         headers["retry-after"] = "5"
+    if after_s := error.data.get("retry_after_s"):
+        headers["retry-after"] = str(after_s)
     return headers
 
 
