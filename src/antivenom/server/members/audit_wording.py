@@ -60,7 +60,9 @@ def _subject_name(kind: str, name: str, data: Mapping[str, Any]) -> str:
     """A name where the subject has one, else what it is and its number."""
     if kind == "feed":
         return f"{data.get('feed_kind') or 'feed'} (feed {name})"
-    return f"knowledge revision {name}" if kind == "knowledge" else name or kind
+    if kind == "knowledge":
+        return f"knowledge revision {name}"
+    return _short_digests(name) or kind
 
 
 def describe_kind(kind: str) -> str:
@@ -91,5 +93,9 @@ def _text(value: Any) -> str:
         return ", ".join(str(item) for item in value[:LONG_LIST]) + more
     text = str(value)
     if DIGEST.search(text):
-        return DIGEST.sub(lambda found: f"{found[0][:12]}…", text)
+        return _short_digests(text)
     return text if len(text) <= LONG_TEXT else f"{text[: LONG_TEXT - 1]}…"
+
+
+def _short_digests(text: str) -> str:
+    return DIGEST.sub(lambda found: f"{found[0][:12]}…", text)

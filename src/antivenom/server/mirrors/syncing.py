@@ -224,7 +224,8 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
         )
     # Compared with what is published, not with the last sync: one that was taken for dead may have published after it.
     is_published = _sources_of(sync.states) == sync.published_sources
-    if not is_published or list_documents(sync.states, sync.channeldata) != sync.published:
+    # What was lost was most likely lost for the publication too, and publishing looks.
+    if sync.lost or not is_published or list_documents(sync.states, sync.channeldata) != sync.published:
         await _publish(resources, sync, reporter)
         if sync.specs:
             unmet, count = await find_unmet(resources, sync.states)
