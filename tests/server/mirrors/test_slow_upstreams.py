@@ -16,6 +16,7 @@ from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.events.queue import open_queue, run_lanes
 from antivenom.server.events.upstream_slots import SYNCS_PER_UPSTREAM, pause_before, upstream_slot
+from antivenom.server.mirrors import ingesting
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.publish_channel import publish_channel
@@ -200,14 +201,20 @@ async def test_download_below_the_minimum_rate_is_given_up(
         assert await read() == sum(sizes)
 
 
+def read_for_ever(*_: object) -> None:
+    while True:
+        pass
+
+
 async def test_index_that_takes_for_ever_to_read_fails_its_sync_and_frees_the_reader(
     main: Person, upstream: UpstreamServer, monkeypatch: pytest.MonkeyPatch
 ):
     write_channel(upstream.folder, {"noarch": [make_record(n, "2.0", subdir="noarch") for n in ("alpha", "beta")]})
-    monkeypatch.setattr("antivenom.server.mirrors.index_reading.READ_MAX_S", 0.0001)
+    monkeypatch.setattr(ingesting, "ingest_whole", read_for_ever)
+    monkeypatch.setattr("antivenom.server.mirrors.index_reading.READ_MAX_S", 0.05)
     mirror = await main.sync("main")
     assert mirror.state == "failed"
-    assert "it takes more than 0.0001 seconds of computing" in mirror.last_error
+    assert "it takes more than 0.05 seconds of computing" in mirror.last_error
     monkeypatch.undo()
     assert (await main.sync("main")).state == "ok"
     assert await main.kept("main") == {"alpha-2.0-h0_0.conda", "beta-2.0-h0_0.conda"}

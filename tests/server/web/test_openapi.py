@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -60,4 +61,4 @@ def test_a_row_is_described_by_its_fields(document: dict[str, Any], row: Any) ->
     model = document["components"]["schemas"][row.__name__]
     assert list(model["properties"]) == list(row.__struct_fields__)
     assert model["properties"]["reasons"]["items"] == {"$ref": "#/components/schemas/ReasonView"}
-    assert model["description"] == row.__doc__
+    assert model["description"] == inspect.cleandoc(row.__doc__)
