@@ -11,6 +11,7 @@ from sqlalchemy import text
 from antivenom.core.errors import DamagedBlobError
 from antivenom.server.context import LOCAL, SYSTEM
 from antivenom.server.mirrors import service as mirrors
+from antivenom.server.publications import service as publications
 from antivenom.server.publications.jobs import reconcile_channels
 from antivenom.server.publications.publish_channel import publish_channel
 from antivenom.server.storage import jobs, queries, service
@@ -21,7 +22,7 @@ from antivenom.server.storage.reports import RunOptions
 from tests.e2e.upstream_channel import Package, write_upstream
 from tests.server.asking import Asker
 from tests.server.mirrors.conftest import Person
-from tests.server.storage.conftest import run, stored
+from tests.server.storage.conftest import collect, run, stored
 from tests.upstreams import UpstreamServer
 
 BAN = 'name: ban\nrules:\n  - {id: banned, gate: packages, trigger: match_spec, action: stop, params: {deny: ["%s"]}}\n'
@@ -213,18 +214,26 @@ async def test_damaged_artifact_that_cannot_be_fetched_is_an_error_with_a_reason
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_index_that_is_damaged_while_it_is_served_is_an_error_until_it_is_mended(
+async def test_whole_index_that_is_lost_is_put_together_again_before_it_is_served(
     main: Person, ask: Asker, damage: Damage
 ):
     before = await read_all(ask)
     for key in [key for key in stored(main.resources) if key.startswith("repodata/")]:
         damage(main, key)
+    assert await read_all(ask) == before
+
+
+async def test_whole_index_of_a_superseded_publication_is_not_kept_and_a_rollback_has_it(main: Person, ask: Asker):
+    before = await read_all(ask)
+    await main.set_policy("main", BAN % "alpha")
+    await collect(main)
+    (left,) = [key for key in stored(main.resources) if key.startswith("repodata/")]
     async with main.resources.context(SYSTEM) as ctx:
-        assert await ctx.session.scalar(text("SELECT count(*) FROM event WHERE kind = 'blob.lost'")) == 0
-    statuses = {(await ask("/conda/main/noarch/repodata.json")).status}
-    assert statuses == {503}
-    await main.run_jobs(main.resources)
-    await ask.application.files._directory.refresh()
+        named = await ctx.session.scalars(
+            text("SELECT subdirs->'noarch'->>'monolith' FROM publication ORDER BY number")
+        )
+        assert list(named)[1:] == [left]
+    await main.ask(publications.rollback, "main", 1)
     assert await read_all(ask) == before
 
 

@@ -224,7 +224,7 @@ def _hex(digest: object) -> str:
 
 
 def referenced_keys(blobs: IndexBlobs, key: str) -> set[str]:
-    """The keys of every blob that a source map or a publication map names: packs, and a publication's monolith.
+    """The keys of every pack that a source map or a publication map names (without the monolith).
 
     Raises:
         InvalidInputError: Neither kind of map.
@@ -239,5 +239,5 @@ def referenced_keys(blobs: IndexBlobs, key: str) -> set[str]:
         if isinstance(bucket, PublishedBucket):
             packs.add(bucket.decisions.pack)
     if isinstance(maps, PublicationMap):
-        packs |= {*maps.source_shards.packs, maps.shards_index.pack, maps.summaries.pack, maps.monolith}
+        packs |= {*maps.source_shards.packs, maps.shards_index.pack, maps.summaries.pack}
     return packs - {""}

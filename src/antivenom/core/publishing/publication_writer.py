@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from antivenom.core.closure.propagate import BucketClosure
-from antivenom.core.conda.repodata_zst import RESET_BLANKS, BlockRun, assemble, block_run, compressor
+from antivenom.core.conda.repodata_zst import RESET_BLANKS, BlockRun, Monolith, assemble, block_run, compressor
 from antivenom.core.conda.shards import encode_index, filter_shard
 from antivenom.core.policy.compile import Action
 from antivenom.core.policy.rules.base import earliest
@@ -311,6 +311,14 @@ def write_monolith(blobs: IndexBlobs, published: PublicationMap) -> tuple[str, i
 
     The key is a digest of its bytes, so that damage is noticed before they are served.
     """
+    whole = assemble_monolith(blobs, published)
+    key = content_key("repodata", whole.data)
+    blobs.put(key, whole.data)
+    return key, len(whole.data), whole.content_size
+
+
+def assemble_monolith(blobs: IndexBlobs, published: PublicationMap) -> Monolith:
+    """The frame of `repodata.json.zst`, put together from the pieces of a map."""
     info = msgspec.json.decode(published.document.info, type=dict[str, object])
     info["subdir"] = published.subdir
     parts: list[bytes | BlockRun] = [b'{"info":%b,"packages":{' % msgspec.json.encode(info)]
@@ -325,7 +333,4 @@ def write_monolith(blobs: IndexBlobs, published: PublicationMap) -> tuple[str, i
         parts.append(b'},"packages.conda":{' if section == 0 else b"}")
     removed = msgspec.json.encode(published.document.removed)
     parts.append(b',"removed":%b,"repodata_version":1}' % removed)
-    whole = assemble(parts)
-    key = content_key("repodata", whole.data)
-    blobs.put(key, whole.data)
-    return key, len(whole.data), whole.content_size
+    return assemble(parts)

@@ -279,7 +279,7 @@ class ChannelFiles:
             body = await self._read_location(subdir.index.shards_index)
             return self._in_memory(channel, fn, body)
         if fn in ("repodata.json", "repodata.json.zst") and subdir.index.monolith:
-            whole = await self._stored(channel, "repodata.json.zst", subdir.index.monolith)
+            whole = await self._whole(channel, subdir.index)
             return await _as_asked(fn, whole, small_bytes=0)  # only old clients ask for the plain one
         compressed = fn if fn.endswith(".zst") else f"{fn}.zst"
         keys, records = ChannelKeys((subdir.keys,)), subdir.index.counts.records
@@ -323,6 +323,13 @@ class ChannelFiles:
             cache_control=cache_control(channel, INDEX),
         )
         return replace(content, last_modified=channel.last_modified)
+
+    async def _whole(self, channel: PublishedChannel, index: PublicationIndex) -> Content:
+        try:
+            return await self._stored(channel, "repodata.json.zst", index.monolith)
+        except LostBlobError:  # deleted while the publication was superseded, or damaged
+            await self._documents.restore_whole(index)
+            return await self._stored(channel, "repodata.json.zst", index.monolith)
 
     async def _derived(self, channel: PublishedChannel, fn: str, made_of: ChannelKeys, records: int) -> Content:
         key = await self._documents.find(fn, made_of, records)

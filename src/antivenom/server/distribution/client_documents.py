@@ -20,6 +20,9 @@ from antivenom.core.publication.client_documents import (
     document_key,
     read_pointer,
 )
+from antivenom.core.publication.publication_index import PublicationIndex
+from antivenom.core.publication.publication_map import READABLE_FORMATS, load_publication
+from antivenom.core.publishing.publication_writer import assemble_monolith
 from antivenom.core.source.packs import content_key
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.index_blobs import StoreBlobs
@@ -90,6 +93,18 @@ class ClientDocuments:
             return None
         return document
 
+    async def restore_whole(self, published: PublicationIndex) -> None:
+        """Put the whole index of a map together again: that of a superseded publication is not kept."""
+        key = published.monolith
+        task = self._making.get(key)
+        if task is None:
+            task = asyncio.create_task(
+                self._resources.cpu.run(make_whole, self._resources.blobs.url, published.key, key)
+            )
+            self._making[key] = task
+            task.add_done_callback(lambda _: self._making.pop(key, None))
+        await asyncio.shield(task)
+
     async def _make(self, fn: str, key: str, channel: ChannelKeys, records: int) -> None:
         """Derive a document. For a small channel a thread does it: a child process may be busy, or slower to start."""
         arguments = (self._resources.blobs.url, fn, key, channel)
@@ -106,6 +121,14 @@ def make_document(store_url: str, fn: str, key: str, channel: ChannelKeys) -> No
     document = content_key("document", data)
     store.put_sync(document, data)
     store.put_sync(key, document.encode())
+
+
+def make_whole(store_url: str, index_key: str, key: str) -> None:
+    """Store the whole index of a publication map under its key; runs in a child process."""
+    store = BlobStore.open(store_url)
+    blobs = StoreBlobs(store)
+    published = load_publication(blobs, index_key, formats=READABLE_FORMATS)
+    store.put_sync(key, assemble_monolith(blobs, published).data)
 
 
 async def decompressed(content: Content, *, etag: bytes, content_type: bytes, small_bytes: int) -> Content:

@@ -100,7 +100,9 @@ def without_lost(store: BlobStore, request: BuildRequest) -> BuildRequest:
     try:
         for key in request.previous.values():
             check_map(store, key)
-            load_publication(StoreBlobs(store), key)  # one of an earlier format is served, but not built on
+            previous = load_publication(StoreBlobs(store), key)  # one of an earlier format is served, but not built on
+            if previous.monolith:
+                store.check_opened_sync(previous.monolith)
     except (UnreadablePublicationError, LostBlobError):
         return msgspec.structs.replace(request, previous={}, previous_findings=None)
     return request

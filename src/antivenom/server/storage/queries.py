@@ -76,7 +76,8 @@ def of_publication(publication: Publication, channel: str, *, is_needed: bool) -
         by = whole._replace(subdir=subdir)
         yield NamedBlob(blobs.source, "source", by)
         yield NamedBlob(blobs.index, "index", by)
-        yield NamedBlob(blobs.monolith, "monolith", by)
+        if is_needed:  # else nobody can ask for it; after a rollback it is made again from the pieces
+            yield NamedBlob(blobs.monolith, "monolith", by)
         yield NamedBlob(blobs.run_exports, "run_exports", by)
         yield NamedBlob(blobs.patch_instructions, "patch_instructions", by)
     yield NamedBlob(publication.channeldata, "channeldata", whole)
