@@ -30,7 +30,7 @@ NOW_MS = 1_790_000_000_000
 NAMES = ("openssl", "xz", "internal-a", "numpy")
 CVES = ("CVE-2024-0001", "CVE-2024-0002", "CVE-2024-0003")
 LICENSES = ("MIT", "GPL (>= 2)", "AGPL-3.0-only", "GPL-2 | MIT", "", "weird text", "BUSL-1.1")
-SEVERITIES = ("unknown", "low", "medium", "high", "critical")
+SEVERITIES = ("unknown", "low", "medium", "high", "critical", "malware")
 CHANNEL = ChannelFacts("main", True)
 
 PARAMS: dict[tuple[str, str], st.SearchStrategy[dict[str, Any]]] = {
@@ -45,9 +45,10 @@ PARAMS: dict[tuple[str, str], st.SearchStrategy[dict[str, Any]]] = {
             "fix_available": st.booleans(),
             "max_days_since_creation": st.integers(0, 2000),
             "status": st.lists(st.sampled_from(("active", "cleared", "disputed")), min_size=1),
-            "ids": st.lists(st.sampled_from(CVES), min_size=1),
+            "ids": st.lists(st.sampled_from((*CVES, "CVE-*")), min_size=1),
         },
     ),
+    ("vulnerabilities", "malware"): st.just({}),
     ("vulnerabilities", "not_assessed"): st.just({}),
     ("licenses", "license"): st.fixed_dictionaries(
         {"families": st.lists(st.sampled_from(("gpl", "agpl", "none", "other", "copyleft")), min_size=1)},
@@ -106,7 +107,8 @@ def policies(draw: st.DrawFn, *, allowlist: bool = True) -> Policy:
 def findings(draw: st.DrawFn) -> Finding:
     return Finding(
         ids=(draw(st.sampled_from(CVES)),),
-        severity=draw(st.sampled_from(SEVERITIES)),
+        severity=(severity := draw(st.sampled_from(SEVERITIES))),
+        kind="malware" if severity == "malware" else "vulnerability",
         cvss=draw(st.none() | st.floats(0, 10)),
         kev=draw(st.booleans()),
         epss=draw(st.none() | st.floats(0, 1)),

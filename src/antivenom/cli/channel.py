@@ -17,7 +17,7 @@ from antivenom.cli.arguments import (
     parse_switch,
 )
 from antivenom.cli.client import JsonObject, client
-from antivenom.cli.output import Output, emit, note
+from antivenom.cli.output import Output, emit, note, risk_text
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -120,7 +120,7 @@ def _why(reasons: list[JsonObject]) -> str:
 @commands.command("findings")
 def findings(
     channel: ChannelArgument,
-    severity: Annotated[str, typer.Option(help="At least this severity: low, medium, high, critical.")] = "",
+    severity: Annotated[str, typer.Option(help="At least this severity: low, medium, high, critical, malware.")] = "",
     kev: Annotated[bool, typer.Option("--kev", help="Only what is known to be exploited.")] = False,
     ignored: Annotated[
         bool, typer.Option("--ignored", help="Only what rules of knowledge and trusted builds set aside.")
@@ -132,7 +132,10 @@ def findings(
     params = {k: v for k, v in given.items() if v}
     rows: Iterator[JsonObject] = client().stream(f"/api/v1/channels/{channel}/findings", params=params)
     if output is Output.table:
-        rows = ({**row, "id": row["ids"][0], "fixed in": ", ".join(row["fixed_versions"])} for row in rows)
+        rows = (
+            {**row, "id": row["ids"][0], "risk": risk_text(row), "fixed in": ", ".join(row["fixed_versions"])}
+            for row in rows
+        )
         if ignored:
             rows = ({**row, "ignored by": row["ignored_by"]["rule"]} for row in rows)
     columns = ("name", "version", "id", "severity", "cvss", "kev", "risk", "fixed in", "fix_in_channel")

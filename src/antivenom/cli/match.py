@@ -10,7 +10,7 @@ import typer
 
 from antivenom.cli.arguments import OutputOption
 from antivenom.cli.client import JsonObject, client
-from antivenom.cli.output import Output, emit, note
+from antivenom.cli.output import Output, emit, note, risk_text
 from antivenom.core.errors import InvalidInputError
 
 commands = typer.Typer()
@@ -103,7 +103,8 @@ def _rows(text: str, answer: JsonObject) -> Iterator[JsonObject]:
         yield {
             "component": text.removeprefix("conda:"),
             "finding": finding["ids"][0],
-            **{k: finding[k] for k in ("severity", "cvss", "risk", "status", "confidence")},
+            **{k: finding[k] for k in ("severity", "cvss", "status", "confidence")},
+            "risk": risk_text(finding),
             "kev": "yes" if finding["kev"] else "",
             "epss": "" if finding["epss"] is None else f"{finding['epss']:.1%}",
             "fixed": ", ".join(finding["fixed_versions"][:3]),

@@ -39,6 +39,11 @@ def emit(rows: Row | Iterable[Row], columns: Sequence[str] | None, output: Outpu
     sys.stdout.flush()
 
 
+def risk_text(finding: Row) -> str:
+    """The risk of a finding; "~" before it where no EPSS is known, so that the mean of its severity counts."""
+    return f"{'~' if finding.get('risk_estimated') else ''}{finding['risk']:g}"
+
+
 def _emit_json(rows: Row | Iterable[Row]) -> None:
     if isinstance(rows, Mapping):
         print(json.dumps(rows, indent=2, ensure_ascii=False, default=str))

@@ -41,11 +41,12 @@ def built_in() -> Knowledge:
 
 
 @cache
-def digest() -> str:
-    """What differs when any table does."""
+def digest(table: str = "") -> str:
+    """What differs when any table does, or that of one name."""
     found = hashlib.blake2b(digest_size=16)
     for name, data in _tables():
-        found.update(f"{name}\0{len(data)}\0".encode() + data)
+        if table in ("", name.removesuffix(".tsv")):
+            found.update(f"{name}\0{len(data)}\0".encode() + data)
     return found.hexdigest()
 
 

@@ -19,7 +19,7 @@ from antivenom.core.policy.compile import Action
 from antivenom.server.advisories import service as advisories
 from antivenom.server.advisories.schemas import AdvisorySummary
 from antivenom.server.catalog import service as catalog
-from antivenom.server.catalog.rows import ChannelFinding, PackageOverview
+from antivenom.server.catalog.rows import ChannelFinding, PackageOverview, rank_of
 from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.context import Context
 from antivenom.server.members.authorization import is_allowed
@@ -39,7 +39,7 @@ RULES_IN_CHART = 8
 RECENT = 8
 FINDINGS_LOOKED_AT = 200  # many of them are the same vulnerability in other versions, which is shown once
 HITS = 8
-ADVISORY_ID = re.compile(r"(CVE-\d{4}-\d{4,}|GHSA(-[23456789cfghjmpqrvwx]{4}){3}|PYSEC-\d{4}-\d+)", re.IGNORECASE)
+ADVISORY_ID = re.compile(r"(CVE-\d{4}-\d{4,}|GHSA(-[23456789cfghjmpqrvwx]{4}){3}|(PYSEC|MAL)-\d{4}-\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,16 @@ async def show_dashboard(request: Request, ctx: Context) -> Response:
         ((name, point) for name, points in trends for point in points), key=lambda found: found[1].at, reverse=True
     )
     served_exploited = await _count_served_exploited(ctx, channels)
+    served_malware = await _count_served_malware(ctx, channels)
     return render(
         request,
         ctx,
         "dashboard.html",
         channels=channels,
-        concerns=[*await _lost_blobs(ctx), *_concerns(ctx, channels, filled, knowledge, served_exploited)],
+        concerns=[
+            *await _lost_blobs(ctx),
+            *_concerns(ctx, channels, filled, knowledge, served_exploited, served_malware),
+        ],
         totals={key: sum(getattr(c, key) for c in channels) for key in ("records", "kept", "withheld", "warned")},
         exploited=sum(c.counts.exploited for c in channels if c.counts),
         served_exploited=sum(served_exploited.values()),
@@ -86,12 +90,23 @@ async def show_dashboard(request: Request, ctx: Context) -> Response:
 
 async def _count_served_exploited(ctx: Context, channels: list[ChannelSummary]) -> dict[str, int]:
     """By channel: how many records with an exploited vulnerability it serves."""
+    having = [channel for channel in channels if channel.counts and channel.counts.exploited]
+    return await _count_served(ctx, having, catalog.FindingFilter(kev=True))
+
+
+async def _count_served_malware(ctx: Context, channels: list[ChannelSummary]) -> dict[str, int]:
+    """By channel: how many records that are malware it serves."""
+    malware = Severity.malware.name
+    having = [channel for channel in channels if channel.counts and channel.counts.vulnerabilities.get(malware)]
+    return await _count_served(ctx, having, catalog.FindingFilter(severity=malware))
+
+
+async def _count_served(ctx: Context, channels: list[ChannelSummary], wanted: catalog.FindingFilter) -> dict[str, int]:
     served = {}
     for channel in channels:
-        if channel.counts and channel.counts.exploited:
-            rows = await catalog.filter_channel_findings(ctx, channel.name, catalog.FindingFilter(kev=True))
-            components = {(row.name, row.version): row.records - row.withheld for row in rows}
-            served[channel.name] = sum(components.values())
+        rows = await catalog.filter_channel_findings(ctx, channel.name, wanted)
+        components = {(row.name, row.version): row.records - row.withheld for row in rows}
+        served[channel.name] = sum(components.values())
     return served
 
 
@@ -118,8 +133,15 @@ def _concerns(
     filled: dict[str, Mirror],
     knowledge: advisories.Knowledge,
     exploited: dict[str, int],
+    malware: dict[str, int],
 ) -> Iterator[Concern]:
     """What needs attention, the most urgent first."""
+    for name, served in malware.items():
+        if served:
+            text = "A rule of the gate vulnerabilities, trigger malware, withholds it."
+            href = f"/channels/{name}/findings?severity=malware"
+            title = f"{name} serves {count(served)} record{'s' if served != 1 else ''} with malware"
+            yield Concern("critical", title, text, href, "Show them")
     for name, mirror in filled.items():
         if mirror.state == "failed":
             last = f"last success {ago(mirror.last_success_at, ctx.now)}"
@@ -224,7 +246,7 @@ async def _riskiest_served(ctx: Context, channels: list[ChannelSummary]) -> list
             served = (row for row in rows if row.records > row.withheld and row.status not in ("cleared", "mitigated"))
             for row in islice(served, FINDINGS_LOOKED_AT):
                 worst.setdefault((row.ids[0], row.name), (channel.name, row))
-    return sorted(worst.values(), key=lambda found: -found[1].risk)[:RECENT]
+    return sorted(worst.values(), key=lambda found: rank_of(found[1]), reverse=True)[:RECENT]
 
 
 async def search(request: Request, ctx: Context) -> Response:

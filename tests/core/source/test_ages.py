@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
-import zstandard
 
 from antivenom.core.source import ages
 from antivenom.core.source.ages import Departed, KnownRecord
 from antivenom.core.source.ingest import Ingested, ingest_monolith, ingest_shards
-from antivenom.core.source.packs import content_key
 from antivenom.core.source.source_map import load_source, read_facts
 from tests.core.index_samples import NOW_MS, FakePolicy, MemoryBlobs, document, publish_all, record, served
 from tests.core.source.test_ingest import shard_upstream
 
 DAY_MS = 86_400_000
-OLDER_FIELDS = 13  # of a source map, up to `set_aside_count`
 BUILT_MS = 1_600_000_000_000  # of index_samples.record
 
 
@@ -209,18 +205,3 @@ def test_what_a_narrower_selection_leaves_out_has_not_vanished() -> None:
     assert mirror.sync(*records, specs=["a >=2", "c"]).vanished == 0
     assert mirror.sync(*records[:3], specs=["a >=2", "b"]).vanished == 0
     assert mirror.sync(*records[2:3], specs=["b", "a"]).vanished == 1
-
-
-def test_a_map_of_an_older_release_is_read_again_and_ages_stay(mirror: Mirror) -> None:
-    """It has none of the newer fields, and knew ages by file name; the digests are in its shards."""
-    records = [record("a"), record("a", "2.0"), record("b")]
-    mirror.sync(records[0])
-    mirror.sync(*records)
-    before, since = mirror.ages(), mirror.now_ms
-    fields = msgspec.msgpack.decode(zstandard.decompress(mirror.blobs.get(mirror.source)))
-    mirror.source = content_key("index", data := zstandard.compress(msgspec.msgpack.encode(fields[:OLDER_FIELDS])))
-    mirror.blobs.put(mirror.source, data)
-    ingested = mirror.sync(*records)
-    assert (ingested.changed, ingested.gone, ingested.vanished, ingested.replaced) == (["a", "b"], [], 0, [])
-    assert mirror.ages() == before == {"a-1.0-0.conda": BUILT_MS, "a-2.0-0.conda": since, "b-1.0-0.conda": since}
-    assert mirror.sync(*records).unchanged

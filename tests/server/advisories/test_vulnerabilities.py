@@ -15,7 +15,8 @@ from antivenom.core.feeds.entry import instant
 from antivenom.core.matching.advisories import Severity
 from antivenom.core.matching.compile_index import CompiledVulnerability, Exploited, build_index
 from antivenom.core.matching.match import MatchIndex
-from antivenom.core.matching.risk import risk_score
+from antivenom.core.matching.risk import expect_threats, risk_score, threat_of
+from antivenom.knowledge import built_in
 from antivenom.server.advisories import export, jobs, service, vulnerabilities
 from antivenom.server.advisories.models import Vulnerability, VulnerabilityId
 from antivenom.server.context import LOCAL, Context, Resources
@@ -32,28 +33,45 @@ VECTORS = (
 )
 
 
-def risk_cases() -> list[tuple[float, float | None, bool, bool]]:
+EXPECTED = expect_threats({Severity.high: (123_456_789, 3), Severity.low: (1, 1)})
+
+
+def risk_cases() -> list[tuple[float, Severity, float | None, bool, bool]]:
     chance = random.Random(20261128)
-    grid = [*itertools.product(IMPACTS, SCORES, (False, True), (False, True))]
+    grid = [*itertools.product(IMPACTS, Severity, SCORES, (False, True), (False, True))]
     drawn = [
-        (chance.uniform(0, 10), chance.random(), chance.random() < 0.2, chance.random() < 0.5) for _ in range(5_000)
+        (
+            chance.uniform(0, 10),
+            chance.choice([*Severity]),
+            chance.choice([None, chance.random()]),
+            chance.random() < 0.2,
+            chance.random() < 0.5,
+        )
+        for _ in range(5_000)
     ]
-    ties = [(n / 1000, 0.5, False, False) for n in range(10_001)]  # many fall between two hundredths
+    ties = [(n / 1000, Severity.high, 0.5, False, False) for n in range(10_001)]  # many fall between two hundredths
     return [*grid, *drawn, *ties]
 
 
 async def test_risk_in_sql_is_risk_in_python_bit_by_bit(ctx: Context) -> None:
     cases = risk_cases()
-    impacts, scores, kevs, ransomwares = map(list, zip(*cases, strict=True))
+    impacts, severities, scores, kevs, ransomwares = map(list, zip(*cases, strict=True))
     rows = await ctx.session.scalars(
         text(
-            f"""SELECT {vulnerabilities.RISK} FROM unnest(CAST(:impacts AS float8[]), CAST(:scores AS float8[]),
-            CAST(:kevs AS bool[]), CAST(:ransomwares AS bool[])) WITH ORDINALITY
-            AS given (impact, epss, kev, kev_ransomware, place) ORDER BY place"""
+            f"""SELECT {vulnerabilities.RISK} FROM unnest(CAST(:impacts AS float8[]), CAST(:severities AS int[]),
+            CAST(:scores AS float8[]), CAST(:kevs AS bool[]), CAST(:ransomwares AS bool[])) WITH ORDINALITY
+            AS given (impact, severity, epss, kev, kev_ransomware, place) ORDER BY place"""
         ),
-        {"impacts": impacts, "scores": scores, "kevs": kevs, "ransomwares": ransomwares},
+        {
+            "impacts": impacts,
+            "severities": list(map(int, severities)),
+            "scores": scores,
+            "kevs": kevs,
+            "ransomwares": ransomwares,
+            "expected": [EXPECTED[severity] for severity in Severity],
+        },
     )
-    expected = [risk_score(i, epss=s, kev=k, ransomware=r) for i, s, k, r in cases]
+    expected = [risk_score(i, threat_of(v, EXPECTED, epss=s, kev=k), kev=k, ransomware=r) for i, v, s, k, r in cases]
     assert list(rows) == expected
     assert {0.0, 100.0} <= set(expected)
     assert min(expected) >= 0.0
@@ -79,6 +97,7 @@ def random_entries(chance: random.Random) -> list[dict[str, Any]]:
     ids = [
         *(f"CVE-2026-000{n}" for n in range(5)),
         *(f"{p}-2026-{n}" for p in ("GO", "PYSEC", "GHSA") for n in range(4)),
+        "MAL-2026-1",
     ]
     made: list[dict[str, Any]] = []
     for number, advisory_id in enumerate(chance.sample(ids, 12)):
@@ -92,6 +111,7 @@ def random_entries(chance: random.Random) -> list[dict[str, Any]]:
             more["withdrawn"] = "2026-03-01T00:00:00Z"
         more["published"] = chance.choice(["0001-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"])
         more["summary"] = chance.choice(["", f"Flaw {number}", f"Flaw {number}, bundled", "A flaw at some length"])
+        more["summary"] = chance.choice([more["summary"], "Malicious code in this (PyPI)"])
         made.append({**entry(number), "id": advisory_id, **more})
     return made
 
@@ -100,7 +120,7 @@ async def compiled(ctx: Context, folder: Path) -> dict[str, CompiledVulnerabilit
     await export.export_facts(ctx.session, folder)
     await export.export_advisories(ctx.session, folder)
     facts = {cve: Exploited(*rest) for cve, *rest in export.read_exploitation(folder)}
-    index = MatchIndex.load(build_index(export.read_advisories(folder / "advisories"), facts))
+    index = MatchIndex.load(build_index(export.read_advisories(folder / "advisories"), facts, None, built_in()))
     found = (index.vulnerability(number) for number in range(index.vulnerability_count))
     return {vulnerability.ids[0]: vulnerability for vulnerability in found}
 
@@ -229,3 +249,62 @@ async def test_what_an_earlier_release_stored_is_formed_again_by_todays_rules(
     async with resources.context(LOCAL) as ctx:
         assert list(await ctx.session.scalars(as_stored)) == expected
     assert [r.everything for r in (await revisions(resources))[before:]] == [True]
+
+
+# -- malware, and what has no score ----------------------------------------------------------------------------------
+
+
+async def test_estimates_follow_the_scores_that_others_have(resources: Resources, tmp_path: Path) -> None:
+    osv, epss = tmp_path / "osv.jsonl", tmp_path / "epss.csv"
+    high = [{"type": "CVSS_V3", "score": VECTORS[1]}]
+    write_lines(osv, *({**entry(n), "id": f"CVE-2026-000{n}", "severity": high} for n in range(3)))
+    assert (await sync(resources, await add(resources, "osv", str(osv)))).state == "ok"
+
+    async def risks() -> list[tuple[str, float, bool]]:
+        async with resources.context(LOCAL) as ctx:
+            await check_surfaces_agree(resources, tmp_path)
+            found = (await service.search_advisories(ctx)).items
+            return [(row.id, row.risk, row.epss is None) for row in found]
+
+    assert {risk for _, risk, _ in await risks()} == {94.0}  # no EPSS at all: severity alone
+    feed = None
+    for first, estimate in ((0.1, 18.8), (0.3, 28.2)):  # with 0.3 of the second
+        epss.write_text(
+            f"#score_date:2026-03-0{int(first * 10)}T00:00:00Z\ncve,epss\nCVE-2026-0000,{first}\nCVE-2026-0001,0.3\n"
+        )
+        feed = feed or await add(resources, "epss", str(epss))
+        assert (await sync(resources, feed)).state == "ok"
+        assert {risk for i, risk, is_estimated in await risks() if is_estimated} == {estimate}
+
+
+async def test_malware_is_first_and_above_critical_and_follows_the_knowledge(
+    resources: Resources, tmp_path: Path
+) -> None:
+    osv, kev, ours = tmp_path / "osv.jsonl", tmp_path / "kev.json", tmp_path / "ours.tsv"
+    critical = [{"type": "CVSS_V3", "score": VECTORS[1]}]
+    write_lines(
+        osv,
+        {**entry(1), "id": "PYSEC-2026-1", "aliases": ["MAL-2026-1"], "summary": "A release of others"},
+        {**entry(2), "id": "PYSEC-2026-2", "summary": "Puts a dropper in place"},
+        {**entry(3), "id": "CVE-2026-0003", "severity": critical},
+        {**entry(4), "id": "MAL-2026-4", "withdrawn": "2026-03-01T00:00:00Z"},
+    )
+    kev.write_text(json.dumps({"vulnerabilities": [{"cveID": "CVE-2026-0003", "dateAdded": "2026-03-01"}]}))
+    for kind, path in (("osv", osv), ("kev", kev)):
+        assert (await sync(resources, await add(resources, kind, str(path)))).state == "ok"
+
+    async def listed(**wanted: Any) -> list[str]:
+        async with resources.context(LOCAL) as ctx:
+            return [row.id for row in (await service.search_advisories(ctx, **wanted)).items]
+
+    assert (await listed())[:2] == ["MAL-2026-1", "CVE-2026-0003"]
+    assert await listed(severity="malware") == ["MAL-2026-1"]
+    assert set(await listed(severity="critical")) == {"MAL-2026-1", "CVE-2026-0003"}
+    ours.write_text(
+        "malware\tlooks_at\twords\tunless\tsource\tchecked\nmine\tsummary\tdropper*\t-\tour own look\t2026-11-28\n"
+    )
+    assert (await sync(resources, await add(resources, "knowledge", str(ours)))).state == "ok"
+    await jobs.regroup(resources)
+    assert set(await listed(severity="malware")) == {"MAL-2026-1", "PYSEC-2026-2"}
+    async with resources.context(LOCAL) as ctx:
+        assert (await service.get_advisory(ctx, "PYSEC-2026-2")).kind == "malware"

@@ -19,6 +19,7 @@ from antivenom.core.feeds.entry import ID, ID_MAX_CHARACTERS, Beginning, EntryEr
 from antivenom.core.matching.advisories import AffectedRange
 from antivenom.core.matching.knowledge import (
     IGNORE,
+    MALWARE,
     METAPACKAGES,
     NAMES,
     PACKAGING_WORDS,
@@ -33,6 +34,8 @@ from antivenom.core.matching.knowledge import (
     Fact,
     IgnoreRule,
     LooksAt,
+    MalwareRule,
+    MalwareSign,
     Metapackage,
     Part,
     PythonName,
@@ -238,6 +241,19 @@ def _metapackages(row: Cells) -> Made:
     return [(f"{METAPACKAGES}/{name}", Metapackage(depends_on)) for name in _needed(row, "metapackage", CONDA_NAME)]
 
 
+def _malware(row: Cells) -> Made:
+    name, looks_at = _one_of(row, "malware", RULE_NAME), row["looks_at"]
+    if looks_at not in get_args(MalwareSign):
+        raise EntryError(f"looks_at {looks_at[:40]!r} is not one of {', '.join(get_args(MalwareSign))}")
+    words = _words(row, "words")
+    if not words:
+        raise EntryError("has no words")
+    if looks_at != "summary" and (row["unless"] or any("*" in word for word in words)):
+        raise EntryError("only a row that looks at the summary has words in `unless`, or a * in its words")
+    rule = MalwareRule(looks_at, words, _words(row, "unless"))  # type: ignore[arg-type]
+    return [(f"{MALWARE}/{name}", rule)]
+
+
 def _removals(row: Cells) -> Made:
     return [(_one_of(row, "remove", ROW_ID), None)]
 
@@ -254,6 +270,7 @@ _TABLES: dict[tuple[str, ...], Callable[[Cells], Made]] = {
     ("cna", "speaks_for", *_PROVENANCE): _speakers,
     ("part", "own", "others", "rest", "reason", *_PROVENANCE): _parts,
     ("metapackage", "depends_on", *_PROVENANCE): _metapackages,
+    ("malware", "looks_at", "words", "unless", *_PROVENANCE): _malware,
     ("remove", *_PROVENANCE): _removals,
 }
 

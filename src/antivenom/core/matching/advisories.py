@@ -13,13 +13,24 @@ import msgspec
 
 
 class Severity(IntEnum):
-    """Ordered; `unknown` is below `low` (it is never clean, and never higher than what is known)."""
+    """Ordered; `unknown` is below `low` (it is never clean, and never higher than what is known).
+
+    `malware`: no vulnerability that was overlooked, but what somebody put in to do harm (malware.py); the worst of all.
+    """
 
     unknown = 0
     low = 1
     medium = 2
     high = 3
     critical = 4
+    malware = 5
+
+
+class Kind(StrEnum):
+    """What a finding is."""
+
+    vulnerability = "vulnerability"
+    malware = "malware"
 
 
 class FindingStatus(StrEnum):
@@ -113,7 +124,8 @@ class Finding(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """Advisory x component, aliases merged: one vulnerability, all its ids, its evidence.
 
     `ids`: non-empty, CVE first, then sorted. `epss` and `cvss` are None when unknown. `risk` is 0-100.
-    `published`/`fixed_published`: RFC 3339 UTC or "". `fix_in_channel`: None when no channel was given.
+    `risk_estimated`: nobody published how likely it is exploited (risk.py). `published`: RFC 3339 UTC or "".
+    `fix_in_channel`: None when no channel was given.
     """
 
     ids: tuple[str, ...]
@@ -131,6 +143,18 @@ class Finding(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     summary: str = ""
     kev_ransomware: bool = False
     fix_in_channel: bool | None = None
+    kind: str = Kind.vulnerability
+    risk_estimated: bool = False
+
+
+def kind_of(severity: str) -> Kind:
+    """The kind of what has this severity."""
+    return Kind.malware if severity == Severity.malware.name else Kind.vulnerability
+
+
+def is_risk_estimated(severity: str, epss: float | None, *, kev: bool) -> bool:
+    """Whether a risk rests on an estimated threat: known are EPSS, exploitation, and malware, which always harms."""
+    return epss is None and not kev and severity != Severity.malware.name
 
 
 class IgnoredBy(msgspec.Struct, frozen=True, gc=False):

@@ -22,9 +22,12 @@ from antivenom.core.matching.advisories import (
     IgnoredBy,
     IgnoredFinding,
     Severity,
+    is_risk_estimated,
+    kind_of,
 )
 from antivenom.core.matching.compile_index import CompiledVulnerability
 from antivenom.core.matching.precedence import Hit
+from antivenom.core.matching.risk import rank
 from antivenom.core.matching.version_keys import version_key
 
 CONFIDENCE_RANK = {Confidence.exact: 0, Confidence.high: 1, Confidence.medium: 2, Confidence.low: 3}
@@ -132,7 +135,8 @@ class AssessmentPlan:
         ]
         if not found:
             return self._clean
-        found.sort(key=attrgetter("rank"))
+        found.sort(key=attrgetter("tie"))
+        found.sort(key=attrgetter("rank"), reverse=True)
         reason = self._clean.reason if self._clean.assessed else self._spans.listed[_lowest(hits)].identity.reason
         return Assessment(True, reason, tuple([one.finding(version) for one in found]))
 
@@ -162,7 +166,8 @@ class SetAsidePlan:
                 for number, decide, would, row_id in self._rows
                 if hits & would and not hits & decide
             ]
-            found.sort(key=lambda item: item[0].rank)
+            found.sort(key=lambda item: item[0].tie)
+            found.sort(key=lambda item: item[0].rank, reverse=True)
             answer = tuple([one.ignored(version, self._explain(row_id)) for one, row_id in found])
             self._answers[place] = answer
         return answer
@@ -186,21 +191,23 @@ class SetAsidePlan:
 class _Vulnerable:
     """What one set of hits says of one vulnerability: a finding whose fixed versions depend on the component's.
 
-    By `rank` the worst risk comes first.
+    The worst has the highest `rank`.
     """
 
-    __slots__ = ("_by_cut", "_finding", "_fixed", "_keys", "_scheme", "_version", "rank")
+    __slots__ = ("_by_cut", "_finding", "_fixed", "_keys", "_scheme", "_version", "rank", "tie")
 
     def __init__(self, about: CompiledVulnerability, hits: list[Hit]) -> None:
-        self.rank = (-about.risk, -(about.cvss or 0.0), about.ids[0])
+        self.tie = about.epss is None, about.ids[0]  # what is known before what is estimated
+        self.rank = rank(Severity(about.severity), about.risk, about.published, kev=about.kev)
         hits.sort(key=lambda h: (not h.decides, CONFIDENCE_RANK[h.confidence], h.package.advisory, h.interval.text))
         evidence: dict[tuple[str, str], Evidence] = {}  # one product under two vendor names is one piece of evidence
         for hit in hits:
             source = f"{hit.package.advisory} ({hit.package.source})"
             evidence.setdefault((source, hit.interval.text), Evidence(source, hit.identity.reason, hit.interval.text))
+        severity_name = Severity(about.severity).name
         self._finding = Finding(
             ids=about.ids,
-            severity=Severity(about.severity).name,
+            severity=severity_name,
             cvss=about.cvss,
             kev=about.kev,
             epss=about.epss,
@@ -213,6 +220,8 @@ class _Vulnerable:
             modified=about.modified,
             summary=about.summary,
             kev_ransomware=about.ransomware,
+            kind=kind_of(severity_name),
+            risk_estimated=is_risk_estimated(severity_name, about.epss, kev=about.kev),
         )
         self._scheme, self._version, fixed = _fixed(hits)
         self._keys = sorted(fixed)

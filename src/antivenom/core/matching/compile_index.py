@@ -16,13 +16,14 @@ from typing import NamedTuple, TypeVar
 import msgspec
 import zstandard
 
-from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
+from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange, Severity
 from antivenom.core.matching.grouping import AliasGroup, group_aliases, index_groups
 from antivenom.core.matching.identity import NameMaps
 from antivenom.core.matching.knowledge import CURATED, NOTHING, Knowledge, VersionShortener
+from antivenom.core.matching.malware import MalwareRules
 from antivenom.core.matching.merging import merge_entries
 from antivenom.core.matching.parts import PartsOfProjects
-from antivenom.core.matching.risk import risk_score
+from antivenom.core.matching.risk import expect_threats, risk_score, sum_epss, threat_of
 from antivenom.core.matching.version_keys import key_after, version_key
 
 # Where software is named by product, not by package: databases of C libraries.
@@ -125,11 +126,12 @@ def build_index(
     Returns:
         One zstd frame; open it with `MatchIndex.load`. Equal input in any order gives equal bytes.
     """
+    malware = MalwareRules(knowledge.malware)
     entries: dict[str, list[Advisory]] = {}
     affected_packages = _AffectedPackages(VersionShortener(knowledge.versions), knowledge.is_project)
     parts = PartsOfProjects(knowledge)
     for advisory in advisories:
-        entries.setdefault(advisory.id, []).append(_without_packages(advisory))
+        entries.setdefault(advisory.id, []).append(_without_packages(advisory, malware))
         for affected in advisory.affected:
             parts.note(advisory, affected_packages.add(advisory, affected))
     groups = group_aliases((a.id, a.aliases) for listed in entries.values() for a in listed)
@@ -138,7 +140,9 @@ def build_index(
     packages = list(affected_packages.drain(numbers))
     exploited = exploitation or {}
     spoken = _Spoken(affected_packages.speaking, parts)
-    vulnerabilities = [_encode(_vulnerability(group, entries, numbers, exploited, spoken)) for group in groups]
+    described = [_describe(group, entries, numbers, exploited, spoken, malware) for group in groups]
+    expected = expect_threats(sum_epss((Severity(v.severity), v.epss) for v, _ in described if v.epss is not None))
+    vulnerabilities = [_encode(_rate(vulnerability, impact, expected)) for vulnerability, impact in described]
     # What `encode(CompiledIndex(…))` would give, without a second copy of everything.
     pieces = [
         _ARRAY_OF_6 + _encode(1) + _encode(tuple(sorted(affected_packages.ecosystems))),
@@ -147,7 +151,7 @@ def build_index(
         _ARRAY + len(vulnerabilities).to_bytes(4, "big"),
         *vulnerabilities,
         _encode(maps or NameMaps()),
-        _encode(msgspec.structs.replace(knowledge, releases=())),
+        _encode(msgspec.structs.replace(knowledge, releases=(), malware={})),
     ]
     compressor = zstandard.ZstdCompressor(level=3).compressobj(size=sum(map(len, pieces)))
     return b"".join([*map(compressor.compress, pieces), compressor.flush()])
@@ -266,34 +270,37 @@ def split_target(key: str) -> tuple[str, str]:
     return (key, "") if product.endswith(":") else (product, target)  # "acme:@scope/name" is a name as it stands
 
 
-def _without_packages(advisory: Advisory) -> Advisory:
+def _without_packages(advisory: Advisory, malware: MalwareRules) -> Advisory:
     """What is kept of an advisory until all aliases are known: all but its packages and what only people read."""
+    cwes = malware.cwes_of(advisory)
     return msgspec.structs.replace(
-        advisory, affected=(), details="", references=(), cwes=(), flags=(), related=(), upstream=()
+        advisory, affected=(), details="", references=(), cwes=cwes, flags=(), related=(), upstream=()
     )
 
 
-def _vulnerability(
+def _describe(
     group: AliasGroup,
     entries: Mapping[str, Sequence[Advisory]],
     numbers: Mapping[str, Sequence[int]],
     exploited: Mapping[str, Exploited],
     spoken: _Spoken,
-) -> CompiledVulnerability:
+    malware: MalwareRules,
+) -> tuple[CompiledVulnerability, float]:
+    """The vulnerability without its risk, which `_rate` adds, and its impact."""
     own = [a for i in group.ids if len(numbers[i]) == 1 for a in entries.get(i, ())]
     shared = [a for i in group.ids if len(numbers[i]) > 1 for a in entries.get(i, ())]
-    merged = merge_entries(group.ids, own, shared)
+    merged = merge_entries(group.ids, own, shared, malware)
     facts = [e for i in group.ids if (e := exploited.get(i)) is not None]
     kev, ransomware = any(e.kev for e in facts), any(e.ransomware for e in facts)
     epss = max((e.epss for e in facts if e.epss is not None), default=None)
-    return CompiledVulnerability(
+    described = CompiledVulnerability(
         group.ids,
         int(merged.severity),
         merged.cvss,
         kev,
         ransomware,
         epss,
-        risk_score(merged.impact, epss=epss, kev=kev, ransomware=ransomware),
+        0.0,
         merged.disputed,
         merged.published,
         merged.modified,
@@ -301,6 +308,16 @@ def _vulnerability(
         tuple(sorted({ecosystem for i in group.ids for ecosystem in spoken.ecosystems.get(i, ())})),
         spoken.parts.other_parts(group.ids),
     )
+    return described, merged.impact
+
+
+def _rate(
+    vulnerability: CompiledVulnerability, impact: float, expected: Mapping[Severity, float]
+) -> CompiledVulnerability:
+    kev = vulnerability.kev
+    threat = threat_of(Severity(vulnerability.severity), expected, epss=vulnerability.epss, kev=kev)
+    risk = risk_score(impact, threat, kev=kev, ransomware=vulnerability.ransomware)
+    return msgspec.structs.replace(vulnerability, risk=risk)
 
 
 def _compile(advisory: Advisory, affected: AffectedPackage, target: str, is_project: bool) -> CompiledPackage:

@@ -17,13 +17,15 @@ import msgspec
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 
 CURATED = "curated"  # the source that evidence of releases names
-NAMES, PYTHON_NAMES, RENAMED, RELEASES, IGNORE, VERSIONS, WORDS, SPEAKERS, PARTS, METAPACKAGES = (
+NAMES, PYTHON_NAMES, RENAMED, RELEASES, IGNORE, VERSIONS, WORDS, SPEAKERS, PARTS, METAPACKAGES, MALWARE = (
     "names", "python-names", "renamed", "releases", "ignore", "versions", "words", "speakers", "parts", "metapackages",
+    "malware",
 )  # fmt: skip
 PACKAGING_WORDS = "packaging"
 
 AppliesTo = Literal["part", "native", "suggested", "guessed", "any"]
 LooksAt = Literal["summary", "product", "range", "target", "ecosystem"]
+MalwareSign = Literal["cwe", "title", "summary"]
 
 
 class Alias(msgspec.Struct, frozen=True, tag="name"):
@@ -114,7 +116,27 @@ class WordList(msgspec.Struct, frozen=True, tag="words"):
     words: tuple[str, ...]
 
 
-Fact = Alias | PythonName | Renamed | Release | IgnoreRule | VersionRule | WordList | Speaker | Part | Metapackage
+class MalwareRule(msgspec.Struct, frozen=True, tag="malware"):
+    """Shows that an advisory is about malware; see knowledge/malware.tsv."""
+
+    looks_at: MalwareSign
+    words: tuple[str, ...]
+    unless: tuple[str, ...] = ()
+
+
+Fact = (
+    Alias
+    | PythonName
+    | Renamed
+    | Release
+    | IgnoreRule
+    | VersionRule
+    | WordList
+    | Speaker
+    | Part
+    | Metapackage
+    | MalwareRule
+)
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -130,6 +152,7 @@ class Knowledge(msgspec.Struct, frozen=True):
     speakers: dict[str, tuple[str, ...]] = {}
     parts: dict[str, Part] = {}
     metapackages: dict[str, str] = {}
+    malware: dict[str, MalwareRule] = {}  # by id
 
     def is_project(self, cna: str, product: str) -> bool:
         """Whether a CNA is the project that makes a product ("vendor:product")."""
@@ -178,6 +201,7 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
     speakers: dict[str, tuple[str, ...]] = {}
     parts: dict[str, Part] = {}
     metapackages: dict[str, str] = {}
+    malware: dict[str, MalwareRule] = {}
     for row_id, fact in sorted(facts.items()):
         key = row_id.partition("/")[2]
         match fact:
@@ -202,6 +226,8 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
                 parts[key] = fact
             case Metapackage(depends_on):
                 metapackages[key] = depends_on
+            case MalwareRule():
+                malware[row_id] = fact
             case None:
                 pass
     return Knowledge(
@@ -215,6 +241,7 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
         speakers,
         parts,
         metapackages,
+        malware,
     )
 
 

@@ -6,6 +6,7 @@ Findings, the search over advisories and an advisory's page all come from `merge
 * An entry that covers other vulnerabilities too counts only where no entry about this one alone has a value.
 * The score is that of the newest CVSS version, and of that the highest. Severity is the rating of that score; an entry
   without a score counts by its word, and then the worst word counts.
+* What rows of knowledge show to be malware has the severity malware and the highest impact, whatever its score.
 * The summary is the shortest that is not about somebody's copy of the software.
 * Dates before 1971 are mistakes: unset fields that were written as dates.
 
@@ -23,7 +24,8 @@ from typing import TypeVar
 import msgspec
 
 from antivenom.core.matching.advisories import Advisory, Severity
-from antivenom.core.matching.risk import best_score, rate, rate_impact, score_vector
+from antivenom.core.matching.malware import WITHOUT_KNOWLEDGE, MalwareRules
+from antivenom.core.matching.risk import SEVERITY_POINTS, best_score, rate, rate_impact, score_vector
 
 OLDEST_DATE = "1971"
 _COPY = re.compile(r"\b(?:bundled|included in|vendored|via C|wheels?)\b", re.IGNORECASE)
@@ -57,13 +59,19 @@ class MergedEntries(msgspec.Struct, frozen=True, gc=False):
     references: tuple[str, ...]
 
 
-def merge_entries(ids: Iterable[str], entries: Iterable[Advisory], shared: Iterable[Advisory] = ()) -> MergedEntries:
+def merge_entries(
+    ids: Iterable[str],
+    entries: Iterable[Advisory],
+    shared: Iterable[Advisory] = (),
+    malware: MalwareRules = WITHOUT_KNOWLEDGE,
+) -> MergedEntries:
     """Merge the entries, at least one, of the vulnerability that has these ids.
 
     Args:
         ids: All ids of the vulnerability (grouping.py).
         entries: Those about this vulnerability alone.
         shared: Those whose id belongs to other vulnerabilities too.
+        malware: Which entries are about malware.
     """
     own, wider = _sort(entries), _sort(shared)
     everything = [*own, *wider]
@@ -72,6 +80,8 @@ def merge_entries(ids: Iterable[str], entries: Iterable[Advisory], shared: Itera
     rated = next((tier for tier in tiers if any(a.cvss is not None or a.severity for a in tier)), tiers[0])
     severity, cvss, impact = _rate(rated)
     named = set(ids)
+    if standing and malware.is_malware(named, own if _standing(own) else everything):
+        severity, impact = Severity.malware, SEVERITY_POINTS[Severity.malware]
     return MergedEntries(
         summary=_first(tiers, _best_summary),
         severity=severity,

@@ -7,7 +7,7 @@ docs/dev/measurements.md (Risk).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from cvss import CVSS2, CVSS3, CVSS4  # type: ignore[import-untyped]
@@ -24,7 +24,10 @@ SEVERITY_POINTS = {
     Severity.medium: 5.0,
     Severity.high: 7.5,
     Severity.critical: 9.0,
+    Severity.malware: 10.0,
 }
+EPSS_UNITS = 1_000_000_000  # EPSS as whole numbers: more digits than it has
+MEAN_UNITS = 10_000  # a mean has four decimals
 KEV_FACTOR = 1.05
 RANSOMWARE_FACTOR = 1.1
 
@@ -71,7 +74,55 @@ def rate_impact(severity: Severity, scores: Iterable[float]) -> float:
     return (points + sum(listed) / len(listed)) / 2 if listed else points
 
 
-def risk_score(impact: float, *, epss: float | None, kev: bool, ransomware: bool = False) -> float:
+def sum_epss(scores: Iterable[tuple[Severity, float]]) -> dict[Severity, tuple[int, int]]:
+    """By severity: the sum of EPSS in whole `EPSS_UNITS`, so that order makes no difference, and how many there are.
+
+    The same in SQL: server/advisories/vulnerabilities.py.
+
+    Args:
+        scores: Severity and EPSS (0-1) of every vulnerability that has one.
+    """
+    sums: dict[Severity, tuple[int, int]] = {}
+    for severity, epss in scores:
+        total, count = sums.get(severity, (0, 0))
+        sums[severity] = total + round(epss * EPSS_UNITS), count + 1
+    return sums
+
+
+def expect_threats(sums: Mapping[Severity, tuple[int, int]]) -> dict[Severity, float]:
+    """By severity: how likely somebody exploits what has no EPSS, 0-1. An estimate, and never 0.
+
+    It is the mean EPSS of what has the same severity, else of everything. Without any EPSS it is 1, so that severity
+    alone decides; it is 1 for malware.
+
+    Args:
+        sums: What `sum_epss` gives.
+
+    Source: docs/concepts/finding.md ("Risk").
+    """
+    total, count = (sum(numbers) for numbers in zip(*sums.values(), strict=True)) if sums else (0, 0)
+    expected = {severity: _mean(*sums.get(severity, (total, count))) for severity in Severity}
+    return {**expected, Severity.malware: 1.0}
+
+
+def _mean(total: int, count: int) -> float:
+    if not count:
+        return 1.0
+    return max(1, math.floor(total / (count * EPSS_UNITS) * MEAN_UNITS + 0.5)) / MEAN_UNITS
+
+
+def threat_of(severity: Severity, expected: Mapping[Severity, float], *, epss: float | None, kev: bool) -> float:
+    """How likely somebody exploits it, 0-1: 1 for what is exploited and for malware, else its EPSS, else an estimate.
+
+    Args:
+        expected: What `expect_threats` gives.
+    """
+    if kev or severity is Severity.malware:
+        return 1.0
+    return expected[severity] if epss is None else epss
+
+
+def risk_score(impact: float, threat: float, *, kev: bool, ransomware: bool = False) -> float:
     """Risk 0-100, two decimals: threat x impact x exploitation, at most 100.
 
     `server/advisories/vulnerabilities.py` has the same formula in SQL, operation by operation, so that one statement
@@ -79,11 +130,19 @@ def risk_score(impact: float, *, epss: float | None, kev: bool, ransomware: bool
 
     Args:
         impact: What `rate_impact` gives.
-        epss: Probability 0-1; unknown counts as 0, as in grype. A known exploited vulnerability has threat 1.
+        threat: What `threat_of` gives.
 
     Source: docs/dev/measurements.md (Risk).
     """
-    threat = 1.0 if kev else epss or 0.0
     factor = (RANSOMWARE_FACTOR if ransomware else KEV_FACTOR) if kev else 1.0
     # Not `round`: that decides ties by the decimal text of a float, and PostgreSQL by its binary value.
     return math.floor(min(threat * impact / 10 * factor, 1.0) * 10_000 + 0.5) / 100
+
+
+def rank(severity: Severity, risk: float, published: str, *, kev: bool) -> tuple[bool, float, Severity, str]:
+    """What orders findings, the worst highest: exploited ones and malware, then by risk, severity, and date.
+
+    Args:
+        published: RFC 3339, UTC; "" when unknown.
+    """
+    return kev or severity is Severity.malware, risk, severity, published

@@ -51,10 +51,7 @@ _MEMBERS = {field.encode_name for field in msgspec.structs.fields(IndexDocument)
 _decode = msgspec.json.Decoder(IndexDocument).decode
 _NOT_JSON = (b"NaN", b"Infinity", b"\\ud", b"\\uD")
 _MARK = b'"\\u0000not JSON: '
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-# What need not be looked at, in one go: a match for each of a large document's strings would take its memory 20 times.
-_PLAIN = rb'(?:[^"NI-]++|-(?!Infinity|NaN)|N(?!aN)|I(?!nfinity)|"[^"\\]*+(?:\\(?:[^u]|u(?![dD]))[^"\\]*+)*+")*+'
-_TOKEN = re.compile(rb'%b(%b|-?NaN|-?Infinity|"|\Z)' % (_PLAIN, _STRING), re.DOTALL)  # matches anywhere: stays linear
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?(?:NaN|Infinity)', re.DOTALL)
 _UNJUDGED = "its records cannot be judged yet, so none of them is served"
 
 
@@ -152,7 +149,7 @@ def _decode_mended(text: bytes | bytearray, error: Exception) -> IndexDocument:
     except UnicodeDecodeError:
         mended = text.decode(errors="replace").encode()
     if any(word in mended for word in _NOT_JSON):
-        mended = _mark_all(mended)
+        mended = _TOKEN.sub(_mark, mended)
     try:
         return _decode(mended)
     except (msgspec.DecodeError, RecursionError) as second:
@@ -160,31 +157,20 @@ def _decode_mended(text: bytes | bytearray, error: Exception) -> IndexDocument:
     raise UpstreamError(f"the index is not what repodata looks like: {error}", permanent=True) from None
 
 
-def _mark_all(text: bytes) -> bytes:
-    """The document with a text in the place of each thing that is not JSON."""
-    parts: list[bytes] = []
-    end = 0
-    for token in _TOKEN.finditer(text):
-        if token[1] == b'"':  # a text that does not end: no JSON, and looking on would take the square of its length
-            break
-        if what := _name_wrong(token[1]):
-            start, after = token.span(1)
-            parts += (text[end:start], _MARK, what, b'"')
-            end = after
-    return b"".join((*parts, text[end:]))
-
-
-def _name_wrong(token: bytes) -> bytes:
-    """What is not JSON in a token; b"" when all is."""
-    if not token.startswith(b'"'):
-        return token
+def _mark(token: re.Match[bytes]) -> bytes:
+    """A text that stands for what is not JSON; other tokens as they are."""
+    found = token[0]
+    if not found.startswith(b'"'):
+        return _MARK + found + b'"'
+    if b"\\ud" not in found and b"\\uD" not in found:
+        return found
     try:
-        json.loads(token).encode()
+        json.loads(found).encode()
     except UnicodeEncodeError:
-        return b"half of a surrogate pair"
+        return _MARK + b'half of a surrogate pair"'
     except ValueError:  # some other fault: the decoder names it
         pass
-    return b""
+    return found
 
 
 def _take_marked(document: IndexDocument) -> list[tuple[str, str]]:

@@ -460,7 +460,7 @@ class SourceBuilder:
             asked=self.selection.asked,
             renamed=self.renamed,
             notes=self._notes[:SET_ASIDE_MAX],
-            notes_count=len({fn for fn, _ in self._notes}),
+            notes_count=len(self._notes),
             departed=self.departed.packed(),
         )
 

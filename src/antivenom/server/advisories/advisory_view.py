@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from antivenom.core.feeds.entry import instant
-from antivenom.core.matching.advisories import AffectedPackage, AffectedRange, Severity
+from antivenom.core.matching.advisories import (
+    AffectedPackage,
+    AffectedRange,
+    Kind,
+    Severity,
+    is_risk_estimated,
+    kind_of,
+)
 from antivenom.core.matching.merging import merge_entries
-from antivenom.core.matching.risk import risk_score
-from antivenom.server.advisories.models import Exploitation
+from antivenom.server.advisories.models import Exploitation, Vulnerability
 from antivenom.server.advisories.queries import SourcedAdvisory
 
 REFERENCES_MAX = 100
@@ -83,6 +89,16 @@ class AdvisoryView:
     def id(self) -> str:
         return self.ids[0]
 
+    @property
+    def kind(self) -> Kind:
+        """Malware, or a vulnerability."""
+        return kind_of(self.severity)
+
+    @property
+    def risk_estimated(self) -> bool:
+        """Whether the risk rests on an estimated threat."""
+        return is_risk_estimated(self.severity, self.epss, kev=self.kev)
+
 
 def describe_range(affected: AffectedRange) -> str:
     """An interval as people write it: ">= 1.0, < 2.0"; "all versions" when it is open on both sides."""
@@ -126,24 +142,26 @@ def _source_view(sourced: SourcedAdvisory) -> SourceView:
 
 
 def view_vulnerability(
-    ids: Sequence[str], entries: Sequence[SourcedAdvisory], exploitation: Sequence[Exploitation]
+    row: Vulnerability, entries: Sequence[SourcedAdvisory], exploitation: Sequence[Exploitation]
 ) -> AdvisoryView:
-    """The view of the vulnerability that has these ids.
+    """The view of a vulnerability.
 
-    Withdrawn entries are listed, but the packages they name only while no other entry stands.
+    Whether it is malware, and its risk, are its row's: they depend on more than its entries. Withdrawn entries are
+    listed, but the packages they name only while no other entry stands.
     """
     merged = merge_entries(
-        ids, (e.advisory for e in entries if not e.is_shared), (e.advisory for e in entries if e.is_shared)
+        row.ids, (e.advisory for e in entries if not e.is_shared), (e.advisory for e in entries if e.is_shared)
     )
     standing = [e for e in entries if not e.advisory.withdrawn] or entries
     affected = [_affected_view(package, e) for e in standing for package in e.advisory.affected]
     known = exploitation[0] if exploitation else Exploitation(kev_ransomware=False)  # of its one CVE id
     kev = known.kev_added is not None
+    severity = Severity.malware if row.severity == Severity.malware else merged.severity
     return AdvisoryView(
-        ids=tuple(ids),
+        ids=tuple(row.ids),
         summary=merged.summary,
         details=merged.details,
-        severity=merged.severity.name,
+        severity=severity.name,
         cvss=merged.cvss,
         vectors=merged.vectors,
         epss=known.epss,
@@ -153,7 +171,7 @@ def view_vulnerability(
         ransomware=known.kev_ransomware,
         kev_added=known.kev_added or "",
         kev_due=known.kev_due or "",
-        risk=risk_score(merged.impact, epss=known.epss, kev=kev, ransomware=known.kev_ransomware),
+        risk=row.risk,
         published=instant(merged.published),
         modified=instant(merged.modified),
         withdrawn=merged.withdrawn,

@@ -8,10 +8,12 @@ from __future__ import annotations
 from sqlalchemy.dialects.postgresql import insert
 
 from antivenom import __version__, knowledge
+from antivenom.core.matching.knowledge import MALWARE
 from antivenom.server.advisories import queries
 from antivenom.server.advisories.feed_state import FeedCounts, FeedCursor, PendingChanges
 from antivenom.server.advisories.models import BUILT_IN_ID, Feed
 from antivenom.server.advisories.syncing import publish_knowledge
+from antivenom.server.advisories.vulnerabilities import forget_rules
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.events.progress import JobProgress
 from antivenom.server.events.service import record
@@ -28,7 +30,9 @@ async def announce_built_in(resources: Resources) -> None:
         assert feed is not None  # noqa: S101  # it was just written
         if feed.cursor.digest == knowledge.digest():
             return
-        feed.cursor = FeedCursor(version=__version__, digest=knowledge.digest())
+        if feed.cursor.malware not in (None, knowledge.digest(MALWARE)):
+            await forget_rules(ctx.session)
+        feed.cursor = FeedCursor(version=__version__, digest=knowledge.digest(), malware=knowledge.digest(MALWARE))
         feed.counts = FeedCounts(entries=len(knowledge.entries()), set_aside=0)
         feed.last_sync_at = feed.last_success_at = ctx.now
         if await queries.newest_revision(ctx.session) is not None:

@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.core.feeds.entry import KnowledgeEntry
 from antivenom.core.matching.advisories import Advisory
+from antivenom.core.matching.knowledge import Knowledge, assemble
+from antivenom.knowledge import entries
 from antivenom.server.advisories.copy_rows import join_prose
 from antivenom.server.advisories.copying import copy_out
 
@@ -37,11 +39,17 @@ PRODUCTS = """COPY (SELECT ecosystem, name, array_to_string(products, E'\\n') FR
 KNOWLEDGE = "COPY (SELECT body FROM knowledge_row ORDER BY feed_id) TO STDOUT"
 
 
+async def export_knowledge(session: AsyncSession, folder: Path) -> None:
+    """Write the rows of knowledge of the feeds that somebody added."""
+    await copy_out(session, KNOWLEDGE, folder / "knowledge")
+
+
 async def export_facts(session: AsyncSession, folder: Path) -> None:
     """Write what the functions below read, but for the advisories."""
-    statements = {"exploitation": EXPLOITATION, "names": NAMES, "products": PRODUCTS, "knowledge": KNOWLEDGE}
+    statements = {"exploitation": EXPLOITATION, "names": NAMES, "products": PRODUCTS}
     for name, statement in statements.items():
         await copy_out(session, statement, folder / name)
+    await export_knowledge(session, folder)
 
 
 async def export_advisories(session: AsyncSession, folder: Path, told: Iterable[str] = ()) -> None:
@@ -94,6 +102,12 @@ def read_knowledge(folder: Path) -> Iterator[KnowledgeEntry]:
     decode = msgspec.msgpack.Decoder(KnowledgeEntry).decode
     for (body,) in _rows(folder / "knowledge"):
         yield decode(bytes.fromhex(body.removeprefix("\\x")))
+
+
+def assemble_knowledge(folder: Path) -> Knowledge:
+    """The built-in knowledge under that of the feeds that somebody added: of rows with one id the last counts."""
+    layers = (entries(), read_knowledge(folder))
+    return assemble([(entry.id, entry.fact) for entry in layer] for layer in layers)
 
 
 def _rows(path: Path) -> Iterator[list[str]]:

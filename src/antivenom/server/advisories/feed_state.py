@@ -47,6 +47,7 @@ class FeedCursor(msgspec.Struct, frozen=True, omit_defaults=True):
     pending: PendingChanges | None = None
     version: str | None = None  # of the built-in knowledge: the release, and what differs when a row does
     digest: str | None = None
+    malware: str | None = None  # what differs when a row does by which vulnerabilities are formed
 
 
 class FeedCounts(msgspec.Struct, omit_defaults=True):

@@ -92,7 +92,14 @@ class Vulnerability(Base):
 
     __tablename__ = "vulnerability"
     __table_args__ = (
-        Index("ix_vulnerability_risk", "risk", "severity", "id"),
+        Index(
+            "ix_vulnerability_rank",
+            text("(kev OR severity = 5) DESC"),
+            text("risk DESC"),
+            text("severity DESC"),
+            text("published_at DESC NULLS LAST"),
+            text("id DESC"),
+        ),
         Index("ix_vulnerability_severity", text("severity DESC"), text("cvss DESC NULLS LAST"), text("id DESC")),
         Index("ix_vulnerability_epss", text("epss DESC NULLS LAST"), text("id DESC")),
         Index("ix_vulnerability_published", text("published_at DESC NULLS LAST"), text("id DESC")),
@@ -108,7 +115,7 @@ class Vulnerability(Base):
     summary: Mapped[str]
     severity: Mapped[int]
     cvss: Mapped[float | None]
-    impact: Mapped[float | None]  # 0-10, what risk is computed from; NULL: formed by an earlier release, not yet again
+    impact: Mapped[float | None]  # 0-10, what risk is computed from; NULL: formed by other rules, not yet again
     epss: Mapped[float | None]
     kev: Mapped[bool]
     kev_ransomware: Mapped[bool]

@@ -7,14 +7,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, UnaryExpression, and_, exists, func, or_, select, text, type_coerce, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    UnaryExpression,
+    and_,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    type_coerce,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from antivenom.core.feeds.entry import READING_RULES
 from antivenom.core.feeds.registry import find_source
-from antivenom.core.matching.advisories import Advisory
+from antivenom.core.matching.advisories import Advisory, Severity
 from antivenom.server.advisories.copy_rows import join_prose
 from antivenom.server.advisories.models import (
     BUILT_IN_ID,
@@ -33,8 +46,18 @@ from antivenom.server.db.paging import Column, Page, check_paging, order_by
 from antivenom.server.db.schedule import has_ended, is_due
 from antivenom.server.events.progress import JobProgress
 
-SORTS: dict[str, Sequence[InstrumentedAttribute[Any]]] = {
-    "risk": (Vulnerability.risk, Vulnerability.severity, Vulnerability.id),
+# What is exploited, and malware, comes first (core.matching.risk.rank).
+IS_EXPLOITED: ColumnElement[bool] = Vulnerability.kev | (
+    Vulnerability.severity == literal_column(str(int(Severity.malware)))
+)
+SORTS: dict[str, Sequence[ColumnElement[Any] | InstrumentedAttribute[Any]]] = {
+    "risk": (
+        IS_EXPLOITED,
+        Vulnerability.risk,
+        Vulnerability.severity,
+        Vulnerability.published_at,
+        Vulnerability.id,
+    ),
     "severity": (Vulnerability.severity, Vulnerability.cvss, Vulnerability.id),
     "cvss": (Vulnerability.cvss, Vulnerability.id),
     "epss": (Vulnerability.epss, Vulnerability.id),
@@ -200,14 +223,19 @@ async def page_vulnerabilities(
 
 def _sorted(query: Select[Vulnerability], sort: str) -> Select[Vulnerability]:
     descends = sort.startswith("-")
-    columns = SORTS[sort.removeprefix("-")]
-    return query.order_by(*(_ordered(column, descends) for column in columns))
+    name = sort.removeprefix("-")
+    has_nulls_last = descends or name != "risk"  # the other way round its index is read backwards
+    return query.order_by(*(_ordered(column, descends, has_nulls_last) for column in SORTS[name]))
 
 
-def _ordered(column: InstrumentedAttribute[Any], descends: bool) -> UnaryExpression[Any]:
+def _ordered(
+    column: ColumnElement[Any] | InstrumentedAttribute[Any], descends: bool, has_nulls_last: bool
+) -> UnaryExpression[Any]:
     """Unknown values last. A column that always has one goes without NULLS LAST, or no index would be used."""
     ordered = column.desc() if descends else column.asc()
-    return ordered.nulls_last() if column.nullable else ordered
+    if not getattr(column, "nullable", False):
+        return ordered
+    return ordered.nulls_last() if has_nulls_last else ordered.nulls_first()
 
 
 async def find_vulnerability(session: AsyncSession, any_id: str) -> Vulnerability | None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from antivenom.core.feeds.registry import KINDS
-from antivenom.core.matching.advisories import Severity
+from antivenom.core.matching.advisories import Severity, is_risk_estimated, kind_of
 from antivenom.server.advisories.advisory_view import AdvisoryView
 from antivenom.server.advisories.feed_state import FeedCounts
 from antivenom.server.advisories.models import Feed, SetAsideEntry, Vulnerability
@@ -130,12 +130,14 @@ class AdvisorySummary(BaseModel):
     id: str
     ids: list[str]
     summary: str
+    kind: str  # vulnerability | malware
     severity: str
     cvss: float | None
     epss: float | None
     kev: bool
     ransomware: bool
     risk: float
+    risk_estimated: bool  # no EPSS is known: the mean of this severity counts
     packages: list[str]
     sources: list[str]
     published: datetime | None
@@ -145,16 +147,19 @@ class AdvisorySummary(BaseModel):
 
     @classmethod
     def of(cls, row: Vulnerability) -> AdvisorySummary:
+        severity = Severity(row.severity).name
         return cls(
             id=row.id,
             ids=row.ids,
             summary=row.summary,
-            severity=Severity(row.severity).name,
+            kind=kind_of(severity),
+            severity=severity,
             cvss=row.cvss,
             epss=row.epss,
             kev=row.kev,
             ransomware=row.kev_ransomware,
             risk=row.risk,
+            risk_estimated=is_risk_estimated(severity, row.epss, kev=row.kev),
             packages=row.packages,
             sources=row.sources,
             published=row.published_at,
@@ -199,6 +204,7 @@ class AdvisoryAnswer(BaseModel):
     ids: list[str]
     summary: str
     details: str
+    kind: str
     severity: str
     cvss: float | None
     vectors: list[str]
@@ -210,6 +216,7 @@ class AdvisoryAnswer(BaseModel):
     kev_added: str
     kev_due: str
     risk: float
+    risk_estimated: bool
     published: datetime | None
     modified: datetime | None
     withdrawn: str

@@ -309,7 +309,7 @@ async def get_advisory(ctx: Context, any_id: str) -> AdvisoryView:
     ids = list(found.ids) if found else [any_id.upper()]
     exploitation = await queries.list_exploitation(ctx.session, ids)
     if found is not None:
-        return view_vulnerability(ids, await queries.list_advisories_of(ctx.session, ids), exploitation)
+        return view_vulnerability(found, await queries.list_advisories_of(ctx.session, ids), exploitation)
     if exploitation:
         return view_of_exploitation(exploitation[0])
     raise NotFoundError(

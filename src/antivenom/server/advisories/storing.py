@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from antivenom.core.matching.knowledge import MALWARE
 from antivenom.server.advisories import vulnerabilities
 from antivenom.server.advisories.copying import copy_in
 from antivenom.server.advisories.feed_state import EXAMPLES_MAX, KEYS_MAX
@@ -325,10 +326,13 @@ async def _store_products(ctx: Context, feed: int, is_snapshot: bool, _protected
 
 
 async def _store_knowledge(ctx: Context, feed: int, is_snapshot: bool, _protected: list[str]) -> Changes:
-    return await _store_map(
+    changes = await _store_map(
         ctx.session, feed, is_snapshot, table="knowledge_row", key=("id",), value="body",
         keys="SELECT 'knowledge/' || id FROM touched", entry="id",
     )  # fmt: skip
+    if await _count(ctx.session, f"SELECT count(*) FROM touched WHERE starts_with(id, '{MALWARE}/')"):
+        await vulnerabilities.forget_rules(ctx.session)
+    return changes
 
 
 async def _store_map(

@@ -15,9 +15,11 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from antivenom.core.matching.risk import KEV_FACTOR, RANSOMWARE_FACTOR
+from antivenom.core.matching.advisories import Severity
+from antivenom.core.matching.risk import EPSS_UNITS, KEV_FACTOR, RANSOMWARE_FACTOR, expect_threats
 from antivenom.server.adapters.scratch import scratch_folder
 from antivenom.server.advisories.copying import copy_in, copy_out
+from antivenom.server.advisories.export import export_knowledge
 from antivenom.server.advisories.vulnerability_rows import (
     ADVISORIES,
     GROUPED,
@@ -30,8 +32,10 @@ from antivenom.server.context import Context
 
 IN_THIS_PROCESS_MAX = 500  # so few advisories do not wait for a child process that may be busy
 
-# core.matching.risk.risk_score, operation by operation, so that a day's EPSS moves every row in one statement.
-RISK = f"""floor(least(1, (CASE WHEN kev THEN 1 ELSE coalesce(epss, 0) END) * impact / 10
+# core.matching.risk (threat_of, risk_score), operation by operation, so that a day's EPSS moves every row in one
+# statement. `:expected` is what `expect_threats` gives, by severity from 0.
+RISK = f"""floor(least(1, (CASE WHEN kev OR severity = {int(Severity.malware)} THEN 1
+      ELSE coalesce(epss, (CAST(:expected AS float8[]))[severity + 1]) END) * impact / 10
     * (CASE WHEN kev AND kev_ransomware THEN {RANSOMWARE_FACTOR} WHEN kev THEN {KEV_FACTOR} ELSE 1 END)::float8)
     * 10000 + 0.5) / 100"""
 
@@ -71,7 +75,34 @@ async def refresh_touched(ctx: Context) -> None:
             WHERE v.id = s.id AND NOT EXISTS (SELECT FROM merged m WHERE m.id = v.id)"""
         )
     )
-    await session.execute(text(_UPSERT))
+    expected = await expected_threats(session)
+    await session.execute(text(_UPSERT), {"expected": expected})
+    await _refresh_estimates(session, expected)
+
+
+async def expected_threats(session: AsyncSession) -> list[float]:
+    """How likely somebody exploits what has no EPSS, by severity from 0 (core.matching.risk.expect_threats)."""
+    rows = await session.execute(
+        text(
+            f"""SELECT severity, sum(round(epss * {EPSS_UNITS})), count(*) FROM vulnerability
+            WHERE epss IS NOT NULL GROUP BY severity"""
+        )
+    )
+    expected = expect_threats({Severity(severity): (int(total), count) for severity, total, count in rows})
+    return [expected[severity] for severity in Severity]
+
+
+async def _refresh_estimates(session: AsyncSession, before: list[float]) -> None:
+    """Bring the risks that rest on an estimate up to date, if what is expected is no longer what it was."""
+    expected = await expected_threats(session)
+    if expected != before:
+        await session.execute(
+            text(
+                f"""UPDATE vulnerability SET risk = {RISK}
+                WHERE epss IS NULL AND NOT kev AND impact IS NOT NULL AND risk IS DISTINCT FROM {RISK}"""
+            ),
+            {"expected": expected},
+        )
 
 
 async def _form(ctx: Context, folder: Path) -> None:
@@ -79,6 +110,7 @@ async def _form(ctx: Context, folder: Path) -> None:
     session = ctx.session
     bodies = "SELECT body FROM advisory WHERE id IN (SELECT id FROM scope)"
     await copy_out(session, f"COPY ({bodies}) TO STDOUT (FORMAT binary)", folder / ADVISORIES)
+    await export_knowledge(session, folder)
     count = await session.scalar(text("SELECT count(*) FROM scope")) or 0
     if count <= IN_THIS_PROCESS_MAX:
         await asyncio.to_thread(write_vulnerability_rows, str(folder))
@@ -92,28 +124,36 @@ async def _form(ctx: Context, folder: Path) -> None:
 
 async def refresh_exploitation(session: AsyncSession) -> None:
     """Bring KEV, EPSS and risk of the CVE ids in the temporary table `touched` (column cve) up to date."""
+    expected = await expected_threats(session)
     await session.execute(
         text(
             f"""UPDATE vulnerability v
             SET epss = n.epss, kev = n.kev, kev_ransomware = n.kev_ransomware, risk = n.risk
             FROM (SELECT id, epss, kev, kev_ransomware, {RISK} AS risk
-                  FROM (SELECT f.id, f.impact, e.epss, e.kev_added IS NOT NULL AS kev,
+                  FROM (SELECT f.id, f.severity, f.impact, e.epss, e.kev_added IS NOT NULL AS kev,
                           coalesce(e.kev_ransomware, false) AS kev_ransomware
                         FROM touched t JOIN vulnerability f ON f.id = t.cve
                         LEFT JOIN exploitation e ON e.cve = t.cve WHERE f.impact IS NOT NULL) known) n
             WHERE n.id = v.id
               AND (v.epss, v.kev, v.kev_ransomware) IS DISTINCT FROM (n.epss, n.kev, n.kev_ransomware)"""
-        )
+        ),
+        {"expected": expected},
     )
+    await _refresh_estimates(session, expected)
+
+
+async def forget_rules(session: AsyncSession) -> None:
+    """Have all vulnerabilities formed again, a part at a time: what they are formed by has changed."""
+    await session.execute(text("UPDATE vulnerability SET impact = NULL WHERE impact IS NOT NULL"))
 
 
 async def has_stale_rows(session: AsyncSession) -> bool:
-    """Whether vulnerabilities are stored that an earlier release formed by its own rules."""
+    """Whether vulnerabilities are stored that were formed by other rules: an earlier release's, or other knowledge."""
     return bool(await session.scalar(text("SELECT EXISTS (SELECT FROM vulnerability WHERE impact IS NULL)")))
 
 
 async def refresh_stale_rows(ctx: Context, limit: int) -> None:
-    """Form again, by today's rules, at most `limit` of the vulnerabilities that an earlier release formed."""
+    """Form again, by today's rules, at most `limit` of the vulnerabilities that were formed by others."""
     await ctx.session.execute(text("DROP TABLE IF EXISTS touched"))
     await ctx.session.execute(
         text(

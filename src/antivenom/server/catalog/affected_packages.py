@@ -7,13 +7,13 @@ from typing import Any
 
 from antivenom.server.catalog import service
 from antivenom.server.catalog.finding_groups import merge_versions
-from antivenom.server.catalog.rows import ChannelFinding, MergedFinding
+from antivenom.server.catalog.rows import ChannelFinding, MergedFinding, rank_of
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Page, check_sort, slice_page
 from antivenom.server.publications import service as publications
 
 SORTS: dict[str, Callable[[MergedFinding], Any]] = {
-    "risk": lambda row: row.worst.risk,
+    "risk": lambda row: rank_of(row.worst),
     "name": lambda row: row.worst.name,
     "channel": lambda row: row.channel,
     "served": lambda row: row.records - row.withheld,

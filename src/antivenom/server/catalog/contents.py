@@ -123,6 +123,8 @@ def _finding_row(
         evidence=evidence_of(finding),
         published=finding.published,
         summary=finding.summary,
+        kind=finding.kind,
+        risk_estimated=finding.risk_estimated,
         name=name,
         version=version,
         subdirs=subdirs,

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 from antivenom.core.conda.specs import version_order
-from antivenom.server.catalog.rows import ChannelFinding, EvidenceRanges, FindingEvidence, MergedFinding
+from antivenom.server.catalog.rows import ChannelFinding, EvidenceRanges, FindingEvidence, MergedFinding, rank_of
 from antivenom.server.db.paging import Page, slice_page
 
 
@@ -39,7 +39,7 @@ def _groups(rows: Iterable[ChannelFinding]) -> list[list[ChannelFinding]]:
 def _merge(group: list[ChannelFinding], channel: str) -> MergedFinding:
     return MergedFinding(
         channel=channel,
-        worst=max(group, key=lambda row: row.risk),
+        worst=max(group, key=rank_of),
         versions=newest_first({row.version for row in group}),
         records=sum(row.records for row in group),
         withheld=sum(row.withheld for row in group),

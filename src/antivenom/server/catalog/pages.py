@@ -18,7 +18,7 @@ from antivenom.server.catalog import service
 from antivenom.server.catalog.affected_packages import list_affected_packages
 from antivenom.server.catalog.decisions import DecisionFilter
 from antivenom.server.catalog.finding_groups import merge_versions, newest_first
-from antivenom.server.catalog.rows import PackageDetails, RecordDecision
+from antivenom.server.catalog.rows import ChannelFinding, MergedFinding, PackageDetails, RecordDecision, rank_of
 from antivenom.server.context import Context
 from antivenom.server.db.paging import Page
 from antivenom.server.publications import service as publications
@@ -104,7 +104,7 @@ async def show_package(request: Request, ctx: Context) -> Response:
     found = await service.get_package(ctx, head.name, request.path_params["name"])
     state = ListState.read(request, filters=("versions", "findings"))
     versions = _version_rows(found)
-    findings = sorted(merge_versions(found.findings), key=lambda row: (-row.worst.risk, row.worst.ids[0]))
+    findings = _worst_first(found.findings)
     return render(
         request,
         ctx,
@@ -117,10 +117,15 @@ async def show_package(request: Request, ctx: Context) -> Response:
         versions_total=len(versions),
         findings=findings if state.filter("findings") == "all" else findings[:FINDINGS_SHOWN],
         findings_total=len(findings),
-        ignored=sorted(merge_versions(found.ignored), key=lambda row: (-row.worst.risk, row.worst.ids[0])),
+        ignored=_worst_first(found.ignored),
         severities=Counter(finding.worst.severity for finding in findings),
         stopped_by=_count_rules(found.records),
     )
+
+
+def _worst_first(findings: list[ChannelFinding]) -> list[MergedFinding]:
+    merged = sorted(merge_versions(findings), key=lambda row: row.worst.ids[0])
+    return sorted(merged, key=lambda row: rank_of(row.worst), reverse=True)
 
 
 def _count_rules(records: list[RecordDecision]) -> dict[str, int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Self
 
-from antivenom.core.matching.advisories import Finding
+from antivenom.core.matching.advisories import Finding, Severity
+from antivenom.core.matching.risk import rank
 from antivenom.core.policy.compile import Reason
 from antivenom.server.publications.reasons import ReasonView
 from antivenom.server.web.rows import Row
@@ -25,7 +26,11 @@ def evidence_of(finding: Finding) -> list[FindingEvidence]:
 
 
 class FindingFacts(Row, frozen=True):
-    """One vulnerability of one component. `cvss` and `epss` are None when unknown, `published` "" likewise."""
+    """One vulnerability, or malware, of one component.
+
+    `cvss` and `epss` are None when unknown, `published` "" likewise. `risk_estimated`: no EPSS is known, so
+    that the mean of the same severity counts.
+    """
 
     ids: tuple[str, ...]
     severity: str
@@ -40,6 +45,8 @@ class FindingFacts(Row, frozen=True):
     evidence: list[FindingEvidence]
     published: str
     summary: str
+    kind: str = "vulnerability"
+    risk_estimated: bool = False
 
     @classmethod
     def of(cls, finding: Finding) -> Self:
@@ -58,6 +65,8 @@ class FindingFacts(Row, frozen=True):
             evidence=evidence_of(finding),
             published=finding.published,
             summary=finding.summary,
+            kind=finding.kind,
+            risk_estimated=finding.risk_estimated,
         )
 
 
@@ -87,7 +96,7 @@ class KnowledgeRule(Row, frozen=True):
     reason: str
 
 
-class ChannelFinding(FindingFacts, frozen=True):
+class ChannelFinding(FindingFacts, frozen=True, kw_only=True):
     """A vulnerability of one version of a package in a channel, with how many of its records are withheld.
 
     `fix_in_channel`: whether the channel serves a fixed version; None when no fix is known. `ignored_by`: None for a
@@ -101,6 +110,11 @@ class ChannelFinding(FindingFacts, frozen=True):
     withheld: int
     fix_in_channel: bool | None
     ignored_by: KnowledgeRule | None = None
+
+
+def rank_of(finding: FindingFacts) -> tuple[bool, float, Severity, str]:
+    """What orders findings by risk: the worst is the highest (core.matching.risk.rank)."""
+    return rank(Severity[finding.severity], finding.risk, finding.published, kev=finding.kev)
 
 
 class EvidenceRanges(Row, frozen=True):

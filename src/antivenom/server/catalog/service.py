@@ -27,6 +27,7 @@ from antivenom.server.catalog.rows import (
     RecordDecision,
     RecordFinding,
     WithheldRecord,
+    rank_of,
 )
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import Context
@@ -47,8 +48,8 @@ PACKAGE_SORTS: dict[str, Callable[[PackageOverview], Any]] = {
     "risk": lambda p: p.risk,
 }
 FINDING_SORTS: dict[str, Callable[[ChannelFinding], Any]] = {
-    "risk": lambda row: row.risk,
-    "severity": lambda row: 1000 * SEVERITY_RANKS[row.severity] + row.risk,  # one number: a risk is at most 100
+    "risk": rank_of,
+    "severity": lambda row: (SEVERITY_RANKS[row.severity], *rank_of(row)),
     "cvss": lambda row: row.cvss or 0.0,
     "epss": lambda row: row.epss or 0.0,
     "name": lambda row: row.name,

@@ -12,6 +12,8 @@ from antivenom.server.policies.wording import colour_source
 STARTER_POLICY = """\
 name: baseline
 rules:
+  - {id: malware, gate: vulnerabilities, trigger: malware, action: stop,
+     recommendation: "Never install it. Treat every machine that did as compromised."}
   - {id: exploited, gate: vulnerabilities, trigger: package, action: stop, params: {kev: true},
      recommendation: "Being exploited now: upgrade."}
   - {id: critical-fixable, gate: vulnerabilities, trigger: package, action: stop,

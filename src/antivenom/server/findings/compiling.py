@@ -15,11 +15,10 @@ from sqlalchemy import update
 from antivenom.core.matching.advisories import Assessment
 from antivenom.core.matching.compile_index import Exploited, build_index
 from antivenom.core.matching.identity import NameMaps
-from antivenom.core.matching.knowledge import Knowledge, assemble
 from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.core.matching.parts import PartsOfProjects
 from antivenom.core.source.source_map import Component
-from antivenom.knowledge import built_in, entries
+from antivenom.knowledge import built_in
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.cpu import without_cycles
 from antivenom.server.adapters.scratch import scratch_folder
@@ -52,7 +51,7 @@ async def _compile_newest(resources: Resources, check_held: CheckHeld) -> int | 
             if newest is None or newest.index_key is not None:
                 return None
             await export.export_facts(ctx.session, folder)
-            parts = PartsOfProjects(await asyncio.to_thread(_read_knowledge, folder))
+            parts = PartsOfProjects(await asyncio.to_thread(export.assemble_knowledge, folder))
             await export.export_advisories(ctx.session, folder, parts.keys)
         index_key = await resources.cpu.run(compile_index, resources.blobs.url, str(folder))
     async with resources.context(SYSTEM) as ctx:
@@ -91,16 +90,10 @@ def compile_index(store_url: str, folder: str) -> str:
             cve: Exploited(epss, kev, ransomware) for cve, epss, kev, ransomware in export.read_exploitation(source)
         }
         advisories = export.read_advisories(source / "advisories")
-        data = build_index(advisories, exploitation, _read_maps(source), _read_knowledge(source))
+        data = build_index(advisories, exploitation, _read_maps(source), export.assemble_knowledge(source))
     key = f"knowledge/{hashlib.sha256(data).hexdigest()}"
     BlobStore.open(store_url).put_sync(key, data)
     return key
-
-
-def _read_knowledge(source: Path) -> Knowledge:
-    """The built-in knowledge under that of the feeds that somebody added: of rows with one id the last counts."""
-    layers = (entries(), export.read_knowledge(source))
-    return assemble([(entry.id, entry.fact) for entry in layer] for layer in layers)
 
 
 def _read_maps(source: Path) -> NameMaps:

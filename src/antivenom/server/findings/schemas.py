@@ -27,11 +27,13 @@ class EvidenceView(BaseModel):
 
 class FindingView(BaseModel):
     ids: list[str]
+    kind: str = Field(description="vulnerability or malware")
     severity: str
     cvss: float | None
     kev: bool
     epss: float | None
     risk: float
+    risk_estimated: bool = Field(description="No EPSS is known: the mean of this severity counts.")
     fixed_versions: list[str]
     status: str
     confidence: str

@@ -12,6 +12,7 @@ from antivenom.core.policy.compile import AllowlistItem, Policy, Rule
 
 SUBJECTS = {
     ("vulnerabilities", "package"): "a known vulnerability",
+    ("vulnerabilities", "malware"): "the package is known to be malware",
     ("vulnerabilities", "not_assessed"): "no advisory source covers the package",
     ("licenses", "license"): "the licence",
     ("packages", "match_spec"): "the record",

@@ -30,6 +30,7 @@ CHANNEL_SORTS: dict[str, tuple[Column, ...]] = {
     "name": (Channel.name,),
     "policy": (Policy.name, Channel.name),
     "risk": (
+        func.coalesce(Publication.counts["vulnerabilities", "malware"].as_integer(), 0),  # older ones do not count it
         Publication.counts["exploited"].as_integer(),
         Publication.counts["vulnerabilities", "critical"].as_integer(),
         Publication.counts["vulnerabilities", "high"].as_integer(),

@@ -62,7 +62,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """One reason, every trigger_id an allowlist item may name it by, and how much it weighs among equals (0-100)."""
+    """One reason, every trigger_id an allowlist item may name it by, and how much it weighs among equals."""
 
     reason: Reason
     trigger_ids: tuple[str, ...]

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from antivenom.core.conda.licenses import read_license
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
 from antivenom.core.errors import TooExpensiveError
-from antivenom.core.matching.advisories import Assessment, Finding
+from antivenom.core.matching.advisories import Assessment, Finding, Severity
+from antivenom.core.matching.risk import rank
 from antivenom.core.policy.rules.base import NOTHING, Check, Facts, Rule, RuleResult, Trigger
 from antivenom.core.policy.rules.parameters import Parameter, ParameterError, kind_of, nearest
 
@@ -69,7 +70,8 @@ CHANNEL_FACTS: dict[str, Fact] = {
 }
 FINDING_FACTS: dict[str, Fact] = {
     "ids": Fact("list of string", "all ids of the vulnerability, CVE first", ["CVE-2024-0001"]),
-    "severity": Fact("string", "unknown, low, medium, high, critical", "high"),
+    "kind": Fact("string", "vulnerability, malware", "vulnerability"),
+    "severity": Fact("string", "unknown, low, medium, high, critical, malware", "high"),
     "cvss": Fact("double", "0.0-10.0; -1.0 when unknown", 7.5),
     "epss": Fact("double", "0.0-1.0; -1.0 when unknown", 0.1),
     "kev": Fact("bool", "known to be exploited", False),
@@ -179,13 +181,15 @@ def channel_facts(channel: ChannelFacts) -> dict[str, Any]:
 
 def finding_facts(assessment: Assessment | None) -> list[dict[str, Any]]:
     """The findings as expressions see them, the riskiest first."""
-    findings = sorted(assessment.findings if assessment else (), key=lambda f: -f.risk)[:FINDINGS_MAX]
-    return [_finding_fact(finding) for finding in findings]
+    found = assessment.findings if assessment else ()
+    findings = sorted(found, key=lambda f: rank(Severity[f.severity], f.risk, f.published, kev=f.kev), reverse=True)
+    return [_finding_fact(finding) for finding in findings[:FINDINGS_MAX]]
 
 
 def _finding_fact(finding: Finding) -> dict[str, Any]:
     return {
         "ids": list(finding.ids),
+        "kind": str(finding.kind),
         "severity": finding.severity,
         "cvss": -1.0 if finding.cvss is None else float(finding.cvss),
         "epss": -1.0 if finding.epss is None else float(finding.epss),

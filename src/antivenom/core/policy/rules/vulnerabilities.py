@@ -1,19 +1,20 @@
 """Gate `vulnerabilities`: the findings of a record's component, and components that nothing is known of.
 
-Severities order unknown < low < medium < high < critical.
+Severities order unknown < low < medium < high < critical < malware.
 
 Source: docs/dev/measurements.md (Gates, triggers and allowlist), for the names of gate, triggers and parameters.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from antivenom.core.conda.records import RecordFacts
-from antivenom.core.matching.advisories import COUNTABLE_STATUSES, Finding, FindingStatus, Severity
+from antivenom.core.matching.advisories import COUNTABLE_STATUSES, Finding, FindingStatus, Kind, Severity
 from antivenom.core.policy.rules.base import MS_PER_DAY, NOTHING, Check, Facts, Rule, RuleResult, Trigger, earliest
 from antivenom.core.policy.rules.parameters import (
     Parameter,
@@ -33,6 +34,8 @@ COUNTED_STATUSES = frozenset({FindingStatus.active, FindingStatus.reported, Find
 
 Condition = Callable[[Finding], bool]
 _MET_MAX = 100_000
+MALWARE_WEIGHT = 101.0  # above every risk: it is the reason that people read first
+SUMMARY_SHOWN = 200
 
 
 class FindingCheck(Check):
@@ -81,6 +84,29 @@ class FindingCheck(Check):
         return published_ms + round(self._min_days * MS_PER_DAY) if published_ms else 0
 
 
+class MalwareCheck(Check):
+    """Findings of the kind malware."""
+
+    reads = ("assessment",)
+    result_reads = ("assessment", "name", "version")
+
+    def concerns(self, facts: Facts) -> bool:
+        return facts.assessment is not None and any(map(_is_malware, facts.assessment.findings))
+
+    def evaluate(self, facts: Facts) -> RuleResult:
+        record = facts.record
+        found = filter(_is_malware, facts.assessment.findings if facts.assessment is not None else ())
+        hits = tuple(
+            self.hit(
+                tuple(f"{i}+{record.name}" for i in finding.ids),
+                describe_malware(finding, record),
+                weight=MALWARE_WEIGHT,
+            )
+            for finding in found
+        )
+        return RuleResult(hits) if hits else NOTHING
+
+
 class NotAssessedCheck(Check):
     """Components that no advisory source covers: unknown is not clean."""
 
@@ -110,6 +136,16 @@ def describe_finding(finding: Finding, record: RecordFacts) -> str:
     return f"{finding.ids[0]} ({', '.join(marks)}) in {record.name} {record.version}; " + (
         f"fixed in {fixed}" if fixed else "no fix is known"
     )
+
+
+def describe_malware(finding: Finding, record: RecordFacts) -> str:
+    """Malware as a sentence: "litellm 1.82.7 is malware (PYSEC-2026-2): Two litellm versions …"."""
+    about = finding.summary[:SUMMARY_SHOWN].rstrip(". ")
+    return f"{record.name} {record.version} is malware ({finding.ids[0]}){': ' + about if about else ''}"
+
+
+def _is_malware(finding: Finding) -> bool:
+    return finding.kind == Kind.malware and finding.status in COUNTED_STATUSES
 
 
 @lru_cache(maxsize=200_000)
@@ -144,8 +180,14 @@ def _conditions(params: Mapping[str, Any]) -> Iterator[Condition]:
     if "max_days_since_fix" in params:
         yield lambda finding: bool(finding.fixed_versions)
     if "ids" in params:
-        ids = frozenset(params["ids"])
-        yield lambda finding: not ids.isdisjoint(i.upper() for i in finding.ids)
+        ids = frozenset(i for i in params["ids"] if "*" not in i)
+        patterns = [re.compile(re.escape(i).replace(r"\*", ".*"), re.DOTALL) for i in params["ids"] if "*" in i]
+        yield (
+            lambda finding: (
+                not ids.isdisjoint(own := [i.upper() for i in finding.ids])
+                or any(pattern.fullmatch(i) for pattern in patterns for i in own)
+            )
+        )
 
 
 _SEVERITIES = {s.name: s for s in Severity}
@@ -154,8 +196,9 @@ _DAYS = ("max_days_since_fix", "max_days_since_creation")
 
 def _read_id(value: Any) -> str:
     text = read_text(value).upper()
-    if not all(c.isalnum() or c in "-:._" for c in text) or "-" not in text:
-        raise ParameterError(f"{text!r} is not the id of an advisory", "such as CVE-2024-0001 or GHSA-xxxx-xxxx-xxxx")
+    if not all(c.isalnum() or c in "-:._*" for c in text) or "-" not in text:
+        hint = "such as CVE-2024-0001, GHSA-xxxx-xxxx-xxxx, or MAL-* for all that begin so"
+        raise ParameterError(f"{text!r} is not the id of an advisory", hint)
     return text
 
 
@@ -189,9 +232,25 @@ TRIGGERS = (
                 "words",
                 "status of the finding; when absent: active, reported or disputed",
             ),
-            "ids": Parameter(list_of(_read_id), "advisory ids", "only these vulnerabilities, by any alias"),
+            "ids": Parameter(
+                list_of(_read_id),
+                "advisory ids",
+                "only these vulnerabilities, by any alias; `*` stands for any text, as in `MAL-*`",
+            ),
         },
         compile=lambda rule, params: iter((FindingCheck(rule, params),)),
+        needs_parameter=False,
+    ),
+    Trigger(
+        gate=GATE,
+        name="malware",
+        summary=(
+            "Hits each finding of the kind *malware*: a release that was published, or changed by somebody, to do "
+            "harm. It needs neither a severity nor a score nor a fix."
+        ),
+        trigger_id="`ID+name`, such as `MAL-2026-0001+libfoo`; any alias will do",
+        parameters={},
+        compile=lambda rule, _params: iter((MalwareCheck(rule),)),
         needs_parameter=False,
     ),
     Trigger(
