@@ -78,6 +78,7 @@ class FakePolicy:
 
     reads_depends = True
     closure_exceptions: tuple[AllowlistItem, ...] = ()
+    fix_cooldowns: Mapping[str, int] = {}
 
     def __init__(
         self,

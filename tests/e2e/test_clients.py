@@ -8,6 +8,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from tests.conftest import RunningServer
 from tests.e2e.conda_client import CondaClient, find_conda
 from tests.e2e.node_client import find_node, find_package
 from tests.e2e.node_client import solve as solve_with_node
-from tests.e2e.upstream_channel import Package, write_upstream
-from tests.upstreams import UpstreamServer
+from tests.e2e.upstream_channel import Package, make_artifact, make_index_record, write_upstream
+from tests.upstreams import UpstreamServer, write_channel
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -113,6 +114,40 @@ def test_conda_prints_why_it_is_refused_a_withheld_file(
     assert not (tmp_path / "env" / "conda-meta").glob("alpha*") or conda.installed(tmp_path / "env") == {}
 
 
+def test_conda_prints_that_a_withheld_file_is_malware(
+    up_server: RunningServer, conda: CondaClient, tmp_path: Path
+) -> None:
+    name, upstream, policy, feed = (
+        f"evil-{uuid.uuid4().hex[:8]}",
+        tmp_path / "up",
+        tmp_path / "p.yaml",
+        tmp_path / "osv",
+    )
+    upstream.mkdir()
+    write_upstream(upstream, [Package(name, "1.82.6"), Package(name, "1.82.7")])
+    rule = "{id: malware, gate: vulnerabilities, trigger: malware, action: stop, recommendation: Never install it}"
+    policy.write_text(f"name: {name}\nrules:\n  - {rule}\n")
+    affected = {"package": {"ecosystem": "PyPI", "name": name}, "versions": ["1.82.7"]}
+    entry = {
+        "id": "PYSEC-2026-2",
+        "modified": "2026-01-01T00:00:00Z",
+        "summary": f"Malware in {name}",
+        "affected": [affected],
+    }
+    feed.write_text(json.dumps(entry) + "\n")
+    up_server.cli("feed", "add", "osv", feed, "--wait")
+    with UpstreamServer(upstream) as served:
+        up_server.cli("mirror", "create", name, "--upstream", served.url, "--policy", policy)
+        up_server.cli("mirror", "sync", name, "--wait")
+        url = f"{up_server.url}/conda/{name}"
+        wait_until(lambda: len(fetch_json(f"{url}/noarch/repodata.json")["packages.conda"]) == 1)
+        done = conda.run("create", "-y", "-p", tmp_path / "env", f"{url}/noarch/{name}-1.82.7-0.conda")
+    printed = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode != 0
+    assert f"{name} 1.82.7 is malware (PYSEC-2026-2)" in printed
+    assert "Never install it" in printed
+
+
 def test_conda_reads_a_private_channel_with_a_token_only(
     up_server: RunningServer, channel: ServedChannel, conda: CondaClient, tmp_path: Path
 ) -> None:
@@ -166,6 +201,41 @@ async def test_rattler_cannot_solve_for_what_is_withheld(channel: ServedChannel,
     gateway = Gateway(cache_dir=str(rattler_home / "repodata"))
     with pytest.raises(SolverError):
         await solve([Channel(channel.url)], ["alpha ==1.0"], gateway=gateway, platforms=["linux-64", "noarch"])
+
+
+@pytest.mark.parametrize("sharded", [True, False])
+async def test_rattler_excludes_what_the_channel_listed_later_however_old_its_build_says_it_is(
+    up_server: RunningServer, tmp_path: Path, rattler_home: Path, sharded: bool
+) -> None:
+    """What pixi's `exclude-newer` does: pixi solves with this library, and `indexed_timestamp` is what it compares."""
+    from rattler import Channel, Gateway, SourceConfig, solve
+
+    name, folder = f"newer-{uuid.uuid4().hex[:8]}", tmp_path / "up"
+    packages = [Package("alpha", "1.0"), Package("alpha", "2.0")]  # their builds say the same, old date
+    records = [(package.fn, make_index_record(package, make_artifact(package))) for package in packages]
+    write_channel(folder, {"noarch": records[:1]})
+    with UpstreamServer(folder) as upstream:
+        up_server.cli("mirror", "create", name, "--upstream", upstream.url)
+        up_server.cli("mirror", "sync", name, "--wait")
+        write_channel(folder, {"noarch": records})
+        up_server.cli("mirror", "sync", name, "--wait")
+        url = f"{up_server.url}/conda/{name}"
+        wait_until(lambda: len(fetch_json(f"{url}/noarch/repodata.json")["packages.conda"]) == 2)
+        config = SourceConfig(sharded_enabled=sharded)
+
+        async def version(exclude_newer: timedelta | None) -> str:
+            [found] = await solve(
+                [Channel(url)],
+                ["alpha"],
+                gateway=Gateway(cache_dir=str(rattler_home / "repodata"), default_config=config),
+                platforms=["noarch"],
+                exclude_newer=exclude_newer,
+                timestamp_policy="require-indexed-timestamp",
+            )
+            return str(found.version)
+
+        assert await version(None) == "2.0"
+        assert await version(timedelta(hours=1)) == "1.0"
 
 
 def test_rattler_for_javascript_solves_and_cannot_have_what_is_withheld(channel: ServedChannel) -> None:

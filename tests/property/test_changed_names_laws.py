@@ -34,6 +34,7 @@ RULES = (
     "{id: unknown, gate: vulnerabilities, trigger: not_assessed, action: warn}",
     "{id: agpl, gate: licenses, trigger: license, action: stop, params: {families: [agpl]}}",
     "{id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}",
+    "{id: fixes, gate: metadata, trigger: age, action: stop, params: {less_than_days: 9, unless_fix: true}}",
     "{id: banned, gate: packages, trigger: match_spec, action: stop, params: {deny: ['b 2.0', 'd']}}",
     "{id: cel, gate: expression, trigger: cel, action: warn, params: {expr: \"record.depends.exists(d, d == 'a')\"}}",
 )

@@ -61,7 +61,8 @@ PARAMS: dict[tuple[str, str], st.SearchStrategy[dict[str, Any]]] = {
     ("packages", "names"): st.fixed_dictionaries({"deny": st.lists(st.sampled_from((*NAMES, "in*")), min_size=1)}),
     ("packages", "required"): st.fixed_dictionaries({"specs": st.just(["openssl >=2"])}),
     ("metadata", "age"): st.fixed_dictionaries(
-        {"less_than_days": st.integers(0, 60)}, optional={"older_than_days": st.integers(30, 900)}
+        {"less_than_days": st.integers(0, 60)},
+        optional={"older_than_days": st.integers(30, 900), "unless_fix": st.booleans()},
     ),
     ("metadata", "replaced"): st.fixed_dictionaries({}, optional={"less_than_days": st.integers(0, 60)}),
     ("metadata", "signed"): st.just({}),

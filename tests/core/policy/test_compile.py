@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
+from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Assessment, Finding
 from antivenom.core.policy.compile import GO, Action, CompiledPolicy, Verdict, compile_policy, parse_policy
 
@@ -350,3 +351,53 @@ def test_an_assessment_that_takes_anothers_place_in_memory_is_judged_anew() -> N
         found = (finding(),) if index % 2 else ()
         verdict = compiled.judge(record(), Assessment(True, "", found), MIRROR, NOW_MS)
         assert (verdict.action is Action.stop) is bool(found)
+
+
+# -- malware -------------------------------------------------------------------------------------------------------------
+
+MALWARE = finding(
+    ids=("MAL-2026-1", "PYSEC-2026-2"), severity="malware", kind="malware", cvss=None, epss=None, risk=100.0,
+    fixed_versions=(), summary="Two versions were published with malware.",
+)  # fmt: skip
+
+
+def test_malware_needs_no_number_to_be_stopped_and_is_the_first_reason() -> None:
+    compiled = compile_policy(
+        parse_policy(
+            "name: p\nrules:\n"
+            "  - {id: a, gate: vulnerabilities, trigger: package, action: stop, params: {severity: '>= critical'}}\n"
+            "  - {id: m, gate: vulnerabilities, trigger: malware, action: stop}\n"
+        )
+    )
+    exploited = finding(severity="critical", kev=True, risk=100.0)
+    verdict = judge(compiled, record("litellm", "1.82.7"), exploited, MALWARE)
+    first = verdict.reasons[0]
+    assert (first.rule_id, first.trigger, first.trigger_id) == ("m", "malware", "MAL-2026-1+litellm")
+    assert first.message == "litellm 1.82.7 is malware (MAL-2026-1): Two versions were published with malware"
+    assert {reason.rule_id for reason in verdict.reasons} == {"a", "m"}  # malware is above critical, too
+    assert [r.rule_id for r in judge(compiled, record(), exploited).reasons] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("params", "hits"),
+    [
+        ("{severity: '>= high'}", True), ("{severity: '>= malware'}", True), ("{severity: critical}", False),
+        ("{severity: [critical, malware]}", True), ("{ids: ['MAL-*']}", True), ("{ids: ['PYSEC-2026-*']}", True),
+        ("{ids: ['mal-2026-*']}", True), ("{ids: ['MAL-2025-*']}", False), ("{ids: ['*-2026-1', CVE-1-1]}", True),
+        ("{ids: ['MAL-2026-?']}", None), ("{ids: ['*']}", None),
+    ],
+)  # fmt: skip
+def test_malware_by_severity_and_by_id(params: str, hits: bool | None) -> None:
+    if hits is None:
+        with pytest.raises(InvalidInputError):
+            policy("vulnerabilities", "package", params)
+    else:
+        assert bool(judge(policy("vulnerabilities", "package", params), record(), MALWARE).action) is hits
+
+
+def test_malware_that_a_build_cleared_or_an_exception_names_is_not_stopped() -> None:
+    compiled = policy("vulnerabilities", "malware", "{}")
+    assert judge(compiled, record(), finding(kind="malware", severity="malware", status="cleared")) is GO
+    item = "allowlist:\n  - {id: x, gate: vulnerabilities, trigger_id: 'PYSEC-2026-2+libfoo', owner: o, reason: r}\n"
+    verdict = judge(policy("vulnerabilities", "malware", "{}", more=item), record(), MALWARE)
+    assert (verdict.action, [i for i, _ in verdict.excepted]) == (Action.go, ["x"])

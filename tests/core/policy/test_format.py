@@ -84,6 +84,8 @@ def test_a_policy_may_state_its_version_and_have_no_rules() -> None:
         (rule("{id: a, gate: packages, trigger: match_spec, action: stop, params: {deny: ['conda-forge::xz']}}"), 3, 80, "rules[0].params.deny[0]", "'channel'", "may ask"),
         (rule("{id: a, gate: metadata, trigger: age, action: stop, params: {less_than_days: -1}}"), 3, 82, "rules[0].params.less_than_days", "out of range", "0"),
         (rule("{id: a, gate: metadata, trigger: age, action: stop, params: {less_than_days: '7'}}"), 3, 82, "rules[0].params.less_than_days", "number", "quotes"),
+        (rule("{id: a, gate: metadata, trigger: age, action: stop, params: {unless_fix: true}}"), 3, 66, "rules[0].params.unless_fix", "means nothing without 'less_than_days'", "add less_than_days"),
+        (rule("{id: a, gate: vulnerabilities, trigger: package, action: stop, params: {ids: [MAL*]}}"), 3, 83, "rules[0].params.ids[0]", "not the id", "MAL-*"),
         (rule("{id: a, gate: metadata, trigger: age, action: stop}"), 3, 5, "rules[0].params", "needs a parameter", "less_than_days"),
         (rule("{id: a, gate: expression, trigger: cel, action: stop, params: {expr: 'record.nme == 1'}}"), 3, 82, "rules[0].params.expr", "'nme'", "'name'"),
         (rule("{id: a, gate: expression, trigger: cel, action: stop, params: {expr: 'recrd.name == 1'}}"), 3, 75, "rules[0].params.expr", "'recrd'", "'record'"),

@@ -234,6 +234,7 @@ class JudgesEach(CompiledPolicy):
 RULES = [
     "{id: agpl, gate: licenses, trigger: license, action: stop, params: {families: [agpl]}}",
     "{id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}",
+    "{id: fixes, gate: metadata, trigger: age, action: stop, params: {less_than_days: 40, unless_fix: true}}",
     "{id: old, gate: metadata, trigger: age, action: warn, params: {older_than_days: 400}}",
     "{id: large, gate: metadata, trigger: size, action: warn, params: {more_than_mb: 50}}",
     "{id: unsigned, gate: metadata, trigger: signed, action: warn}",

@@ -32,6 +32,7 @@ from antivenom.core.policy.rules.base import (
     earliest,
     unmetered,
 )
+from antivenom.core.policy.rules.metadata import AgeCheck
 
 __all__ = [
     "GO",
@@ -93,7 +94,7 @@ class CompiledPolicy:
 
     `uses_findings`: whether assessments matter. `reads_depends`: whether dependencies do. `names_concerned`: the only
     names that any rule can touch; None: any name. `closure_exceptions`: the allowlist items that may put a reason of
-    the closure aside.
+    the closure aside. `fix_cooldowns`: the cooldowns that let fixes through (fixes.py), in ms, by rule.
     """
 
     def __init__(self, policy: Policy, meter: Meter = unmetered) -> None:
@@ -101,6 +102,11 @@ class CompiledPolicy:
         checks = [check for rule in policy.rules for check in TRIGGERS[rule.gate, rule.trigger].checks(rule)]
         for check in checks:
             check.meter = meter
+        self.fix_cooldowns = {
+            check.rule.id: check.cooldown_ms
+            for check in checks
+            if isinstance(check, AgeCheck) and check.lets_fixes_through
+        }
         self.uses_findings = any("assessment" in check.reads for check in checks)
         groups = [_Group(reads, found) for reads, found in _by_reads(checks).items()]
         self._groups = groups

@@ -175,6 +175,10 @@ class _Reader:
         if trigger.needs_parameter and not value:
             needed = ", ".join(trigger.parameters)
             self._document.report(path, f"trigger {trigger.name} needs a parameter", f"one of: {needed}")
+        for name, other in trigger.needs.items():
+            if name in value and other not in value:
+                message = f"{name!r} means nothing without {other!r}"
+                self._document.report((*path, name), message, f"add {other}: …", at_key=True)
         for name, item in value.items():
             parameter = trigger.parameters.get(name)
             if parameter is None:

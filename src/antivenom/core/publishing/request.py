@@ -20,9 +20,11 @@ class Judge(Protocol):
     """What publishing asks of a policy; `CompiledPolicy` is one.
 
     `reads_depends`: whether any verdict depends on a record's dependencies. `closure_exceptions`: the allowlist items
-    that may put a reason of the closure aside.
+    that may put a reason of the closure aside. `fix_cooldowns`: the cooldowns that let fixes through, in ms, by rule.
     """
 
+    @property
+    def fix_cooldowns(self) -> Mapping[str, int]: ...
     @property
     def reads_depends(self) -> bool: ...
     @property

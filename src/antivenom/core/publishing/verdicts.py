@@ -14,6 +14,7 @@ from antivenom.core.conda.records import RecordFacts
 from antivenom.core.matching.advisories import Assessment, Severity
 from antivenom.core.matching.build_statements import BUILD_STATEMENT
 from antivenom.core.policy.compile import GO, Action, Verdict
+from antivenom.core.policy.fixes import release_fixes
 from antivenom.core.publication.previous_publication import PreviousSubdir, policy_stop
 from antivenom.core.publication.publication_map import (
     Decision,
@@ -172,6 +173,16 @@ class SubdirVerdicts:
         self, facts: NameFacts, depends: NameDepends | None, assessments: Sequence[Assessment | None]
     ) -> Iterator[tuple[RecordFacts, Verdict]]:
         """The records of a name whose verdict is not GO, and the verdicts."""
+        judged = self._judge_records(facts, depends, assessments)
+        cooldowns = self._request.policy.fix_cooldowns
+        if not cooldowns:
+            return judged
+        return iter(release_fixes(cooldowns, list(judged), facts.fns, facts.builds, self._request.now_ms))
+
+    def _judge_records(
+        self, facts: NameFacts, depends: NameDepends | None, assessments: Sequence[Assessment | None]
+    ) -> Iterator[tuple[RecordFacts, Verdict]]:
+        """The records of a name on which the rules decide anything, each for itself."""
         request, judge = self._request, self._request.policy.judge
         build_assessments = request.build_assessments
         subdir = self.source.subdir

@@ -18,7 +18,7 @@ rules:
      recommendation: "Being exploited now: upgrade."}
   - {id: critical-fixable, gate: vulnerabilities, trigger: package, action: stop,
      params: {severity: ">= critical", fix_available: true}}
-  - {id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}
+  - {id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7, unless_fix: true}}
 """
 
 

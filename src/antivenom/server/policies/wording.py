@@ -79,6 +79,9 @@ PHRASES: dict[tuple[str, str], Callable[[Any], str]] = {
     ("licenses", "licenses"): lambda v: f"is {_listed(v)}",
     ("packages", "specs"): lambda v: f"does not meet {_listed(v)}",
     ("metadata", "less_than_days"): lambda v: f"was listed less than {v} days ago",
+    ("metadata", "unless_fix"): lambda v: (
+        "is not the fix: the first without a known vulnerability" if v else "is new, be it the fix"
+    ),
     ("metadata", "older_than_days"): lambda v: f"was listed {v} days ago or earlier",
     ("metadata", "is"): lambda v: "is signed" if v else "is not signed",
     ("metadata", "more_than_mb"): lambda v: f"is larger than {v} MB",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, ClassVar, Protocol
 
@@ -186,6 +186,7 @@ class Trigger:
     parameters: Mapping[str, Parameter]
     compile: Callable[[Rule, Mapping[str, Any]], Iterator[Check]]
     needs_parameter: bool = True
+    needs: Mapping[str, str] = field(default_factory=dict)  # parameter → another without which it means nothing
 
     def checks(self, rule: Rule) -> Iterator[Check]:
         """The checks of a rule whose params were read from a valid policy."""

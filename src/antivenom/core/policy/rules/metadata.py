@@ -45,7 +45,7 @@ class AgeCheck(Check):
     """Records younger than the cooldown, or older than the limit, since the channel first listed them.
 
     A record without a listing time is as old as its build; with neither, its age is unknown, and a cooldown withholds
-    it: unknown is not clean.
+    it: unknown is not clean. `lets_fixes_through`: fixes.py may release what it withholds.
     """
 
     direct: ClassVar[bool] = True
@@ -56,9 +56,15 @@ class AgeCheck(Check):
         self._limit_days: float | None = params.get("older_than_days")
         self._cooldown_ms = _days_ms(self._cooldown_days)
         self._limit_ms = _days_ms(self._limit_days)
+        self.lets_fixes_through: bool = params.get("unless_fix", False)
+
+    @property
+    def cooldown_ms(self) -> int:
+        """How long it withholds what is new."""
+        return self._cooldown_ms
 
     def concerns(self, facts: Facts) -> bool:
-        since_ms = facts.record.indexed_ms or facts.record.timestamp_ms
+        since_ms = first_listed_ms(facts.record)
         return facts.now_ms - since_ms < self._cooldown_ms or self._limit_days is not None or not since_ms
 
     def positions(self, names: NameColumns, now_ms: int) -> Iterable[int]:
@@ -71,7 +77,7 @@ class AgeCheck(Check):
 
     def evaluate(self, facts: Facts) -> RuleResult:
         record, now_ms = facts.record, facts.now_ms
-        since_ms = record.indexed_ms or record.timestamp_ms
+        since_ms = first_listed_ms(record)
         if not since_ms:
             if self._cooldown_days is None:
                 return NOTHING
@@ -79,14 +85,14 @@ class AgeCheck(Check):
         if self._cooldown_days is not None and now_ms < since_ms + self._cooldown_ms:
             end_ms = since_ms + self._cooldown_ms
             message = (
-                f"{record.fn} was first listed {_day(since_ms)}; the cooldown of {self._cooldown_days:g} days ends "
-                f"{_day(end_ms)}"
+                f"{record.fn} was first listed {day(since_ms)}; the cooldown of {self._cooldown_days:g} days ends "
+                f"{day(end_ms)}"
             )
             return self._result(record, message, end_ms)
         if self._limit_days is not None:
             if now_ms < since_ms + self._limit_ms:
                 return RuleResult((), since_ms + self._limit_ms)
-            message = f"{record.fn} was first listed {_day(since_ms)}, more than {self._limit_days:g} days ago"
+            message = f"{record.fn} was first listed {day(since_ms)}, more than {self._limit_days:g} days ago"
             return self._result(record, message)
         return NOTHING
 
@@ -139,7 +145,7 @@ class ReplacedCheck(Check):
         if not self.concerns(facts):
             return NOTHING
         record = facts.record
-        message = f"{record.fn} was replaced under its name {_day(record.replaced_ms)}: it had other bytes before"
+        message = f"{record.fn} was replaced under its name {day(record.replaced_ms)}: it had other bytes before"
         until_ms = record.replaced_ms + _days_ms(self._days) if self._days is not None else 0
         return RuleResult((self.hit((f"replaced+{record.fn}",), message),), until_ms)
 
@@ -180,7 +186,12 @@ def _days_ms(days: float | None) -> int:
     return 0 if days is None else round(days * MS_PER_DAY)
 
 
-def _day(instant_ms: int) -> str:
+def first_listed_ms(record: RecordFacts) -> int:
+    """Since when a record's age counts, in ms since 1970; 0 when nobody knows."""
+    return record.indexed_ms or record.timestamp_ms
+
+
+def day(instant_ms: int) -> str:
     """A date and minute for people; a text even where the calendar ends."""
     try:
         at = _EPOCH + timedelta(milliseconds=instant_ms)
@@ -216,14 +227,18 @@ TRIGGERS = (
         summary=(
             "Hits records by the days since this channel first listed their artifact (`indexed_timestamp`), which goes "
             "by its digest: a file replaced under its name is new. `less_than_days` is a cooldown: the record is "
-            "released by itself the moment it ends."
+            "released by itself the moment it ends. With `unless_fix` the fix does not wait: see below."
         ),
         trigger_id="`age+filename`",
         parameters={
             "less_than_days": Parameter(read_amount, "days", "younger than this; an unknown age counts as young"),
             "older_than_days": Parameter(read_amount, "days", "this old or older"),
+            "unless_fix": Parameter(
+                read_boolean, "true or false", "the cooldown lets the fix through; false when absent"
+            ),
         },
         compile=lambda rule, params: iter((AgeCheck(rule, params),)),
+        needs={"unless_fix": "less_than_days"},
     ),
     Trigger(
         gate=GATE,

@@ -34,6 +34,7 @@ COUNTED_STATUSES = frozenset({FindingStatus.active, FindingStatus.reported, Find
 
 Condition = Callable[[Finding], bool]
 _MET_MAX = 100_000
+OF_VULNERABILITIES = frozenset({"package", "malware"})  # triggers that hit because of what is known of a component
 MALWARE_WEIGHT = 101.0  # above every risk: it is the reason that people read first
 SUMMARY_SHOWN = 200
 
