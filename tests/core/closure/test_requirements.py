@@ -16,7 +16,9 @@ from tests.core.index_samples import (
     MemoryBlobs,
     channel,
     decisions,
+    document,
     fn_of,
+    ingest,
     opened,
     publish_all,
     record,
@@ -98,11 +100,39 @@ def test_builds_that_fall_one_after_another_are_as_gone_as_those_that_the_policy
         assert kept_users(blobs, published, "linux-64") == expect(lost), lost
 
 
+def test_what_fell_comes_back_and_falls_again_whichever_builds_are_freed() -> None:
+    blobs = MemoryBlobs()
+    users = [record(user, depends=[text]) for user, text in USERS.items()]
+    libraries = [entry(n, depends=[f"root{n}"]) for n in range(6)]
+    sources = channel(blobs, noarch=[*libraries, *users, *(record(f"root{n}") for n in range(6))])
+    roots = [f"root{n}" for n in range(6)]
+    previous: Mapping[str, str] = {}
+    for lost in [set(range(6)), *every_loss()]:
+        policy = stop(*(f"root{n}" for n in lost))
+        published = publish_all(blobs, sources, policy, previous=previous, rejudge=roots)
+        assert kept_users(blobs, published) == expect(lost), lost
+        previous = {"noarch": published.subdirs["noarch"].publication}
+
+
+def test_builds_that_the_upstream_adds_and_removes_are_seen_by_all_that_ask_for_them() -> None:
+    """All builds of lib are withheld: a user falls while the upstream lists any that it asks for."""
+    blobs = MemoryBlobs()
+    users = [record(user, depends=[text]) for user, text in USERS.items()]
+    source: str | None = None
+    previous: Mapping[str, str] = {}
+    for listed in [set(range(6)), *every_loss()]:
+        source = ingest(blobs, document(*(entry(n) for n in listed), *users), previous=source)
+        published = publish_all(blobs, {"noarch": source}, stop("lib"), previous=previous, rejudge=())
+        fallen = {user for user, text in USERS.items() if any(meets(n, text) for n in listed)}
+        assert kept_users(blobs, published) == USERS.keys() - fallen, listed
+        previous = {"noarch": published.subdirs["noarch"].publication}
+
+
 def policy_of(banned: str, *, spares: str) -> Any:
     return compile_policy(
         parse_policy(
             f"name: p\nrules: [{{id: ban, gate: packages, trigger: names, action: stop, params: {{deny: [{banned}]}}}}]\n"
-            f"allowlist: [{{id: a1, gate: closure, trigger_id: 'closure+{spares}', owner: o, reason: r}}]\n"
+            f"allowlist: [{{id: a1, gate: closure, trigger_id: 'closure+{spares}', owner: o, reason: r, expires_on: 2026-11-22T00:00:00Z}}]\n"
         )
     )
 
