@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -59,8 +60,7 @@ def live(
     before = len(journal.findings)
     with Era(folder, shape, journal, rng.randrange(2**32)) as era:
         era.faulty.set()
-        era.begin()
-        if not settle(era, BOUND_S):
+        if not (era.begin() and settle(era, BOUND_S)):
             return
         era.is_published = True
         era.actors.start()
@@ -95,6 +95,9 @@ def run_round(era: Era, rng: random.Random, only: list[str]) -> None:
 def report(journal: Journal, seed: int, folder: Path, *, keep: bool) -> int:
     rounds = journal.counts["round"]
     print(f"\n{rounds} rounds in {journal.counts['era']} eras; what was done:")
+    if journal.settled_s:
+        longest, middle = max(journal.settled_s), statistics.median(journal.settled_s)
+        print(f"  all was as accepted {middle:.0f} s after a round (median), {longest:.0f} s at most")
     for kind, count in sorted(journal.counts.items()):
         if kind.startswith(("fault ", "read ", "artifact ", "policy", "sync", "mirror", "channel", "plan")):
             print(f"  {count:7d}  {kind}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -248,6 +249,10 @@ class TwoCluster(Cluster):
                 command = [*ANTIVENOM, "serve", "--port", str(self.web_ports[int(name[-1]) - 1])]
             self.parts.append(Part(name, command, environment, folder / f"{name}.log", folder))
 
+    def stop(self) -> None:
+        super().stop()
+        self.database.close()
+
     @property
     def homes(self) -> list[Path]:
         return [self.folder / name for name in self._names]
@@ -285,6 +290,9 @@ class Database:
             group=ids[1] if ids else None,
             extra_groups=[] if ids else None,
         )
+
+    def close(self) -> None:
+        shutil.rmtree(self._socket, ignore_errors=True)
 
     def part(self) -> Part:
         options = {

@@ -110,9 +110,11 @@ class Era:
                 with contextlib.suppress(OSError):
                     shutil.copyfile(path, target)
 
-    def begin(self) -> None:
-        """Wait for the servers, make the mirrors and feeds, start the load."""
-        self.wait_ready(START_PATIENCE_S)
+    def begin(self) -> bool:
+        """Wait for the servers, make the mirrors and feeds; whether there is something to ill-treat."""
+        if not self.wait_ready(START_PATIENCE_S):
+            self.find(f"no server is ready {START_PATIENCE_S:.0f} s after its start")
+            return False
         port = self.cluster.web_ports[0]
         for kind, fn in (("knowledge", "names.tsv"), ("osv", "advisories.json")):
             body = {"kind": kind, "location": self.upstreams.feed_url(fn), "every_s": 60}
@@ -137,6 +139,7 @@ class Era:
         for number in (1, 2):
             client = Client(self, random.Random(f"{self.seed} reader {number}"))
             self.actors.add(f"reader-{number}", client.read_something, (0.02, 0.3), client.rng, rests=False)
+        return True
 
     def _must(self, answer: Answer, status: int) -> None:
         if answer.status != status:

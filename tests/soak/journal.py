@@ -19,6 +19,8 @@ class Journal:
         self.folder = folder
         self.findings: list[str] = []
         self.counts: Counter[str] = Counter()
+        self.settled_s: list[float] = []
+        """How long it took after each round until all was as accepted."""
         self._loud = loud
         self._last: deque[str] = deque(maxlen=SHOWN)
         self._lock = threading.Lock()

@@ -54,7 +54,9 @@ def settle(era: Era, bound_s: float = BOUND_S) -> bool:
         era.find(f"{bound_s:.0f} s after the faults ended: " + "; ".join(wrong[:8]))
         return False
     era.model.settle()
-    era.journal.note("settled", f"after {time.monotonic() - began:.1f} s")
+    took_s = time.monotonic() - began
+    era.journal.settled_s.append(took_s)
+    era.journal.note("settled", f"after {took_s:.1f} s")
     return True
 
 
@@ -180,11 +182,14 @@ def check_queue(era: Era, patience_s: float = 90.0) -> None:
     until = time.monotonic() + patience_s
     rows: list[Any] = []
     while time.monotonic() < until:
-        with psycopg.connect(era.cluster.database_url, autocommit=True, connect_timeout=10) as connection:
-            rows = connection.execute(
-                "SELECT id, task_name, status, attempts, worker_id FROM procrastinate_jobs "
-                "WHERE status = 'doing' AND task_name IN ('mirror.sync', 'feed.sync', 'publication.republish')"
-            ).fetchall()
+        try:
+            with psycopg.connect(era.cluster.database_url, autocommit=True, connect_timeout=10) as connection:
+                rows = connection.execute(
+                    "SELECT id, task_name, status, attempts, worker_id FROM procrastinate_jobs "
+                    "WHERE status = 'doing' AND task_name IN ('mirror.sync', 'feed.sync', 'publication.republish')"
+                ).fetchall()
+        except psycopg.Error as error:
+            rows = [error]
         if not rows:
             return
         time.sleep(LOOK_EVERY_S)
