@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
+import os
 from typing import Any
 
 import psycopg
@@ -70,6 +72,13 @@ async def test_a_store_that_fails_is_503_for_the_api_too(app_client: Any, monkey
     answer = await app_client.get("/api/v1/channels")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert not any(word in answer.text for word in ("bucket", "s3.internal", "index/", "ANTIVENOM_X"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE])
+def test_no_room_for_a_file_is_no_bug(number: int) -> None:
+    """Found by the soak: a plan on a full disk was 500, since its child process could not be started."""
+    told = explain_to_client(OSError(number, os.strerror(number), "/tmp/semaphore"))
+    assert (told.status, told.code) == (503, "unavailable")
 
 
 def test_a_full_disk_of_the_database_is_told_to_clients() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import secrets
@@ -33,6 +34,7 @@ from antivenom.server.web.rendering import render_error
 
 log = logging.getLogger("antivenom.web")
 PROBLEM_JSON = "application/problem+json"
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE}
 MACHINE_PATHS = ("/api", "/conda/", "/t/", "/healthz", "/readyz", "/metrics", "/static/")
 
 
@@ -63,6 +65,8 @@ def explain(error: Exception) -> AntivenomError:
         return InvalidInputError("the input has a number or a character that cannot be stored")
     if isinstance(error, IntegrityError):
         return ConflictError("somebody else changed the same thing at the same time", hint="reload it, then try again")
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return StorageError(f"files could not be written: {error.strerror}", hint="is the disk full?")
     if isinstance(_database_error(error), DiskFull):
         return StorageError(
             "the disk of the database is full; nothing was changed", hint="free some space on it", is_of_database=True
