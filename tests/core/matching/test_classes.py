@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 
+from antivenom.core.feeds.entry import Reading
+from antivenom.core.feeds.osv import parse_entry
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 from antivenom.core.matching.compile_index import build_index
 from antivenom.core.matching.identity import NameMaps
@@ -226,3 +230,60 @@ def test_a_metapackage_says_what_it_depends_on_and_repeats_nothing() -> None:
     assert (answer.assessed, "depends on python" in answer.reason) == (True, True)
     [own] = index.assess([ComponentKey("conda", "python-gil", "2.0", purls=("pkg:generic/python",))])
     assert [f.ids[0] for f in own.findings] == ["CVE-1-1"]  # the record itself says what it is
+
+
+def commits(
+    advisory_id: str, details: str, cve: str = "CVE-2024-1", repo: str = "https://github.com/python/cpython"
+) -> Advisory:
+    ranges = [{"type": "GIT", "repo": repo, "events": [{"introduced": "0"}, {"fixed": "a" * 40}]}]
+    entry = {
+        "id": advisory_id,
+        "modified": "2024-01-01T00:00:00Z",
+        "aliases": [cve],
+        "details": details,
+        "affected": [{"ranges": ranges}],
+    }
+    return parse_entry(entry, Reading(now=datetime(2026, 11, 28, tzinfo=UTC)))
+
+
+def test_commits_alone_are_read_by_other_sources_then_by_the_text_and_else_are_undecided() -> None:
+    terse, told = commits("PSF-1", "A flaw in mailcap."), commits("PSF-1", "In Python up to 3.10.8, mailcap is odd.")
+    other = commits("PSF-1", "In expat before 2.1.0, a hash is weak.")  # of another project
+    by_nvd = nvd("CVE-2024-1", "python:python", bounds=until("3.9.1"))
+    for advisory in (terse, other):
+        [answer] = open_index(advisory).assess([ComponentKey("conda", "python", "2.0")])
+        assert (answer.findings, answer.undecided) == ((), ("CVE-2024-1",))
+        assert answer.reason.endswith("; 1 advisory names commits only: undecided")
+    [low] = open_index(told).assess([ComponentKey("conda", "python", "3.9.6")])[0].findings
+    assert (low.ids, low.confidence, low.fixed_versions) == (("CVE-2024-1", "PSF-1"), "low", ())
+    index = open_index(told, by_nvd)
+    assert [found(index, "python", v)[0] for v in ("3.9.0", "3.9.6")] == [["CVE-2024-1"], []]
+    assert not index.assess([ComponentKey("conda", "python", "3.9.6")])[0].undecided
+
+
+@pytest.mark.parametrize(
+    "affected",
+    [
+        AffectedPackage("pypi", "pillow"),  # an unknown type of range
+        AffectedPackage("pypi", "pillow", (until("trunk", scheme="pep440"),)),
+        AffectedPackage("pypi", "pillow", versions=("trunk",)),
+    ],
+)
+def test_what_cannot_be_compared_is_said(affected: AffectedPackage) -> None:
+    unreadable = Advisory("GHSA-1", "osv", ("CVE-1-1",), affected=(affected,))
+    [answer] = open_index(unreadable).assess([ComponentKey("conda", "pillow", "2.0")])
+    assert answer.assessed
+    assert answer.reason.endswith("; 1 advisory names versions that cannot be read: undecided")
+    heard = open_index(unreadable, nvd("CVE-1-1", "python:pillow"))
+    assert found(heard, "pillow") == (["CVE-1-1"], {})  # it silences nobody
+    [beside] = open_index(unreadable, osv("GHSA-2", "pillow")).assess([ComponentKey("conda", "pillow", "2.0")])
+    assert ([f.ids for f in beside.findings], beside.undecided) == ([("GHSA-2",)], ("CVE-1-1",))
+
+
+def test_assessed_means_that_a_source_that_is_heard_knows_the_name() -> None:
+    index = open_index(nvd("CVE-1-1", "haxx:curl"), osv("GHSA-1", "pillow"))
+    [libuv, curl, pypi] = index.assess([ComponentKey("conda", n, "99") for n in ("libuv", "curl", "pypdf2")])
+    assert not libuv.assessed
+    assert "no feed that is read names" in libuv.reason
+    assert curl.assessed
+    assert pypi.assessed  # PyPI's advisories are of all its projects

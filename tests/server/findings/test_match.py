@@ -117,7 +117,8 @@ async def test_it_works(knowing: Resources, app_client: Any) -> None:
             "range": ">=2.3.0,<2.31.0",
         }
     ]
-    assert fixed == {"assessed": True, "reason": "purl: pkg:pypi/Requests@2.31.0", "findings": [], "ignored": []}
+    nothing: dict[str, list[object]] = {"findings": [], "ignored": [], "undecided": []}
+    assert fixed == {"assessed": True, "reason": "purl: pkg:pypi/Requests@2.31.0", **nothing}
     assert [f["ids"] for f in library["findings"]] == [["CVE-2022-3602"]]
 
 
@@ -136,7 +137,7 @@ async def test_what_a_row_of_knowledge_sets_aside_is_listed_when_asked_for(
     await run_jobs(resources)
     component = conda("mysql-libs", "8.0.30")
     [plain] = await match(app_client, component)
-    assert plain == {"assessed": True, "reason": plain["reason"], "findings": [], "ignored": []}
+    assert plain == {"assessed": True, "reason": plain["reason"], "findings": [], "ignored": [], "undecided": []}
     answer = await app_client.post("/api/v1/match", json={"components": [component], "include_ignored": True})
     [asked] = answer.json()
     [ignored] = asked.pop("ignored")

@@ -224,7 +224,7 @@ def _affected(products: list[tuple[str, JsonObject]]) -> tuple[tuple[AffectedPac
         for ecosystem, name, scheme in names:
             ranges, versions, odd = parse_versions(scheme, product)
             flags.update(dict.fromkeys(odd))
-            if ranges or versions:
+            if ranges or versions or odd:  # named without a version that can be read: nobody can decide
                 fixed = tuple(dict.fromkeys(r.fixed for r in ranges if r.fixed))
                 author = "" if "version-not-understood" in odd or product.get("truncated") is True else said_by
                 package = AffectedPackage(ecosystem, name, ranges, versions, fixed, author)

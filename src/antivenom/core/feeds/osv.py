@@ -36,6 +36,7 @@ from antivenom.core.feeds.entry import (
 )
 from antivenom.core.feeds.ranges import EVENT_WORDS, Event, intervals
 from antivenom.core.feeds.severity import assess
+from antivenom.core.feeds.wording import stated_ranges
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 
 KIND = "osv"
@@ -44,6 +45,7 @@ TABLE = "advisory"
 USUAL_LOCATION = "https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip"
 
 SEMVER_ECOSYSTEMS = {"npm", "crates.io", "go", "julia", "bitnami", "hex", "pub", "swifturl", "nuget"}
+SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])|\n{2,}")
 SEPARATORS = re.compile(r"[-_.]+")
 CWE = re.compile(r"CWE-\d{1,6}")
 # "NOTE: this is disputed by multiple parties because …"; who disputes the severity alone disputes no vulnerability.
@@ -152,16 +154,35 @@ def _affected(entry: JsonObject) -> tuple[tuple[AffectedPackage, ...], tuple[str
         flags.update(dict.fromkeys(range_flags))
         if not ecosystem or not name:
             flags["no-package"] = None
+            for repository in () if ranges or affected.get("versions") else _repositories(affected):
+                stated = _stated_of(repository, text(entry.get("details")))
+                found["git", repository] = AffectedPackage("git", repository, stated, (), _fixed(stated))
             continue
         versions = tuple(v for v in texts(affected.get("versions"), VERSIONS_MAX) if len(v) <= VERSION_MAX_CHARACTERS)
         if not ranges and not versions:
-            flags["no-versions"] = None
-            continue
+            flags["no-versions"] = None  # named all the same: nobody can decide
         key = (ecosystem, name)
         found[key] = join(found.get(key), AffectedPackage(ecosystem, name, ranges, versions, _fixed(ranges)))
     if len(found) == 1:
         found.update(_cpe_twins(entry, next(iter(found.values()))))
     return tuple(found.values()), tuple(flags)
+
+
+def _stated_of(repository: str, details: str) -> tuple[AffectedRange, ...]:
+    """The releases that the first sentence with any names, if it names the project (its repository, or the owner)."""
+    names = [name for name in repository.split("/")[1:] if len(name) > 2]
+    for sentence in SENTENCE.split(details):
+        if stated := stated_ranges(sentence):
+            return stated if any(name in sentence.lower() for name in names) else ()
+    return ()
+
+
+def _repositories(affected: JsonObject) -> Iterator[str]:
+    """The repositories of commit ranges: "github.com/python/cpython"."""
+    for item in mappings(affected.get("ranges")):
+        address = text(item.get("repo"), 300).lower()
+        if text(item.get("type"), 20).upper() == "GIT" and "://" in address:
+            yield address.split("://", 1)[1].rstrip("/").removesuffix(".git")
 
 
 def join(one: AffectedPackage | None, other: AffectedPackage) -> AffectedPackage:

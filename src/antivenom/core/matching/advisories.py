@@ -173,13 +173,15 @@ class IgnoredFinding(Finding, frozen=True, gc=False):
 class Assessment(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """What is known about one component. `assessed` False means: no source covers it, and `reason` says why.
 
-    `ignored`: what rules of knowledge set aside, where somebody asked for it; it decides nothing.
+    `ignored`: what rules of knowledge set aside, where somebody asked for it; it decides nothing. `undecided`: the ids
+    of vulnerabilities of which nobody names a version that can be compared.
     """
 
     assessed: bool
     reason: str
     findings: tuple[Finding, ...] = ()
     ignored: tuple[IgnoredFinding, ...] = ()
+    undecided: tuple[str, ...] = ()
 
 
 NO_KNOWLEDGE = Assessment(False, "no advisory feed has been synced yet: add one with `antivenom feed add`")

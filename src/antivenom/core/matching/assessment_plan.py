@@ -138,7 +138,8 @@ class AssessmentPlan:
         found.sort(key=attrgetter("tie"))
         found.sort(key=attrgetter("rank"), reverse=True)
         reason = self._clean.reason if self._clean.assessed else self._spans.listed[_lowest(hits)].identity.reason
-        return Assessment(True, reason, tuple([one.finding(version) for one in found]))
+        findings = tuple([one.finding(version) for one in found])
+        return Assessment(True, reason, findings, undecided=self._clean.undecided)
 
 
 class SetAsidePlan:

@@ -27,7 +27,8 @@ from antivenom.core.matching.risk import expect_threats, risk_score, sum_epss, t
 from antivenom.core.matching.version_keys import key_after, version_key
 
 # Where software is named by product, not by package: databases of C libraries.
-PRODUCT_ECOSYSTEMS = {"cpe", "bitnami", "julia-builds", "oss-fuzz"}
+PRODUCT_ECOSYSTEMS = {"cpe", "bitnami", "julia-builds", "oss-fuzz", "git"}
+COMMITS, UNREADABLE = "commits only", "versions that cannot be read"
 
 
 class Interval(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -42,7 +43,7 @@ class CompiledPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The affected versions of one package by one advisory. A withdrawn one has none, but still counts.
 
     `target`: the target software of the CPE name, "" for the usual ones. `is_project`: the project itself says so, as
-    the CNA of its own vulnerabilities.
+    the CNA of its own vulnerabilities. `undecided`: why no version can be compared with it; "" where some can.
     """
 
     vulnerability: int
@@ -56,6 +57,7 @@ class CompiledPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     is_withdrawn: bool = False
     target: str = ""
     is_project: bool = False
+    undecided: str = ""
 
 
 class CompiledVulnerability(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -197,8 +199,7 @@ class _AffectedPackages:
             and self._is_project(affected.said_by, key.partition("/")[2])
         )
         package = _compile(advisory, self._versions.shorten(key, affected), sys.intern(target), is_project)
-        is_silent = not package.intervals and not package.is_withdrawn  # it must not silence other sources
-        fields = b"" if is_silent else _encode(package)[len(_HEADER) :]
+        fields = _encode(package)[len(_HEADER) :]
         source, variant = sys.intern(advisory.source), sys.intern(f"{target} {affected.said_by}")
         self._entries.append((key, source, advisory.id, variant, advisory.modified, len(fields), fields))
         return key
@@ -206,7 +207,7 @@ class _AffectedPackages:
     def drain(self, numbers: Mapping[str, Sequence[int]]) -> Iterator[bytes]:
         """The encoded key and list of every package, by key; nothing is kept of what was given.
 
-        A package without affected versions is known all the same. When two feeds of one kind differ about an entry,
+        When two feeds of one kind differ about an entry,
         the newer version counts, and of equally new ones the longer. An advisory that covers several vulnerabilities
         does not show which of them a version has: it counts where no advisory covers that vulnerability alone.
 
@@ -216,7 +217,7 @@ class _AffectedPackages:
         self._entries.sort(reverse=True)
         for key, entries in groupby(_pop_all(self._entries), itemgetter(0)):
             unique = {(source, advisory, variant): fields for _, source, advisory, variant, _, _, fields in entries}
-            encoded = [(numbers[advisory], fields) for (_, advisory, _), fields in unique.items() if fields]
+            encoded = [(numbers[advisory], fields) for (_, advisory, _), fields in unique.items()]
             alone = {places[0] for places, _ in encoded if len(places) == 1}
             listed = [
                 msgspec.Raw(_HEADER[:1] + _encode(number) + fields)
@@ -344,6 +345,7 @@ def _compile(advisory: Advisory, affected: AffectedPackage, target: str, is_proj
         is_open=is_open,
         target=target,
         is_project=is_project,
+        undecided="" if intervals else COMMITS if "git-range" in advisory.flags else UNREADABLE,
     )
 
 

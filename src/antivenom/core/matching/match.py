@@ -10,7 +10,8 @@ Source: OSV schema 1.7 (evaluation); NVD API 2.0 (CPE match bounds); docs/dev/me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 import msgspec
@@ -47,6 +48,7 @@ ECOSYSTEM_TITLES = {
     "julia-builds": "Julia",
     "bitnami": "Bitnami",
     "oss-fuzz": "OSS-Fuzz",
+    "git": "repositories",
 }
 
 _packages = msgspec.msgpack.Decoder(list[CompiledPackage])
@@ -208,7 +210,8 @@ class MatchIndex:
         known = [
             i
             for i in identities
-            if i.key in self._index.packages or (i.ecosystem in self.ecosystems and not i.is_guess)
+            if i.key in self._index.packages
+            or (i.ecosystem in self.ecosystems and i.ecosystem not in PRODUCT_ECOSYSTEMS and not i.is_guess)
         ]
         own = [i for i in known if not i.is_fallback]
         if own:
@@ -219,9 +222,11 @@ class MatchIndex:
             return clean, None
         heard: list[Hit] = []
         aside: list[Hit] = []
+        by_number = self._claims(known)
+        clean = self._with_undecided(clean, by_number)
         packaged = frozenset(i.ecosystem for i in own if i.ecosystem not in PRODUCT_ECOSYSTEMS)
         part = conda_name if conda_name in self._knowledge.parts else ""
-        for number, claims in self._claims(known).items():
+        for number, claims in by_number.items():
             if part and part in self.vulnerability(number).other_parts:
                 claims = [c._replace(ignored_by=c.ignored_by or part_id(part)) for c in claims]
             cited, to_set_aside = decide(claims, packaged, self._rules, self.vulnerability)
@@ -232,12 +237,34 @@ class MatchIndex:
             SetAsidePlan(aside, self.vulnerability, self._rules.explain) if aside else None,
         )
 
+    def _with_undecided(self, clean: Assessment, by_number: Mapping[int, Sequence[Claim]]) -> Assessment:
+        """The assessment with what nobody can decide: vulnerabilities of which no claim has a version to compare."""
+        reasons: dict[int, str] = {}
+        for number, claims in by_number.items():
+            if all(claim.package.undecided or claim.ignored_by for claim in claims):
+                of = [c for c in claims if not c.ignored_by and not c.identity.is_fallback and not c.identity.is_guess]
+                if of:
+                    reasons[number] = of[0].package.undecided
+        if not reasons:
+            return clean
+        ids = sorted(self.vulnerability(number).ids[0] for number in reasons)
+        counts = Counter(reasons.values())
+        told = "; ".join(
+            f"{n} {'advisory names' if n == 1 else 'advisories name'} {why}: undecided"
+            for why, n in sorted(counts.items())
+        )
+        return msgspec.structs.replace(clean, reason=f"{clean.reason}; {told}", undecided=tuple(ids))
+
     def _unread(self, name: str, identities: Sequence[Identity]) -> str:
         """Which feeds would name it; "" when none that is known of would."""
         own = [i for i in identities if not i.is_guess and not i.is_fallback]
         unread = sorted({ECOSYSTEM_TITLES.get(i.ecosystem, i.ecosystem) for i in own})
         if not unread:
             return ""
+        products = [i.name for i in own if i.ecosystem == "cpe"]
+        if products and "cpe" in self.ecosystems:
+            listed = " or ".join(products[:3])
+            return f"no feed that is read names {listed}; NVD's whole list or that of the CVE program would name {name}"
         return f"no feed with advisories for {' or '.join(unread)} is synced, and only those would name {name}"
 
     def _claims(self, identities: Sequence[Identity]) -> dict[int, list[Claim]]:

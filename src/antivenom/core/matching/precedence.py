@@ -30,8 +30,11 @@ PROJECT_PRIORITY = 2
 CURATED_PRIORITY = 3  # of nothing else
 _PRIORITY = {
     "cpe+curated": CURATED_PRIORITY, "cpe+nvd": 4, "cpe+osv": 5, "cpe+cve5": 6,
-    "bitnami": 7, "julia-builds": 8, "oss-fuzz": 9,
+    "bitnami": 7, "julia-builds": 8, "oss-fuzz": 9, "git": 10,
 }  # fmt: skip
+
+
+UNSURE_ECOSYSTEMS = {"oss-fuzz", "git"}
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
@@ -45,9 +48,9 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def confidence(self) -> Confidence:
-        """That of the identity; low for what names no bound, and for crashes of a fuzzer that nobody gave a CVE."""
+        """That of the identity; low for what names no bound, for a fuzzer's crashes, and for what only a text says."""
         is_vague = self.package.is_unbounded and self.identity.ecosystem in PRODUCT_ECOSYSTEMS
-        return Confidence.low if is_vague or self.identity.ecosystem == "oss-fuzz" else self.identity.confidence
+        return Confidence.low if is_vague or self.identity.ecosystem in UNSURE_ECOSYSTEMS else self.identity.confidence
 
 
 class Claim(NamedTuple):
@@ -74,7 +77,7 @@ def decide(
         own: The ecosystems that the component is a package of.
         vulnerability: By its number; asked only where the component is tied to it in ways that need not be true.
     """
-    claims = _without_namesakes(claims, own, rules, vulnerability)
+    claims = [c for c in _without_namesakes(claims, own, rules, vulnerability) if not c.package.undecided]
     heard = [claim for claim in claims if not claim.ignored_by]
     if heard and all(claim.identity.is_vague for claim in heard):
         summary = vulnerability(heard[0].package.vulnerability).summary

@@ -59,12 +59,16 @@ class IgnoredFindingView(FindingView):
 
 
 class AssessmentView(BaseModel):
-    """`ignored` is empty unless `include_ignored` asked for it; it is no part of the assessment."""
+    """`ignored` is empty unless `include_ignored` asked for it; it is no part of the assessment.
+
+    `undecided`: ids of vulnerabilities of which nobody names a version that can be compared.
+    """
 
     assessed: bool
     reason: str
     findings: list[FindingView]
     ignored: list[IgnoredFindingView]
+    undecided: list[str] = []
 
 
 class KnowledgeView(BaseModel):
