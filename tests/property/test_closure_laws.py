@@ -210,7 +210,7 @@ Cells = tuple[str, ...]  # the state of each name in each architecture
 
 
 def small_world(names: str, cells: Cells) -> Step:
-    """A noarch tool that needs all of some names, each in a state of its own in each architecture."""
+    """A noarch tool that needs all of some names, each in a state of its own in each architecture, and what needs it."""
     states = dict(zip(itertools.product(SUBDIRS[:2], names), cells, strict=True))
     entries = {
         at: record(at[1], build=at[0].replace("-", ""), subdir=at[0])
@@ -218,9 +218,9 @@ def small_world(names: str, cells: Cells) -> Step:
         if state != "absent"
     }
     channel = {s: {fn_of(entry): entry for (at, _), entry in entries.items() if at == s} for s in SUBDIRS[:2]}
-    tool = record("tool", depends=list(names))
+    tool, top = record("tool", depends=list(names)), record("top", depends=["tool 1.0 0"])
     banned = frozenset(fn_of(entries[at]) for at, state in states.items() if state == "banned")
-    return Step({**channel, "noarch": {fn_of(tool): tool}}, banned, frozenset(), closure=True)
+    return Step({**channel, "noarch": {fn_of(tool): tool, fn_of(top): top}}, banned, frozenset(), closure=True)
 
 
 def single_changes(cells: Cells) -> Iterator[Cells]:

@@ -100,18 +100,19 @@ def test_builds_that_fall_one_after_another_are_as_gone_as_those_that_the_policy
         assert kept_users(blobs, published, "linux-64") == expect(lost), lost
 
 
-def test_what_fell_comes_back_and_falls_again_whichever_builds_are_freed() -> None:
+@pytest.mark.parametrize("subdir", ["noarch", "linux-64"])
+def test_what_fell_comes_back_and_falls_again_whichever_builds_are_freed(subdir: str) -> None:
     blobs = MemoryBlobs()
     users = [record(user, depends=[text]) for user, text in USERS.items()]
     libraries = [entry(n, depends=[f"root{n}"]) for n in range(6)]
-    sources = channel(blobs, noarch=[*libraries, *users, *(record(f"root{n}") for n in range(6))])
+    sources = channel(blobs, **{"noarch": [], subdir: [*libraries, *users, *(record(f"root{n}") for n in range(6))]})
     roots = [f"root{n}" for n in range(6)]
     previous: Mapping[str, str] = {}
     for lost in [set(range(6)), *every_loss()]:
         policy = stop(*(f"root{n}" for n in lost))
         published = publish_all(blobs, sources, policy, previous=previous, rejudge=roots)
-        assert kept_users(blobs, published) == expect(lost), lost
-        previous = {"noarch": published.subdirs["noarch"].publication}
+        assert kept_users(blobs, published, subdir) == expect(lost), lost
+        previous = {name: made.publication for name, made in published.subdirs.items()}
 
 
 def test_builds_that_the_upstream_adds_and_removes_are_seen_by_all_that_ask_for_them() -> None:
