@@ -23,7 +23,7 @@ from tests.soak.journal import Journal
 from tests.soak.leftovers import Watch
 from tests.soak.settling import BOUND_S, check_deeply, check_queue, check_storage, settle
 
-ERA_S = 600.0
+ERA_S, ERA_LEAST_S = 600.0, 150.0
 FAULT_S = (1.0, 20.0)
 STORAGE_SHARE = 0.4  # of the rounds are followed by a collection and a verification of the blobs
 
@@ -41,7 +41,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while time.monotonic() < until and (options.keep_going or not journal.findings):
-            share = min(options.era_s or ERA_S, 60 * options.minutes / min(2, len(shapes)))
+            share = options.era_s or min(ERA_S, max(ERA_LEAST_S, 60 * options.minutes / len(shapes)))
             live(folder / f"era-{number}", shapes[number % len(shapes)], journal, options, rng.random(), until, share)
             number += 1
     except KeyboardInterrupt:

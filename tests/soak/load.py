@@ -59,6 +59,7 @@ class Client:
         """The records of a subdir by one of its documents; None when there was no answer."""
         starts = self.era.incarnation(port)
         oldest = channel.newest_seen.get((port, starts), 0)
+        before = self.era.model.allowed(channel)
         answer = self.fetch(port, channel, f"{subdir}/{fn}")
         if answer.status != 200:
             return None
@@ -73,7 +74,7 @@ class Client:
         except (TornError, ValueError, KeyError, zstandard.ZstdError) as error:
             self.era.find_body(f"{channel.name}/{subdir}/{fn} on port {port} is torn or mixed: {error}", answer.body)
             return None
-        if wrong := self.era.model.explain(channel, state):
+        if wrong := self.era.model.explain(channel, state, before):
             self.era.find(f"{channel.name}/{subdir}/{fn} on port {port} is of a wrong state: {wrong}")
         if starts == self.era.incarnation(port):
             if state.policy < oldest:
@@ -107,20 +108,23 @@ class Client:
 
     def read_artifact(self, port: int, channel: Channel, subdir: str) -> None:
         """A file that was listed a moment ago: its bytes, a refusal, or a reason why not."""
+        before = self.era.model.allowed(channel)
         records = self.read_index(port, channel, subdir, "repodata.json")
         if not records:
             return
         names = sorted(records)
         fn = self.rng.choice([name for name in names if not name.startswith("filler")] + self.rng.sample(names, 5))
         answer = self.fetch(port, channel, f"{subdir}/{fn}", is_artifact=True)
-        if answer.status == 200 and hashlib.sha256(answer.body).hexdigest() not in self.possible(channel, subdir, fn):
+        if answer.status == 200 and hashlib.sha256(answer.body).hexdigest() not in self.possible(
+            channel, subdir, fn, before.sources
+        ):
             self.era.find_body(f"{channel.name}/{subdir}/{fn} on port {port} is given with wrong bytes", answer.body)
         self.era.journal.counts[f"artifact {answer.status}"] += 1
 
-    def possible(self, channel: Channel, subdir: str, fn: str) -> set[str]:
-        """Digests that a file may have now."""
+    def possible(self, channel: Channel, subdir: str, fn: str, before: list[Source]) -> set[str]:
+        """Digests that a file may have now, or when it was asked for."""
         found = set()
-        for source in channel.source.allowed():
+        for source in before + channel.source.allowed():
             if entry := world.contents(source, subdir).get(fn):
                 found.add(entry[0]["sha256"])
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from tests.soak.world import Source, State
 
@@ -75,6 +75,14 @@ class Channel:
     """The newest policy that each server process has served: (port, starts) to number."""
 
 
+class Allowed(NamedTuple):
+    """Each list has what was settled, and all since then that was not refused."""
+
+    policies: list[int]
+    sources: list[Source]
+    knowledge: list[int]
+
+
 class Model:
     """Every channel, the feeds' knowledge, and the channels that come and go."""
 
@@ -85,15 +93,20 @@ class Model:
         self.tags: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
 
-    def explain(self, channel: Channel, state: State) -> str:
-        """Why a state must not be read from a channel now; "" when it may."""
+    def allowed(self, channel: Channel) -> Allowed:
+        """What may be read from a channel by a request that is made now."""
+        return Allowed(channel.policy.allowed(), channel.source.allowed(), self.knowledge.allowed())
+
+    def explain(self, channel: Channel, state: State, before: Allowed) -> str:
+        """Why an answer must not be of a state; "" when it may. `before`: what was allowed when it was asked for."""
+        now = self.allowed(channel)
         wrong = []
-        if not channel.policy.is_allowed(state.policy):
-            wrong.append(f"policy {state.policy} is none of {channel.policy.allowed()[-12:]}")
-        if not channel.source.is_allowed(state.source):
-            wrong.append(f"{state.source} is none of {channel.source.allowed()[-12:]}")
-        if not self.knowledge.is_allowed(state.knowledge):
-            wrong.append(f"knowledge {state.knowledge} is none of {self.knowledge.allowed()[-12:]}")
+        if state.policy not in before.policies + now.policies:
+            wrong.append(f"policy {state.policy} is none of {now.policies[-12:]}")
+        if state.source not in before.sources + now.sources:
+            wrong.append(f"{state.source} is none of {now.sources[-12:]}")
+        if state.knowledge not in before.knowledge + now.knowledge:
+            wrong.append(f"knowledge {state.knowledge} is none of {now.knowledge[-12:]}")
         return "; ".join(wrong)
 
     def check_tag(self, path: str, tag: str, digest: str) -> bool:
