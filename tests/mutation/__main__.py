@@ -31,7 +31,7 @@ NEAR = {  # folder of the source → the tests that have to notice; laws of rand
 }
 # A real client that waits for a server of ours: on a busy machine it gives up, and everything would count as noticed.
 APART = ("tests/core/publishing/test_publish.py::test_py_rattler_reads_the_monolith_and_the_shards",)
-_STRICT = re.compile(r",? ?\bstrict=\w+")  # of zip: says what holds anyway
+_STRICT = re.compile(r",\s*(?:strict=\w+)?\)")  # of zip: says what holds anyway
 _NAME = re.compile(r"antivenom\.(?P<module>.+)\.x(?:ǁ(?P<owner>\w+)ǁ|_)(?P<function>\w+)__mutmut_\d+")
 
 
@@ -39,14 +39,16 @@ def main() -> int:
     options = read_options()
     folder = prepare(options.area)
     if options.minutes:
-        run(folder, [f"antivenom.{options.area.replace('/', '.')}.{options.only}"], options.minutes)
+        # mutmut tries again what it is given names of, and without names only what it has not tried.
+        names = [f"antivenom.{options.area.replace('/', '.')}.{options.only}"] if options.only else []
+        run(folder, names, options.minutes)
     return report(folder)
 
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("area", choices=sorted(NEAR), help="the folder of src/antivenom to change")
-    parser.add_argument("--only", default="*", help="the functions to change, such as propagate.* or *_judge*")
+    parser.add_argument("--only", default="", help="try these functions again, such as propagate.* or *_judge*")
     parser.add_argument("--minutes", type=float, default=30, help="stop after so long, go on next time; 0 only reports")
     return parser.parse_args()
 
@@ -111,7 +113,7 @@ def report(folder: Path) -> int:
         if status == "survived":
             function = ".".join(filter(None, (found["module"], found["owner"], found["function"])))
             before, after = read_change(mutmut(folder, "show", name))
-            if _STRICT.sub("", before) == _STRICT.sub("", after) or (function, after) in explained:
+            if _STRICT.sub(")", before) == _STRICT.sub(")", after) or (function, after) in explained:
                 status = "equivalent"
             else:
                 survivors.append((function, before, after))
