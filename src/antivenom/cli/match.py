@@ -41,6 +41,9 @@ ComponentsArgument = Annotated[
 def match(
     components: ComponentsArgument,
     channel: Annotated[str, typer.Option("--channel", "-c", help="Where conda components come from.")] = "",
+    subdir: Annotated[
+        str, typer.Option("--subdir", help="Leave out what exists on other platforms alone, such as linux-64.")
+    ] = "",
     ignored: Annotated[
         bool, typer.Option("--ignored", help="Also list what rules of knowledge set aside, with the rule.")
     ] = False,
@@ -50,7 +53,7 @@ def match(
     given = [text for argument in components for text in (_lines() if argument == "-" else (argument,))]
     if not given:
         raise InvalidInputError("there is nothing to match", hint="antivenom match conda:openssl=3.0.7")
-    bodies = [parse_component(text, channel) for text in given]
+    bodies = [parse_component(text, channel, subdir) for text in given]
     answers: list[JsonObject] = []
     for start in range(0, len(bodies), COMPONENTS_AT_ONCE):
         part = bodies[start : start + COMPONENTS_AT_ONCE]
@@ -68,7 +71,7 @@ def match(
             note(f"{text}: no known vulnerability ({answer['reason']})")
 
 
-def parse_component(text: str, channel: str = "") -> dict[str, str]:
+def parse_component(text: str, channel: str = "", subdir: str = "") -> dict[str, str]:
     """The body of one component: `conda:NAME=VERSION[=BUILD]` or a purl.
 
     Raises:
@@ -86,7 +89,7 @@ def parse_component(text: str, channel: str = "") -> dict[str, str]:
     body = {"type": "conda", "name": parts[0], "version": parts[1]}
     if len(parts) == 3:
         body["build"] = parts[2]
-    return {**body, "channel": channel} if channel else body
+    return {**body, **({"channel": channel} if channel else {}), **({"subdir": subdir} if subdir else {})}
 
 
 def _lines() -> Iterator[str]:

@@ -22,6 +22,7 @@ from antivenom.core.matching.knowledge import (
     Alias,
     IgnoreRule,
     Metapackage,
+    OnlyOn,
     Part,
     PythonName,
     Release,
@@ -45,6 +46,7 @@ WORDS = "words\tlisted\tsource\tchecked\n"
 SPEAKERS = "cna\tspeaks_for\tsource\tchecked\n"
 PARTS = "part\town\tothers\trest\treason\tsource\tchecked\n"
 METAPACKAGES = "metapackage\tdepends_on\tsource\tchecked\n"
+PLATFORMS = "vulnerability\tonly_on\tsource\tchecked\n"
 REMOVE = "remove\tsource\tchecked\n"
 FROM = "\tus\t2026-11-28\n"
 
@@ -67,7 +69,7 @@ def test_every_table_is_read() -> None:
         f"{RELEASES}acme:foo\t..1.2 2.0..2.1b\tCVE-1-1 CVE-1-2{FROM}"
         f"{IGNORE}mine\tpart\tsummary\tserver, *daemon*\tclient\tIt is of the server.{FROM}"
         f"{VERSIONS}pypi/foo-*\t3{FROM}{WORDS}packaging\tcore, base{FROM}{SPEAKERS}Acme Inc\tacme:*{FROM}"
-        f"{PARTS}libfoo\tlibfoo, foo_*\t-\tother\tIt is of the daemon.{FROM}{METAPACKAGES}foo-all\tfoo{FROM}{REMOVE}names/openssl{FROM}"
+        f"{PARTS}libfoo\tlibfoo, foo_*\t-\tother\tIt is of the daemon.{FROM}{METAPACKAGES}foo-all\tfoo{FROM}{PLATFORMS}CVE-1-9\twindows mips{FROM}{REMOVE}names/openssl{FROM}"
     )
     alias = Alias(("acme:foo",), (("bitnami", "foo"),), ("acme:suite",), True)
     ranges = (AffectedRange("cpe", None, fixed="1.2"), AffectedRange("cpe", "2.0", fixed="2.1b"))
@@ -84,6 +86,7 @@ def test_every_table_is_read() -> None:
         "speakers/acme_inc": Speaker(("acme:*",)),
         "parts/libfoo": Part(("libfoo", "foo_*"), (), True, "It is of the daemon."),
         "metapackages/foo-all": Metapackage("foo"),
+        "platforms/CVE-1-9": OnlyOn(("windows", "mips")),
         "names/openssl": None,
     }
 

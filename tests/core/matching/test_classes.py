@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
+from antivenom.core.feeds import cve5
 from antivenom.core.feeds.entry import Reading
+from antivenom.core.feeds.nvd import parse_configurations
 from antivenom.core.feeds.osv import parse_entry
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 from antivenom.core.matching.compile_index import build_index
@@ -287,3 +289,78 @@ def test_assessed_means_that_a_source_that_is_heard_knows_the_name() -> None:
     assert "no feed that is read names" in libuv.reason
     assert curl.assessed
     assert pypi.assessed  # PyPI's advisories are of all its projects
+
+
+def windows(
+    criteria: str = "cpe:2.3:o:microsoft:windows:-:*:*:*:*:*:*:*", vulnerable: bool = False
+) -> dict[str, object]:
+    python = {"vulnerable": True, "criteria": "cpe:2.3:a:python:python:*:*:*:*:*:*:*:*", "versionEndExcluding": "9.0"}
+    other = {"vulnerable": vulnerable, "criteria": criteria}
+    return {"operator": "AND", "nodes": [{"cpeMatch": [python]}, {"cpeMatch": [other]}]}
+
+
+def by_nvd(*configurations: dict[str, object], cve: str = "CVE-2024-1") -> Advisory:
+    return Advisory(cve, "nvd", affected=parse_configurations(list(configurations))[0])
+
+
+@pytest.mark.parametrize(
+    ("advisories", "platforms"),
+    [
+        ([by_nvd(windows())], ("windows",)),
+        ([by_nvd(windows("cpe:2.3:o:apple:macos:-:*:*:*:*:*:*:*"), windows())], ("macos", "windows")),
+        ([by_nvd(windows("cpe:2.3:o:google:android:-:*:*:*:*:*:*:*"))], ("android",)),
+        ([by_nvd(windows("cpe:2.3:h:acme:board:-:*:*:*:*:*:*:*"))], ()),  # hardware: nothing is excluded
+        ([by_nvd(windows("cpe:2.3:a:acme:tool:-:*:*:*:*:*:*:*"))], ()),
+        ([by_nvd(windows(vulnerable=True))], ()),  # both are affected
+        ([by_nvd(windows()), nvd("CVE-2024-1", "python:python")], ()),  # the same source says more
+        (
+            [by_nvd(windows()), cna("CVE-2024-1", "PSF", "python:python", until("9.0", "1.0"))],
+            ("windows",),
+        ),  # a silent one
+        ([nvd("CVE-2020-15523", "python:python")], ("windows",)),  # curated
+        ([by_nvd(windows(), cve="CVE-2024-9042")], ()),  # curated: of a cluster's nodes
+        ([nvd("CVE-2024-1", "python:python")], ()),
+    ],
+)
+def test_a_platform_decides_where_a_source_names_it(advisories: list[Advisory], platforms: tuple[str, ...]) -> None:
+    index = open_index(*advisories)
+    [finding] = index.assess([ComponentKey("conda", "python", "2.0")])[0].findings
+    assert finding.platforms == platforms
+    expected = {"linux-64": "linux", "win-64": "windows", "osx-arm64": "macos"}
+    for subdir, system in expected.items():
+        key = ComponentKey("conda", "python", "2.0", subdir=subdir)
+        [answer], [ignored] = index.assess([key]), index.list_ignored([key])
+        is_found = not platforms or system in platforms
+        assert bool(answer.findings) is is_found, subdir
+        assert [f.ignored_by.rule for f in ignored] == ([] if is_found else ["platform"])
+    for subdir in ("noarch", "", "emscripten-wasm32"):
+        [answer] = index.assess([ComponentKey("conda", "python", "2.0", subdir=subdir)])
+        assert answer.findings == (finding,)
+
+
+@pytest.mark.parametrize(
+    ("named", "platforms"),
+    [
+        (["Windows"], ("windows",)),
+        (["MacOS", "Linux"], ("linux", "macos")),
+        (["Windows", "64 bit", "x86"], ()),  # one that is not known: nothing is excluded
+        ([], ()),
+        ("Windows", ()),
+    ],
+)
+def test_the_platforms_of_a_cve_record_are_read(named: object, platforms: tuple[str, ...]) -> None:
+    versions = [{"version": "1.0", "lessThan": "9.0", "status": "affected"}]
+    affected = [{"vendor": "python", "product": "python", "versions": versions, "platforms": named}]
+    entry = {"cve": "CVE-2024-1234", "state": "PUBLISHED", "cna": "PSF", "affected": [{**affected[0], "by": "cna"}]}
+    [package] = cve5.parse_entry(entry, Reading(now=datetime(2026, 11, 28, tzinfo=UTC))).affected
+    assert package.platforms == platforms
+
+
+@pytest.mark.parametrize(
+    ("subdir", "is_there"),
+    [("linux-32", True), ("linux-armv7l", True), ("win-32", True), ("linux-64", False), ("osx-arm64", False)],
+)
+def test_what_exists_on_32_bits_alone(subdir: str, is_there: bool) -> None:
+    index = open_index(nvd("CVE-2021-43618", "gmplib:gmp"))
+    [answer] = index.assess([ComponentKey("conda", "gmp", "2.0", subdir=subdir)])
+    assert bool(answer.findings) is is_there

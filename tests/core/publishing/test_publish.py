@@ -344,6 +344,22 @@ def test_what_a_builds_own_statement_spares_is_said_with_the_reason_that_it_woul
     assert (published.counts.withheld, published.counts.excepted) == (1, 1)
 
 
+def test_a_finding_of_another_platform_stops_nothing_on_a_subdir() -> None:
+    finding = Finding(("CVE-1",), "critical", 9.8, False, None, 90.0, (), "active", "exact", (), platforms=("windows",))
+
+    def assess(components: Sequence[Any]) -> list[Assessment | None]:
+        return [Assessment(True, "", (finding,)) for _ in components]
+
+    blobs = MemoryBlobs()
+    sources = channel(blobs, **{subdir: [record("a", subdir=subdir)] for subdir in ("linux-64", "noarch", "win-64")})
+    text = "name: p\nrules:\n  - {id: bad, gate: vulnerabilities, trigger: package, action: stop, params: {severity: '>=high'}}"
+    published = publish_all(blobs, sources, compile_policy(parse_policy(text)), assess=assess)
+    kept = {subdir: len(served(blobs, published, subdir)) for subdir in sources}
+    assert kept == {"linux-64": 1, "noarch": 0, "win-64": 0}  # noarch may be installed anywhere
+    linux = opened(blobs, published, "linux-64").packages()[0]
+    assert linux.severity.name == "unknown"
+
+
 def test_the_reader_explains_files_and_specs() -> None:
     blobs = MemoryBlobs()
     sources = channel(blobs, noarch=[record("a"), record("a", "2.0", license="MIT"), record("b")])

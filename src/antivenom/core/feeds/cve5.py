@@ -36,6 +36,7 @@ from antivenom.core.feeds.osv import is_disputed, join, package_name
 from antivenom.core.feeds.ranges import bound, complement
 from antivenom.core.feeds.severity import assess
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
+from antivenom.core.matching.platforms import read_platforms
 
 KIND = "cve5"
 TITLE = "CVE records (CVE Record Format 5)"
@@ -213,7 +214,7 @@ def _vectors(container: JsonObject) -> Iterator[str]:
 
 def _affected(products: list[tuple[str, JsonObject]]) -> tuple[tuple[AffectedPackage, ...], tuple[str, ...]]:
     """What everybody says of each package; a CNA that was not understood whole is not named as the author."""
-    found: dict[tuple[str, str, str], AffectedPackage] = {}
+    found: dict[tuple[str, str, str, tuple[str, ...]], AffectedPackage] = {}
     flags: dict[str, None] = {}
     for said_by, product in products:
         names = _names(product)
@@ -221,14 +222,16 @@ def _affected(products: list[tuple[str, JsonObject]]) -> tuple[tuple[AffectedPac
             continue
         if product.get("truncated") is True:
             flags["versions-truncated"] = None
+        platforms = read_platforms(texts(product.get("platforms"), 50))
         for ecosystem, name, scheme in names:
             ranges, versions, odd = parse_versions(scheme, product)
             flags.update(dict.fromkeys(odd))
             if ranges or versions or odd:  # named without a version that can be read: nobody can decide
                 fixed = tuple(dict.fromkeys(r.fixed for r in ranges if r.fixed))
                 author = "" if "version-not-understood" in odd or product.get("truncated") is True else said_by
-                package = AffectedPackage(ecosystem, name, ranges, versions, fixed, author)
-                found[ecosystem, name, author] = join(found.get((ecosystem, name, author)), package)
+                package = AffectedPackage(ecosystem, name, ranges, versions, fixed, author, platforms)
+                key = (ecosystem, name, author, platforms)
+                found[key] = join(found.get(key), package)
     return tuple(found.values()), tuple(flags)
 
 

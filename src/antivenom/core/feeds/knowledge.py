@@ -16,6 +16,7 @@ from typing import get_args
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.feeds import unpack
 from antivenom.core.feeds.entry import ID, ID_MAX_CHARACTERS, Beginning, EntryError, KnowledgeEntry, Reading, SetAside
+from antivenom.core.matching import platforms
 from antivenom.core.matching.advisories import AffectedRange
 from antivenom.core.matching.knowledge import (
     IGNORE,
@@ -24,6 +25,7 @@ from antivenom.core.matching.knowledge import (
     NAMES,
     PACKAGING_WORDS,
     PARTS,
+    PLATFORMS,
     PYTHON_NAMES,
     RENAMED,
     SPEAKERS,
@@ -37,6 +39,7 @@ from antivenom.core.matching.knowledge import (
     MalwareRule,
     MalwareSign,
     Metapackage,
+    OnlyOn,
     Part,
     PythonName,
     Release,
@@ -254,6 +257,13 @@ def _malware(row: Cells) -> Made:
     return [(f"{MALWARE}/{name}", rule)]
 
 
+def _platforms(row: Cells) -> Made:
+    listed = _needed(row, "only_on", re.compile("|".join((*platforms.PLATFORMS, platforms.ANY))))
+    if platforms.ANY in listed and len(listed) > 1:
+        raise EntryError(f"only_on: {platforms.ANY} stands alone")
+    return [(f"{PLATFORMS}/{i}", OnlyOn(listed)) for i in _needed(row, "vulnerability", ID)]
+
+
 def _removals(row: Cells) -> Made:
     return [(_one_of(row, "remove", ROW_ID), None)]
 
@@ -271,6 +281,7 @@ _TABLES: dict[tuple[str, ...], Callable[[Cells], Made]] = {
     ("part", "own", "others", "rest", "reason", *_PROVENANCE): _parts,
     ("metapackage", "depends_on", *_PROVENANCE): _metapackages,
     ("malware", "looks_at", "words", "unless", *_PROVENANCE): _malware,
+    ("vulnerability", "only_on", *_PROVENANCE): _platforms,
     ("remove", *_PROVENANCE): _removals,
 }
 

@@ -34,6 +34,7 @@ from antivenom.core.feeds.osv import is_disputed, join
 from antivenom.core.feeds.ranges import bound
 from antivenom.core.feeds.severity import assess
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
+from antivenom.core.matching.platforms import read_platforms
 
 KIND = "nvd"
 TITLE = "National Vulnerability Database (NVD)"
@@ -169,27 +170,45 @@ def _vectors(metrics: JsonObject) -> Iterator[str]:
 def parse_configurations(configurations: object) -> tuple[tuple[AffectedPackage, ...], tuple[str, ...]]:
     """(affected CPE products, flags) of NVD configurations.
 
-    Only `vulnerable: true` criteria count: in an AND the others name the platform, which a package's version does not
-    show, so the product stays affected and the advisory is flagged "needs-platform". A negated node names what is
+    Only `vulnerable: true` criteria count: in an AND the others name the platform. Where it is an operating system, the
+    product is affected there alone; the advisory is flagged "needs-platform". A negated node names what is
     not affected; its criteria are passed over and flagged "negated-node".
     """
-    found: dict[str, AffectedPackage] = {}
+    found: dict[tuple[str, tuple[str, ...]], AffectedPackage] = {}
     flags: dict[str, None] = {}
     for configuration in mappings(configurations):
         nodes = list(mappings(configuration.get("nodes")))
+        is_both = text(configuration.get("operator"), 5).upper() == "AND" and len(nodes) > 1
+        platforms = _running_on(nodes) if is_both else ()
         for node in nodes:
             if node.get("negate") is True:
                 flags["negated-node"] = None
                 continue
             for match in mappings(node.get("cpeMatch")):
-                if package := _package(match):
-                    found[package.name] = join(found.get(package.name), package)
-        if text(configuration.get("operator"), 5).upper() == "AND" and len(nodes) > 1:
+                if package := _package(match, platforms):
+                    key = package.name, package.platforms
+                    found[key] = join(found.get(key), package)
+        if is_both:
             flags["needs-platform"] = None
     return tuple(found.values()), tuple(flags)
 
 
-def _package(match: JsonObject) -> AffectedPackage | None:
+def _running_on(nodes: list[JsonObject]) -> tuple[str, ...]:
+    """The platforms that the nodes without anything vulnerable name; () where one of them is of something else."""
+    found: dict[str, None] = {}
+    for node in nodes:
+        matches = list(mappings(node.get("cpeMatch")))
+        if not matches or any(m.get("vulnerable") is True for m in matches):
+            continue
+        names = [cpe.parse_name(text(m.get("criteria"), 1_000)) for m in matches]
+        known = read_platforms("" if n is None or n.part != "o" else n.product for n in names)
+        if not known:
+            return ()
+        found.update(dict.fromkeys(known))
+    return tuple(sorted(found))
+
+
+def _package(match: JsonObject, platforms: tuple[str, ...] = ()) -> AffectedPackage | None:
     """One criterion; None when it is not vulnerable, no CPE, or names a version "not applicable"."""
     if match.get("vulnerable") is not True:
         return None
@@ -200,6 +219,7 @@ def _package(match: JsonObject) -> AffectedPackage | None:
     start, after = bound(match.get("versionStartIncluding")), bound(match.get("versionStartExcluding"))
     fixed, last = bound(match.get("versionEndExcluding")), bound(match.get("versionEndIncluding"))
     if name.version and not (start or after or fixed or last):
-        return AffectedPackage("cpe", product, versions=(name.version,))
+        return AffectedPackage("cpe", product, versions=(name.version,), platforms=platforms)
     affected = AffectedRange("cpe", after or start, after is not None, fixed, None if fixed else last)
-    return AffectedPackage("cpe", product, (affected,), fixed_versions=(fixed,) if fixed else ())
+    free = (fixed,) if fixed else ()
+    return AffectedPackage("cpe", product, (affected,), fixed_versions=free, platforms=platforms)

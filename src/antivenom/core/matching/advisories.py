@@ -78,7 +78,8 @@ class AffectedPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `ecosystem` is lower case: "pypi", "cran", "npm", "go", "crates.io", "julia", "bitnami", "oss-fuzz", "conda", "cpe"
     (then `name` is "vendor:product", both lower case). A version is affected when it is in any range or in `versions`.
-    `said_by`: the CNA that says so, by its short name; "" for everybody else.
+    `said_by`: the CNA that says so, by its short name; "" for everybody else. `platforms`: where it is affected, by the
+    words of platforms.py; () for everywhere, or nothing known.
     """
 
     ecosystem: str
@@ -87,6 +88,7 @@ class AffectedPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     versions: tuple[str, ...] = ()
     fixed_versions: tuple[str, ...] = ()
     said_by: str = ""
+    platforms: tuple[str, ...] = ()
 
 
 class Advisory(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -126,6 +128,7 @@ class Finding(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     `ids`: non-empty, CVE first, then sorted. `epss` and `cvss` are None when unknown. `risk` is 0-100.
     `risk_estimated`: nobody published how likely it is exploited (risk.py). `published`: RFC 3339 UTC or "".
     `fix_in_channel`: None when no channel was given.
+    `platforms`: where alone it exists; () for everywhere, or nothing known.
     """
 
     ids: tuple[str, ...]
@@ -145,6 +148,7 @@ class Finding(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     fix_in_channel: bool | None = None
     kind: str = Kind.vulnerability
     risk_estimated: bool = False
+    platforms: tuple[str, ...] = ()
 
 
 def kind_of(severity: str) -> Kind:

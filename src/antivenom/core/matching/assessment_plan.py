@@ -26,6 +26,7 @@ from antivenom.core.matching.advisories import (
     kind_of,
 )
 from antivenom.core.matching.compile_index import CompiledVulnerability
+from antivenom.core.matching.platforms import ANY, is_on
 from antivenom.core.matching.precedence import Hit
 from antivenom.core.matching.risk import rank
 from antivenom.core.matching.version_keys import version_key
@@ -223,6 +224,7 @@ class _Vulnerable:
             kev_ransomware=about.ransomware,
             kind=kind_of(severity_name),
             risk_estimated=is_risk_estimated(severity_name, about.epss, kev=about.kev),
+            platforms=() if ANY in about.platforms else about.platforms or _platforms(hits),
         )
         self._scheme, self._version, fixed = _fixed(hits)
         self._keys = sorted(fixed)
@@ -254,6 +256,39 @@ class _Vulnerable:
             }
             found = self._by_cut[cut] = IgnoredFinding(**values, ignored_by=by)
         return found
+
+
+def _platforms(hits: list[Hit]) -> tuple[str, ...]:
+    """Where alone the vulnerability exists, by the first source, those that decide first, that says so throughout."""
+    sources: dict[tuple[bool, str], list[Hit]] = {}
+    for hit in hits:
+        sources.setdefault((not hit.decides, hit.package.source), []).append(hit)
+    for key in sorted(sources):
+        if all(hit.package.platforms for hit in sources[key]):
+            return tuple(sorted({p for hit in sources[key] for p in hit.package.platforms}))
+        if any(hit.package.platforms for hit in sources[key]):
+            return ()
+    return ()
+
+
+def on_subdir(assessment: Assessment, subdir: str) -> Assessment:
+    """What is left of an assessment for packages of a subdir ("" or noarch: all): findings of other platforms go."""
+    left = tuple([f for f in assessment.findings if not f.platforms or is_on(f.platforms, subdir)])
+    return assessment if len(left) == len(assessment.findings) else msgspec.structs.replace(assessment, findings=left)
+
+
+def of_other_platforms(assessment: Assessment, subdir: str) -> tuple[IgnoredFinding, ...]:
+    """The findings that `on_subdir` leaves out, as ignored ones."""
+    return tuple(
+        IgnoredFinding(
+            **{**msgspec.structs.asdict(finding), "status": FindingStatus.ignored},
+            ignored_by=IgnoredBy(
+                "platform", f"it exists on {', '.join(finding.platforms)} alone, and this is {subdir}"
+            ),
+        )
+        for finding in assessment.findings
+        if finding.platforms and not is_on(finding.platforms, subdir)
+    )
 
 
 def _fixed(hits: list[Hit]) -> tuple[str, str, dict[bytes, str]]:

@@ -58,6 +58,7 @@ class CompiledPackage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     target: str = ""
     is_project: bool = False
     undecided: str = ""
+    platforms: tuple[str, ...] = ()
 
 
 class CompiledVulnerability(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -80,6 +81,7 @@ class CompiledVulnerability(msgspec.Struct, frozen=True, array_like=True, gc=Fal
     summary: str
     ecosystems: tuple[str, ...] = ()
     other_parts: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()  # where alone it exists, by knowledge/platforms.tsv
 
 
 class CompiledIndex(msgspec.Struct, frozen=True, array_like=True):
@@ -141,7 +143,7 @@ def build_index(
     _correct(numbers, affected_packages, knowledge)
     packages = list(affected_packages.drain(numbers))
     exploited = exploitation or {}
-    spoken = _Spoken(affected_packages.speaking, parts)
+    spoken = _Spoken(affected_packages.speaking, parts, knowledge.platforms)
     described = [_describe(group, entries, numbers, exploited, spoken, malware) for group in groups]
     expected = expect_threats(sum_epss((Severity(v.severity), v.epss) for v, _ in described if v.epss is not None))
     vulnerabilities = [_encode(_rate(vulnerability, impact, expected)) for vulnerability, impact in described]
@@ -160,10 +162,11 @@ def build_index(
 
 
 class _Spoken(NamedTuple):
-    """What advisories tell besides affected versions: the ecosystems of each id, and parts of projects."""
+    """What is told besides affected versions: the ecosystems and platforms of each id, and parts of projects."""
 
     ecosystems: Mapping[str, Iterable[str]]
     parts: PartsOfProjects
+    platforms: Mapping[str, tuple[str, ...]]
 
 
 class _AffectedPackages:
@@ -200,7 +203,7 @@ class _AffectedPackages:
         )
         package = _compile(advisory, self._versions.shorten(key, affected), sys.intern(target), is_project)
         fields = _encode(package)[len(_HEADER) :]
-        source, variant = sys.intern(advisory.source), sys.intern(f"{target} {affected.said_by}")
+        source, variant = sys.intern(advisory.source), sys.intern(f"{target} {affected.said_by} {affected.platforms}")
         self._entries.append((key, source, advisory.id, variant, advisory.modified, len(fields), fields))
         return key
 
@@ -308,6 +311,7 @@ def _describe(
         merged.summary,
         tuple(sorted({ecosystem for i in group.ids for ecosystem in spoken.ecosystems.get(i, ())})),
         spoken.parts.other_parts(group.ids),
+        next((spoken.platforms[i] for i in group.ids if i in spoken.platforms), ()),
     )
     return described, merged.impact
 
@@ -345,6 +349,7 @@ def _compile(advisory: Advisory, affected: AffectedPackage, target: str, is_proj
         is_open=is_open,
         target=target,
         is_project=is_project,
+        platforms=affected.platforms,
         undecided="" if intervals else COMMITS if "git-range" in advisory.flags else UNREADABLE,
     )
 

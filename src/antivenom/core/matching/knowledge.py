@@ -17,9 +17,9 @@ import msgspec
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 
 CURATED = "curated"  # the source that evidence of releases names
-NAMES, PYTHON_NAMES, RENAMED, RELEASES, IGNORE, VERSIONS, WORDS, SPEAKERS, PARTS, METAPACKAGES, MALWARE = (
+NAMES, PYTHON_NAMES, RENAMED, RELEASES, IGNORE, VERSIONS, WORDS, SPEAKERS, PARTS, METAPACKAGES, MALWARE, PLATFORMS = (
     "names", "python-names", "renamed", "releases", "ignore", "versions", "words", "speakers", "parts", "metapackages",
-    "malware",
+    "malware", "platforms",
 )  # fmt: skip
 PACKAGING_WORDS = "packaging"
 
@@ -110,6 +110,12 @@ class Metapackage(msgspec.Struct, frozen=True, tag="metapackage"):
     depends_on: str
 
 
+class OnlyOn(msgspec.Struct, frozen=True, tag="platforms"):
+    """The platforms (platforms.py) on which alone a vulnerability exists; the id's key is its id."""
+
+    platforms: tuple[str, ...]
+
+
 class WordList(msgspec.Struct, frozen=True, tag="words"):
     """Words that matching looks for; the id's key is the list's name."""
 
@@ -136,6 +142,7 @@ Fact = (
     | Part
     | Metapackage
     | MalwareRule
+    | OnlyOn
 )
 
 
@@ -153,6 +160,7 @@ class Knowledge(msgspec.Struct, frozen=True):
     parts: dict[str, Part] = {}
     metapackages: dict[str, str] = {}
     malware: dict[str, MalwareRule] = {}  # by id
+    platforms: dict[str, tuple[str, ...]] = {}
 
     def is_project(self, cna: str, product: str) -> bool:
         """Whether a CNA is the project that makes a product ("vendor:product")."""
@@ -202,6 +210,7 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
     parts: dict[str, Part] = {}
     metapackages: dict[str, str] = {}
     malware: dict[str, MalwareRule] = {}
+    platforms: dict[str, tuple[str, ...]] = {}
     for row_id, fact in sorted(facts.items()):
         key = row_id.partition("/")[2]
         match fact:
@@ -228,8 +237,8 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
                 metapackages[key] = depends_on
             case MalwareRule():
                 malware[row_id] = fact
-            case None:
-                pass
+            case OnlyOn(listed):
+                platforms[key] = listed
     return Knowledge(
         names,
         python_names,
@@ -242,6 +251,7 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
         parts,
         metapackages,
         malware,
+        platforms,
     )
 
 

@@ -19,7 +19,13 @@ import zstandard
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Assessment, IgnoredFinding
-from antivenom.core.matching.assessment_plan import CONFIDENCE_RANK, AssessmentPlan, SetAsidePlan
+from antivenom.core.matching.assessment_plan import (
+    CONFIDENCE_RANK,
+    AssessmentPlan,
+    SetAsidePlan,
+    of_other_platforms,
+    on_subdir,
+)
 from antivenom.core.matching.compile_index import (
     PRODUCT_ECOSYSTEMS,
     CompiledIndex,
@@ -59,7 +65,8 @@ _index = msgspec.msgpack.Decoder(CompiledIndex)
 class ComponentKey(msgspec.Struct, frozen=True, gc=False):
     """What is matched: a conda name and version, or a purl (then `name` is the purl's text).
 
-    `build` tells nothing to a feed; curation by artifact uses it. `purls` are the record's own.
+    `build` tells nothing to a feed; curation by artifact uses it. `purls` are the record's own. `subdir`: findings of
+    other platforms are left out; "" for all.
     """
 
     type: str
@@ -67,6 +74,7 @@ class ComponentKey(msgspec.Struct, frozen=True, gc=False):
     version: str
     build: str = ""
     purls: tuple[str, ...] = ()
+    subdir: str = ""
 
 
 def _decoder_of(packed: Sequence[msgspec.Raw]) -> Callable[[int], CompiledVulnerability]:
@@ -137,7 +145,8 @@ class MatchIndex:
                 if known is None:
                     known = self._plan(key, component)
                 plan = known
-            answers.append(plan.assess(component.version) if isinstance(plan, AssessmentPlan) else plan)
+            answer = plan.assess(component.version) if isinstance(plan, AssessmentPlan) else plan
+            answers.append(on_subdir(answer, component.subdir) if component.subdir else answer)
         return answers
 
     def list_ignored(self, components: Iterable[ComponentKey], channel: str = "") -> list[tuple[IgnoredFinding, ...]]:
@@ -149,7 +158,11 @@ class MatchIndex:
             if key not in self._plans:
                 self._plan(key, component)
             plan = self._set_aside.get(key)
-            found.append(plan.ignored(component.version) if plan is not None else ())
+            ignored = plan.ignored(component.version) if plan is not None else ()
+            if component.subdir:
+                [everywhere] = self.assess([msgspec.structs.replace(component, subdir="")], channel)
+                ignored += of_other_platforms(everywhere, component.subdir)
+            found.append(ignored)
         return found
 
     def _plan(self, key: _Key, component: ComponentKey) -> AssessmentPlan | Assessment:

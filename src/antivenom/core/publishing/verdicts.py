@@ -12,6 +12,7 @@ import msgspec
 
 from antivenom.core.conda.records import RecordFacts
 from antivenom.core.matching.advisories import Assessment, Severity
+from antivenom.core.matching.assessment_plan import on_subdir
 from antivenom.core.matching.build_statements import BUILD_STATEMENT
 from antivenom.core.policy.compile import GO, Action, Verdict
 from antivenom.core.policy.fixes import release_fixes
@@ -69,6 +70,7 @@ class SubdirVerdicts:
         self.buckets: list[BucketVerdicts | None] = []
         self._blobs, self._request = blobs, request
         self._severities: dict[Assessment, Severity] = {}
+        self._narrowed: dict[Assessment, Assessment] = {}
         self._firsts = [bucket.first for bucket in source.buckets]
         self._stops: dict[int, dict[str, dict[str, Decision]]] = {}  # by bucket, name and file name
 
@@ -131,12 +133,26 @@ class SubdirVerdicts:
             components = [
                 Component(f.name, version, purls) for bucket in facts for f in bucket for version, purls in f.components
             ]
-            assessments = self._request.assess(components)
+            assessments = self._on_this_subdir(self._request.assess(components))
             at = 0
             for names, lists in zip(facts, depends, strict=True):
                 end = at + sum(len(f.components) for f in names)
                 yield self._judge_bucket(names, lists, assessments[at:end])
                 at = end
+
+    def _on_this_subdir(self, assessments: Sequence[Assessment | None]) -> Sequence[Assessment | None]:
+        """The assessments without findings of other platforms; components share them, and each is looked at once."""
+        known = self._narrowed
+        answers: list[Assessment | None] = []
+        for assessment in assessments:
+            if assessment is None or not assessment.findings:
+                answers.append(assessment)
+                continue
+            narrowed = known.get(assessment)
+            if narrowed is None:
+                narrowed = known[assessment] = on_subdir(assessment, self.source.subdir)
+            answers.append(narrowed)
+        return answers
 
     def _judge_bucket(
         self,
@@ -191,6 +207,7 @@ class SubdirVerdicts:
             assessment = assessments[facts.component_of[position]]
             verdict = judge(record, assessment, request.channel, request.now_ms)
             if build_assessments and (own := build_assessments.get(f"{subdir}/{record.fn}")) is not None:
+                own = on_subdir(own, subdir)
                 verdict = _spare(judge(record, own, request.channel, request.now_ms), verdict)
             if verdict is not GO:
                 yield record, verdict
@@ -216,7 +233,7 @@ class SubdirVerdicts:
             own = self._request.build_assessments.get(f"{self.source.subdir}/{fn}")
             if own is not None:
                 severities.pop(fn, None)
-                if severity := worst_severity(own):
+                if severity := worst_severity(on_subdir(own, self.source.subdir)):
                     severities[fn] = severity
 
     def _severity(self, assessment: Assessment | None) -> Severity:

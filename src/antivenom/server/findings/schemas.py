@@ -43,6 +43,7 @@ class FindingView(BaseModel):
     modified: str
     kev_ransomware: bool
     fix_in_channel: bool | None = None
+    platforms: list[str] = Field(default=[], description="Where alone it exists; empty for everywhere.")
 
 
 class IgnoredByView(BaseModel):

@@ -173,7 +173,8 @@ def read_component(item: object) -> MatchRequest:
     if len(name) > 128 or len(version) > 256:
         return MatchRequest(None, error="the name or the version is longer than any conda package's")
     purls = tuple(p for p in item["purls"] if isinstance(p, str)) if isinstance(item.get("purls"), list) else ()
-    key = ComponentKey("conda", name.lower(), version.strip(), _text(item.get("build")), purls[:20])
+    subdir = _text(item.get("subdir")).strip()
+    key = ComponentKey("conda", name.lower(), version.strip(), _text(item.get("build")), purls[:20], subdir)
     return MatchRequest(key, channel_name(_text(item.get("channel"))))
 
 
