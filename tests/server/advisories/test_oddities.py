@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from antivenom.core.feeds import cve5, name_map
+from antivenom.core.feeds import cve5, name_map, osv
 from antivenom.core.feeds.cve5 import parse_versions
 from antivenom.core.feeds.entry import NameEntry, Reading
 from antivenom.core.feeds.nvd import parse_configurations
@@ -121,3 +121,17 @@ def test_a_cve_record_names_who_says_what_and_only_what_was_understood_whole() -
     ]}  # fmt: skip
     authors = [(a.name, a.said_by) for a in cve5.parse_entry(flattened, READING).affected]
     assert authors == [("curl:curl", "curl"), ("curl:cut", ""), ("curl:curl", "")]
+
+
+@pytest.mark.parametrize(
+    ("details", "is_withdrawn"),
+    [
+        ("Rejected reason: a duplicate", True),
+        ("Rejected reason This is no vulnerability", True),
+        ("** REJECT ** DO NOT USE THIS CANDIDATE NUMBER", True),
+        ("A request is rejected for no reason", False),
+    ],
+)
+def test_an_entry_whose_text_begins_with_its_rejection_is_withdrawn(details: str, is_withdrawn: bool) -> None:
+    read = osv.parse_entry({"id": "JLSEC-1", "modified": "2024-01-01T00:00:00Z", "details": details}, READING)
+    assert bool(read.withdrawn) is is_withdrawn

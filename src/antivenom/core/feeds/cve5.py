@@ -32,7 +32,7 @@ from antivenom.core.feeds.entry import (
     text,
     texts,
 )
-from antivenom.core.feeds.osv import is_disputed, join, package_name
+from antivenom.core.feeds.osv import is_disputed, is_rejected, join, package_name
 from antivenom.core.feeds.ranges import bound, complement
 from antivenom.core.feeds.severity import assess
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
@@ -94,11 +94,6 @@ def parse_entry(entry: JsonObject, reading: Reading) -> Advisory:
     if isinstance(entry.get("cve"), str) and "state" in entry:
         return _from_flattened(entry, reading)
     raise WrongShapeError("is not a CVE record: it has no cveMetadata")
-
-
-def is_rejected(description: str) -> bool:
-    """Whether the text states that the record was rejected, whatever its state is."""
-    return description.startswith(("** REJECT **", "Rejected reason:"))
 
 
 @dataclass(frozen=True, slots=True)

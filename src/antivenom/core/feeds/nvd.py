@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from antivenom.core.feeds import cpe, unpack
-from antivenom.core.feeds.cve5 import CWE, is_rejected
+from antivenom.core.feeds.cve5 import CWE
 from antivenom.core.feeds.entry import (
     Beginning,
     EntryError,
@@ -30,7 +30,7 @@ from antivenom.core.feeds.entry import (
     text,
     texts,
 )
-from antivenom.core.feeds.osv import is_disputed, join
+from antivenom.core.feeds.osv import is_disputed, is_rejected, join
 from antivenom.core.feeds.ranges import bound
 from antivenom.core.feeds.severity import assess
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange

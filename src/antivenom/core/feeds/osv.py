@@ -107,6 +107,8 @@ def parse_entry(entry: JsonObject, reading: Reading) -> Advisory:
     upstream = identifiers(entry.get("upstream"))
     aliases = identifiers(entry.get("aliases")) or julia.same_vulnerability(advisory_id, upstream)
     published, modified, withdrawn = (rfc3339(entry.get(k)) for k in ("published", "modified", "withdrawn"))
+    if not withdrawn and (is_rejected(details) or is_rejected(summary)):
+        withdrawn = modified or published or reading.now.isoformat()
     return Advisory(
         id=advisory_id,
         source=KIND,
@@ -127,6 +129,11 @@ def parse_entry(entry: JsonObject, reading: Reading) -> Advisory:
         related=identifiers(entry.get("related")),
         upstream=upstream,
     )
+
+
+def is_rejected(description: str) -> bool:
+    """Whether the text states that the record was rejected, whatever its state is."""
+    return description.lstrip().lower().startswith(("** reject **", "rejected reason"))
 
 
 def is_disputed(*descriptions: str) -> bool:
