@@ -15,7 +15,7 @@ from antivenom.server import rooms
 from antivenom.server.advisories.built_in import announce_built_in
 from antivenom.server.context import Resources
 from antivenom.server.events.progress import explain_failure
-from antivenom.server.events.queue import keep_queue, open_queue, requeue_left, run_lanes
+from antivenom.server.events.queue import OwnJobs, keep_queue, open_queue, requeue_left, run_lanes
 from antivenom.server.events.ticks import keep_ticking
 from antivenom.server.readiness import wait_for_database
 
@@ -68,10 +68,11 @@ async def _run_until(stop: asyncio.Event, resources: Resources, *, is_only_worke
         await announce_built_in(resources)
         await _start_demo(resources)
         log.info("ready for jobs")
+        own = OwnJobs()
         work = asyncio.create_task(
-            run_lanes(app, jobs_at_once=resources.settings.worker_jobs, patience_s=STOP_PATIENCE_S)
+            run_lanes(app, own, jobs_at_once=resources.settings.worker_jobs, patience_s=STOP_PATIENCE_S)
         )
-        others = [asyncio.create_task(part) for part in (stop.wait(), keep_ticking(resources), keep_queue(app))]
+        others = [asyncio.create_task(part) for part in (stop.wait(), keep_ticking(resources), keep_queue(app, own))]
         try:
             await asyncio.wait([work, *others], return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -207,6 +207,20 @@ async def test_who_waits_for_a_child_may_leave_and_too_many_may_not_wait(tmp_pat
     await pool.close()
 
 
+async def test_child_is_not_lost_when_who_waits_leaves_as_his_turn_comes():
+    """Found by the soak: whoever let go of the child failed, and so did who left."""
+    pool = CpuPool(1)
+    async with pool._one_child() as child:
+        leaving, staying = (asyncio.create_task(pool.run(abs, number)) for number in (-1, -2))
+        await asyncio.sleep(0)
+        leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert await staying == 2
+    assert pool._free == [child]
+    await pool.close()
+
+
 async def test_child_that_dies_ends_no_other_call(tmp_path: Path):
     pool = CpuPool(2)
     mark = tmp_path / "pid"

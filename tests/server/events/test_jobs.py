@@ -11,7 +11,7 @@ from antivenom.core.errors import UpstreamError
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.events import jobs
 from antivenom.server.events.jobs import EventNotice, defer, job
-from antivenom.server.events.queue import STALLED_AFTER_S, bring_forward, open_queue, requeue_left
+from antivenom.server.events.queue import STALLED_AFTER_S, OwnJobs, bring_forward, open_queue, requeue_left, run_worker
 from antivenom.server.events.service import record
 
 
@@ -140,6 +140,41 @@ async def test_worker_is_gone_when_its_heartbeat_stands_still_whatever_the_clock
         assert await requeue_left(app, heartbeats, 1000.0 + STALLED_AFTER_S - 1) == 0
         assert await requeue_left(app, heartbeats, 1000.0 + STALLED_AFTER_S) == 1
     assert await states(resources) == ["doing", "todo"]
+
+
+async def test_job_whose_end_could_not_be_written_down_starts_again_though_its_worker_lives(resources, declared):
+    """Found by the soak: the database went away as a job ended; it was "doing" for good, and its channel locked."""
+    async with resources.context(LOCAL) as ctx:
+        ours, other = [await ctx.session.scalar(text(NEW_WORKER), {"ahead": "0"}) for _ in "ab"]
+        for number, worker in enumerate((ours, ours, other)):
+            await defer(ctx, "test.run", number=number)
+            await ctx.session.execute(
+                text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = :worker WHERE worker_id IS NULL"),
+                {"worker": worker},
+            )
+        ids = list(await ctx.session.scalars(text("SELECT id FROM procrastinate_jobs ORDER BY id")))
+    own = OwnJobs(workers={ours}, running={ids[0]})
+    heartbeats: dict[int, Any] = {}
+    async with open_queue(resources) as app:
+        assert await requeue_left(app, heartbeats, 0.0, own=own) == 0  # it may have ended just now
+        assert await requeue_left(app, heartbeats, 1.0, own=own) == 1
+    assert await states(resources) == ["doing", "todo", "doing"]
+
+
+async def test_own_jobs_are_known_while_they_run(resources, declared):
+    own = OwnJobs()
+    seen = []
+
+    @job("test.look")
+    async def look(resources: Resources, **_: Any) -> None:
+        seen.append((len(own.workers), len(own.running)))
+
+    async with resources.context(LOCAL) as ctx:
+        await defer(ctx, "test.look")
+    async with open_queue(resources) as app:
+        await run_worker(app, jobs_at_once=1, wait=False, patience_s=10, own=own)
+    assert seen == [(1, 1)]
+    assert own.running == set()
 
 
 async def test_job_that_was_cut_short_before_it_gave_its_lock_back_starts_again(resources, declared, run_jobs):

@@ -218,7 +218,8 @@ class CpuPool:
                 if turn.done() and not turn.cancelled():
                     self._hand_on(turn.result())
                 else:
-                    self._waiting.remove(turn)
+                    with contextlib.suppress(ValueError):  # its turn came while it was leaving, and went to the next
+                        self._waiting.remove(turn)
                 raise
         try:
             yield child
@@ -226,10 +227,12 @@ class CpuPool:
             self._hand_on(child)
 
     def _hand_on(self, child: _Child) -> None:
-        if self._waiting:
-            self._waiting.popleft().set_result(child)
-        else:
-            self._free.append(child)
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():  # who waited for it may be leaving
+                turn.set_result(child)
+                return
+        self._free.append(child)
 
     async def _run(
         self,

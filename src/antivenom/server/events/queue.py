@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -88,7 +89,25 @@ def _register(app: App, declared: JobDeclaration, resources: Resources) -> None:
     app.task(name=declared.name, retry=_Retry(declared.retries))(run)
 
 
-async def keep_queue(app: App) -> None:
+@dataclass(slots=True)
+class OwnJobs:
+    """What this process runs, by procrastinate's ids. `idle`: jobs that are said to run here and did not a look ago."""
+
+    workers: set[int] = field(default_factory=set)
+    running: set[int] = field(default_factory=set)
+    idle: set[int] = field(default_factory=set)
+
+    def find_left(self, jobs: Iterable[tuple[int, int | None]]) -> set[int]:
+        """Of (job, worker) that are said to run, those of this process that did not run at this look nor the last one.
+
+        Their end could not be written down, for the database was away: nobody else ends them, since we are alive.
+        """
+        idle = {job for job, worker in jobs if worker in self.workers and job not in self.running}
+        left, self.idle = idle & self.idle, idle
+        return left
+
+
+async def keep_queue(app: App, own: OwnJobs) -> None:
     """Put back the jobs of workers that are gone, and forget finished ones, until cancelled.
 
     It takes no job slot: when every slot is busy, this is what frees the jobs of the dead.
@@ -97,7 +116,7 @@ async def keep_queue(app: App) -> None:
     heartbeats: Heartbeats = {}
     while True:
         try:
-            await requeue_left(app, heartbeats, time.monotonic())
+            await requeue_left(app, heartbeats, time.monotonic(), own=own)
             await bring_forward(app)
             if time.monotonic() >= forget_at:
                 forget_at = time.monotonic() + FORGET_EVERY_S
@@ -109,20 +128,30 @@ async def keep_queue(app: App) -> None:
         await asyncio.sleep(REQUEUE_EVERY_S)
 
 
-async def requeue_left(app: App, heartbeats: Heartbeats, now_s: float, silent_for_s: float = STALLED_AFTER_S) -> int:
-    """Put back the jobs of workers whose heartbeat has stood still for so long; how many there were.
+async def requeue_left(
+    app: App,
+    heartbeats: Heartbeats,
+    now_s: float,
+    silent_for_s: float = STALLED_AFTER_S,
+    own: OwnJobs | None = None,
+) -> int:
+    """Put back the jobs of workers whose heartbeat has stood still for so long, and our own that do not run.
+
+    Returns how many there were.
 
     How long goes by our own monotonic clock, so `heartbeats` has to be kept from one call to the next: by the
     database's clock, which may jump, a worker at work may seem dead for a year, and a dead one alive until next year.
     """
     left = 0
     rows = await app.connector.execute_query_all_async(RUNNING_JOBS)
+    ours = own.find_left((row["id"], row["worker_id"]) for row in rows) if own is not None else set()
     for row in rows:
         worker, beat = row["worker_id"], row["last_heartbeat"]
         if beat is not None and heartbeats.get(worker, (None, 0.0))[0] != beat:
             heartbeats[worker] = (beat, now_s)
-        if beat is None or now_s - heartbeats[worker][1] >= silent_for_s:
-            log.warning("job %s was left by a worker that is gone; it starts again", row["task_name"])
+        if row["id"] in ours or beat is None or now_s - heartbeats[worker][1] >= silent_for_s:
+            whose = "unfinished" if row["id"] in ours else "by a worker that is gone"
+            log.warning("job %s was left %s; it starts again", row["task_name"], whose)
             await app.connector.execute_query_async(RELEASE_QUEUEING_LOCK, id=row["id"])
             await app.job_manager.retry_job_by_id_async(row["id"], retry_at=AT_ONCE)
             left += 1
@@ -139,11 +168,11 @@ async def bring_forward(app: App) -> None:
 Watch = Callable[[str, BaseException], None]
 
 
-async def run_lanes(app: App, *, jobs_at_once: int, patience_s: float) -> None:
+async def run_lanes(app: App, own: OwnJobs, *, jobs_at_once: int, patience_s: float) -> None:
     """Run the jobs of every lane, so many of each at a time, until cancelled or until one lane ends by itself."""
     lanes = [
         asyncio.create_task(
-            run_worker(app, jobs_at_once=jobs_at_once, wait=True, patience_s=patience_s, queues=[lane.value])
+            run_worker(app, jobs_at_once=jobs_at_once, wait=True, patience_s=patience_s, queues=[lane.value], own=own)
         )
         for lane in Lane
     ]
@@ -166,13 +195,25 @@ async def run_worker(
     patience_s: float,
     queues: list[str] | None = None,
     on_failure: Watch | None = None,
+    own: OwnJobs | None = None,
 ) -> None:
     """Run jobs of some queues (None: all) until cancelled, or with `wait` off until none is due.
 
     Running ones get `patience_s` to end.
     """
 
-    async def report(call: Callable[[], Awaitable[Any]], context: JobContext, _worker: Any) -> Any:
+    ours = own or OwnJobs()
+
+    async def report(call: Callable[[], Awaitable[Any]], context: JobContext, worker: Any) -> Any:
+        ours.workers.add(worker.worker_id)
+        assert context.job.id is not None  # noqa: S101  # it comes from the database
+        ours.running.add(context.job.id)
+        try:
+            return await run(call, context)
+        finally:
+            ours.running.discard(context.job.id)
+
+    async def run(call: Callable[[], Awaitable[Any]], context: JobContext) -> Any:
         # A running job gives its queueing lock back: else its return to the queue for another try would collide with a
         # job queued since, and it would stay "doing" for ever.
         await app.connector.execute_query_async(RELEASE_QUEUEING_LOCK, id=context.job.id)
