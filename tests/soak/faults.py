@@ -229,7 +229,7 @@ def lost_blobs(era: Era, rng: random.Random) -> Iterator[None]:
     for path in rng.sample(found, min(rng.randint(1, 4), len(found))):
         how = rng.choice(("deleted", "cut short", "flipped"))
         era.journal.note("blob", str(path.relative_to(store)), now=how)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it may have been collected meanwhile
             if how == "deleted":
                 path.unlink()
             elif how == "cut short":

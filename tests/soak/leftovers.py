@@ -10,6 +10,7 @@ import psutil
 
 from tests.s3_service import ACCESS
 from tests.soak.era import Era
+from tests.soak.places import sizes_below
 from tests.soak.upstream import SECRETS
 
 BOUNDS = {  # of one process: descriptors, threads, resident megabytes
@@ -97,8 +98,7 @@ def check_processes(era: Era) -> None:
 def check_scratch(era: Era) -> None:
     """Nothing of dead syncs and downloads stays: nothing works now, so nothing is needed."""
     for home in era.cluster.homes:
-        files = [path for path in (home / "scratch").rglob("*") if path.is_file()]
-        size = sum(path.stat().st_size for path in files)
-        era.journal.note("scratch", home.name, files=len(files), bytes=size)
-        if size > SCRATCH_MAX_MB << 20:
-            era.find(f"{len(files)} files with {size >> 20} MB in the scratch folder of {home.name}")
+        sizes = list(sizes_below(home / "scratch"))
+        era.journal.note("scratch", home.name, files=len(sizes), bytes=sum(sizes))
+        if sum(sizes) > SCRATCH_MAX_MB << 20:
+            era.find(f"{len(sizes)} files with {sum(sizes) >> 20} MB in the scratch folder of {home.name}")

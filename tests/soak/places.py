@@ -62,7 +62,15 @@ class Place:
         if self.is_mount:
             usage = shutil.disk_usage(self.folder)
             return usage.used
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return sum(sizes_below(self.folder))
+
+
+def sizes_below(folder: Path) -> Iterator[int]:
+    """Bytes of each file below a folder in which others work: what vanishes meanwhile is left out."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                yield Path(parent, name).stat().st_size
 
 
 @contextlib.contextmanager
