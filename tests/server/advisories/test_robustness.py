@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlalchemy import text
 
+from antivenom.core.feeds.entry import READING_RULES
 from antivenom.server.advisories import fetching, jobs, service, syncing
 from antivenom.server.advisories.feed_state import FeedCursor
 from antivenom.server.advisories.models import Feed
@@ -88,7 +89,8 @@ async def test_nvd_asks_in_windows_for_what_was_modified(resources: Resources, n
     through = (await sync(resources, feed_id)).cursor.through
     async with resources.context(LOCAL) as ctx:
         feed = await service.get_feed(ctx, feed_id, lock=True)
-        feed.cursor = FeedCursor(through=(ctx.now - fetching.NVD_WINDOW - timedelta(days=1)).isoformat())
+        long_ago = (ctx.now - fetching.NVD_WINDOW - timedelta(days=1)).isoformat()
+        feed.cursor = FeedCursor(through=long_ago, rules=READING_RULES)
     nvd_api.asked.clear()
     nvd_api.modified = ["CVE-2026-0009"]
     feed = await sync(resources, feed_id)

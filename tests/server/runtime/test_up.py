@@ -70,7 +70,7 @@ def said(home: Path) -> str:
 def test_first_start_answers_and_leaves_its_secrets_private(new_home: Path):
     server = launch_server(new_home, "--no-demo")
     try:
-        assert ask(server, "/readyz") == (200, b'{"ready":true,"problems":[],"behind":[],"late":[]}')
+        assert ask(server, "/readyz") == (200, b'{"ready":true,"problems":[],"behind":[],"late":[],"lost":[]}')
         for name in ("admin-password", "local-token", "server.json"):
             assert stat.S_IMODE((new_home / name).stat().st_mode) == 0o600, name
         password = (new_home / "admin-password").read_text().strip()

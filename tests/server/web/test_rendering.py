@@ -104,6 +104,12 @@ def test_every_trigger_has_its_words() -> None:
     assert set(SUBJECTS) == set(TRIGGERS)
 
 
+def test_a_rule_on_replaced_files_says_when_they_were_replaced() -> None:
+    for params, words in (({}, ""), ({"less_than_days": 14}, " less than 14 days ago")):
+        said = describe_rule(Rule("x", "metadata", "replaced", Action.warn, params))
+        assert [said.subject, *said.conditions] == ["the file", f"was replaced under its name{words}"]
+
+
 def test_a_rule_is_said_as_a_sentence() -> None:
     rule = Rule("x", "vulnerabilities", "package", Action.stop, {"kev": True, "severity": ">= high"})
     words = describe_rule(rule)

@@ -20,6 +20,7 @@ SUBJECTS = {
     ("packages", "required"): "the package",
     ("metadata", "subdir"): "the platform",
     ("metadata", "age"): "the record",
+    ("metadata", "replaced"): "the file",
     ("metadata", "signed"): "the record",
     ("metadata", "size"): "the file",
     ("expression", "cel"): "the expression holds:",
@@ -50,6 +51,9 @@ def describe_rule(rule: Rule) -> RuleDescription:
     conditions = [_phrase(rule, name, value) for name, value in rule.params.items()]
     if rule.trigger == "signed" and not rule.params:
         conditions = ["is not signed"]
+    if rule.trigger == "replaced":
+        days = rule.params.get("less_than_days")
+        conditions = ["was replaced under its name" + (f" less than {days} days ago" if days is not None else "")]
     return RuleDescription(rule, subject, conditions)
 
 
