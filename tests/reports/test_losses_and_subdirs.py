@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,6 +99,43 @@ async def test_more_than_was_accepted_is_held_again(person: Person, odd: OddUpst
     mirror = await person.look("main")
     assert (mirror.state, mirror.held) == ("held", {"linux-64": HeldLoss(100, 0)})
     assert len(await person.kept("main")) == 100
+
+
+async def test_another_upstream_that_is_empty_is_held_and_one_with_few_records_is_what_was_asked_for(
+    person: Person, odd: OddUpstream, tmp_path: Path
+) -> None:
+    """Found by the soak: an edit led to an upstream at the moment when it was empty."""
+    write_some(odd, 40)
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    (tmp_path / "other").mkdir()
+    with OddUpstream(tmp_path / "other") as other:
+        write_some(other, 0)
+        for mirror in (
+            await edit(person, upstream=other.url),
+            await edit(person, every_s=7200),
+            await person.sync("main"),
+        ):
+            assert (mirror.state, mirror.held) == ("held", {"linux-64": HeldLoss(40, 0)})
+            assert len(await person.kept("main")) == 40
+        write_some(other, 2)
+        mirror = await person.sync("main")
+        assert (mirror.state, len(await person.kept("main"))) == ("ok", 2)
+        write_some(odd, 0)
+        assert (await edit(person, upstream=odd.url)).state == "ok", "two records are too few for an alarm"
+
+
+async def test_an_empty_upstream_that_somebody_accepts_is_served(
+    person: Person, odd: OddUpstream, tmp_path: Path
+) -> None:
+    write_some(odd, 40)
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    (tmp_path / "other").mkdir()
+    with OddUpstream(tmp_path / "other") as other:
+        write_some(other, 0)
+        await edit(person, upstream=other.url)
+        await person.ask(mirrors.accept_loss, "main")
+        await person.run_jobs(person.resources)
+        assert ((await person.look("main")).state, await person.kept("main")) == ("ok", set())
 
 
 async def test_other_subdirs_go_on_while_one_is_held(person: Person, odd: OddUpstream) -> None:

@@ -39,6 +39,8 @@ class SubdirState(msgspec.Struct, frozen=True, omit_defaults=True):
     absent_at_ms: int = 0
     """When the upstream was last found not to have it, if nobody named it and there is no `source`."""
     records: int = 0
+    records_elsewhere: int = 0
+    """How many records the upstream before this one had, until this one was read: to be served nothing is a loss."""
     base_url: str = ""
     """Where the index says that artifacts are (CEP 15); "": beside it."""
     set_aside: int = 0
@@ -82,6 +84,7 @@ def forget_changed(states: SubdirStates, changed: Collection[str]) -> SubdirStat
             missing=bool(state.source) and (state.missing or "upstream" in changed),
             absent_at_ms=state.absent_at_ms,
             records=0 if {"upstream", "specs", "with_dependencies"} & set(changed) else state.records,
+            records_elsewhere=state.records or state.records_elsewhere if "upstream" in changed else 0,
         )
         for subdir, state in states.items()
         if state.source or (state.absent_at_ms and "upstream" not in changed)

@@ -279,6 +279,8 @@ async def _sync_subdir(sync: _Sync, reader: IndexReader, subdir: str, loss_max_p
         return
     ingested = reading.ingested
     loss = HeldLoss(known.records, known.records - (ingested.vanished if ingested else 0))
+    if known.records_elsewhere and not reading.state.records:
+        loss = HeldLoss(known.records_elsewhere, 0)
     if is_suspicious_loss(loss.before, loss.now, max_percent=loss_max_percent) and not _is_accepted(sync, subdir, loss):
         sync.losses[subdir] = loss
         sync.states[subdir] = known
