@@ -16,7 +16,7 @@ from antivenom.server import rooms
 from antivenom.server.advisories import jobs, queries, service, storing, syncing
 from antivenom.server.advisories.models import Feed, KnowledgeRevision
 from antivenom.server.context import LOCAL, Actor, Resources
-from antivenom.server.events.queue import open_queue, run_lanes
+from antivenom.server.events.queue import OwnJobs, open_queue, run_lanes
 from antivenom.server.events.upstream_slots import SYNCS_PER_UPSTREAM
 from tests.server.advisories.conftest import FeedServer
 from tests.server.advisories.test_feed_files import entry, zipped
@@ -340,7 +340,7 @@ async def test_feeds_of_one_host_are_all_read_within_a_moment(resources: Resourc
         feeds.append(await add(resources, "osv", url))
     list(rooms.load("jobs"))
     async with open_queue(resources) as app:
-        running = asyncio.create_task(run_lanes(app, jobs_at_once=8, patience_s=0.1))
+        running = asyncio.create_task(run_lanes(app, OwnJobs(), jobs_at_once=8, patience_s=0.1))
 
         async def are_all_read() -> bool:
             async with resources.context(LOCAL) as ctx:

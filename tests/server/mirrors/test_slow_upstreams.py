@@ -14,7 +14,7 @@ from antivenom.server import rooms
 from antivenom.server.adapters.http_answers import MinimumRate, _paced
 from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.context import LOCAL, Resources
-from antivenom.server.events.queue import open_queue, run_lanes
+from antivenom.server.events.queue import OwnJobs, open_queue, run_lanes
 from antivenom.server.events.upstream_slots import SYNCS_PER_UPSTREAM, pause_before, upstream_slot
 from antivenom.server.mirrors import ingesting
 from antivenom.server.mirrors import service as mirrors
@@ -41,7 +41,8 @@ async def worker(resources: Resources) -> AsyncIterator[None]:
     """A worker with the slots that a real one has."""
     list(rooms.load("jobs"))
     async with open_queue(resources) as app:
-        running = asyncio.create_task(run_lanes(app, jobs_at_once=resources.settings.worker_jobs, patience_s=0.1))
+        slots = resources.settings.worker_jobs
+        running = asyncio.create_task(run_lanes(app, OwnJobs(), jobs_at_once=slots, patience_s=0.1))
         try:
             yield
         finally:
