@@ -73,8 +73,9 @@ class TooExpensiveError(AntivenomError):
     status = 422
     exit_code = 2
 
-    def __init__(self, message: str, *, hint: str = "", **data: Any) -> None:
-        super().__init__(message, hint=hint or "use fewer loops, loop over shorter lists", **data)
+
+SIMPLER_POLICY = "use fewer loops, loop over shorter lists"
+"""The hint where a policy's expressions are too expensive."""
 
 
 class NotFoundError(AntivenomError):

@@ -15,7 +15,7 @@ URL = re.compile(r"(?:\b[A-Za-z][A-Za-z0-9+.\-]{1,30}:)?//(?:[^\s/]*@)?[^\s\"'<>
 URL_PARTS = re.compile(
     r"(?s)(?P<scheme>[^/?#]*//)(?P<host>[^/?#]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?"
 )
-TOKEN_RUN = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{16,}")
+TOKEN_RUN = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{16,}")
 """Letters and digits mixed, too long for a word or a version: API keys and entitlement tokens."""
 OWN_TOKEN = re.compile(r"\b(av-|avlocal-)[A-Za-z0-9_-]{8,}")
 NAMED = (

@@ -198,6 +198,13 @@ def test_vanished_counts_records_whose_bytes_are_gone(mirror: Mirror) -> None:
     assert mirror.sync(*map(other, names[:7]), record("more")).vanished == 0
 
 
+def test_a_record_that_is_set_aside_now_has_vanished_once(mirror: Mirror) -> None:
+    names = [record(f"n{i}") for i in range(10)]
+    mirror.sync(*names)
+    unreadable = [entry | {"build_number": "x"} for entry in names[:4]]
+    assert mirror.sync(*unreadable, *names[4:]).vanished == 4
+
+
 def test_what_a_narrower_selection_leaves_out_has_not_vanished() -> None:
     mirror = Mirror()
     records = [record("a"), record("a", "2.0"), record("b"), record("c")]

@@ -190,6 +190,17 @@ def test_a_file_name_in_both_sections_counts_once() -> None:
     assert "both sections" in aside["a-1.0-0.conda"]
 
 
+def test_what_a_document_sets_aside_is_listed_once_however_often_it_is_read() -> None:
+    blobs = MemoryBlobs()
+    sections = {"packages": {"a-1.0-0.conda": record("a", size=1)}, "packages.conda": {"a-1.0-0.conda": record("a")}}
+    previous = None
+    for day in range(4):
+        text = msgspec.json.encode({**sections, "info": {"day": day}})
+        ingested = ingest_monolith(blobs, text, subdir="noarch", now_ms=NOW_MS + day, previous=previous)
+        previous = ingested.source
+        assert ingested.set_aside_count == 1
+
+
 def test_the_last_of_a_key_twice_in_one_object_counts() -> None:
     one, two = (msgspec.json.encode(record("a", size=size)) for size in (1, 2))
     text = b'{"packages":{},"packages.conda":{"a-1.0-0.conda":%b,"a-1.0-0.conda":%b}}' % (one, two)

@@ -20,6 +20,7 @@ from antivenom.core.errors import (
     UnavailableError,
     UpstreamError,
 )
+from antivenom.server.adapters import cpu
 from antivenom.server.adapters.cpu import CpuPool
 from antivenom.server.adapters.cpu_meter import CpuMeter
 from tests.processes import is_alive
@@ -232,3 +233,19 @@ async def test_child_that_dies_ends_no_other_call(tmp_path: Path):
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await pool.close()
+
+
+def test_code_that_another_thread_was_told_is_waited_for():
+    """Of two threads that wait for one process, one is told its code, and the other sees none until it is written."""
+
+    class Ended:
+        looks = 0
+
+        def join(self, timeout: float) -> None: ...
+
+        @property
+        def exitcode(self) -> int | None:
+            self.looks += 1
+            return -signal.SIGPROF if self.looks > 3 else None
+
+    assert cpu._exit_code(Ended()) == -signal.SIGPROF

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from antivenom.server.app import Application
-from antivenom.server.mirrors.download_slots import DOWNLOADS_PER_UPSTREAM
+from antivenom.server.mirrors.download_slots import DOWNLOADS_PER_UPSTREAM, DownloadSlots
 from tests.e2e.upstream_channel import Package, write_upstream
 from tests.server.asking import Answered, Asker
 from tests.server.mirrors.conftest import Person
@@ -136,3 +136,34 @@ async def test_who_leaves_before_their_turn_is_never_fetched_for(slow: UpstreamS
         assert len(downloads) == DOWNLOADS_PER_UPSTREAM
     assert {(await task).status for task in waiting} == {200}
     assert PATHS[-1] not in slow.asked
+
+
+class Wanted:
+    """A download that somebody waits for."""
+
+    is_abandoned = False
+
+
+async def test_slot_is_not_lost_when_its_turn_comes_at_the_moment_of_giving_up():
+    slots = DownloadSlots()
+
+    async def hold(gate: asyncio.Event) -> None:
+        async with slots.one("http://h", Wanted(), lambda: None):  # type: ignore[arg-type]
+            await gate.wait()
+
+    gates = [asyncio.Event() for _ in range(DOWNLOADS_PER_UPSTREAM)]
+    holding = [asyncio.create_task(hold(gate)) for gate in gates]
+    await asyncio.sleep(0)
+    free = asyncio.Event()
+    waiting, next_one = asyncio.create_task(hold(free)), asyncio.create_task(hold(free))
+    await asyncio.sleep(0)
+    waiting.cancel()  # its future is cancelled at once, itself only when it runs again
+    gates[0].set()
+    await holding[0]
+    free.set()
+    await next_one
+    for gate in gates:
+        gate.set()
+    await asyncio.gather(*holding)
+    assert waiting.cancelled()
+    assert slots._upstreams == {}

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from antivenom.core.errors import DamagedBlobError
 from antivenom.server.context import LOCAL, SYSTEM
 from antivenom.server.mirrors import service as mirrors
+from antivenom.server.mirrors.subdir_state import HeldLoss
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.jobs import reconcile_channels
 from antivenom.server.publications.publish_channel import publish_channel
@@ -23,7 +24,7 @@ from tests.e2e.upstream_channel import Package, write_upstream
 from tests.server.asking import Asker
 from tests.server.mirrors.conftest import Person
 from tests.server.storage.conftest import collect, run, stored
-from tests.upstreams import UpstreamServer
+from tests.upstreams import UpstreamServer, make_record, write_channel
 
 BAN = 'name: ban\nrules:\n  - {id: banned, gate: packages, trigger: match_spec, action: stop, params: {deny: ["%s"]}}\n'
 BIG = Package("big", "1.0", payload=bytes(range(256)) * 4000)
@@ -174,6 +175,18 @@ async def test_mirror_never_goes_on_from_what_is_lost(main: Person, upstream: Up
     assert (mirror.state, mirror.last_error) == ("ok", "")
     assert await main.kept("main") == {"alpha-1.0-0.conda", BIG.fn}
     assert await is_whole(main)
+
+
+async def test_loss_at_the_upstream_is_held_although_the_map_of_what_it_had_is_lost(
+    main: Person, upstream: UpstreamServer
+):
+    write_channel(upstream.folder, {"noarch": [make_record(f"a{n}", "1.0", subdir="noarch") for n in range(40)]})
+    mirror = await main.sync("main")
+    assert mirror.subdir_states["noarch"].records == 40
+    delete(main, mirror.subdir_states["noarch"].source)
+    write_channel(upstream.folder, {"noarch": [make_record("a1", "1.0", subdir="noarch")]})
+    mirror = await main.sync("main")
+    assert (mirror.state, mirror.held) == ("held", {"noarch": HeldLoss(40, 1)})
 
 
 async def test_subdir_that_is_lost_here_and_gone_upstream_is_not_published_empty(

@@ -239,8 +239,9 @@ class SourceBuilder:
         kept = {row.name for row in rows}
         old_names = self.previous.source.names if self.previous else []
         gone = [name for name in old_names if name not in kept]
-        self._let_go(gone)
-        self._keep_old(kept.difference(changed))
+        read = set(names)
+        self._let_go([name for name in gone if name not in read])  # those that were read are settled already
+        self._keep_old(kept.difference(changed), {fn for fn, _ in (*set_aside, *self._set_aside)})
         set_aside += self._set_aside
         source = self._finish(rows, buckets, document, digest, set_aside)
         return BuiltSource(store(self.blobs, source), source, changed, gone, self.vanished, self.replaced)
@@ -323,7 +324,7 @@ class SourceBuilder:
         """Take over what a reader found besides records."""
         self._set_aside += reader.set_aside
         self._notes += reader.notes
-        self.renamed.update(dict.fromkeys((*reader.renamed, *given.renamed), given.name))
+        self.renamed.update(dict.fromkeys(sorted({*reader.renamed, *given.renamed}), given.name))
         self.replaced += reader.ages.changed
         self.vanished += self._count_missed(given.name, reader.ages.settle())
 
@@ -335,7 +336,8 @@ class SourceBuilder:
         if not fns or self.previous is None or self.selection.asked == self.previous.source.asked:
             return len(fns)
         facts = self.previous.facts(name)
-        records = [facts.record_at(facts.fns.index(fn), self.subdir, None) for fn in fns] if facts else []
+        at = {fn: position for position, fn in enumerate(facts.fns)} if facts else {}
+        records = [facts.record_at(at[fn], self.subdir, None) for fn in fns] if facts else []
         return sum(map(self._is_wanted, records))
 
     def _let_go(self, gone: Sequence[str]) -> None:
@@ -367,9 +369,8 @@ class SourceBuilder:
         replaced = self.previous.replaced(given.name) if self.previous else {}
         ages = NameAges(known, replaced, self.departed, self.now_ms, seeds=self._seeds(given.name))
         reader = NameReader(given.name, self.subdir, ages, is_packed=given.is_packed)
-        for fn in given.renamed:
-            if fn in packages.fns or fn in conda.fns:
-                reader.note_name(fn)
+        for fn in sorted(given.renamed.intersection((*packages.fns, *conda.fns))):
+            reader.note_name(fn)
         first = reader.read(packages)
         legacy = len(reader.fns)
         second = reader.read(conda)
@@ -400,12 +401,11 @@ class SourceBuilder:
             known[text] = name_checksum(dependency_name(text))
         return b"".join(sorted({known[text] for text in dependencies}))
 
-    def _keep_old(self, unchanged: Collection[str]) -> None:
-        """Take over what the previous map says of names that are as they were."""
+    def _keep_old(self, unchanged: Collection[str], listed: Collection[str]) -> None:
+        """Take over what the previous map says of names that are as they were; not of files that are `listed` anew."""
         if not self.previous or not self.has_same_rules:
             return
         old = self.previous.source
-        listed = {fn for fn, _ in self._set_aside}
         self.renamed |= {fn: name for fn, name in old.renamed.items() if name in unchanged}
         for before, now in ((old.set_aside, self._set_aside), (old.notes, self._notes)):
             for fn, why in before:

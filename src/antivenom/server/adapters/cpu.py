@@ -16,6 +16,7 @@ import os
 import resource
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -23,7 +24,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from antivenom.core.errors import TooExpensiveError, UnavailableError
+from antivenom.core.errors import SIMPLER_POLICY, TooExpensiveError, UnavailableError
 from antivenom.server.adapters.processes import die_with_parent
 
 P = ParamSpec("P")
@@ -129,10 +130,16 @@ class _Child:
 
 
 def _exit_code(process: Any) -> int | None:
-    """The code of a process that has ended. The executor's thread collects it too, and may be just doing so."""
+    """The code of a process that has ended.
+
+    The executor's thread waits for it too. When that thread is told the code, `exitcode` is None here until it has
+    written it down.
+    """
     process.join(EXIT_PATIENCE_S)
-    code: int | None = process.exitcode
-    return code
+    until = time.monotonic() + EXIT_PATIENCE_S
+    while (code := process.exitcode) is None and time.monotonic() < until:
+        time.sleep(0.001)
+    return None if code is None else int(code)
 
 
 class CpuPool:
@@ -191,7 +198,7 @@ class CpuPool:
                     if code == -signal.SIGPROF:
                         raise TooExpensiveError(f"it takes more than {cpu_s:g} seconds of computing") from None
                     if note and code in (-signal.SIGVTALRM, -signal.SIGABRT):
-                        raise TooExpensiveError(note) from None
+                        raise TooExpensiveError(note, hint=SIMPLER_POLICY) from None  # a CpuMeter's
                 except asyncio.CancelledError:
                     child.end()
                     raise

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from antivenom.core.errors import TooExpensiveError
+from antivenom.core.errors import SIMPLER_POLICY, TooExpensiveError
 from antivenom.server.adapters.cpu import note_work
 
 MEMORY_BYTES = 1 << 30
@@ -38,7 +38,7 @@ class CpuMeter:
             TooExpensiveError: The budget is used up.
         """
         if self._left_s <= 0:
-            raise TooExpensiveError(self._describe(what))
+            raise TooExpensiveError(self._describe(what), hint=SIMPLER_POLICY)
         if what != self._noted:
             self._noted = what
             note_work(self._describe(what))

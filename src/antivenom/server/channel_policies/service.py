@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from antivenom.core.errors import SIMPLER_POLICY, TooExpensiveError
 from antivenom.core.publishing.publish import PlanItem
 from antivenom.server.channel_policies import queries
 from antivenom.server.channel_policies.plan_limits import count_plan
@@ -118,13 +119,16 @@ async def plan_policy(
     async with resources.context(actor) as ctx:
         row, _ = await publications.get_served_publication(ctx, channel)
         request = await request_with_policy(ctx, row, text)
-    planned = await resources.plans.run(
-        plan_publication,
-        resources.blobs.url,
-        request,
-        on_progress=on_progress,
-        cpu_s=resources.settings.plan_max_s,
-    )
+    try:
+        planned = await resources.plans.run(
+            plan_publication,
+            resources.blobs.url,
+            request,
+            on_progress=on_progress,
+            cpu_s=resources.settings.plan_max_s,
+        )
+    except TooExpensiveError as error:
+        raise TooExpensiveError(error.message, hint=SIMPLER_POLICY) from None
     rules = sorted(planned.withheld_by_rule.keys() | planned.released_by_rule.keys())
     return PolicyPlan(
         withheld=[_planned_record(item) for item in planned.withheld],

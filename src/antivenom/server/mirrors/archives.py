@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,29 +33,20 @@ class ArchiveReader:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # each lives while somebody has it
 
     async def read(self, path: Path, *, upstream: str, channel: str, fn: str, key: str) -> ArtifactInfo:
         """What a file says about itself, which is to become the blob `key`; nothing when it cannot be read."""
         if await self._is_unreadable(key):
             return ArtifactInfo()
-        async with self._turn(upstream):
+        turn = self._turns.setdefault(upstream, asyncio.Lock())
+        async with turn:
             try:
                 return await self._resources.archives.run(read_file, str(path), fn, cpu_s=READ_MAX_S)
             except (InvalidInputError, TooExpensiveError, UnavailableError, MemoryError) as error:
                 reason = error.message if isinstance(error, AntivenomError) else "it takes too much memory"
         await self._note(channel=channel, fn=fn, key=key, reason=reason)
         return ArtifactInfo()
-
-    @asynccontextmanager
-    async def _turn(self, upstream: str) -> AsyncIterator[None]:
-        turn = self._turns.setdefault(upstream, asyncio.Lock())
-        try:
-            async with turn:
-                yield
-        finally:
-            if not turn.locked():
-                self._turns.pop(upstream, None)
 
     async def _is_unreadable(self, key: str) -> bool:
         try:

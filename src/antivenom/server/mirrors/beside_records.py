@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from antivenom.core.errors import LostBlobError, UpstreamError
+from antivenom.core.errors import LostBlobError, TooExpensiveError, UnavailableError, UpstreamError
 from antivenom.core.publication.channeldata import read_upstream_channeldata
 from antivenom.core.publication.patch_instructions import read_patch_instructions
 from antivenom.core.publication.run_exports import DOCUMENT_MAX_BYTES, read_upstream_run_exports
@@ -89,7 +89,7 @@ async def refresh_file(
                 key = f"upstream/{found.file.sha256[:2]}/{found.file.sha256}"
                 await resources.blobs.put_file(key, found.path, move=True)
                 return Refreshed(replace(found.file, key=key, checked_at_ms=now_ms))
-        except UpstreamError as error:
+        except (UpstreamError, TooExpensiveError, UnavailableError) as error:
             log.info("%s is not read: %s", path, error.message)
             return Refreshed(known, storable(f"{path} is not read: {error.message}"))
     return Refreshed(UpstreamFile(checked_at_ms=now_ms))

@@ -7,6 +7,7 @@ asks finds the file, until its slot is wanted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -73,7 +74,8 @@ class DownloadSlots:
                 slots.reserved -= 1
                 self._hand_on(slots)
             else:
-                slots.waiting.remove(turn)
+                with contextlib.suppress(ValueError):  # passed over meanwhile
+                    slots.waiting.remove(turn)
             raise
 
     def _make_room(self, slots: _Upstream) -> None:
@@ -84,9 +86,14 @@ class DownloadSlots:
                 return
 
     def _hand_on(self, slots: _Upstream) -> None:
-        if slots.waiting and len(slots.running) + slots.reserved < DOWNLOADS_PER_UPSTREAM:
-            slots.reserved += 1
-            slots.waiting.popleft().set_result(None)
+        if len(slots.running) + slots.reserved >= DOWNLOADS_PER_UPSTREAM:
+            return
+        while slots.waiting:
+            turn = slots.waiting.popleft()
+            if not turn.done():  # else who waited is being cancelled, and has not noticed yet
+                slots.reserved += 1
+                turn.set_result(None)
+                return
 
 
 def _given_up() -> None:

@@ -284,6 +284,7 @@ async def update_mirror(ctx: Context, channel: str, settings: MirrorSettings) ->
     mirror.held = {}
     if "upstream" in changed:
         mirror.channeldata = UpstreamFile()
+        mirror.changed_at, mirror.longest_gap_s = None, 0
         # Trust was given to those who built the former upstream's artifacts.
         await channels.trust_builds(ctx, await channels.get_channel(ctx, channel, lock=True), False)
     await record(ctx, "mirror.changed", subject=f"channel:{channel}", **changed)

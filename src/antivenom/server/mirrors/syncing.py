@@ -21,6 +21,7 @@ from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.events.progress import (
     LEASE,
     STARTING,
+    WAITING,
     WAITING_FOR_UPSTREAM,
     JobProgress,
     ProgressReporter,
@@ -278,7 +279,10 @@ async def _sync_subdir(sync: _Sync, reader: IndexReader, subdir: str, loss_max_p
         await _accept_missing(sync, reader, subdir, known)
         return
     ingested = reading.ingested
-    loss = HeldLoss(known.records, known.records - (ingested.vanished if ingested else 0))
+    left = known.records - (ingested.vanished if ingested else 0)
+    if not known.source:  # its map is lost: there are no digests to compare with, but numbers
+        left = min(left, reading.state.records)
+    loss = HeldLoss(known.records, left)
     if known.records_elsewhere and not reading.state.records:
         loss = HeldLoss(known.records_elsewhere, 0)
     if is_suspicious_loss(loss.before, loss.now, max_percent=loss_max_percent) and not _is_accepted(sync, subdir, loss):
@@ -341,7 +345,9 @@ async def _succeed(resources: Resources, sync: _Sync, check_held: CheckHeld) -> 
         # What was closed over an index that is held does not hold for the one that stays: close it again.
         mirror.selection = replace(sync.selection, asked=()) if sync.losses else sync.selection
         mirror.progress = JobProgress()
-        if not changed:
+        if changed:  # the next sync, which the edit queued, is what they ask for
+            mirror.state, mirror.progress, mirror.lease_until = "queued", WAITING, ctx.now + LEASE
+        else:
             await _hold(ctx, mirror, sync)
         for subdir, ingested in sync.replaced.items():
             await record(

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy.dialects.postgresql import insert
 
-from antivenom.core.errors import NotFoundError, TooExpensiveError
+from antivenom.core.errors import SIMPLER_POLICY, NotFoundError, TooExpensiveError
 from antivenom.core.policy import compile as core
 from antivenom.server.context import Context, Resources
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
@@ -55,7 +55,8 @@ async def check_policy(resources: Resources, text: str) -> core.Policy:
     try:
         parsed = await resources.checks.run(core.parse_policy, text, cpu_s=CHECK_MAX_S)
     except TooExpensiveError:
-        raise TooExpensiveError(f"the policy takes more than {CHECK_MAX_S:g} s of CPU to check") from None
+        message = f"the policy takes more than {CHECK_MAX_S:g} s of CPU to check"
+        raise TooExpensiveError(message, hint=SIMPLER_POLICY) from None
     _checked[text] = parsed
     while len(_checked) > CHECKED_KEPT:
         _checked.popitem(last=False)
