@@ -37,7 +37,7 @@ from antivenom.server.members.authentication import (
 )
 from antivenom.server.members.authorization import SIGN_IN_HINT
 from antivenom.server.mirrors.artifacts import ArtifactStore
-from antivenom.server.readiness import check_readiness, count_sources, describe_sources, list_behind, list_lost
+from antivenom.server.readiness import check_readiness, count_sources, list_behind, list_late, list_lost
 from antivenom.server.settings import Settings
 from antivenom.server.web.metrics import Metrics
 from antivenom.server.web.middleware import Guard
@@ -158,7 +158,7 @@ def _own_routes(resources: Resources, metrics: Metrics, site: FastAPI) -> list[R
             "ready": not problems,
             "problems": problems,
             "behind": [] if problems else await list_behind(resources),
-            "late": [] if problems else describe_sources(await count_sources(resources)),
+            "late": [] if problems else await list_late(resources),
             "lost": [] if problems else await list_lost(resources),
         }
         return JSONResponse(found, status_code=503 if problems else 200)

@@ -147,6 +147,9 @@ def _concerns(
             last = f"last success {ago(mirror.last_success_at, ctx.now)}"
             href = f"/channels/{name}/mirror"
             yield Concern("critical", f"The mirror {name} fails", f"{mirror.last_error} ({last})", href, "Look")
+        if mirror.state == "ok" and mirror.mode == "active" and mirror.last_error:
+            href = f"/channels/{name}/mirror"
+            yield Concern("medium", f"The mirror {name} lacks artifacts", mirror.last_error, href, "Look")
         if mirror.state == "held":
             text, href = f"{describe_losses(mirror.held)}.", f"/channels/{name}/mirror"
             yield Concern("critical", f"The mirror {name} waits for you", text, href, "Decide")

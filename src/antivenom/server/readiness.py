@@ -20,7 +20,7 @@ from antivenom.server.advisories.service import freshness_of as feed_freshness
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.members.service import create_first_admin
 from antivenom.server.migrations import HEAD, migrate
-from antivenom.server.mirrors.queries import list_mirrors
+from antivenom.server.mirrors.queries import list_states
 from antivenom.server.mirrors.service import freshness_of as mirror_freshness
 from antivenom.server.publications.queries import count_behind
 from antivenom.server.storage.queries import count_lost
@@ -75,8 +75,8 @@ async def count_sources(resources: Resources) -> dict[tuple[str, str], int]:
     """
     async with resources.context(SYSTEM) as ctx:
         feeds = [("feed", feed.state, feed_freshness(feed, ctx.now)) for feed in await list_all_feeds(ctx.session)]
-        found = await list_mirrors(ctx.session)
-        filled = [("mirror", mirror.state, mirror_freshness(mirror, ctx.now)) for _, mirror in found]
+        found = await list_states(ctx.session)
+        filled = [("mirror", mirror.state, mirror_freshness(mirror, ctx.now)) for mirror in found]
     counts = dict.fromkeys(product(("feed", "mirror"), CONDITIONS), 0)
     for what, state, freshness in [*feeds, *filled]:
         for condition, is_so in zip(
@@ -84,6 +84,15 @@ async def count_sources(resources: Resources) -> dict[tuple[str, str], int]:
         ):
             counts[what, condition] += bool(is_so)
     return counts
+
+
+async def list_late(resources: Resources) -> list[str]:
+    """Feeds and mirrors that are not as they should be, in words without names. It is no reason to send nobody."""
+    try:
+        async with asyncio.timeout(5):
+            return describe_sources(await count_sources(resources))
+    except (SQLAlchemyError, PoolTimeoutError, TimeoutError, OSError):
+        return []
 
 
 def describe_sources(counts: Mapping[tuple[str, str], int]) -> list[str]:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from antivenom.cli.channel import explanation
 from antivenom.core.errors import UpstreamError
+from antivenom.server.context import LOCAL
 from antivenom.server.mirrors import artifact_identity
 from antivenom.server.mirrors.artifacts import fetch_artifacts
 from tests.e2e.upstream_channel import Package, make_artifact, make_index_record
@@ -93,6 +95,25 @@ async def test_bytes_that_another_channel_stored_under_their_own_name_are_not_se
     await ask.application.artifacts.finish_recording()
     assert (await ask(PATH)).status == 502
     assert (await ask(f"/conda/honest/noarch/{evil.fn}")).status == 200
+
+
+async def test_what_an_artifact_says_is_known_before_others_can_have_its_bytes(
+    person: Person, upstream: UpstreamServer, ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(upstream.folder, LISTED)
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    known_when_stored = []
+    blobs = ask.application.resources.blobs
+    put_file = blobs.put_file
+
+    async def look_and_put(key: str, path: Path, **options: Any) -> None:
+        async with person.resources.context(LOCAL) as ctx:
+            known_when_stored.append(await ctx.session.scalar(text("SELECT count(*) FROM artifact_index")))
+        await put_file(key, path, **options)
+
+    monkeypatch.setattr(blobs, "put_file", look_and_put)
+    assert (await ask(PATH)).status == 200
+    assert known_when_stored == [1]
 
 
 async def test_an_active_mirror_stores_the_others(person: Person, upstream: UpstreamServer) -> None:

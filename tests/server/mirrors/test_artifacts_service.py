@@ -15,7 +15,10 @@ from sqlalchemy import text
 
 from antivenom.core.errors import UpstreamError
 from antivenom.server.context import LOCAL, Resources
+from antivenom.server.events.progress import JobProgress
+from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.artifacts import fetch_artifacts
+from antivenom.server.mirrors.syncing import fetch_ahead
 from tests.e2e.upstream_channel import Package, write_upstream
 from tests.server.asking import Asker
 from tests.server.mirrors.conftest import Person
@@ -113,18 +116,39 @@ async def test_fetching_goes_on_where_it_was_and_counts_what_it_fetched(
     assert await fetch_artifacts(person.resources, "main") == 0
 
 
-async def test_an_active_mirror_that_lacks_a_file_serves_its_index_and_tries_again(
+async def test_an_active_mirror_that_lacks_a_file_serves_its_index_and_fetches_it_later(
     person: Person, upstream: UpstreamServer
 ) -> None:
     write_upstream(upstream.folder, PACKAGES, shards=False)
     upstream.faults["noarch/alpha-1.0-0.conda"] = 404
     mirror = await person.mirror("main", upstream, subdirs=["linux-64"], mode="active")
-    assert (mirror.state, mirror.failures) == ("failed", 1)
+    # Its schedule and state are those of its syncs, which succeed.
+    assert (mirror.state, mirror.failures, mirror.next_sync_at, mirror.progress) == ("ok", 0, None, JobProgress())
     assert "1 of 3 artifacts could not be fetched" in mirror.last_error
     assert "alpha-1.0-0.conda" in await person.kept("main")
+    async with person.resources.context(LOCAL) as ctx:
+        waiting = text("SELECT args->>'tries' FROM procrastinate_jobs WHERE task_name = :job AND status = 'todo'")
+        assert (await ctx.session.scalars(waiting, {"job": "mirror.fetch_artifacts"})).all() == ["1"]
     upstream.faults.clear()
-    mirror = await person.sync("main")
+    upstream.requests.clear()
+    await fetch_ahead(person.resources, mirror.id, tries=1)
+    assert fetched(upstream) == ["/noarch/alpha-1.0-0.conda"]
+    mirror = await person.look("main")
     assert (mirror.state, mirror.last_error) == ("ok", "")
+
+
+async def test_fetching_ahead_leaves_a_sync_that_runs_as_it_is(person: Person, upstream: UpstreamServer) -> None:
+    write_upstream(upstream.folder, PACKAGES, shards=False)
+    upstream.faults["noarch/alpha-1.0-0.conda"] = 404
+    mirror = await person.mirror("main", upstream, subdirs=["linux-64"], mode="active")
+    shown = JobProgress("read", 1, 2)
+    async with person.resources.context(LOCAL) as ctx:
+        row = await queries.find_mirror(ctx.session, "main", lock=True)
+        assert row is not None
+        row.state, row.progress = "syncing", shown
+    await fetch_ahead(person.resources, mirror.id)
+    mirror = await person.look("main")
+    assert (mirror.state, mirror.progress, mirror.failures) == ("syncing", shown, 0)
 
 
 @pytest.mark.parametrize("kind", ["repodata", "shards"])

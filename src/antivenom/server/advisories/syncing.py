@@ -33,6 +33,7 @@ from antivenom.server.events.progress import (
     JobProgress,
     ProgressReporter,
     explain_failure,
+    in_one_line,
     retry_after_s,
     within_time,
 )
@@ -214,7 +215,7 @@ async def _finish(resources: Resources, sync: _Sync, error: AntivenomError | Non
                 note_change(feed, ctx.now)
         else:
             feed.state = "failed"
-            feed.last_error = error.message + (f" ({error.hint})" if error.hint else "")
+            feed.last_error = in_one_line(error)
             feed.failures += 1
             feed.next_sync_at = ctx.now + timedelta(seconds=retry_after_s(feed.failures))
             await record(ctx, "feed.failed", subject=f"feed:{feed.id}", feed_kind=feed.kind, error=error.message)

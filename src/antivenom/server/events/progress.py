@@ -59,6 +59,11 @@ def explain_failure(error: Exception) -> AntivenomError:
     return explain(error)
 
 
+def in_one_line(error: AntivenomError) -> str:
+    """What a row shows of an error: what happened, and what helps."""
+    return error.message + (f" ({error.hint})" if error.hint else "")
+
+
 @asynccontextmanager
 async def within_time(most_s: float) -> AsyncIterator[None]:
     """End the block after so many seconds.

@@ -6,6 +6,7 @@ bytes under another name is refused without fetching them.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 
@@ -20,6 +21,7 @@ from antivenom.server.publications.queries import find_artifact_indexes, keep_ar
 logger = logging.getLogger(__name__)
 
 CHECKED_KEPT = 50_000
+PATIENCE_S = 5.0  # a stored artifact waits so long for the database, then is served without it
 
 
 def check_identity(wanted: WantedArtifact, said: ArtifactIndex | None) -> None:
@@ -61,9 +63,9 @@ class IdentityGuard:
         if key in self._checked:
             return
         try:
-            async with self._resources.context(SYSTEM) as ctx:
+            async with asyncio.timeout(PATIENCE_S), self._resources.context(SYSTEM) as ctx:
                 said = (await find_artifact_indexes(ctx.session, [digest])).get(digest)
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, TimeoutError, OSError) as error:
             logger.warning("%s is not compared with its index (%s)", decision.fn, type(error).__name__)
             return
         if said is None:

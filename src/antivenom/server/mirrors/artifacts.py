@@ -220,8 +220,8 @@ class ArtifactStore:
 
     async def _store(self, wanted: WantedArtifact, expected: ExpectedFile, key: str, host: str, path: Path) -> None:
         info = await self._archives.read(path, upstream=host, channel=wanted.channel, fn=wanted.decision.fn, key=key)
-        if info.index is not None:
-            self._record_later(self._identities.keep(wanted, info.index))
+        if info.index is not None:  # before the bytes are there for others, who may list them under another name
+            await self._identities.keep(wanted, info.index)
         check_identity(wanted, info.index)
         await self._resources.blobs.put_file(key, path, move=True)
         self._record_later(self._record_stored(wanted, expected, info))
@@ -281,7 +281,7 @@ async def fetch_artifacts(resources: Resources, channel: str, *, on_progress: On
     if failures:
         raise UpstreamError(
             f"{len(failures)} of {len(wanted)} artifacts could not be fetched; first: {failures[0].message}",
-            hint="the others are stored; the next sync tries these again",
+            hint="the others are stored; these are fetched again later",
         )
     return fetched
 

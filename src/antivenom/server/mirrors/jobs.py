@@ -18,9 +18,13 @@ async def sync(resources: Resources, *, mirror_id: int, tries: int = 0) -> None:
 
 
 @job("mirror.fetch_artifacts", lane=Lane.artifacts)
-async def fetch_artifacts(resources: Resources, *, mirror_id: int) -> None:
-    """Store what an active mirror serves and does not hold yet, after a sync."""
-    await syncing.fetch_ahead(resources, mirror_id)
+async def fetch_artifacts(resources: Resources, *, mirror_id: int, tries: int = 0) -> None:
+    """Store what an active mirror serves and does not hold yet, after a sync.
+
+    Args:
+        tries: How often some could not be fetched.
+    """
+    await syncing.fetch_ahead(resources, mirror_id, tries)
 
 
 @job("mirror.sync_due", every_s=15)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from antivenom.server.channels.models import Channel
 from antivenom.server.db.schedule import has_ended, is_due
@@ -30,11 +31,27 @@ async def set_progress(
     await session.execute(update(Mirror).where(Mirror.id == mirror_id, Mirror.state == "syncing").values(values))
 
 
+async def set_fetched(
+    session: AsyncSession, mirror_id: int, progress: JobProgress | None, _lease_until: datetime
+) -> None:
+    """Store how many artifacts are fetched ahead, unless a sync shows its own progress; no lease is taken for it."""
+    if progress is not None:
+        await session.execute(
+            update(Mirror).where(Mirror.id == mirror_id, Mirror.state == "ok").values(progress=progress)
+        )
+
+
 async def list_mirrors(session: AsyncSession) -> list[tuple[str, Mirror]]:
     rows = await session.execute(
         select(Channel.name, Mirror).join(Channel, Channel.id == Mirror.channel_id).order_by(Channel.name)
     )
     return [(name, mirror) for name, mirror in rows]
+
+
+async def list_states(session: AsyncSession) -> list[Mirror]:
+    """Every mirror, without what it knows of its upstream: that may be megabytes each."""
+    known = (Mirror.subdir_states, Mirror.channeldata, Mirror.selection)
+    return list(await session.scalars(select(Mirror).options(*(defer(column, raiseload=True) for column in known))))
 
 
 async def list_due(session: AsyncSession, now: datetime) -> list[Mirror]:

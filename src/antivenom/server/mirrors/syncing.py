@@ -26,6 +26,7 @@ from antivenom.server.events.progress import (
     JobProgress,
     ProgressReporter,
     explain_failure,
+    in_one_line,
     retry_after_s,
     within_time,
 )
@@ -118,17 +119,44 @@ async def sync_mirror(resources: Resources, mirror_id: int, tries: int = 0) -> N
             await _fail(resources, sync, explain_failure(error))
 
 
-async def fetch_ahead(resources: Resources, mirror_id: int) -> None:
-    """Store every artifact that an active mirror serves; a failure shows on the mirror, whose next sync tries again."""
+async def fetch_ahead(resources: Resources, mirror_id: int, tries: int = 0) -> None:
+    """Store every artifact that an active mirror serves; what failed shows on the mirror and is fetched again later.
+
+    The mirror's state and schedule are those of its syncs: a file that its upstream lacks does not change them.
+    """
     async with resources.context(SYSTEM) as ctx:
         mirror = await queries.find_mirror_by_id(ctx.session, mirror_id)
         channel = await find_channel_by_id(ctx.session, mirror.channel_id) if mirror else None
     if mirror is None or channel is None or mirror.mode != "active":
         return
+    reporter = ProgressReporter(resources, mirror_id, queries.set_fetched)
     try:
-        await fetch_artifacts(resources, channel.name)
+        async with reporter.running():
+            await fetch_artifacts(resources, channel.name, on_progress=reporter)
     except Exception as error:
-        await _note_failure(resources, mirror_id, channel.name, explain_failure(error))
+        await _fetch_later(resources, mirror_id, explain_failure(error), tries)
+    else:
+        await _forget_missing(resources, mirror_id)
+
+
+async def _fetch_later(resources: Resources, mirror_id: int, error: AntivenomError, tries: int) -> None:
+    async with resources.context(SYSTEM) as ctx:
+        if (mirror := await queries.find_mirror_by_id(ctx.session, mirror_id, lock=True)) is None:
+            return
+        if mirror.state == "ok":
+            mirror.last_error, mirror.progress = in_one_line(error), JobProgress()
+        lock, after = f"artifacts:{mirror_id}", timedelta(seconds=retry_after_s(tries + 1))
+        # What waits for long is no reason to drop the fetch after the next sync, which waits for nothing.
+        waits = f"{lock}:again"
+        job = "mirror.fetch_artifacts"
+        await defer(ctx, job, lock=lock, queueing_lock=waits, after=after, mirror_id=mirror_id, tries=tries + 1)
+
+
+async def _forget_missing(resources: Resources, mirror_id: int) -> None:
+    async with resources.context(SYSTEM) as ctx:
+        mirror = await queries.find_mirror_by_id(ctx.session, mirror_id, lock=True)
+        if mirror is not None and mirror.state == "ok":
+            mirror.last_error, mirror.progress = "", JobProgress()
 
 
 async def _upstream_of(resources: Resources, mirror_id: int) -> str:
@@ -403,17 +431,14 @@ def _keep_accepted(loss: HeldLoss, held: HeldLoss | None) -> HeldLoss:
 
 
 async def _fail(resources: Resources, sync: _Sync, error: AntivenomError) -> None:
-    await _note_failure(resources, sync.mirror_id, sync.channel_name, error)
-
-
-async def _note_failure(resources: Resources, mirror_id: int, channel: str, error: AntivenomError) -> None:
     async with resources.context(SYSTEM) as ctx:
-        mirror = await queries.find_mirror_by_id(ctx.session, mirror_id, lock=True)
+        mirror = await queries.find_mirror_by_id(ctx.session, sync.mirror_id, lock=True)
         if mirror is None:
             return
         mirror.state = "failed"
-        mirror.last_error = f"{error.message}" + (f" ({error.hint})" if error.hint else "")
+        mirror.last_error = in_one_line(error)
         mirror.failures += 1
         mirror.progress = JobProgress()
         mirror.next_sync_at = ctx.now + timedelta(seconds=retry_after_s(mirror.failures))
-        await record(ctx, "mirror.failed", subject=f"channel:{channel}", error=error.message, failures=mirror.failures)
+        subject = f"channel:{sync.channel_name}"
+        await record(ctx, "mirror.failed", subject=subject, error=error.message, failures=mirror.failures)

@@ -12,7 +12,7 @@ from typing import Final
 
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Context, Resources
-from antivenom.server.events.progress import explain_failure
+from antivenom.server.events.progress import explain_failure, in_one_line
 from antivenom.server.events.service import record
 from antivenom.server.findings import service as findings
 from antivenom.server.publications import queries
@@ -38,7 +38,7 @@ async def republish(resources: Resources, channel_id: int, *, cause: str) -> Non
     except Exception as error:
         explained = explain_failure(error)
         async with resources.context(SYSTEM) as ctx:
-            await _note_failure(ctx, channel_id, explained.message + (f" ({explained.hint})" if explained.hint else ""))
+            await _note_failure(ctx, channel_id, in_one_line(explained))
         raise explained from error
 
 

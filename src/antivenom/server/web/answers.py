@@ -255,7 +255,7 @@ async def _send_stream(stream: AsyncIterator[bytes], start: dict[str, Any], rece
 
     Stops when the client disconnects: an ASGI server silently drops what is sent after that.
     """
-    gone = asyncio.create_task(_disconnected(receive))
+    gone = asyncio.create_task(disconnected(receive))
     has_started = False
     try:
         while (chunk := await _next_or_none(stream, gone)) is not None:
@@ -286,6 +286,7 @@ async def _next_or_none(stream: AsyncIterator[bytes], gone: asyncio.Task[None]) 
             await asyncio.gather(chunk, return_exceptions=True)
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Returns when the client has gone; what it sent of a body is dropped."""
     while (await receive())["type"] != "http.disconnect":
         pass

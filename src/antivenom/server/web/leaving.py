@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from antivenom.core.errors import UnavailableError
+from antivenom.server.web.answers import disconnected
 
 T = TypeVar("T")
 
@@ -20,7 +21,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         UnavailableError: The client has gone; it will not learn it.
     """
     working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_disconnected(request))
+    leaving = asyncio.ensure_future(disconnected(request.receive))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -30,8 +31,3 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         for task in (working, leaving):
             task.cancel()
         await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
