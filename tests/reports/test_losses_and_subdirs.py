@@ -148,13 +148,70 @@ async def test_other_subdirs_go_on_while_one_is_held(person: Person, odd: OddUps
     assert (len(kept), "pure-1.0-py_0.conda" in kept) == (41, True)
 
 
-@pytest.mark.parametrize("change", [{"every_s": 7200}, {"by_shards": False}], ids=["interval", "shards"])
+EDITS: dict[str, dict[str, Any]] = {
+    "interval": {"every_s": 7200}, "shards": {"by_shards": False}, "mode": {"mode": "active"},
+    "specs": {"specs": ["a*"]}, "dependencies": {"specs": ["a*"], "with_dependencies": False},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", EDITS.values(), ids=EDITS)
 async def test_an_edit_is_no_way_around_the_hold(person: Person, odd: OddUpstream, change: dict[str, Any]) -> None:
     write_some(odd, 40)
     await person.mirror("main", odd, subdirs=["linux-64"])
     write_some(odd, 0)
     assert (await edit(person, **change)).state == "held"
     assert len(await person.kept("main")) == 40
+
+
+@pytest.mark.parametrize("change", EDITS.values(), ids=EDITS)
+async def test_two_edits_are_no_way_around_the_hold(
+    person: Person, odd: OddUpstream, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """Found by the soak: led to an empty upstream, then told to read it in another way."""
+    write_some(odd, 40)
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    (tmp_path / "other").mkdir()
+    with OddUpstream(tmp_path / "other") as other:
+        write_some(other, 0)
+        await edit(person, upstream=other.url)
+        assert (await edit(person, **change)).held == {"linux-64": HeldLoss(40, 0)}
+        assert len(await person.kept("main")) == 40
+
+
+async def test_a_loss_is_held_though_specs_are_edited_at_the_same_time(person: Person, odd: OddUpstream) -> None:
+    write_some(odd, 40)
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    write_some(odd, 10)
+    mirror = await edit(person, specs=["a1*", "a2*", "a3*"])  # 33 of them, of which a1, a2 and a3 are left
+    assert mirror.held == {"linux-64": HeldLoss(33, 3)}
+    write_some(odd, 40)
+    assert ((await person.sync("main")).state, len(await person.kept("main"))) == ("ok", 33)
+
+
+async def test_a_mirror_that_is_made_anew_of_an_empty_upstream_is_held(person: Person, odd: OddUpstream) -> None:
+    write_some(odd, 40)
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    await person.ask(mirrors.delete_mirror, "main")
+    write_some(odd, 0)
+    mirror = await person.mirror("main", odd, subdirs=["linux-64"])
+    assert mirror.held == {"linux-64": HeldLoss(40, 0)}
+    assert len(await person.kept("main")) == 40
+
+
+async def test_another_upstream_that_lacks_what_is_served_is_held(
+    person: Person, odd: OddUpstream, tmp_path: Path
+) -> None:
+    pure = [make_record(f"p{n}", "1.0", subdir="noarch") for n in range(40)]
+    write_channel(odd.folder, {"linux-64": [make_record("a", "1.0")], "noarch": pure})
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    (tmp_path / "other").mkdir()
+    with OddUpstream(tmp_path / "other") as other:
+        write_some(other, 2)
+        for file in FILES:
+            other.replies[f"noarch/{file}"] = Reply(404)
+        mirror = await edit(person, upstream=other.url)
+        assert mirror.held == {"noarch": HeldLoss(40, 0)}
+        assert len(await person.kept("main")) == 42
 
 
 async def test_fewer_records_by_the_mirrors_own_specs_are_no_loss(person: Person, odd: OddUpstream) -> None:

@@ -39,7 +39,7 @@ async def find_subdirs(
     Args:
         listed: Those that the upstream says it has (its channeldata.json).
     """
-    with_source = [subdir for subdir, state in known.items() if state.source]
+    with_source = [subdir for subdir, state in known.items() if state.source or state.records]  # maps can be lost
     certain = list(dict.fromkeys((*ALWAYS_READ, *with_source, *listed)))
     found = FoundSubdirs(certain)
     limit = asyncio.Semaphore(PROBES_AT_ONCE)

@@ -84,7 +84,7 @@ def forget_changed(states: SubdirStates, changed: Collection[str]) -> SubdirStat
             missing=bool(state.source) and (state.missing or "upstream" in changed),
             absent_at_ms=state.absent_at_ms,
             records=0 if {"upstream", "specs", "with_dependencies"} & set(changed) else state.records,
-            records_elsewhere=state.records or state.records_elsewhere if "upstream" in changed else 0,
+            records_elsewhere=(state.records if "upstream" in changed else 0) or state.records_elsewhere,
         )
         for subdir, state in states.items()
         if state.source or (state.absent_at_ms and "upstream" not in changed)

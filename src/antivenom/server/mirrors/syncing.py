@@ -41,7 +41,7 @@ from antivenom.server.mirrors.beside_records import (
     refresh_file,
     refresh_subdir,
 )
-from antivenom.server.mirrors.index_reading import IndexReader
+from antivenom.server.mirrors.index_reading import IndexReader, Reading
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.mirrors.selecting import Selected, find_unmet, select_dependencies
 from antivenom.server.mirrors.subdir_list import find_subdirs
@@ -304,23 +304,37 @@ async def _sync_subdir(sync: _Sync, reader: IndexReader, subdir: str, loss_max_p
         sync.refusals.append(error)  # some servers say this of what they do not have
         reading = "missing"
     if reading == "missing":
-        await _accept_missing(sync, reader, subdir, known)
+        if not _is_held(sync, subdir, HeldLoss(known.records_elsewhere, 0), loss_max_percent):
+            await _accept_missing(sync, reader, subdir, known)
         return
-    ingested = reading.ingested
-    left = known.records - (ingested.vanished if ingested else 0)
-    if not known.source:  # its map is lost: there are no digests to compare with, but numbers
-        left = min(left, reading.state.records)
-    loss = HeldLoss(known.records, left)
-    if known.records_elsewhere and not reading.state.records:
-        loss = HeldLoss(known.records_elsewhere, 0)
-    if is_suspicious_loss(loss.before, loss.now, max_percent=loss_max_percent) and not _is_accepted(sync, subdir, loss):
-        sync.losses[subdir] = loss
-        sync.states[subdir] = known
+    if _is_held(sync, subdir, _loss_of(known, reading), loss_max_percent):
         return
     sync.states[subdir] = reading.state
     sync.has_new_source |= reading.state.source != known.source
-    if ingested and ingested.replaced:
-        sync.replaced[subdir] = ingested
+    if reading.ingested and reading.ingested.replaced:
+        sync.replaced[subdir] = reading.ingested
+
+
+def _loss_of(known: SubdirState, reading: Reading) -> HeldLoss:
+    """How many of the records that were there a reading still has, as bytes, as far as the mirror asks for them."""
+    records, vanished = reading.state.records, reading.ingested.vanished if reading.ingested else 0
+    if known.missing:  # of another upstream, or another mirror: other records are what was asked for, none are not
+        return HeldLoss(0 if records else max(known.records_elsewhere, vanished), 0)
+    before = known.records or vanished + records  # after an edit of the specs, those that they still ask for
+    if not known.source:  # its map is lost: there are no digests to compare with, but numbers
+        return HeldLoss(before, min(before, records))
+    return HeldLoss(before, before - vanished)
+
+
+def _is_held(sync: _Sync, subdir: str, loss: HeldLoss, max_percent: int) -> bool:
+    """Hold a subdir as the last sync left it if it lost too much, unless an administrator accepted that."""
+    is_held = is_suspicious_loss(loss.before, loss.now, max_percent=max_percent) and not _is_accepted(
+        sync, subdir, loss
+    )
+    if is_held:
+        sync.losses[subdir] = loss
+        sync.states[subdir] = sync.known.get(subdir, SubdirState())
+    return is_held
 
 
 def _is_accepted(sync: _Sync, subdir: str, loss: HeldLoss) -> bool:

@@ -13,7 +13,6 @@ from starlette.types import Scope
 
 from antivenom import __version__
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.storage.queries import count_lost
 
 JOB_STATES = ("todo", "doing", "failed", "succeeded", "aborted", "cancelled")
 
@@ -100,7 +99,7 @@ class Metrics:
                 text("SELECT status::text, count(*) FROM procrastinate_jobs GROUP BY status")
             )
             behind = await ctx.session.execute(_BEHIND)
-            self._lost.set(await count_lost(ctx.session))
+            self._lost.set(await ctx.session.scalar(text("SELECT count(*) FROM lost_blob")) or 0)
             self._show_blobs((await ctx.session.execute(_BLOBS)).all())
             counts: dict[str, int] = {state: count for state, count in rows}  # noqa: C416  # a Row is no pair to mypy
         channels, seconds = behind.one()
