@@ -23,9 +23,12 @@ SMALL_WORLDS = (
     "tests/property/test_closure_laws.py::test_of_two_names_any_single_change_of_the_upstream_or_the_policy_is_seen",
     "tests/property/test_closure_laws.py::test_of_three_names_a_change_that_touches_none_of_the_reasons_is_seen",
 )
-NEAR = {  # folder of the source → the tests that have to notice; laws of random examples are too slow for thousands of runs
+# Folder or module of the source → the tests that have to notice. They run once for each change that survives, so a few
+# seconds are much: laws of random examples are too slow, and a module that needs slow tests is an area of its own.
+NEAR = {
     "core/closure": ("tests/core/closure", "tests/core/publishing", *SMALL_WORLDS),
-    "core/publishing": ("tests/core/publishing", "tests/core/closure", *SMALL_WORLDS),
+    "core/publishing": ("tests/core/publishing",),
+    "core/publishing/incremental_closure": ("tests/core/closure", "tests/core/publishing", *SMALL_WORLDS),
     "core/matching": ("tests/core/matching",),
     "server/distribution": ("tests/server/distribution",),
 }
@@ -61,14 +64,17 @@ def prepare(area: str) -> Path:
         shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(REPO / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
     tests = ", ".join(f'"{test}"' for test in NEAR[area])
+    apart_areas = ", ".join(f'"src/antivenom/{other}.py"' for other in NEAR if other.startswith(f"{area}/"))
+    pattern = f"{area}/*" if (REPO / "src" / "antivenom" / area).is_dir() else f"{area}.py"
     apart = "".join(f', "--deselect={test}"' for test in APART)
     (folder / "pyproject.toml").write_text(
         f"""{(REPO / "pyproject.toml").read_text()}
 [tool.mutmut]
 source_paths = ["src"]
-only_mutate = ["src/antivenom/{area}/*"]
+only_mutate = ["src/antivenom/{pattern}"]
+do_not_mutate = [{apart_areas}]
 also_copy = ["docs"]
-pytest_add_cli_args = ["-p", "no:randomly", "--hypothesis-seed=0"{apart}]
+pytest_add_cli_args = ["-p", "no:randomly", "-p", "tests.mutation.quick_first", "--hypothesis-seed=0"{apart}]
 pytest_add_cli_args_test_selection = [{tests}]
 """
     )

@@ -32,6 +32,8 @@ RULES = (
     "{id: bad, gate: vulnerabilities, trigger: package, action: stop, params: {severity: '>= high'}}",
     "{id: exploited, gate: vulnerabilities, trigger: package, action: warn, params: {kev: true}}",
     "{id: unknown, gate: vulnerabilities, trigger: not_assessed, action: warn}",
+    "{id: cleared, gate: vulnerabilities, trigger: package, action: warn, params: {status: [cleared]}}",
+    "{id: none, gate: expression, trigger: cel, action: warn, params: {expr: 'findings.size() == 0'}}",
     "{id: agpl, gate: licenses, trigger: license, action: stop, params: {families: [agpl]}}",
     "{id: cooldown, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7}}",
     "{id: fixes, gate: metadata, trigger: age, action: stop, params: {less_than_days: 9, unless_fix: true}}",
@@ -39,7 +41,7 @@ RULES = (
     "{id: cel, gate: expression, trigger: cel, action: warn, params: {expr: \"record.depends.exists(d, d == 'a')\"}}",
 )
 ITEMS = (
-    "{id: i1, gate: vulnerabilities, trigger_id: 'CVE-2024-0001+a', owner: o, reason: r}",
+    "{id: i1, gate: vulnerabilities, trigger_id: 'CVE-2019-0001+a', owner: o, reason: r}",
     "{id: i2, gate: '*', trigger_id: '*', match: 'b', owner: o, reason: r}",
 )
 
@@ -78,15 +80,19 @@ steps = st.builds(
 def knowledge(step: Step) -> bytes:
     advisories = [
         Advisory(
-            id=f"CVE-2024-000{at}",
+            id=f"CVE-2019-000{at}",
             source="osv",
             severity=Severity(severity),
-            published="2024-01-01T00:00:00Z",
-            affected=(AffectedPackage("pypi", name, (AffectedRange("pep440", fixed=fixed),)),),
+            published="2019-01-01T00:00:00Z",
+            affected=(
+                AffectedPackage(
+                    "pypi", name, (AffectedRange("pep440", fixed=fixed),), platforms=("windows",) if at == 2 else ()
+                ),
+            ),
         )
         for at, (name, fixed, severity) in enumerate(step.advisories, 1)
     ]
-    return build_index(advisories, {"CVE-2024-0001": Exploited(0.5, kev=step.exploited)}, MAPS)
+    return build_index(advisories, {"CVE-2019-0001": Exploited(0.5, kev=step.exploited)}, MAPS)
 
 
 def request(blobs: StoreBlobs, step: Step, before: dict[str, str], day: int) -> tuple[BuildRequest, dict[str, str]]:
@@ -105,7 +111,7 @@ def request(blobs: StoreBlobs, step: Step, before: dict[str, str], day: int) -> 
     index = knowledge(step)
     blobs.put(f"knowledge/{hash(index)}", index)
     policy = f"name: p\nrules: [{', '.join(step.rules)}]\nallowlist: [{', '.join(step.items)}]\n"
-    statuses = msgspec.msgpack.encode({"CVE-2024-0001": Curated("cleared")})
+    statuses = msgspec.msgpack.encode({"CVE-2019-0001": Curated("cleared")})
     name, version = step.records[0][:2]
     sha256 = bytes.fromhex(record(name, version)["sha256"])
     statements = (StoredBuildStatements(f"{name}-{version}-0.conda", sha256, statuses),) if step.curated else ()

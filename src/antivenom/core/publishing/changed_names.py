@@ -7,11 +7,13 @@ when the allowlist differs. What time alone changes is known by `holds_until_ms`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import TypeVar
 
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
+from antivenom.core.matching.advisories import Assessment
+from antivenom.core.matching.assessment_plan import on_subdir
 from antivenom.core.policy.compile import CompiledPolicy, Policy, compile_policy
 from antivenom.core.policy.rules.base import Meter, unmetered
 from antivenom.core.publication.publication_map import decode_decisions, load_publication
@@ -65,11 +67,20 @@ def edited_names(
     channel: ChannelFacts,
     now_ms: int,
     meter: Meter = unmetered,
+    stated: Collection[str] = (),
 ) -> set[str]:
-    """The names with a verdict that an edit of the policy may change."""
+    """The names with a verdict that an edit of the policy may change.
+
+    Args:
+        stated: File names whose artifacts state something about themselves: they have assessments of their own.
+    """
     found: set[str] = set()
     if rules := _differing(old.rules, new.rules):
-        found |= _touched_names(blobs, sources, compile_policy(Policy("", rules), meter), assess, channel, now_ms)
+        policy = compile_policy(Policy("", rules), meter)
+        found |= _touched_names(blobs, sources, policy, assess, channel, now_ms)
+        if policy.uses_findings and stated:
+            maps = [load_source(blobs, key) for key in sources.values()]
+            found.update(source.name_of(fn) for source in maps for fn in stated)
     if items := _differing(old.allowlist, new.allowlist):
         gates = {item.gate for item in items}
         for key in previous.values():
@@ -102,7 +113,9 @@ def _touched_names(
     for subdir, key in sources.items():
         for facts, depends in _facts_of(blobs, key, with_depends=policy.reads_depends):
             components = [Component(facts.name, version, purls) for version, purls in facts.components]
-            assessments = assess(components) if policy.uses_findings else [None] * len(components)
+            assessments: Sequence[Assessment | None] = [None] * len(components)
+            if policy.uses_findings:
+                assessments = [one and on_subdir(one, subdir) for one in assess(components)]
             if policy.touched_positions(facts, _reader(facts, depends, subdir), assessments, channel, now_ms):
                 found.add(facts.name)
     return found

@@ -170,7 +170,7 @@ class _BuildInputs:
             inputs.rejudge |= edited_names(
                 blobs, request.sources, request.previous, read_policy(basis.policy or None), inputs._policy,
                 inputs.assess,
-                request.channel, request.now_ms, inputs._meter,
+                request.channel, request.now_ms, inputs._meter, [stated.fn for stated in request.build_statements],
             )  # fmt: skip
         return inputs
 
