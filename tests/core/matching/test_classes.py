@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -291,15 +292,94 @@ def test_assessed_means_that_a_source_that_is_heard_knows_the_name() -> None:
     assert pypi.assessed  # PyPI's advisories are of all its projects
 
 
-def windows(
-    criteria: str = "cpe:2.3:o:microsoft:windows:-:*:*:*:*:*:*:*", vulnerable: bool = False
-) -> dict[str, object]:
+def test_what_is_undecided_for_one_vulnerability_does_not_silence_an_advisory_of_several() -> None:
+    wide = msgspec.structs.replace(osv("GHSA-wide", "pillow"), aliases=("CVE-1-1", "CVE-1-2"))
+    unread = AffectedPackage("pypi", "pillow", (until("trunk", scheme="pep440"),))
+    silent = Advisory("GHSA-1", "osv", ("CVE-1-1",), affected=(unread,))
+    taken_back = osv("GHSA-2", "pillow", cve="CVE-1-1", withdrawn="2024-01-01T00:00:00Z")
+    for alone in ((), (silent,), (taken_back,), (silent, taken_back)):
+        assert sorted(found(open_index(wide, *alone), "pillow")[0]) == ["CVE-1-1", "CVE-1-2"]
+    narrow = msgspec.structs.replace(osv("GHSA-3", "pillow", cve="CVE-1-1"), affected=(), id="GHSA-3")
+    heard = AffectedPackage("pypi", "pillow", (until("1.0", scheme="pep440"),))
+    narrow = msgspec.structs.replace(narrow, affected=(heard,))
+    assert found(open_index(wide, narrow, silent), "pillow")[0] == ["CVE-1-2"]
+
+
+def test_the_newest_record_of_an_advisory_counts_whole() -> None:
+    """What only an older record of another feed says of the same package is not added to it."""
+    old = Advisory(
+        "CVE-1-1",
+        "cve5",
+        modified="2024-01-01T00:00:00Z",
+        affected=(
+            AffectedPackage("cpe", "python:python", (until("3.0"),)),
+            AffectedPackage("cpe", "python:python@linux_x", (until("8.0", "4.0"),), platforms=("linux",)),
+            AffectedPackage("cpe", "haxx:curl", (until("3.0"),)),
+        ),
+    )
+    new = Advisory(
+        "CVE-1-1",
+        "cve5",
+        modified="2025-01-01T00:00:00Z",
+        affected=(AffectedPackage("cpe", "python:python", (until("2.0"),), said_by="PSF"),),
+    )
+    for listed in ((old, new), (new, old)):
+        index = open_index(*listed)
+        assert [bool(found(index, "python", v)[0]) for v in ("1.0", "2.5", "5.0")] == [True, False, False]
+        assert found(index, "curl")[0] == ["CVE-1-1"]  # the new record is of another product
+    # Both packages of one record count, also where their names differ by case alone.
+    npm = tuple(
+        AffectedPackage("npm", n, (until(f, i, "semver"),)) for n, f, i in (("A", "1.0", None), ("a", "3.0", "2.0"))
+    )
+    index = open_index(Advisory("GHSA-1", "osv", affected=npm))
+    assert [bool(found(index, f"pkg:npm/a@{v}")[0]) for v in ("0.9", "1.5", "2.5")] == [True, False, True]
+
+
+WITHDRAWN = "2024-01-01T00:00:00Z"
+
+
+def bitnami(withdrawn: str = "") -> Advisory:
+    affected = AffectedPackage("bitnami", "python", (until("9.0", scheme="semver"),))
+    return Advisory("BIT-python-1-1", "osv", ("CVE-1-1",), withdrawn=withdrawn, affected=(affected,))
+
+
+@pytest.mark.parametrize(
+    ("name", "advisories", "is_there"),
+    [
+        # The most precise source that is heard took it back.
+        ("pillow", [osv("GHSA-1", "pillow", cve="CVE-1-1", withdrawn=WITHDRAWN), nvd("CVE-1-1", "python:pillow")], False),
+        ("python", [msgspec.structs.replace(nvd("CVE-1-1", "python:python"), withdrawn=WITHDRAWN), bitnami()], False),
+        # Another one took its own entry back.
+        ("pillow", [osv("GHSA-1", "pillow", cve="CVE-1-1", withdrawn=WITHDRAWN), osv("PYSEC-1", "pillow", cve="CVE-1-1")], True),
+        ("pillow", [osv("GHSA-1", "pillow", cve="CVE-1-1"), msgspec.structs.replace(nvd("CVE-1-1", "python:pillow"), withdrawn=WITHDRAWN)], True),
+        ("python", [bitnami(WITHDRAWN), nvd("CVE-1-1", "python:python")], True),
+        ("python", [bitnami(WITHDRAWN), commits("PSF-1", "In Python before 9.0, a flaw.", "CVE-1-1")], True),
+    ],
+)  # fmt: skip
+def test_who_withdraws_an_entry_silences_only_those_that_know_less(
+    name: str, advisories: list[Advisory], is_there: bool
+) -> None:
+    assert found(open_index(*advisories), name)[0] == (["CVE-1-1"] if is_there else [])
+
+
+def test_what_is_of_another_part_is_not_undecided_for_this_one() -> None:
+    unread = Advisory(
+        "CVE-1-1",
+        "nvd",
+        details="The server's query planner",
+        affected=(AffectedPackage("cpe", "postgresql:postgresql"),),
+    )
+    [libpq, whole] = open_index(unread).assess([ComponentKey("conda", n, "2.0") for n in ("libpq", "postgresql")])
+    assert (libpq.undecided, whole.undecided) == ((), ("CVE-1-1",))
+
+
+def windows(criteria: str = "cpe:2.3:o:microsoft:windows:-:*:*:*:*:*:*:*", vulnerable: bool = False) -> dict[str, Any]:
     python = {"vulnerable": True, "criteria": "cpe:2.3:a:python:python:*:*:*:*:*:*:*:*", "versionEndExcluding": "9.0"}
     other = {"vulnerable": vulnerable, "criteria": criteria}
     return {"operator": "AND", "nodes": [{"cpeMatch": [python]}, {"cpeMatch": [other]}]}
 
 
-def by_nvd(*configurations: dict[str, object], cve: str = "CVE-2024-1") -> Advisory:
+def by_nvd(*configurations: dict[str, Any], cve: str = "CVE-2024-1") -> Advisory:
     return Advisory(cve, "nvd", affected=parse_configurations(list(configurations))[0])
 
 
@@ -312,7 +392,8 @@ def by_nvd(*configurations: dict[str, object], cve: str = "CVE-2024-1") -> Advis
         ([by_nvd(windows("cpe:2.3:h:acme:board:-:*:*:*:*:*:*:*"))], ()),  # hardware: nothing is excluded
         ([by_nvd(windows("cpe:2.3:a:acme:tool:-:*:*:*:*:*:*:*"))], ()),
         ([by_nvd(windows(vulnerable=True))], ()),  # both are affected
-        ([by_nvd(windows()), nvd("CVE-2024-1", "python:python")], ()),  # the same source says more
+        ([by_nvd({**windows(), "nodes": [windows()["nodes"][0], {**windows()["nodes"][1], "negate": True}]})], ()),
+        ([by_nvd(windows(), {"nodes": windows()["nodes"][:1]})], ()),  # the same source says more
         (
             [by_nvd(windows()), cna("CVE-2024-1", "PSF", "python:python", until("9.0", "1.0"))],
             ("windows",),
@@ -336,6 +417,11 @@ def test_a_platform_decides_where_a_source_names_it(advisories: list[Advisory], 
     for subdir in ("noarch", "", "emscripten-wasm32"):
         [answer] = index.assess([ComponentKey("conda", "python", "2.0", subdir=subdir)])
         assert answer.findings == (finding,)
+
+
+def test_a_negated_configuration_tells_of_nothing_that_is_affected() -> None:
+    affected, flags = parse_configurations([{**windows(), "negate": True}])
+    assert (affected, "negated-node" in flags) == ((), True)
 
 
 @pytest.mark.parametrize(

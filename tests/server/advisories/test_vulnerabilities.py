@@ -258,7 +258,8 @@ async def test_estimates_follow_the_scores_that_others_have(resources: Resources
     osv, epss = tmp_path / "osv.jsonl", tmp_path / "epss.csv"
     high = [{"type": "CVSS_V3", "score": VECTORS[1]}]
     write_lines(osv, *({**entry(n), "id": f"CVE-2026-000{n}", "severity": high} for n in range(3)))
-    assert (await sync(resources, await add(resources, "osv", str(osv)))).state == "ok"
+    osv_feed = await add(resources, "osv", str(osv))
+    assert (await sync(resources, osv_feed)).state == "ok"
 
     async def risks() -> list[tuple[str, float, bool]]:
         async with resources.context(LOCAL) as ctx:
@@ -268,13 +269,16 @@ async def test_estimates_follow_the_scores_that_others_have(resources: Resources
 
     assert {risk for _, risk, _ in await risks()} == {94.0}  # no EPSS at all: severity alone
     feed = None
-    for first, estimate in ((0.1, 18.8), (0.3, 28.2)):  # with 0.3 of the second
+    for first, estimate in ((0.3, 28.2), (0.1, 18.8)):  # with 0.3 of the second
         epss.write_text(
             f"#score_date:2026-03-0{int(first * 10)}T00:00:00Z\ncve,epss\nCVE-2026-0000,{first}\nCVE-2026-0001,0.3\n"
         )
         feed = feed or await add(resources, "epss", str(epss))
         assert (await sync(resources, feed)).state == "ok"
         assert {risk for i, risk, is_estimated in await risks() if is_estimated} == {estimate}
+    write_lines(osv, *({**entry(n), "id": f"CVE-2026-000{n}", "severity": high} for n in (0, 2)))
+    assert (await sync(resources, osv_feed)).state == "ok"  # the second is gone, and what is left is not touched
+    assert {risk for i, risk, is_estimated in await risks() if is_estimated} == {9.4}
 
 
 async def test_malware_is_first_and_above_critical_and_follows_the_knowledge(

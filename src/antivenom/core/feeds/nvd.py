@@ -171,19 +171,20 @@ def parse_configurations(configurations: object) -> tuple[tuple[AffectedPackage,
     """(affected CPE products, flags) of NVD configurations.
 
     Only `vulnerable: true` criteria count: in an AND the others name the platform. Where it is an operating system, the
-    product is affected there alone; the advisory is flagged "needs-platform". A negated node names what is
-    not affected; its criteria are passed over and flagged "negated-node".
+    product is affected there alone; the advisory is flagged "needs-platform". A negated node names what is not
+    affected, or where it is not: it and all of a negated configuration are passed over and flagged "negated-node".
     """
     found: dict[tuple[str, tuple[str, ...]], AffectedPackage] = {}
     flags: dict[str, None] = {}
     for configuration in mappings(configurations):
-        nodes = list(mappings(configuration.get("nodes")))
-        is_both = text(configuration.get("operator"), 5).upper() == "AND" and len(nodes) > 1
+        listed = list(mappings(configuration.get("nodes")))
+        is_both = text(configuration.get("operator"), 5).upper() == "AND" and len(listed) > 1
+        is_negated = configuration.get("negate") is True
+        nodes = [] if is_negated else [node for node in listed if node.get("negate") is not True]
+        if len(nodes) < len(listed):
+            flags["negated-node"] = None
         platforms = _running_on(nodes) if is_both else ()
         for node in nodes:
-            if node.get("negate") is True:
-                flags["negated-node"] = None
-                continue
             for match in mappings(node.get("cpeMatch")):
                 if package := _package(match, platforms):
                     key = package.name, package.platforms

@@ -49,6 +49,10 @@ class FindingStatus(StrEnum):
 
 COUNTABLE_STATUSES = tuple(status for status in FindingStatus if status is not FindingStatus.ignored)
 """What a finding that counts can be."""
+SET_ASIDE_STATUSES = (FindingStatus.cleared, FindingStatus.mitigated)
+"""What a person or a trusted build says of a finding that is no danger."""
+OPEN_STATUSES = (FindingStatus.active, FindingStatus.reported, FindingStatus.disputed)
+"""What a finding is that nobody has cleared or mitigated."""
 
 
 class Confidence(StrEnum):
@@ -172,6 +176,12 @@ class IgnoredFinding(Finding, frozen=True, gc=False):
     """A finding that a row of knowledge sets aside; its status is "ignored"."""
 
     ignored_by: IgnoredBy = IgnoredBy("", "")
+
+
+def as_ignored(finding: Finding, by: IgnoredBy) -> IgnoredFinding:
+    """The finding as one that is set aside."""
+    values = {name: getattr(finding, name) for name in Finding.__struct_fields__}
+    return IgnoredFinding(**values | {"status": FindingStatus.ignored}, ignored_by=by)
 
 
 class Assessment(msgspec.Struct, frozen=True, gc=False, cache_hash=True):

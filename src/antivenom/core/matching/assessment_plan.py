@@ -22,6 +22,7 @@ from antivenom.core.matching.advisories import (
     IgnoredBy,
     IgnoredFinding,
     Severity,
+    as_ignored,
     is_risk_estimated,
     kind_of,
 )
@@ -249,12 +250,9 @@ class _Vulnerable:
         cut = bisect_right(self._keys, own)
         found = self._by_cut.get(cut)
         if not isinstance(found, IgnoredFinding):
-            values = {
-                **msgspec.structs.asdict(self._finding),
-                "fixed_versions": tuple(self._fixed[cut:]),
-                "status": FindingStatus.ignored,
-            }
-            found = self._by_cut[cut] = IgnoredFinding(**values, ignored_by=by)
+            fixed = tuple(self._fixed[cut:])
+            found = as_ignored(msgspec.structs.replace(self._finding, fixed_versions=fixed), by)
+            self._by_cut[cut] = found
         return found
 
 
@@ -280,11 +278,9 @@ def on_subdir(assessment: Assessment, subdir: str) -> Assessment:
 def of_other_platforms(assessment: Assessment, subdir: str) -> tuple[IgnoredFinding, ...]:
     """The findings that `on_subdir` leaves out, as ignored ones."""
     return tuple(
-        IgnoredFinding(
-            **{**msgspec.structs.asdict(finding), "status": FindingStatus.ignored},
-            ignored_by=IgnoredBy(
-                "platform", f"it exists on {', '.join(finding.platforms)} alone, and this is {subdir}"
-            ),
+        as_ignored(
+            finding,
+            IgnoredBy("platform", f"it exists on {', '.join(finding.platforms)} alone, and this is {subdir}"),
         )
         for finding in assessment.findings
         if finding.platforms and not is_on(finding.platforms, subdir)

@@ -22,12 +22,14 @@ import msgspec
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import (
+    SET_ASIDE_STATUSES,
     Assessment,
     Evidence,
     Finding,
     FindingStatus,
     IgnoredBy,
     IgnoredFinding,
+    as_ignored,
 )
 
 BUILD_STATEMENT = "build statement"  # stands where a finding or a reason names what sets it aside
@@ -165,9 +167,8 @@ def list_set_aside(assessment: Assessment, word: BuildWord, fn: str) -> tuple[Ig
     """The findings that an artifact's statements clear or mitigate, as ignored ones."""
     found = []
     for finding, applied in zip(assessment.findings, apply_statements(assessment, word).findings, strict=True):
-        if applied is not finding and applied.status in (FindingStatus.cleared, FindingStatus.mitigated):
+        if applied is not finding and applied.status in SET_ASIDE_STATUSES:
             note = applied.evidence[-1].range
             reason = f"{word.author} says {applied.status} in {fn}" + (f": {note}" if note else "")
-            fields = msgspec.structs.asdict(applied) | {"status": FindingStatus.ignored}
-            found.append(IgnoredFinding(**fields, ignored_by=IgnoredBy(BUILD_STATEMENT, reason)))
+            found.append(as_ignored(applied, IgnoredBy(BUILD_STATEMENT, reason)))
     return tuple(found)

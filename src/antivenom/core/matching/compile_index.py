@@ -18,7 +18,7 @@ import zstandard
 
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange, Severity
 from antivenom.core.matching.grouping import AliasGroup, group_aliases, index_groups
-from antivenom.core.matching.identity import NameMaps
+from antivenom.core.matching.identity import NameMaps, split_target
 from antivenom.core.matching.knowledge import CURATED, NOTHING, Knowledge, VersionShortener
 from antivenom.core.matching.malware import MalwareRules
 from antivenom.core.matching.merging import merge_entries
@@ -134,10 +134,10 @@ def build_index(
     entries: dict[str, list[Advisory]] = {}
     affected_packages = _AffectedPackages(VersionShortener(knowledge.versions), knowledge.is_project)
     parts = PartsOfProjects(knowledge)
-    for advisory in advisories:
+    for record, advisory in enumerate(advisories):
         entries.setdefault(advisory.id, []).append(_without_packages(advisory, malware))
         for affected in advisory.affected:
-            parts.note(advisory, affected_packages.add(advisory, affected))
+            parts.note(advisory, affected_packages.add(advisory, affected, record))
     groups = group_aliases((a.id, a.aliases) for listed in entries.values() for a in listed)
     numbers = index_groups(groups)
     _correct(numbers, affected_packages, knowledge)
@@ -169,6 +169,11 @@ class _Spoken(NamedTuple):
     platforms: Mapping[str, tuple[str, ...]]
 
 
+# Key, source, advisory, when it was modified, number of the record, whether it tells of versions, and the fields behind
+# the number of the vulnerability.
+_Entry = tuple[str, str, str, str, int, bool, bytes]
+
+
 class _AffectedPackages:
     """The affected packages of all advisories, encoded at once but for the vulnerability's number.
 
@@ -183,18 +188,23 @@ class _AffectedPackages:
         self.has_products = False
         self.speaking: dict[str, set[str]] = {}  # advisory → ecosystems of which it is an own advisory
         self._keys: dict[str, str] = {}  # each text once in memory
-        # key, source, advisory, variant, when it was modified, how many bytes, fields behind the number
-        self._entries: list[tuple[str, str, str, str, str, int, bytes]] = []
+        self._entries: list[_Entry] = []
 
-    def add(self, advisory: Advisory, affected: AffectedPackage) -> str:
-        """Compile what an advisory says of a package; its key."""
+    def add(self, advisory: Advisory, affected: AffectedPackage, record: int) -> str:
+        """Compile what an advisory says of a package; its key.
+
+        Args:
+            record: Equal for all packages of one entry of one feed, and for nothing else.
+        """
         if affected.ecosystem in PRODUCT_ECOSYSTEMS:
             self.has_products = True
         if _covers(advisory.source, affected.ecosystem):
             self.ecosystems.add(affected.ecosystem)
             if affected.ecosystem != "cpe" and not advisory.withdrawn:
                 self.speaking.setdefault(advisory.id, set()).add(affected.ecosystem)
-        key, target = split_target(package_key(affected))
+        key, target = package_key(affected), ""
+        if affected.ecosystem == "cpe":
+            key, target = split_target(key)
         key = self._keys.setdefault(key, key)
         is_project = (
             bool(affected.said_by)
@@ -203,32 +213,52 @@ class _AffectedPackages:
         )
         package = _compile(advisory, self._versions.shorten(key, affected), sys.intern(target), is_project)
         fields = _encode(package)[len(_HEADER) :]
-        source, variant = sys.intern(advisory.source), sys.intern(f"{target} {affected.said_by} {affected.platforms}")
-        self._entries.append((key, source, advisory.id, variant, advisory.modified, len(fields), fields))
+        speaks = not package.is_withdrawn and not package.undecided
+        self._entries.append((key, sys.intern(advisory.source), advisory.id, advisory.modified, record, speaks, fields))
         return key
 
     def drain(self, numbers: Mapping[str, Sequence[int]]) -> Iterator[bytes]:
         """The encoded key and list of every package, by key; nothing is kept of what was given.
 
-        When two feeds of one kind differ about an entry,
-        the newer version counts, and of equally new ones the longer. An advisory that covers several vulnerabilities
-        does not show which of them a version has: it counts where no advisory covers that vulnerability alone.
+        When two feeds of one kind differ about an entry, the newer record counts, and of equally new ones the longer.
+        An advisory that covers several vulnerabilities does not show which of them a version has: it counts where no
+        advisory that tells of versions covers that vulnerability alone.
 
         Args:
             numbers: The vulnerabilities of each advisory id.
         """
         self._entries.sort(reverse=True)
         for key, entries in groupby(_pop_all(self._entries), itemgetter(0)):
-            unique = {(source, advisory, variant): fields for _, source, advisory, variant, _, _, fields in entries}
-            encoded = [(numbers[advisory], fields) for (_, advisory, _), fields in unique.items()]
-            alone = {places[0] for places, _ in encoded if len(places) == 1}
+            encoded = [
+                (numbers[advisory], speaks, fields)
+                for (_, _, advisory), of_one in groupby(entries, _ENTRY)
+                for speaks, fields in _newest_record(list(of_one))
+            ]
+            alone = {places[0] for places, speaks, _ in encoded if speaks and len(places) == 1}
             listed = [
                 msgspec.Raw(_HEADER[:1] + _encode(number) + fields)
-                for places, fields in encoded
+                for places, _, fields in encoded
                 for number in places
                 if len(places) == 1 or number not in alone
             ]
             yield _encode(key) + _encode(listed)
+
+
+_ENTRY = itemgetter(0, 1, 2)
+
+
+def _newest_record(entries: list[_Entry]) -> list[tuple[bool, bytes]]:
+    """What the newest record of an advisory says of a package, of all that feeds have of it.
+
+    What only an older record says is not added to it: a range that was taken back would be heard.
+    """
+    if len(entries) == 1:
+        return [entries[0][5:]]
+    records: dict[int, list[_Entry]] = {}
+    for entry in entries:
+        records.setdefault(entry[4], []).append(entry)
+    said = [(r[0][3], sum(len(e[6]) for e in r), sorted({e[5:] for e in r})) for r in records.values()]
+    return max(said)[2]
 
 
 def _has_last_release_alone(bounds: AffectedRange) -> bool:
@@ -254,24 +284,16 @@ def _correct(known: Container[str], affected_packages: _AffectedPackages, knowle
     """Add the releases that projects themselves name for vulnerabilities of the feeds, if any feed has products."""
     if not affected_packages.has_products:
         return
-    for advisory in knowledge.released():
+    for place, advisory in enumerate(knowledge.released()):
         if advisory.id in known:
             for affected in advisory.affected:
-                affected_packages.add(advisory, affected)
+                affected_packages.add(advisory, affected, -1 - place)
 
 
 def package_key(affected: AffectedPackage) -> str:
     """Where matching looks a package up: "ecosystem/name" (CRAN's names without case: conda lowers them)."""
     name = affected.name.lower() if affected.ecosystem in ("cran", "npm") else affected.name
     return f"{affected.ecosystem}/{name}"
-
-
-def split_target(key: str) -> tuple[str, str]:
-    """The key of a CPE product without its target software, and that: "cpe/github:cli@go" is of "cpe/github:cli"."""
-    if "@" not in key or not key.startswith("cpe/"):
-        return key, ""
-    product, _, target = key.rpartition("@")
-    return (key, "") if product.endswith(":") else (product, target)  # "acme:@scope/name" is a name as it stands
 
 
 def _without_packages(advisory: Advisory, malware: MalwareRules) -> Advisory:

@@ -196,7 +196,7 @@ def identify_plainly(name: str, channel: str, maps: NameMaps, knowledge: Knowled
     python = mapped[1][0]
     if python in knowledge.renamed:
         return None
-    guessed = tuple(f"cpe/{_split_product(p)[0]}" for p in maps.products.get(f"pypi/{python}", ()))
+    guessed = tuple(f"cpe/{split_target(p)[0]}" for p in maps.products.get(f"pypi/{python}", ()))
     return PlainIdentity(f"pypi/{python}", guessed, _map_reason(name, mapped[0], python))
 
 
@@ -249,19 +249,22 @@ def _guesses(
     return guesses
 
 
-def _split_product(product: str) -> tuple[str, str]:
-    """A product without the target software that a map names beside it ("vendor:product@target"), and that."""
+def split_target(product: str) -> tuple[str, str]:
+    """A CPE product without its target software, and that: "github:cli@go" is of "github:cli" for "go".
+
+    The product may have "cpe/" before it, as matching's keys do.
+    """
     if "@" not in product:
         return product, ""
     name, _, target = product.rpartition("@")
-    return (product, "") if name.endswith(":") else (name, target)
+    return (product, "") if name.endswith(":") else (name, target)  # "acme:@scope/name" is a name as it stands
 
 
 def _product_identity(
     product: str, reason: str, *, version: str = "", is_fallback: bool, ignored_by: str = ""
 ) -> Identity:
     """The identity of a product that a map suggests; it may name target software ("vendor:product@target")."""
-    name, target = _split_product(product)
+    name, target = split_target(product)
     return Identity(
         "cpe", name, Confidence.low, reason, version, is_fallback=is_fallback, ignored_by=ignored_by, target=target
     )

@@ -43,7 +43,7 @@ from antivenom.core.matching.identity import (
 )
 from antivenom.core.matching.ignoring import IgnoreRules
 from antivenom.core.matching.knowledge import NOTHING, Knowledge, part_id
-from antivenom.core.matching.precedence import Claim, Hit, decide, priority
+from antivenom.core.matching.precedence import Claim, Hit, decide, is_heard, priority
 
 INDEX_MAX_BYTES = 1 << 30
 ECOSYSTEM_TITLES = {
@@ -236,12 +236,11 @@ class MatchIndex:
         heard: list[Hit] = []
         aside: list[Hit] = []
         by_number = self._claims(known)
+        if conda_name in self._knowledge.parts:
+            by_number = self._without_other_parts(conda_name, by_number)
         clean = self._with_undecided(clean, by_number)
         packaged = frozenset(i.ecosystem for i in own if i.ecosystem not in PRODUCT_ECOSYSTEMS)
-        part = conda_name if conda_name in self._knowledge.parts else ""
-        for number, claims in by_number.items():
-            if part and part in self.vulnerability(number).other_parts:
-                claims = [c._replace(ignored_by=c.ignored_by or part_id(part)) for c in claims]
+        for claims in by_number.values():
             cited, to_set_aside = decide(claims, packaged, self._rules, self.vulnerability)
             heard += cited
             aside += to_set_aside
@@ -249,6 +248,15 @@ class MatchIndex:
             AssessmentPlan(name, clean, heard, self.vulnerability) if heard else clean,
             SetAsidePlan(aside, self.vulnerability, self._rules.explain) if aside else None,
         )
+
+    def _without_other_parts(self, part: str, by_number: Mapping[int, list[Claim]]) -> dict[int, list[Claim]]:
+        """The claims; those about another part of the project are set aside."""
+        return {
+            number: [c._replace(ignored_by=c.ignored_by or part_id(part)) for c in claims]
+            if part in self.vulnerability(number).other_parts
+            else claims
+            for number, claims in by_number.items()
+        }
 
     def _with_undecided(self, clean: Assessment, by_number: Mapping[int, Sequence[Claim]]) -> Assessment:
         """The assessment with what nobody can decide: vulnerabilities of which no claim has a version to compare."""
@@ -288,6 +296,8 @@ class MatchIndex:
             if packed is None:
                 continue
             for package in _packages.decode(packed):
+                if not is_heard(identity, package):
+                    continue
                 row_id = identity.ignored_by
                 if package.target and package.target != identity.target:
                     row_id = row_id or self._rules.of_target(identity, package.target)

@@ -2,8 +2,9 @@
 
 In this order: advisories of the component's own ecosystem (OSV for PyPI), the project itself as CNA (CVE 5), curated
 releases (knowledge/releases.tsv), NVD's CPE ranges, CPE ranges of other databases, those of other CNAs, those of
-re-packagers (Bitnami, Julia), OSS-Fuzz. A withdrawn advisory finds nothing, but one of the own ecosystem still silences
-what is less precise: people looked and took it back.
+re-packagers (Bitnami, Julia), OSS-Fuzz. A withdrawn advisory finds nothing. Where the most precise source that is heard
+took back all that it said, it also silences what is less precise: people looked, and there is nothing. A re-packager
+takes back its own entry alone, for reasons of its own list; nobody else is silenced by that.
 
 Source: docs/concepts/finding.md ("Which source is heard").
 """
@@ -60,6 +61,11 @@ class Claim(NamedTuple):
     package: CompiledPackage
     identity: Identity
     ignored_by: str
+
+
+def is_heard(identity: Identity, package: CompiledPackage) -> bool:
+    """Whether what an advisory says counts at all; what a re-packager withdrew does not, not even as silence."""
+    return not package.is_withdrawn or package.source != "osv" or identity.ecosystem not in PRODUCT_ECOSYSTEMS
 
 
 def decide(

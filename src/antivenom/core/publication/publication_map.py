@@ -13,7 +13,7 @@ import zstandard
 
 from antivenom.core.conda.records import name_in_filename
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.matching.advisories import Assessment, FindingStatus, Severity
+from antivenom.core.matching.advisories import OPEN_STATUSES, Assessment, Severity
 from antivenom.core.policy.compile import Action, Reason
 from antivenom.core.source.packs import NOWHERE, IndexBlobs, Location, LocationTable
 from antivenom.core.source.source_map import Piece, SourceDocument
@@ -322,15 +322,12 @@ def decode_summaries(frame: bytes) -> list[PackageSummary]:
     return _summaries_decoder.decode(zstandard.ZstdDecompressor().decompress(frame)) if frame else []
 
 
-_OPEN = (FindingStatus.active, FindingStatus.reported, FindingStatus.disputed)
-
-
 def worst_severity(assessment: Assessment | None) -> Severity:
     """The worst severity of the findings that are neither cleared nor mitigated."""
     worst = Severity.unknown
     if assessment is not None:
         for finding in assessment.findings:
-            if finding.status in _OPEN and finding.severity in Severity.__members__:
+            if finding.status in OPEN_STATUSES and finding.severity in Severity.__members__:
                 worst = max(worst, Severity[finding.severity])
     return worst
 

@@ -67,6 +67,7 @@ async def refresh_touched(ctx: Context) -> None:
     await session.execute(text("ANALYZE scope"))
     with scratch_folder(ctx.resources.settings.scratch, "vulnerabilities") as folder:
         await _form(ctx, folder)
+    expected = await expected_threats(session)  # what all risks rest on as they stand
     await session.execute(text("DELETE FROM vulnerability_id i USING scope s WHERE i.id = s.id"))
     await session.execute(text("INSERT INTO vulnerability_id (id, vulnerability, cluster) SELECT * FROM grouped"))
     await session.execute(
@@ -75,7 +76,6 @@ async def refresh_touched(ctx: Context) -> None:
             WHERE v.id = s.id AND NOT EXISTS (SELECT FROM merged m WHERE m.id = v.id)"""
         )
     )
-    expected = await expected_threats(session)
     await session.execute(text(_UPSERT), {"expected": expected})
     await _refresh_estimates(session, expected)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from antivenom.core.matching.advisories import Finding, FindingStatus
+from antivenom.core.matching.advisories import SET_ASIDE_STATUSES, Finding
 from antivenom.core.matching.build_statements import BuildWord, built_before_ms, find_statement, is_knowable
 from antivenom.server.catalog.contents import PublicationContents
 from antivenom.server.catalog.rows import BuildSays, RecordDecision, RecordFinding
@@ -15,7 +15,6 @@ from antivenom.server.publications.queries import find_build_statements
 
 NOT_TRUSTED = "the channel does not trust build statements"
 NOT_KNOWABLE = "the vulnerability was not known when the artifact was built"
-SET_ASIDE = (FindingStatus.cleared, FindingStatus.mitigated)
 
 
 async def add_build_words(
@@ -38,7 +37,7 @@ def _with_words(
     known = contents.findings_of(row.name, row.version)
     pairs = zip(row.findings, known, strict=True)
     findings = [_finding(shown, finding, word, trusted=channel.trust_build_statements) for shown, finding in pairs]
-    aside = sum(finding.build_says is not None and finding.status in SET_ASIDE for finding in findings)
+    aside = sum(finding.build_says is not None and finding.status in SET_ASIDE_STATUSES for finding in findings)
     text = f"{row.assessment}; its build sets {aside} of them aside" if aside else row.assessment
     return msgspec.structs.replace(row, findings=findings, assessment=text)
 

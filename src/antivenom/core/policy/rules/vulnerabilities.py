@@ -14,7 +14,14 @@ from functools import lru_cache
 from typing import Any
 
 from antivenom.core.conda.records import RecordFacts
-from antivenom.core.matching.advisories import COUNTABLE_STATUSES, Finding, FindingStatus, Kind, Severity
+from antivenom.core.matching.advisories import (
+    COUNTABLE_STATUSES,
+    OPEN_STATUSES,
+    Finding,
+    FindingStatus,
+    Kind,
+    Severity,
+)
 from antivenom.core.policy.rules.base import MS_PER_DAY, NOTHING, Check, Facts, Rule, RuleResult, Trigger, earliest
 from antivenom.core.policy.rules.parameters import (
     Parameter,
@@ -30,7 +37,7 @@ from antivenom.core.policy.rules.parameters import (
 
 GATE = "vulnerabilities"
 # A finding that a person or a build has cleared or mitigated counts only where a rule asks for that status.
-COUNTED_STATUSES = frozenset({FindingStatus.active, FindingStatus.reported, FindingStatus.disputed})
+COUNTED_STATUSES = frozenset(OPEN_STATUSES)
 
 Condition = Callable[[Finding], bool]
 _MET_MAX = 100_000
