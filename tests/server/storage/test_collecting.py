@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import json
 import random
 import re
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from antivenom.core.errors import UnavailableError
 from antivenom.server.adapters.blobs import FolderStore
@@ -192,6 +194,62 @@ async def test_nothing_is_deleted_while_somebody_builds(one: Person, monkeypatch
         with pytest.raises(UnavailableError, match="in use"):
             await collecting.collect(one.resources, RunOptions(min_age_s=-1))
     assert stored(one.resources) == before
+
+
+async def is_asked_for_alone(person: Person) -> bool:
+    """Whether a collector has asked for the lock that builders share; it has not got it."""
+    async with person.resources.context(SYSTEM) as ctx:
+        asked = await ctx.session.scalar(
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                " AND (query LIKE '%pg_advisory_lock(%' OR query LIKE '%pg_try_advisory_lock(%')"
+            )
+        )
+    return bool(asked)
+
+
+async def test_nobody_stands_behind_a_collector_that_waits(one: Person):
+    """Else who commits waits for the collector, which waits for who commits."""
+    engine = one.resources.lock_engine
+    await one.resources.blobs.put("pack/orphan", b"1234")
+    async with blobs_in_use(engine) as check_held:
+        collector = asyncio.create_task(collecting.collect(one.resources, RunOptions(min_age_s=-1)))
+        await until(lambda: is_asked_for_alone(one))
+        async with one.resources.context(SYSTEM) as ctx:
+            await ctx.session.execute(text("SET LOCAL lock_timeout = '1s'"))
+            await check_held(ctx.session)
+        begins = contextvars.Context().run(asyncio.create_task, _build(engine))
+        await begins
+        assert not collector.done()
+    assert "pack" in (await collector).freed
+
+
+async def _build(engine: AsyncEngine) -> None:
+    """Another builder, from its beginning to its end."""
+    async with blobs_in_use(engine):
+        pass
+
+
+async def test_collector_that_lost_its_lock_deletes_nothing_more(one: Person, monkeypatch: pytest.MonkeyPatch):
+    """Builders begin again as soon as the database does, and come to need what the collector meant to delete."""
+    for key in ("pack/orphan-1", "pack/orphan-2"):
+        await one.resources.blobs.put(key, b"1234")
+    delete = FolderStore.delete
+
+    async def end_connections_and_delete(self: FolderStore, key: str) -> None:
+        await delete(self, key)
+        async with one.resources.context(SYSTEM) as ctx:
+            await ctx.session.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE application_name = 'antivenom locks' AND datname = current_database()"
+                )
+            )
+
+    monkeypatch.setattr(FolderStore, "delete", end_connections_and_delete)
+    with pytest.raises(UnavailableError, match="went away"):
+        await collecting.collect(one.resources, RunOptions(min_age_s=-1))
+    assert len([key for key in stored(one.resources) if key.startswith("pack/orphan")]) == 1
 
 
 async def states(person: Person) -> list[str]:

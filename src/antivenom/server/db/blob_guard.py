@@ -2,29 +2,34 @@
 
 Blobs are shared by all channels, and a blob that is there already is not written again: so what the collector finds to
 be unneeded may be needed a moment later by a build that has not named it yet. Builders hold a lock together; the
-collector deletes only while it holds the same lock alone. It waits for the builders that run, and those that come
-meanwhile wait for it: so it waits for a bounded time, then goes away and comes back later.
+collector deletes only while it holds the same lock alone.
+
+Until it has the lock, nobody notices the collector: it asks for it again and again and never stands in PostgreSQL's
+queue, where everybody behind it would wait too, also a builder who is about to commit and for whom it waits. If
+builders leave no gap for `WAIT_S`, it goes away and comes back later. Builders wait only while it deletes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
-from psycopg.errors import LockNotAvailable
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from antivenom.core.errors import UnavailableError
 
 _LOCK = 0x626C6F62  # any number that no other lock of ours has
-WAIT_S = 20.0  # builds that come while the collector waits are held up for as long
-
+WAIT_S = 120.0
+ASK_EVERY_S = 0.05
 
 CheckHeld = Callable[[AsyncSession], Awaitable[None]]
+CheckAlone = Callable[[], Awaitable[None]]
 _held: ContextVar[CheckHeld | None] = ContextVar("blobs_in_use", default=None)
 
 
@@ -35,7 +40,7 @@ async def blobs_in_use(engine: AsyncEngine) -> AsyncIterator[CheckHeld]:
     Gives a check to await in the transaction that names what was built. It raises UnavailableError when the lock was
     lost meanwhile (the database restarted), for then a blob may be missing.
     """
-    if (outer := _held.get()) is not None:  # a second lock would queue behind a collector that waits for the first
+    if (outer := _held.get()) is not None:  # one connection is enough
         yield outer
         return
     async with engine.connect() as connection:
@@ -62,28 +67,32 @@ async def blobs_in_use(engine: AsyncEngine) -> AsyncIterator[CheckHeld]:
 
 
 @asynccontextmanager
-async def blobs_for_deletion(engine: AsyncEngine, *, wait_s: float = WAIT_S) -> AsyncIterator[bool]:
-    """Whether those who built on blobs have ended within `wait_s`; if so, nobody begins to while the block runs."""
+async def blobs_for_deletion(engine: AsyncEngine, *, wait_s: float = WAIT_S) -> AsyncIterator[CheckAlone]:
+    """Wait until nobody builds on blobs; then nobody begins to while the block runs.
+
+    Gives a check to await before each deletion. It raises UnavailableError when the lock was lost meanwhile.
+
+    Raises:
+        UnavailableError: Somebody built on blobs all the time for `wait_s`.
+    """
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        is_alone = await _lock_alone(connection, wait_s)
+        until = time.monotonic() + wait_s
+        while not await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}):
+            if time.monotonic() >= until:
+                raise UnavailableError("blobs are in use by a sync or a publication", hint="it is tried again")
+            await asyncio.sleep(ASK_EVERY_S)
+
+        async def check_alone() -> None:
+            try:
+                await connection.scalar(text("SELECT 1"))
+            except (SQLAlchemyError, OSError):
+                raise UnavailableError(
+                    "the database went away while blobs were deleted", hint="it is tried again"
+                ) from None
+
         try:
-            yield is_alone
+            yield check_alone
         finally:
-            if is_alone:
-                with contextlib.suppress(SQLAlchemyError, OSError):
-                    await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
-
-
-async def _lock_alone(connection: AsyncConnection, wait_s: float) -> bool:
-    await connection.execute(text(f"SET lock_timeout = {max(1, round(wait_s * 1000))}"))
-    try:
-        await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
-    except OperationalError as error:
-        if isinstance(error.orig, LockNotAvailable):
-            return False
-        raise
-    finally:
-        with contextlib.suppress(SQLAlchemyError, OSError):
-            await connection.execute(text("RESET lock_timeout"))
-    return True
+            with contextlib.suppress(SQLAlchemyError, OSError):
+                await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})

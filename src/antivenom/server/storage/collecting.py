@@ -1,8 +1,8 @@
 """Deletes what nothing names: blobs of deleted channels and retired publications, orphans of killed processes, scratch.
 
-Marks first, while everybody goes on building; then waits until all who build have ended, marks again what is new since,
-and deletes what is still unnamed before it lets anybody build again (db/blob_guard.py). So nothing that a build comes
-to need is deleted, and builds wait only for the second, short look.
+Marks first, while everybody goes on building; then waits for a moment in which nobody builds, marks again what is new
+since, and deletes what is still unnamed before it lets anybody build again (db/blob_guard.py). So nothing that a build
+comes to need is deleted, and builds wait only for the second, short look.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from antivenom.core.errors import MissingBlobError, UnavailableError
+from antivenom.core.errors import MissingBlobError
 from antivenom.server.adapters.scratch import Swept, sweep
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.db.blob_guard import WAIT_S, blobs_for_deletion
@@ -26,7 +26,8 @@ async def collect(resources: Resources, options: RunOptions) -> StorageReport:
     """Delete every blob that nothing names and that is old enough, and the scratch of dead processes.
 
     Raises:
-        UnavailableError: Somebody built on blobs all the time while it waited; nothing was deleted.
+        UnavailableError: Somebody built on blobs all the time while it waited, or the database went away; what was
+            not deleted by then stays.
     """
     roots = await read_roots(resources)
     first: Marked = await resources.cpu.run(mark, resources.blobs.url, roots, None)
@@ -36,13 +37,12 @@ async def collect(resources: Resources, options: RunOptions) -> StorageReport:
     candidates = [found for found in first.unnamed if found[2] <= before]
     freed = candidates
     if candidates and not options.dry_run:
-        async with blobs_for_deletion(resources.lock_engine, wait_s=WAIT_S) as is_alone:
-            if not is_alone:
-                raise UnavailableError("blobs are in use by a sync or a publication", hint="it is tried again")
+        async with blobs_for_deletion(resources.lock_engine, wait_s=WAIT_S) as check_alone:
             news = (await read_roots(resources)).without_maps_of(roots)
             again: Marked = await resources.cpu.run(mark, resources.blobs.url, news, candidates)
             freed = again.unnamed
             for key, _, _ in freed:
+                await check_alone()
                 await resources.blobs.delete(key)
     swept = await asyncio.to_thread(_sweep, resources, dry_run=options.dry_run)
     by_kind = count_by_kind((key, size) for key, size, _ in freed)
