@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -13,7 +14,7 @@ from antivenom.server.channels.service import update_channel
 from antivenom.server.context import LOCAL
 from antivenom.server.publications import service as publications
 from antivenom.server.web.answers import RequestHeaders
-from tests.e2e.upstream_channel import Package, write_upstream
+from tests.e2e.upstream_channel import Package, make_artifact, write_upstream
 from tests.server.asking import Asker
 from tests.server.mirrors.conftest import Person
 from tests.upstreams import UpstreamServer
@@ -232,3 +233,81 @@ async def test_a_trusted_artifact_that_clears_a_vulnerability_itself_releases_it
     await person.set_policy("main", STOP_ACTIVE)
     assert await person.withheld("main") == {}
     assert (await ask(ALPHA_1)).status == 200
+
+
+# -- what is admitted while it is listed is admitted afterwards ------------------------------------------------------
+
+COOLDOWN = """
+name: cooldown
+rules:
+  - {id: active, gate: vulnerabilities, trigger: package, action: stop, params: {status: [active, reported]}}
+  - {id: young, gate: metadata, trigger: age, action: stop, params: {less_than_days: 7, unless_fix: true}}
+"""
+
+
+async def tell_of_its_platform(person: Person, folder: Path, platform: str) -> None:
+    rows = folder / "platforms.tsv"
+    rows.write_text(f"vulnerability\tonly_on\tsource\tchecked\n{CVE}\t{platform}\tus\t2026-11-28\n")
+    async with person.resources.context(LOCAL) as ctx:
+        await add_feed(ctx, "knowledge", str(rows))
+    await person.run_jobs(person.resources)
+
+
+async def store(person: Person, upstream: UpstreamServer, ask: Asker, *packages: Package) -> None:
+    """Publish packages, each of which somebody has fetched."""
+    write_upstream(upstream.folder, list(packages), shards=False)
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    for package in packages:
+        assert (await ask(f"/conda/main/{package.subdir}/{package.fn}")).status == 200
+    await ask.application.artifacts.finish_recording()
+    await person.run_jobs(person.resources)
+
+
+async def let_leave(person: Person, upstream: UpstreamServer, ask: Asker, fn: str, *left: Package) -> None:
+    """The upstream lists only what is left; the web process serves that."""
+    write_upstream(upstream.folder, list(left), shards=False)
+    await person.sync("main")
+
+    async def has_left() -> bool:
+        return fn not in json.loads((await ask("/conda/main/linux-64/repodata.json")).body)["packages.conda"]
+
+    await until(has_left)
+
+
+@pytest.mark.parametrize(("platform", "status"), [("windows", 200), ("linux", 403)])
+async def test_a_file_that_left_the_index_is_judged_by_what_concerns_its_platform(
+    person: Person, upstream: UpstreamServer, ask: Asker, tmp_path: Path, platform: str, status: int
+) -> None:
+    old, new = Package("alpha", "1.0", subdir="linux-64"), Package("alpha", "2.0", subdir="linux-64")
+    await store(person, upstream, ask, old, new)
+    await tell_of_a_vulnerability(person, tmp_path, "alpha", "1.0")
+    await tell_of_its_platform(person, tmp_path, platform)
+    await person.set_policy("main", STOP_ACTIVE)
+    assert (old.fn in await person.withheld("main")) == (status == 403)
+    await let_leave(person, upstream, ask, old.fn, new)
+    assert (await ask(f"/conda/main/linux-64/{old.fn}")).status == status
+
+
+@pytest.mark.parametrize("is_all_gone", [True, False], ids=["name left", "fix left"])
+async def test_a_fix_that_left_the_index_is_still_let_through_its_cooldown(
+    person: Person,
+    upstream: UpstreamServer,
+    ask: Asker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_all_gone: bool,
+) -> None:
+    # What is built again later has other bytes, and other bytes are young.
+    monkeypatch.setattr("tests.e2e.upstream_channel.make_artifact", functools.cache(make_artifact))
+    bad, fix = Package("alpha", "1.0", subdir="linux-64"), Package("alpha", "2.0", subdir="linux-64")
+    other = Package("beta", "1.0", subdir="linux-64")
+    write_upstream(upstream.folder, [bad, other], shards=False)
+    await person.mirror("main", upstream, subdirs=["linux-64"])
+    write_upstream(upstream.folder, [bad, fix, other], shards=False)
+    await person.sync("main")  # seen now for the first time, so it is young
+    assert (await ask(f"/conda/main/linux-64/{fix.fn}")).status == 200
+    await tell_of_a_vulnerability(person, tmp_path, "alpha", "1.0")
+    await person.set_policy("main", COOLDOWN)
+    assert set(await person.withheld("main")) == {bad.fn}
+    await let_leave(person, upstream, ask, fix.fn, *([other] if is_all_gone else [bad, other]))
+    assert (await ask(f"/conda/main/linux-64/{fix.fn}")).status == 200

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from antivenom.core.conda.records import RecordFacts
+from antivenom.core.conda.records import ChannelFacts, RecordFacts
 from antivenom.core.matching.advisories import Assessment, Severity
 from antivenom.core.matching.assessment_plan import on_subdir
 from antivenom.core.matching.build_statements import BUILD_STATEMENT
@@ -25,7 +25,7 @@ from antivenom.core.publication.publication_map import (
     worst_severity,
 )
 from antivenom.core.publishing.decisions import summarize
-from antivenom.core.publishing.request import PublishRequest
+from antivenom.core.publishing.request import Judge, PublishRequest
 from antivenom.core.source.packs import IndexBlobs
 from antivenom.core.source.source_map import (
     Bucket,
@@ -207,8 +207,7 @@ class SubdirVerdicts:
             assessment = assessments[facts.component_of[position]]
             verdict = judge(record, assessment, request.channel, request.now_ms)
             if build_assessments and (own := build_assessments.get(f"{subdir}/{record.fn}")) is not None:
-                own = on_subdir(own, subdir)
-                verdict = _spare(judge(record, own, request.channel, request.now_ms), verdict)
+                verdict = _judge_own(request.policy, record, own, verdict, request.channel, request.now_ms)
             if verdict is not GO:
                 yield record, verdict
 
@@ -269,6 +268,41 @@ class SubdirVerdicts:
         return found
 
 
+class RecordCase(NamedTuple):
+    """A record, the assessment of its component, and that of its very build if the build states something."""
+
+    record: RecordFacts
+    assessment: Assessment | None
+    own: Assessment | None = None
+
+
+def judge_apart(
+    policy: Judge, fn: str, cases: Sequence[RecordCase], channel: ChannelFacts, now_ms: int
+) -> Verdict | None:
+    """The verdict on one file, as publishing judges it among the records of its name in its subdir.
+
+    None when no case has the file name.
+    """
+    judged: list[tuple[RecordFacts, Verdict]] = []
+    for record, assessment, own in cases:
+        if record.fn != fn and not policy.fix_cooldowns:
+            continue
+        narrowed = on_subdir(assessment, record.subdir) if assessment is not None else None
+        verdict = policy.judge(record, narrowed, channel, now_ms)
+        judged.append((record, _judge_own(policy, record, own, verdict, channel, now_ms) if own else verdict))
+    if policy.fix_cooldowns:
+        fns, builds = [case.record.fn for case in cases], [case.record.build for case in cases]
+        judged = list(release_fixes(policy.fix_cooldowns, judged, fns, builds, now_ms))
+    return next((verdict for record, verdict in judged if record.fn == fn), None)
+
+
+def _judge_own(
+    policy: Judge, record: RecordFacts, own: Assessment, without: Verdict, channel: ChannelFacts, now_ms: int
+) -> Verdict:
+    """The verdict by the assessment of the record's very build, where it would be another `without` that."""
+    return _spare(policy.judge(record, on_subdir(own, record.subdir), channel, now_ms), without)
+
+
 def _spare(verdict: Verdict, without: Verdict) -> Verdict:
     """The verdict by a build's own statements, with the reasons that it would have `without` them."""
     hits = {(reason.rule_id, reason.trigger_id) for reason in verdict.reasons}
@@ -283,4 +317,4 @@ def _decision(record: RecordFacts, verdict: Verdict, severity: Severity) -> Deci
     )  # fmt: skip
 
 
-__all__ = ["BucketVerdicts", "SubdirVerdicts"]
+__all__ = ["BucketVerdicts", "RecordCase", "SubdirVerdicts", "judge_apart"]

@@ -352,7 +352,10 @@ class ChannelFiles:
         is_listed, policy = decision is not None, channel.policy
         if decision is None:
             superseded = await self._directory.find_superseded(channel, subdir, fn)
-            judged = await self._judge.judge(channel.channel_id, superseded) if superseded is not None else None
+            if superseded is None:
+                return None, CacheLifetime.none
+            listed = published.index if published else None
+            judged = await self._judge.judge(channel.channel_id, superseded, listed)
             if judged is None:
                 return None, CacheLifetime.none
             decision, policy = judged

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
 
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
-from antivenom.core.matching.advisories import Assessment
 from antivenom.core.matching.build_statements import BuildWord, apply_statements, built_before_ms
 from antivenom.core.matching.match import MatchIndex
 from antivenom.core.policy.compile import CompiledPolicy, Verdict, compile_policy
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Decision
 from antivenom.core.publishing.channel_findings import ChannelAssessor
+from antivenom.core.publishing.verdicts import RecordCase, judge_apart
 from antivenom.core.source.source_map import Component
 from antivenom.knowledge import built_in
 from antivenom.server.context import SYSTEM, Resources
@@ -30,7 +31,7 @@ from antivenom.server.publications.build_publication import read_policy
 from antivenom.server.publications.build_statements import author_of, decode_statuses
 from antivenom.server.publications.queries import find_build_statements
 
-JUDGE_MAX_S = 5.0  # of CPU, for one record
+JUDGE_MAX_S = 5.0  # of CPU, for the records of one name
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +50,29 @@ class SupersededFileJudge:
         self._lock = threading.Lock()  # a match index is not thread-safe
         self._knowledge: tuple[str | None, MatchIndex | None] = (None, None)
 
-    async def judge(self, channel_id: int, superseded: SupersededFile) -> tuple[Decision, str] | None:
-        """The current decision about the file, and the policy's name; None when the channel or the record is gone."""
+    async def judge(
+        self, channel_id: int, superseded: SupersededFile, listed: PublicationIndex | None
+    ) -> tuple[Decision, str] | None:
+        """The current decision about the file, and the policy's name; None when the channel or the record is gone.
+
+        It is judged among the records of its name: those that are `listed` now, and those that were listed with it.
+        """
+        then = superseded.then
+        records = await asyncio.to_thread(_records_of_name, then.name, superseded.index, listed)
         async with self._resources.context(SYSTEM) as ctx:
             inputs = await find_evaluation_inputs(ctx.session, channel_id)
             if inputs is None:
                 return None
             knowledge_key = (await current_knowledge(ctx)).index_key
-            digest = bytes.fromhex(superseded.then.sha256)
-            curated = await find_build_statements(ctx.session, [digest]) if inputs.trusts_builds else {}
+            digests = [digest for _, digest in records] if inputs.trusts_builds else []
+            statements = await find_build_statements(ctx.session, digests) if digests else {}
             now_ms = round(ctx.now.timestamp() * 1000)
-        case = await asyncio.to_thread(self._assess, superseded, inputs, knowledge_key, curated.get(digest))
-        if case is None:
-            return None
+        cases = await asyncio.to_thread(self._assess, records, inputs, knowledge_key, statements)
         verdict = await self._resources.checks.run(
-            judge_record, inputs.policy_text, *case, _channel_facts(inputs), now_ms, cpu_s=JUDGE_MAX_S
+            judge_file, inputs.policy_text, then.fn, cases, _channel_facts(inputs), now_ms, cpu_s=JUDGE_MAX_S
         )
-        then = superseded.then
+        if verdict is None:
+            return None
         closure = tuple(reason for reason in then.reasons if reason.gate == "closure")
         reasons = (*verdict.reasons, *closure)
         action = max([verdict.action, *(reason.action for reason in closure)])
@@ -73,21 +80,25 @@ class SupersededFileJudge:
         return decision, inputs.policy
 
     def _assess(
-        self, superseded: SupersededFile, inputs: EvaluationInputs, knowledge_key: str | None, curated: bytes | None
-    ) -> tuple[RecordFacts, Assessment | None] | None:
-        """The record, and what is known of it; None when the record is gone."""
-        then = superseded.then
-        facts = next((facts for facts in superseded.index.facts(then.name) if facts.fn == then.fn), None)
-        if facts is None:
-            return None
+        self,
+        records: Sequence[tuple[RecordFacts, bytes]],
+        inputs: EvaluationInputs,
+        knowledge_key: str | None,
+        statements: Mapping[bytes, bytes],
+    ) -> list[RecordCase]:
+        """The records with what is known of them."""
         with self._lock:
             assess = ChannelAssessor(self._index_of(knowledge_key), inputs.mapping_channel)
-            (assessment,) = assess([Component(facts.name, facts.version, facts.purls)])
-        if curated is not None:
-            built_ms = built_before_ms(facts.timestamp_ms, facts.indexed_ms)
-            word = BuildWord(decode_statuses(curated), author_of(inputs.name, inputs.upstream), built_ms)
-            assessment = apply_statements(assessment, word)
-        return facts, assessment
+            known = assess([Component(facts.name, facts.version, facts.purls) for facts, _ in records])
+        author = author_of(inputs.name, inputs.upstream)
+        cases = []
+        for (facts, digest), assessment in zip(records, known, strict=True):
+            own = None
+            if assessment is not None and (stated := statements.get(digest)) is not None:
+                built_ms = built_before_ms(facts.timestamp_ms, facts.indexed_ms)
+                own = apply_statements(assessment, BuildWord(decode_statuses(stated), author, built_ms))
+            cases.append(RecordCase(facts, assessment, own))
+        return cases
 
     def _index_of(self, key: str | None) -> MatchIndex | None:
         if self._knowledge[0] != key:
@@ -96,11 +107,23 @@ class SupersededFileJudge:
         return self._knowledge[1]
 
 
-def judge_record(
-    policy_text: str | None, facts: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int
-) -> Verdict:
-    """The verdict on one record; runs in a child process, which a policy's expressions can end."""
-    return _compiled(policy_text).judge(facts, assessment, channel, now_ms)
+def _records_of_name(
+    name: str, then: PublicationIndex, listed: PublicationIndex | None
+) -> list[tuple[RecordFacts, bytes]]:
+    """The records of a name in two publications, each file name once, with their sha256."""
+    found: dict[str, tuple[RecordFacts, bytes]] = {}
+    for index in (then, listed):
+        if index is not None:
+            digests = {decision.fn: bytes.fromhex(decision.sha256) for decision in index.records(name)}
+            found.update((facts.fn, (facts, digests[facts.fn])) for facts in index.facts(name))
+    return list(found.values())
+
+
+def judge_file(
+    policy_text: str | None, fn: str, cases: Sequence[RecordCase], channel: ChannelFacts, now_ms: int
+) -> Verdict | None:
+    """The verdict on one file; runs in a child process, which a policy's expressions can end."""
+    return judge_apart(_compiled(policy_text), fn, cases, channel, now_ms)
 
 
 @lru_cache(maxsize=16)
