@@ -293,7 +293,8 @@ def test_a_plan_says_what_publishing_would_change_and_writes_nothing() -> None:
     sources = channel(blobs, noarch=[record("a"), record("b"), record("c", depends=["b"])])
     published = publish_all(blobs, sources, stop("a"))
     before = dict(blobs.data)
-    found = plan(blobs, request(sources, stop("b"), previous={"noarch": published.subdirs["noarch"].publication}))
+    served = {"noarch": published.subdirs["noarch"].publication}
+    found = plan(blobs, request(sources, stop("b"), previous=served), served)
     assert [item.fn for item in found.withheld] == ["b-1.0-0.conda", "c-1.0-0.conda"]
     assert [item.fn for item in found.released] == ["a-1.0-0.conda"]
     assert found.withheld_by_rule == {"banned": 1, "closure": 1}

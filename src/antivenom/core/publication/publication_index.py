@@ -163,6 +163,11 @@ class PublicationIndex:
         frames = read_many(self._blobs, [self.map.buckets[i].decisions for i in at])
         return ((i, decode_decisions(frame, self.map.format)) for i, frame in zip(at, frames, strict=True))
 
+    def stops(self) -> dict[str, Decision]:
+        """The withheld records, by file name, without their subdir."""
+        decisions = (decision for _, found in self.decisions_by_bucket() for decision in found)
+        return {decision.fn: decision for decision in decisions if decision.action == Action.stop}
+
     def decisions_in(self, bucket: int) -> list[Decision]:
         """The decisions of one bucket: withheld, warned and excepted records, without their subdir."""
         return self._decisions(bucket)

@@ -19,6 +19,7 @@ import msgspec
 
 from antivenom.core.closure.propagate import BucketClosure, FindException
 from antivenom.core.policy.compile import Action, Reason
+from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Counts, Decision, PublicationMap, load_publication
 from antivenom.core.publishing.decisions import bucket_decisions, count_records
 from antivenom.core.publishing.incremental_closure import IncrementalClosure
@@ -102,11 +103,21 @@ def publish(
             gc.enable()
 
 
-def plan(blobs: IndexBlobs, request: PublishRequest, *, on_progress: Progress | None = None) -> Plan:
-    """What `publish` would withhold and release, compared with `request.previous`; writes nothing."""
+def plan(
+    blobs: IndexBlobs, request: PublishRequest, served: Mapping[str, str], *, on_progress: Progress | None = None
+) -> Plan:
+    """What `publish` would withhold and release, compared with the maps that are `served`, by subdir; writes nothing.
+
+    They need not be those of `request.previous`: one of an earlier format, or one that lacks a blob, can be compared
+    with, though nothing can be built on it.
+
+    Raises:
+        LostBlobError: What is served cannot be read.
+        UnreadablePublicationError: Another release wrote it.
+    """
     run = _PublishRun(blobs, request, on_progress or _silent)
     verdicts = run.judge()
-    return run.compare(verdicts, run.propagate(verdicts))
+    return run.compare(verdicts, run.propagate(verdicts), served)
 
 
 def _silent(phase: str, subdir: str, done: int, total: int) -> None:
@@ -206,9 +217,12 @@ class _PublishRun:
         return Published(subdirs, Counts.sum(counts), min(holds, default=0), sorted(changed), unchanged)
 
     def compare(
-        self, verdicts: Mapping[str, SubdirVerdicts], closures: Mapping[str, Mapping[int, BucketClosure]]
+        self,
+        verdicts: Mapping[str, SubdirVerdicts],
+        closures: Mapping[str, Mapping[int, BucketClosure]],
+        served: Mapping[str, str],
     ) -> Plan:
-        """Compare the publication with the previous one."""
+        """Compare the publication with the one that is served."""
         withheld: list[PlanItem] = []
         released: list[PlanItem] = []
         counts: list[Counts] = []
@@ -225,7 +239,10 @@ class _PublishRun:
                 decided = bucket_decisions(judged.decisions, by_bucket.get(at, {}), names, judged.severities)
                 counts.append(count_records(bucket.records, decided, judged.severities))
                 after.update((d.fn, d) for name in decided for d in name.decisions() if d.action == Action.stop)
-            before = found.previous.stops(sorted(rows))
+            if subdir in served and subdir not in self.previous:
+                before = PublicationIndex.open(self.blobs, served[subdir]).stops()
+            else:
+                before = found.previous.stops(sorted(rows))
             withheld += [_item(subdir, decision) for fn, decision in after.items() if fn not in before]
             released += [_item(subdir, decision) for fn, decision in before.items() if fn not in after]
         return Plan(

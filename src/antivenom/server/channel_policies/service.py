@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from antivenom.core.errors import SIMPLER_POLICY, TooExpensiveError
+from antivenom.core.errors import SIMPLER_POLICY, LostBlobError, TooExpensiveError
 from antivenom.core.publishing.publish import PlanItem
 from antivenom.server.channel_policies import queries
 from antivenom.server.channel_policies.plan_limits import count_plan
@@ -12,6 +12,7 @@ from antivenom.server.channel_policies.plans import PlanCounts, PlannedRecord, P
 from antivenom.server.channels import service as channels
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import Actor, Context, Resources
+from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.events.service import record
 from antivenom.server.members.authorization import require
 from antivenom.server.policies import service as policies
@@ -107,6 +108,7 @@ async def plan_policy(
 
     Raises:
         InvalidInputError: The policy is wrong.
+        LostBlobError: What is served, or a source, is missing or damaged. It is told, and mended by a job.
         NotFoundError: The channel has published nothing yet.
         TooExpensiveError: It takes more computing than a plan may.
         TooManyRequestsError: The actor planned too often lately.
@@ -129,6 +131,9 @@ async def plan_policy(
         )
     except TooExpensiveError as error:
         raise TooExpensiveError(error.message, hint=SIMPLER_POLICY) from None
+    except LostBlobError as error:
+        await tell_lost(resources, error)
+        raise
     rules = sorted(planned.withheld_by_rule.keys() | planned.released_by_rule.keys())
     return PolicyPlan(
         withheld=[_planned_record(item) for item in planned.withheld],

@@ -232,12 +232,15 @@ def plan_publication(
 ) -> Plan:
     """What the policy of the request would withhold or release. Writes nothing.
 
-    As in `build_publication`, only what the edit can touch is judged.
+    As in `build_publication`, only what the edit can touch is judged; it is compared with what is served in any case.
+
+    Raises:
+        LostBlobError: A source, or what is served, is missing or damaged.
     """
     store = BlobStore.open(store_url)
     blobs = StoreBlobs(store)
     request_to_plan = _BuildInputs.read(blobs, without_lost(store, request)).publish_request()
-    return plan(blobs, request_to_plan, on_progress=_by_subdir(on_progress))
+    return plan(blobs, request_to_plan, request.previous, on_progress=_by_subdir(on_progress))
 
 
 def _open_assessor(blobs: IndexBlobs, request: BuildRequest) -> ChannelAssessor:
