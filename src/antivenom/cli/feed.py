@@ -30,7 +30,7 @@ def add(
     wait: WaitOption = True,
     output: OutputOption = Output.table,
 ) -> None:
-    """Add a feed and read it. Its first bytes say what it is: zip, .gz, .zst, JSON, JSON lines, a table, a folder."""
+    """Add a feed and read it. Its first bytes say what it is: zip, tar, .gz, .zst, JSON, a table, a folder."""
     every_s = parse_interval(every) if every else None
     body = {"kind": kind, "location": absolute(location), "every_s": every_s}
     row = client().post("/api/v1/feeds", json=body)

@@ -13,6 +13,7 @@ import msgspec
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.feeds import unpack
+from antivenom.core.feeds.beginnings import name_other
 from antivenom.core.feeds.entry import (
     Beginning,
     EntryError,
@@ -53,7 +54,7 @@ def _is_all_names(entry: JsonObject) -> bool:
     if "conda_name" in entry and {"pypi_name", "pypi_normalized_names"} & entry.keys():
         return True
     values = list(entry.values())[:50]
-    return bool(values) and all(map(_are_names, values)) and not entry.keys() & OTHER_KINDS
+    return bool(values) and all(map(_are_names, values)) and not entry.keys() & OTHER_KINDS and not name_other(entry)
 
 
 def _are_names(value: object) -> bool:
@@ -109,7 +110,7 @@ def _swapped(pairs: list[Pair]) -> list[Pair]:
 
 
 def _is_json(member: unpack.Member) -> bool:
-    return member.head().removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+    return member.head().removeprefix(unpack.BYTE_ORDER_MARK).lstrip()[:1] in (b"{", b"[")
 
 
 def _columns(line: str) -> tuple[str, ...]:
@@ -167,7 +168,8 @@ def _json_pairs(member: unpack.Member, reading: Reading) -> Iterator[Pair | SetA
 def _is_map(value: JsonObject) -> bool:
     """Whether a JSON object that was named as a map is one: most of its values are names; the others are set aside."""
     usable = sum(map(_are_names, value.values()))
-    return _is_all_names(value) or (usable * 2 > len(value) and not value.keys() & OTHER_KINDS)
+    is_other = bool(value.keys() & OTHER_KINDS or name_other(value))
+    return _is_all_names(value) or (usable * 2 > len(value) and not is_other)
 
 
 def _object_pairs(value: JsonObject, label: str, channel: str, is_reversed: bool) -> Iterator[Pair | SetAside]:

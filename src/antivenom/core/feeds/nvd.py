@@ -1,5 +1,5 @@
-"""`nvd`: the National Vulnerability Database: API 2.0 (all pages, then increments), its yearly 2.0 files, and
-configurations alone (one JSON object a line, as override repositories publish them).
+"""`nvd`: the National Vulnerability Database: API 2.0 (all pages, then increments), its yearly 2.0 files, its items as
+mirrors publish them (one CVE a file), and configurations alone (one JSON object a line, as override repositories do).
 
 Source: NVD CVE API 2.0 schema.
 """
@@ -41,6 +41,7 @@ TITLE = "National Vulnerability Database (NVD)"
 TABLE = "advisory"
 USUAL_LOCATION = "https://services.nvd.nist.gov/rest/json/cves/2.0"
 
+OTHERS = {"state", "epss"}  # keys of a flattened CVE record and of an EPSS score, which have a cve, too
 METRICS = ("cvssMetricV40", "cvssMetricV31", "cvssMetricV30", "cvssMetricV2")
 
 
@@ -49,13 +50,20 @@ def recognizes(beginning: Beginning) -> bool:
     entry = beginning.entry
     if entry.get("format") == "NVD_CVE" or ("vulnerabilities" in entry and "totalResults" in entry):
         return True
+    if "cve_items" in entry or _is_item(entry):
+        return True
     inner = entry.get("cve")
-    return (isinstance(inner, dict) and "id" in inner) or (isinstance(inner, str) and "state" not in entry)
+    return (isinstance(inner, dict) and "id" in inner) or (isinstance(inner, str) and not OTHERS & entry.keys())
+
+
+def _is_item(entry: JsonObject) -> bool:
+    """Whether it is what stands behind "cve" in the API's answers, alone."""
+    return isinstance(entry.get("id"), str) and bool({"vulnStatus", "sourceIdentifier"} & entry.keys())
 
 
 def read(member: unpack.Member, reading: Reading) -> Iterator[Advisory | SetAside]:
     """The advisories of one file or API page."""
-    for label, raw in unpack.entries(member, wrappers=("vulnerabilities",)):
+    for label, raw in unpack.entries(member, wrappers=("vulnerabilities", "cve_items")):
         try:
             if isinstance(raw, EntryError):
                 raise raw
@@ -76,7 +84,9 @@ def parse_entry(entry: JsonObject, reading: Reading) -> Advisory:
     inner = entry.get("cve")
     if isinstance(inner, dict):
         return _from_api(inner, reading)
-    if isinstance(inner, str) and "state" not in entry:
+    if _is_item(entry):
+        return _from_api(entry, reading)
+    if isinstance(inner, str) and not OTHERS & entry.keys():
         return _from_configurations(entry, reading)
     raise WrongShapeError("is not an NVD entry: it has no cve")
 

@@ -68,7 +68,7 @@ def read(member: unpack.Member, reading: Reading) -> Iterator[ProductEntry | Set
     """
     del reading
     found: dict[tuple[str, str], dict[str, None]] = {}
-    is_json = member.head().removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+    is_json = member.head().removeprefix(unpack.BYTE_ORDER_MARK).lstrip()[:1] == b"{"
     for entry in _syft_entries(member) if is_json else _table_entries(member):
         if isinstance(entry, SetAside):
             yield entry

@@ -6,11 +6,10 @@ import difflib
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-import msgspec
-
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.feeds import cve5, epss, kev, knowledge, name_map, nvd, osv, purl_cpe, unpack
-from antivenom.core.feeds.entry import Beginning, JsonObject, Reading, Row, SetAside
+from antivenom.core.feeds.beginnings import name_format, name_other, read_beginning
+from antivenom.core.feeds.entry import Beginning, Reading, Row, SetAside
 
 
 class Source(Protocol):
@@ -42,16 +41,6 @@ SOURCES: dict[str, Source] = {
 }
 KINDS = tuple(SOURCES)
 
-# Files that people have beside their feeds, and why they are none: (keys that only such a file has, what it is).
-OTHER_FILES: tuple[tuple[frozenset[str], str], ...] = (
-    (frozenset({"formulae", "meta"}), "a map of Homebrew formulae to distribution packages, which no conda name is in"),
-    (frozenset({"packages", "info"}), "a conda channel's repodata"),
-    (frozenset({"bomFormat"}), "a CycloneDX SBOM"),
-    (frozenset({"spdxVersion"}), "an SPDX SBOM"),
-    (frozenset({"document", "vulnerabilities"}), "a CSAF document"),
-    (frozenset({"@context", "statements"}), "an OpenVEX document"),
-)
-
 
 class Guess(NamedTuple):
     """What a file seems to be: which kind of feed ("" for none), and that in words ("" for nothing known)."""
@@ -78,36 +67,16 @@ def find_source(kind: str) -> Source:
 
 def identify(head: bytes) -> Guess:
     """What a file that begins with `head` seems to be."""
-    beginning = Beginning(_first_line(head), _first_object(head))
+    beginning = read_beginning(head)
+    if words := name_format(head) or name_other(beginning.entry):
+        return Guess("", words)
     for source in SOURCES.values():
         if source.recognizes(beginning):
             return Guess(source.KIND, f"a feed of kind {source.KIND}")
-    keys = beginning.entry.keys()
-    for own_keys, words in OTHER_FILES:
-        if own_keys <= keys:
-            return Guess("", words)
     values = list(beginning.entry.values())[:20]
     if values and all(isinstance(v, dict) and {"vulnerable", "patched"} <= v.keys() for v in values):
         return Guess("", "Node.js's own list of core vulnerabilities, whose ranges name release lines of Node.js alone")
     return Guess("", "")
-
-
-def _first_line(head: bytes) -> str:
-    return head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace").strip()
-
-
-def _first_object(head: bytes) -> JsonObject:
-    """The first JSON object of a document or of JSON lines; {} when there is none."""
-    trimmed = head.removeprefix(b"\xef\xbb\xbf").strip()
-    for candidate in (trimmed, trimmed.split(b"\n", 1)[0]):
-        try:
-            value = msgspec.json.decode(candidate)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            continue
-        if isinstance(value, list):
-            value = value[0] if value else {}
-        return value if isinstance(value, dict) else {}
-    return {}
 
 
 def wrong_kind(kind: str, name: str, head: bytes, reason: str = "") -> InvalidInputError:

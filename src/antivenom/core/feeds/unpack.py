@@ -1,4 +1,4 @@
-"""Unpack whatever a feed comes in: zip, gzip, zstd, bzip2, xz, JSON, JSON lines, a table.
+"""Unpack whatever a feed comes in: zip, tar, gzip, zstd, bzip2, xz, JSON, JSON lines, a table.
 
 The first bytes of a file decide what it is; its name is only for people. Everything streams: at most one entry (or one
 JSON document) is in memory. Every unpacking is bounded, so that a bomb is refused long before it hurts.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,28 +24,36 @@ import zstandard
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.feeds.entry import EntryError
+from antivenom.core.feeds.tar import BLOCK_BYTES, TarError, is_tar, tar_files
 
 UNPACKED_MAX_BYTES = 16 * 2**30  # of one feed, all members together
 RATIO_FREE_BYTES = 64 * 2**20  # below this much unpacked data no ratio is looked at
 RATIO_MAX = 250  # unpacked : packed; real advisory files reach 25
 DOCUMENT_MAX_BYTES = 400 * 2**20  # one JSON document; the largest NVD year has 180 MB
 LINE_MAX_BYTES = 16 * 2**20  # one line of JSON lines or of a table
-ZIP_MEMBERS_MAX = 2_000_000
+MEMBERS_MAX = 2_000_000  # of one zip or tar
 NESTING_MAX = 2  # a zip in a zip: the CVE list's releases
 ZSTD_WINDOW_MAX_BYTES = 128 * 2**20
 CHUNK_BYTES = 256 * 1024
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-DATA_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".gz", ".zst", ".bz2", ".xz", ".zip", ".txt")
+DATA_SUFFIXES = (
+    ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt",
+    ".gz", ".zst", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tzst",
+)  # fmt: skip
 UNPACK_ERRORS = (
     zipfile.BadZipFile,
     zstandard.ZstdError,
     zlib.error,
     lzma.LZMAError,
+    TarError,
     EOFError,
     OSError,
     NotImplementedError,
     RuntimeError,  # zipfile: encrypted member
 )
+
+_json, _space = json.JSONDecoder(), re.compile(r"\s*")
 
 OpenScratch = Callable[[], BinaryIO]
 
@@ -126,7 +136,7 @@ def damaged(name: str, error: BaseException) -> UnreadableFileError:
 
 
 def members(file: BinaryIO, name: str, packed_bytes: int, scratch: OpenScratch) -> Iterator[Member]:
-    """The unpacked files of one packed (or plain) file: itself, or a zip's members sorted by name.
+    """The unpacked data files of one packed (or plain) file: itself, a zip's sorted by name, a tar's as they come.
 
     Args:
         packed_bytes: The size of the file; what comes out of it is bounded by it.
@@ -140,7 +150,8 @@ def members(file: BinaryIO, name: str, packed_bytes: int, scratch: OpenScratch) 
 
 def _unpack(file: BinaryIO, name: str, budget: Budget, depth: int, scratch: OpenScratch) -> Iterator[Member]:
     buffered = file if isinstance(file, io.BufferedReader) else _buffered(file)
-    magic = buffered.peek(8)[:8]
+    head = buffered.peek(BLOCK_BYTES)
+    magic = head[:8]
     if magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         if depth >= NESTING_MAX:
             raise UnreadableFileError(f"{name} is packed more than {NESTING_MAX} times", hint="unpack it first")
@@ -150,10 +161,17 @@ def _unpack(file: BinaryIO, name: str, budget: Budget, depth: int, scratch: Open
             bounded = BoundedStream(source, name, budget)
             inner = name.rsplit(".", 1)[0] if "." in name else name
             stream = _buffered(bounded)
-            if depth < NESTING_MAX and (_unpacker(stream.peek(8)[:8]) or stream.peek(2)[:2] == b"PK"):
+            inside = stream.peek(BLOCK_BYTES)
+            if is_tar(inside):  # a packed tar is packed once
+                yield from _unpack(stream, inner, budget, depth, scratch)
+            elif depth < NESTING_MAX and (_unpacker(inside[:8]) or inside[:2] == b"PK"):
                 yield from _unpack(stream, inner, budget, depth + 1, scratch)
             else:
                 yield Member(inner, stream)
+    elif is_tar(head):
+        if depth >= NESTING_MAX:
+            raise UnreadableFileError(f"{name} is packed more than {NESTING_MAX} times", hint="unpack it first")
+        yield from _tar_members(buffered, name, budget, depth, scratch)
     else:
         yield Member(name, _buffered(BoundedStream(buffered, name, None)))
 
@@ -218,10 +236,10 @@ def _zip_members(file: BinaryIO, name: str, budget: Budget, depth: int, scratch:
         infos = sorted((i for i in archive.infolist() if not i.is_dir()), key=lambda i: i.filename)
     except UNPACK_ERRORS as error:
         raise damaged(name, error) from None
-    if len(infos) > ZIP_MEMBERS_MAX:
-        raise UnreadableFileError(f"{name} has more than {ZIP_MEMBERS_MAX:,} members", hint="split it")
+    if len(infos) > MEMBERS_MAX:
+        raise UnreadableFileError(f"{name} has more than {MEMBERS_MAX:,} members", hint="split it")
     for info in infos:
-        if not info.filename.lower().endswith(DATA_SUFFIXES):
+        if not is_data_file(info.filename):
             continue
         try:
             opened = archive.open(info)
@@ -230,6 +248,24 @@ def _zip_members(file: BinaryIO, name: str, budget: Budget, depth: int, scratch:
         with opened:
             stream = _buffered(BoundedStream(opened, f"{name}: {info.filename}", budget))
             yield from _unpack(stream, info.filename, budget, depth + 1, scratch)
+
+
+def _tar_members(file: BinaryIO, name: str, budget: Budget, depth: int, scratch: OpenScratch) -> Iterator[Member]:
+    try:
+        for count, (path, body) in enumerate(tar_files(file), start=1):
+            if count > MEMBERS_MAX:
+                raise UnreadableFileError(f"{name} has more than {MEMBERS_MAX:,} members", hint="split it")
+            if is_data_file(path):
+                stream = _buffered(BoundedStream(body, f"{name}: {path}", None))  # what packs the archive is bounded
+                yield from _unpack(stream, path, budget, depth + 1, scratch)
+    except TarError as error:
+        raise damaged(name, error) from None
+
+
+def is_data_file(path: str) -> bool:
+    """Whether a file of an archive or folder is read: its name ends so, and neither it nor a folder is hidden."""
+    parts = path.replace("\\", "/").split("/")
+    return path.lower().endswith(DATA_SUFFIXES) and not any(p.startswith(".") and p.strip(".") for p in parts)
 
 
 def lines(member: Member) -> Iterator[tuple[int, bytes]]:
@@ -247,7 +283,7 @@ def lines(member: Member) -> Iterator[tuple[int, bytes]]:
             yield number, TOO_LONG
             continue
         if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
+            line = line.removeprefix(BYTE_ORDER_MARK)
         yield number, line.rstrip(b"\r\n")
 
 
@@ -274,7 +310,7 @@ def entries(member: Member, wrappers: tuple[str, ...] = ()) -> Iterator[tuple[st
         raise InvalidInputError(
             f"{member.name} is one JSON text of more than {DOCUMENT_MAX_BYTES:,} bytes", hint="split it"
         )
-    document = document.removeprefix(b"\xef\xbb\xbf").strip()
+    document = document.removeprefix(BYTE_ORDER_MARK).strip()
     if not document:
         return
     items = _items(document, wrappers, member.name)
@@ -294,6 +330,8 @@ def _items(document: bytes, wrappers: tuple[str, ...], name: str) -> list[msgspe
             if wrapper in outer and bytes(memoryview(outer[wrapper])[:1]) == b"[":
                 return msgspec.json.decode(outer[wrapper], type=list[msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if (texts := _one_after_another(document)) is not None:
+            return texts
         raise InvalidInputError(
             f"{name} is not JSON: {error}", hint="is it whole, and the right file? Nothing was changed"
         ) from None
@@ -304,9 +342,24 @@ def _items(document: bytes, wrappers: tuple[str, ...], name: str) -> list[msgspe
     return None
 
 
+def _one_after_another(document: bytes) -> list[msgspec.Raw] | None:
+    """The JSON texts of a file that has several (`cat *.json`); None when it is something else."""
+    found: list[msgspec.Raw] = []
+    place = 0
+    try:
+        text = document.decode()
+        while place < len(text):
+            _, end = _json.raw_decode(text, place)
+            found.append(msgspec.Raw(text[place:end].encode()))
+            place = _space.match(text, end).end()  # type: ignore[union-attr]
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
 def _is_json_lines(member: Member) -> bool:
     """Whether the first line is a whole JSON object and something follows it."""
-    head = member.head()
+    head = member.head().removeprefix(BYTE_ORDER_MARK)
     first, newline, rest = head.partition(b"\n")
     if not newline:
         # One line longer than what can be peeked at: lines if the file says so, otherwise one document.
@@ -314,7 +367,7 @@ def _is_json_lines(member: Member) -> bool:
     if not first.strip() and rest.strip():
         return False
     try:
-        msgspec.json.decode(first.strip().removeprefix(b"\xef\xbb\xbf"), type=msgspec.Raw)
+        msgspec.json.decode(first.strip(), type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError):
         return first.lstrip()[:1] not in b"[{" or first.rstrip()[-1:] == b"}"
     return bool(rest.strip()) or len(head) >= CHUNK_BYTES

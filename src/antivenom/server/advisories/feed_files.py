@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from antivenom.core.feeds import unpack
-from antivenom.core.feeds.unpack import DATA_SUFFIXES, Member, UnreadableFileError
+from antivenom.core.feeds.unpack import Member, UnreadableFileError, is_data_file
 
 
 def members(path: Path, name: str = "") -> Generator[Member, None, None]:
-    """The unpacked files of a feed: the file itself, a zip's members, a folder's data files; sorted by name.
+    """The unpacked files of a feed: the file itself, or the data files of an archive or a folder, sorted by name.
 
     Raises:
         UnreadableFileError: Damaged, truncated, encrypted, unreadable or a decompression bomb.
@@ -20,6 +20,8 @@ def members(path: Path, name: str = "") -> Generator[Member, None, None]:
     if path.is_dir():
         yield from _folder_members(path)
         return
+    if path.exists() and not path.is_file():
+        raise UnreadableFileError(f"{path} is neither a file nor a folder", hint="give the path of a file")
     try:
         packed_bytes = path.stat().st_size
         with path.open("rb") as file:
@@ -34,8 +36,6 @@ def _open_scratch() -> BinaryIO:
 
 def _folder_members(folder: Path) -> Iterator[Member]:
     for path in sorted(folder.rglob("*")):
-        if not path.name.lower().endswith(DATA_SUFFIXES) or path.is_symlink() or not path.is_file():
-            continue
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        yield from members(path, str(path.relative_to(folder)))
+        name = str(path.relative_to(folder))
+        if is_data_file(name) and not path.is_symlink() and path.is_file():
+            yield from members(path, name)

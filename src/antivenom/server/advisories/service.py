@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ from antivenom.server.members.authorization import require
 
 EVERY_MIN_S = 60
 EVERY_MAX_S = 366 * 86_400
+FILES_LOOKED_AT = 50  # of an archive, before it is accepted as a feed
 STALE_AFTER = timedelta(days=3)  # a feed without a schedule
 
 
@@ -105,21 +107,26 @@ async def _check_path(ctx: Context, kind: str, where: Location) -> None:
 
 
 def check_kind(kind: str, path: Path) -> None:
-    """Refuse a single file whose first bytes are of another kind; a directory is checked when it is read.
+    """Refuse a file of which no beginning is of the kind, and any of another; a folder is checked when it is read.
 
     Raises:
         InvalidInputError: Another kind, damaged or unreadable.
     """
     if path.is_dir():
         return
+    wrong: InvalidInputError | None = None
+    member = None
     with contextlib.closing(feed_files.members(path)) as opened:
-        member = next(opened, None)
-        if member is None:
-            raise InvalidInputError(f"{path.name} holds no data file", hint="a zip of JSON files, for example")
-        head = member.head()
-    guess = identify(head)
-    if guess.words and guess.kind != kind:
-        raise wrong_kind(kind, path.name, head)
+        for member in itertools.islice(opened, FILES_LOOKED_AT):
+            head = member.head()
+            guess = identify(head)
+            if guess.kind == kind or not guess.words:
+                return
+            wrong = wrong or wrong_kind(kind, member.name, head)
+    if member is None:
+        raise InvalidInputError(f"{path.name} holds no data file", hint="a zip of JSON files, for example")
+    if wrong is not None:
+        raise wrong
 
 
 async def list_feeds(

@@ -74,24 +74,25 @@ def spool_feed(
     source = find_source(kind)
     reading = Reading(datetime.fromisoformat(now), location, built_in().python_names)
     report = SpoolReport()
-    is_alone = Path(path).is_file()
+    files, refusal = 0, None
     try:
         with Path(target).open("wb") as out, without_cycles():
-            for member in feed_files.members(Path(path)):
+            for files, member in enumerate(feed_files.members(Path(path)), start=1):  # noqa: B007
                 try:
                     _spool_member(source, member, reading, report, out.write, on_progress)
                 except unpack.UnreadableFileError:
                     raise
                 except InvalidInputError as error:  # among others, a file of another kind is only set aside
-                    if is_alone and not report.rows:
-                        raise
+                    refusal = error
                     report.put_aside(SetAside(member.name, error.message, Path(member.name).stem))
     except OSError as error:
         raise StorageError(
             f"cannot write a temporary file: {error.strerror or error}", hint="is the disk full?"
         ) from None
+    if refusal is not None and files == 1 and not report.rows and Path(path).is_file():
+        raise refusal
     if not report.rows and not may_be_empty:
-        raise _nothing_usable(kind, path, report)
+        raise _nothing_usable(kind, path, report, files)
     return report
 
 
@@ -136,13 +137,20 @@ def _spool_member(
         report.put_aside(entry)
 
 
-def _nothing_usable(kind: str, path: str, report: SpoolReport) -> InvalidInputError:
+def _nothing_usable(kind: str, path: str, report: SpoolReport, files: int) -> InvalidInputError:
+    name = Path(path).name
+    if not files:
+        return InvalidInputError(
+            f"{name} holds no data file",
+            hint=f"files are read whose names end in one of {' '.join(unpack.DATA_SUFFIXES)}; hidden ones are not",
+        )
     if report.set_aside:
         first = report.set_aside[0]
+        of = f" (the first of {files:,} files)" if files > 1 else ""
         return InvalidInputError(
-            f"nothing of it could be read as {kind}: {first.entry}: {first.reason}", hint="is it the right file?"
+            f"nothing of {name} could be read as {kind}: {first.entry}{of}: {first.reason}",
+            hint="is it the right file?",
         )
     return InvalidInputError(
-        f"there is no entry of kind {kind} in {Path(path).name}",
-        hint="an empty feed is refused: it would remove everything",
+        f"there is no entry of kind {kind} in {name}", hint="an empty feed is refused: it would remove everything"
     )
