@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from antivenom.cli.match import _rows, parse_component
+from antivenom.cli.match import _rows
+from antivenom.cli.match_explained import explanation_lines
 from antivenom.core.errors import InvalidInputError
+from antivenom.core.matching.component_text import parse_component
 
 ADVISORY = {
     "id": "PYSEC-2023-74",
@@ -72,6 +74,45 @@ def test_what_is_no_component_is_an_input_error(tmp_path: Path, up_server: Any) 
     assert done.returncode == 2
     assert "conda:openssl=3.0.7" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_explained_it_shows_the_whole_way(knowing: Any) -> None:
+    told = knowing.cli("match", "--explain", "pkg:pypi/requests@2.25.0", "conda:no-such=1").stdout
+    assert "pkg:pypi/requests@2.25.0: 1 finding; 0 compared and not affected" in told
+    assert "pypi requests (exact): 1 advisory names it" in told
+    assert "2.25.0 is in >=2.3.0,<2.31.0, says an advisory of its own ecosystem" in told
+    assert "heard: 1 osv" in told
+    assert "conda:no-such=1: nothing is told of it" in told
+    assert "only an equal name suggests it, and no advisory names it" in told
+
+
+def test_explained_as_json_it_is_a_list_of_explanations(knowing: Any) -> None:
+    arguments = ("pkg:pypi/requests@2.31.0", "--explain", "--advisory", "PYSEC-2023-74", "-o", "json")
+    [found] = json.loads(knowing.cli("match", *arguments).stdout)
+    assert found["considered"][0]["outcome"] == "not-affected"
+    assert found["names"][0]["outcome"] == "heard"
+    refused = knowing.cli("match", "conda:requests=2.31.0", "--advisory", "PYSEC-2023-74", check=False)
+    assert (refused.returncode, "--explain" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_an_explanation_fits_the_terminal(width: int) -> None:
+    comparison = {
+        "advisory": "CVE-2026-0001", "source": "nvd", "name": "cpe/openssl:openssl", "rank": "NVD", "result": "outside",
+        "ranges": [">=3.0.0,<3.0.8"] * 6, "ranges_total": 40, "why": "decides",
+    }  # fmt: skip
+    item = {
+        "ids": ["CVE-2026-0001"], "severity": "high", "summary": "word " * 60, "outcome": "not-affected", "rule": "",
+        "why": "3.1 is not in >=3.0.0,<3.0.8, says NVD", "fixed_versions": [], "comparisons": [comparison],
+    }  # fmt: skip
+    found = {
+        "subdir": "linux-64", "depends_on": "", "assessed": True, "reason": "curated: conda openssl is openssl:openssl",
+        "names": [], "feeds": [], "considered": [item],
+        "counts": {"finding": 0, "set-aside": 0, "other-platform": 0, "undecided": 0, "withdrawn": 0, "not-affected": 1},
+    }  # fmt: skip
+    lines = list(explanation_lines("conda:openssl=3.1", found, width=width))
+    assert max(map(len, lines[1:])) <= width
+    assert "or 34 more: decides" in " ".join(line.strip() for line in lines)
 
 
 @pytest.mark.parametrize(

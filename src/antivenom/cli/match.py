@@ -10,12 +10,15 @@ import typer
 
 from antivenom.cli.arguments import OutputOption
 from antivenom.cli.client import JsonObject, client
+from antivenom.cli.match_explained import explanation_lines
 from antivenom.cli.output import Output, emit, note, risk_text
 from antivenom.core.errors import InvalidInputError
+from antivenom.core.matching.component_text import parse_component
 
 commands = typer.Typer()
 
 COMPONENTS_AT_ONCE = 10_000
+EXPLAINED_AT_ONCE = 100
 LINES_MAX = 1_000_000
 COLUMNS = (
     "component",
@@ -47,6 +50,15 @@ def match(
     ignored: Annotated[
         bool, typer.Option("--ignored", help="Also list what rules of knowledge set aside, with the rule.")
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Show the whole way: names tried, feeds heard, ranges compared, what was set aside."
+        ),
+    ] = False,
+    advisory: Annotated[
+        str, typer.Option("--advisory", metavar="ID", help="With --explain: only this vulnerability, in full.")
+    ] = "",
     output: OutputOption = Output.table,
 ) -> None:
     """List the vulnerabilities of components, with the evidence."""
@@ -54,6 +66,13 @@ def match(
     if not given:
         raise InvalidInputError("there is nothing to match", hint="antivenom match conda:openssl=3.0.7")
     bodies = [parse_component(text, channel, subdir) for text in given]
+    if advisory and not explain:
+        raise InvalidInputError(
+            "--advisory goes with --explain", hint="antivenom match --explain --advisory ID COMPONENT"
+        )
+    if explain:
+        _explain(given, bodies, advisory, output)
+        return
     answers: list[JsonObject] = []
     for start in range(0, len(bodies), COMPONENTS_AT_ONCE):
         part = bodies[start : start + COMPONENTS_AT_ONCE]
@@ -71,25 +90,20 @@ def match(
             note(f"{text}: no known vulnerability ({answer['reason']})")
 
 
-def parse_component(text: str, channel: str = "", subdir: str = "") -> dict[str, str]:
-    """The body of one component: `conda:NAME=VERSION[=BUILD]` or a purl.
-
-    Raises:
-        InvalidInputError: It is neither.
-    """
-    if text.startswith("pkg:"):
-        return {"purl": text, **({"channel": channel} if channel else {})}
-    kind, _, spec = text.partition(":")
-    parts = [p for p in spec.split("=") if p]
-    if kind != "conda" or not 2 <= len(parts) <= 3:
+def _explain(given: list[str], bodies: list[dict[str, str]], advisory: str, output: Output) -> None:
+    """Print how each component was assessed: JSON is a list of explanations."""
+    if len(bodies) > EXPLAINED_AT_ONCE:
         raise InvalidInputError(
-            f"{text!r} is neither a conda component nor a purl",
-            hint="write conda:openssl=3.0.7 or pkg:pypi/requests@2.25.0",
+            f"{len(bodies):,} components are too many to explain", hint=f"name {EXPLAINED_AT_ONCE} at most"
         )
-    body = {"type": "conda", "name": parts[0], "version": parts[1]}
-    if len(parts) == 3:
-        body["build"] = parts[2]
-    return {**body, **({"channel": channel} if channel else {}), **({"subdir": subdir} if subdir else {})}
+    asked = ({"component": body, "advisory": advisory} for body in bodies)
+    found = [client().post("/api/v1/match/explain", json=body) for body in asked]
+    if output is Output.json:
+        emit(found, None, output)
+        return
+    for number, (text, explanation) in enumerate(zip(given, found, strict=True)):
+        for line in ("",) * bool(number) + tuple(explanation_lines(text, explanation)):
+            note(line, to_stdout=True)
 
 
 def _lines() -> Iterator[str]:

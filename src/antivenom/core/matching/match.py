@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import msgspec
 import zstandard
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.matching.advisories import Assessment, IgnoredFinding
+from antivenom.core.matching.advisories import Assessment, IgnoredBy, IgnoredFinding
 from antivenom.core.matching.assessment_plan import (
     CONFIDENCE_RANK,
     AssessmentPlan,
@@ -43,7 +44,7 @@ from antivenom.core.matching.identity import (
 )
 from antivenom.core.matching.ignoring import IgnoreRules
 from antivenom.core.matching.knowledge import NOTHING, Knowledge, part_id
-from antivenom.core.matching.precedence import Claim, Hit, decide, is_heard, priority
+from antivenom.core.matching.precedence import Claim, Hit, best_of, decide, is_heard, judge, priority
 
 INDEX_MAX_BYTES = 1 << 30
 ECOSYSTEM_TITLES = {
@@ -79,6 +80,20 @@ class ComponentKey(msgspec.Struct, frozen=True, gc=False):
 
 def _decoder_of(packed: Sequence[msgspec.Raw]) -> Callable[[int], CompiledVulnerability]:
     return cache(lambda number: _vulnerability.decode(packed[number]))
+
+
+class Traced(NamedTuple):
+    """What an assessment of one name is made from.
+
+    `known`: the identities that count. `claims`: what is said of each vulnerability, by its number. `clean`: the answer
+    for a version of which nothing is found. `packaged`: the ecosystems that it is a package of.
+    """
+
+    identities: tuple[Identity, ...]
+    known: list[Identity]
+    clean: Assessment
+    packaged: frozenset[str]
+    claims: dict[int, list[Claim]]
 
 
 _Key = tuple[str, str, str, tuple[str, ...]]  # channel, and type, name and purls of components
@@ -220,6 +235,22 @@ class MatchIndex:
         return Assessment(True, plain.reason) if "pypi" in self.ecosystems else None
 
     def _plan_of(self, name: str, identities: Sequence[Identity], missing: str, conda_name: str = "") -> _Planned:
+        traced = self._trace(name, identities, missing, conda_name)
+        if not traced.known:
+            return traced.clean, None
+        heard: list[Hit] = []
+        aside: list[Hit] = []
+        for claims in traced.claims.values():
+            cited, to_set_aside = decide(claims, traced.packaged, self._rules, self.vulnerability)
+            heard += cited
+            aside += to_set_aside
+        return (
+            AssessmentPlan(name, traced.clean, heard, self.vulnerability) if heard else traced.clean,
+            SetAsidePlan(aside, self.vulnerability, self._rules.explain) if aside else None,
+        )
+
+    def _trace(self, name: str, identities: Sequence[Identity], missing: str, conda_name: str) -> Traced:
+        """What each source says of each vulnerability under these identities, before it is decided which is heard."""
         known = [
             i
             for i in identities
@@ -232,22 +263,49 @@ class MatchIndex:
         else:  # what only a map of names suggests can show a vulnerability, but not that there is none
             clean = Assessment(False, self._unread(name, identities) or missing)
         if not known:
-            return clean, None
-        heard: list[Hit] = []
-        aside: list[Hit] = []
+            return Traced(tuple(identities), known, clean, frozenset(), {})
         by_number = self._claims(known)
         if conda_name in self._knowledge.parts:
             by_number = self._without_other_parts(conda_name, by_number)
         clean = self._with_undecided(clean, by_number)
         packaged = frozenset(i.ecosystem for i in own if i.ecosystem not in PRODUCT_ECOSYSTEMS)
-        for claims in by_number.values():
-            cited, to_set_aside = decide(claims, packaged, self._rules, self.vulnerability)
-            heard += cited
-            aside += to_set_aside
-        return (
-            AssessmentPlan(name, clean, heard, self.vulnerability) if heard else clean,
-            SetAsidePlan(aside, self.vulnerability, self._rules.explain) if aside else None,
-        )
+        return Traced(tuple(identities), known, clean, packaged, by_number)
+
+    def trace(self, component: ComponentKey, channel: str = "") -> Traced:
+        """What an assessment is made from: names, and what each source says under them. Empty for what is no component.
+
+        For a metapackage, what would count if it had files of its own.
+        """
+        channel, name, purls = channel_name(channel), component.name.lower(), component.purls
+        if component.type == "purl":
+            purl = parse_purl(component.name)
+            if purl is None:
+                return NOT_TRACED
+            if purl.type != "conda":
+                identities = identify_purl(component.name, self.maps, self._knowledge)
+                return self._trace(component.name, identities.names, identities.missing, "")
+            qualifiers = purl.qualifiers if isinstance(purl.qualifiers, dict) else {}
+            channel, name, purls = channel_name(qualifiers.get("channel", "")) or channel, purl.name.lower(), ()
+        elif component.type != "conda":
+            return NOT_TRACED
+        identities = identify_conda(name, purls, channel, self.maps, self._knowledge)
+        return self._trace(name, identities.names, identities.missing, name)
+
+    def judge(self, traced: Traced, number: int) -> tuple[list[Claim], int]:
+        """What is said of one vulnerability, with what rules set aside; and the priority of the source that decides.
+
+        That is -1 where none does: all is set aside, taken back or cannot be compared.
+        """
+        claims, heard = judge(traced.claims[number], traced.packaged, self._rules, self.vulnerability)
+        return claims, best_of(heard)
+
+    def explain_rule(self, row_id: str) -> IgnoredBy:
+        """A row of knowledge that sets findings aside, as findings show it."""
+        return self._rules.explain(row_id)
+
+    def depends_on(self, conda_name: str) -> str:
+        """The package that a metapackage stands for; "" for one that has files of its own."""
+        return self._knowledge.metapackages.get(conda_name, "")
 
     def _without_other_parts(self, part: str, by_number: Mapping[int, list[Claim]]) -> dict[int, list[Claim]]:
         """The claims; those about another part of the project are set aside."""
@@ -308,3 +366,4 @@ class MatchIndex:
 
 
 _NO_VERSION = Assessment(False, "the package URL names no version")
+NOT_TRACED = Traced((), [], _NO_VERSION, frozenset(), {})

@@ -83,22 +83,16 @@ def decide(
         own: The ecosystems that the component is a package of.
         vulnerability: By its number; asked only where the component is tied to it in ways that need not be true.
     """
-    claims = [c for c in _without_namesakes(claims, own, rules, vulnerability) if not c.package.undecided]
-    heard = [claim for claim in claims if not claim.ignored_by]
-    if heard and all(claim.identity.is_vague for claim in heard):
-        summary = vulnerability(heard[0].package.vulnerability).summary
-        judged = [claim._replace(ignored_by=rules.of_summary(claim.identity, summary)) for claim in heard]
-        if all(claim.ignored_by for claim in judged):
-            claims, heard = judged, []
+    claims, heard = judge(claims, own, rules, vulnerability)
     if not heard:
-        best = _best(claims)
+        best = best_of(claims)
         return [], [
             Hit(claim.package, interval, claim.identity, False, claim.ignored_by)
             for claim in claims
             if claim.priority == best
             for interval in claim.package.intervals
         ]
-    best = _best(heard)
+    best = best_of(heard)
     if best < 0:
         return [], []
     row_id, next_best = _curated(heard) if best == CURATED_PRIORITY else ("", -1)
@@ -108,6 +102,23 @@ def decide(
         for interval in package.intervals
     ]
     return hits, hits if next_best >= 0 else []
+
+
+def judge(
+    claims: list[Claim],
+    own: Set[str],
+    rules: IgnoreRules,
+    vulnerability: Callable[[int], CompiledVulnerability],
+) -> tuple[list[Claim], list[Claim]]:
+    """The claims that name versions, with what rules set aside; and those of them that are heard. As in `decide`."""
+    claims = [c for c in _without_namesakes(claims, own, rules, vulnerability) if not c.package.undecided]
+    heard = [claim for claim in claims if not claim.ignored_by]
+    if heard and all(claim.identity.is_vague for claim in heard):
+        summary = vulnerability(heard[0].package.vulnerability).summary
+        judged = [claim._replace(ignored_by=rules.of_summary(claim.identity, summary)) for claim in heard]
+        if all(claim.ignored_by for claim in judged):
+            return judged, []
+    return claims, heard
 
 
 def _without_namesakes(
@@ -131,10 +142,10 @@ def _curated(heard: list[Claim]) -> tuple[str, int]:
     """The row of releases that decides, and the priority of what would decide without it."""
     row = next(claim for claim in heard if claim.package.source == CURATED)
     others = [claim for claim in heard if claim.package.source != CURATED]
-    return release_id(row.identity.name, row.package.advisory), _best(others)
+    return release_id(row.identity.name, row.package.advisory), best_of(others)
 
 
-def _best(claims: Sequence[Claim]) -> int:
+def best_of(claims: Sequence[Claim]) -> int:
     """The priority of the most precise source; -1 when that took back all that it said, or there is none."""
     best = min([claim.priority for claim in claims], default=-1)
     return best if any(c.priority == best and not c.package.is_withdrawn for c in claims) else -1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -322,3 +322,17 @@ async def count_vulnerabilities(session: AsyncSession) -> int:
 async def list_all_feeds(session: AsyncSession) -> list[Feed]:
     """All feeds that somebody added."""
     return list(await session.scalars(select(Feed).where(Feed.id != BUILT_IN_ID).order_by(Feed.id)))
+
+
+async def count_named_by_feed(session: AsyncSession, named: Mapping[str, Collection[str]]) -> dict[int, int]:
+    """How many of the named advisories each feed has. `named`: ids by the kind of their feed."""
+    found: dict[int, int] = {}
+    for kind, ids in named.items():
+        rows = await session.execute(
+            select(AdvisoryRow.feed_id, func.count())
+            .join(Feed, Feed.id == AdvisoryRow.feed_id)
+            .where(Feed.kind == kind, AdvisoryRow.id.in_(list(ids)))
+            .group_by(AdvisoryRow.feed_id)
+        )
+        found |= {row[0]: row[1] for row in rows}
+    return found

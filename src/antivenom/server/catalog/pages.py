@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -111,6 +113,7 @@ async def show_package(request: Request, ctx: Context) -> Response:
         "catalog/package.html",
         head=head,
         package=found.package,
+        match_url=_match_url(found),
         allowed_version=found.allowed_version,
         state=state,
         versions=versions if state.filter("versions") == "all" else versions[:VERSIONS_SHOWN],
@@ -121,6 +124,20 @@ async def show_package(request: Request, ctx: Context) -> Response:
         severities=Counter(finding.worst.severity for finding in findings),
         stopped_by=_count_rules(found.records),
     )
+
+
+def _match_url(package: PackageDetails) -> Callable[[str, str], str]:
+    """The page that explains how one version of a package is matched, with one advisory ("": with all)."""
+
+    def url(version: str, advisory: str = "") -> str:
+        query = {
+            "component": f"conda:{package.package.name}={version}",
+            "channel": package.mapping_channel,
+            "advisory": advisory,
+        }
+        return "/match?" + urlencode({name: value for name, value in query.items() if value})
+
+    return url
 
 
 def _worst_first(findings: list[ChannelFinding]) -> list[MergedFinding]:

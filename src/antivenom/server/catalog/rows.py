@@ -238,6 +238,7 @@ class PackageDetails(Row, frozen=True):
     """One package of a channel: every record with its decision, its findings by version, and the ignored ones.
 
     `allowed_version`: the newest version that any subdir serves; None when every record is withheld.
+    `mapping_channel`: the channel whose rows of the name maps count for it, "" for none.
     """
 
     package: PackageOverview
@@ -245,3 +246,4 @@ class PackageDetails(Row, frozen=True):
     findings: list[ChannelFinding]
     ignored: list[ChannelFinding]
     allowed_version: str | None
+    mapping_channel: str = ""

@@ -124,6 +124,7 @@ async def get_package(ctx: Context, channel: str, name: str) -> PackageDetails:
         findings=await asyncio.to_thread(contents.finding_rows_of, name),
         ignored=await asyncio.to_thread(contents.ignored_rows_of, name),
         allowed_version=contents.allowed_version(name),
+        mapping_channel=contents.findings.basis.mapping_channel if contents.findings.basis else "",
     )
 
 

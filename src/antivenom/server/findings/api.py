@@ -9,8 +9,16 @@ from fastapi import APIRouter, Response
 
 from antivenom.core.matching.advisories import Severity
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT
-from antivenom.server.findings import service
-from antivenom.server.findings.schemas import AffectedPage, AffectedView, AssessmentView, KnowledgeView, MatchBody
+from antivenom.server.findings import explaining, service
+from antivenom.server.findings.schemas import (
+    AffectedPage,
+    AffectedView,
+    AssessmentView,
+    ExplainBody,
+    ExplanationView,
+    KnowledgeView,
+    MatchBody,
+)
 from antivenom.server.members.authentication import RequestContext
 
 router = APIRouter(tags=["findings"])
@@ -23,6 +31,13 @@ async def match_components(ctx: RequestContext, body: MatchBody) -> Response:
     answers = await service.match_components(ctx, requests, include_ignored=body.include_ignored)
     # Ten thousand components can have half a million findings: msgspec writes them far faster than pydantic.
     return Response(await asyncio.to_thread(msgspec.json.encode, answers), media_type="application/json")
+
+
+@router.post("/match/explain")
+async def explain_match(ctx: RequestContext, body: ExplainBody) -> ExplanationView:
+    """How one component comes to its findings, and why all else that is told of its names is none."""
+    request = service.read_component(body.component)
+    return ExplanationView.of(await explaining.explain_component(ctx, request, advisory=body.advisory))
 
 
 @router.get("/match")

@@ -17,12 +17,12 @@ from antivenom.core.matching.build_statements import Curated, parse_security
 from antivenom.core.matching.identity import channel_name
 from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.core.source.source_map import Component
-from antivenom.knowledge import built_in
 from antivenom.server.advisories.queries import has_asked_since, is_syncing, newest_revision, oldest_pending_revision
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
 from antivenom.server.events.jobs import defer
 from antivenom.server.findings import queries
+from antivenom.server.findings.open_index import open_index
 from antivenom.server.findings.queries import AffectedComponent
 from antivenom.server.members.authorization import require
 
@@ -51,18 +51,6 @@ class MatchRequest:
     key: ComponentKey | None
     channel: str = ""
     error: str = ""
-
-
-class _OpenIndex:
-    """The match index that this process holds open, and what guards it: an index is not for two threads at once."""
-
-    def __init__(self) -> None:
-        self.key = ""
-        self.index: MatchIndex | None = None
-        self.lock = asyncio.Lock()
-
-
-_open: dict[str, _OpenIndex] = {}
 
 
 async def current_knowledge(ctx: Context) -> Knowledge:
@@ -128,13 +116,7 @@ async def match_components(
     for place, component in enumerate(components):
         if component.key is not None:
             by_channel.setdefault(component.channel, []).append(place)
-    blobs = ctx.resources.blobs
-    held = _open.setdefault(blobs.url, _OpenIndex())
-    async with held.lock:
-        if held.index is None or held.key != knowledge.index_key:
-            data = await blobs.get(knowledge.index_key)
-            held.index, held.key = await asyncio.to_thread(MatchIndex.load, data, built_in()), knowledge.index_key
-        index = held.index
+    async with open_index(ctx.resources.blobs, knowledge.index_key) as index:
         for channel, places in by_channel.items():
             keys = [key for place in places if (key := components[place].key) is not None]
             found = await asyncio.to_thread(_assess, index, keys, channel, include_ignored)

@@ -228,6 +228,7 @@ def environment() -> jinja2.Environment:
         duration=duration,
         time=parse_time,
         path=lambda text: quote(text, safe=""),
+        capitalize_first=lambda text: text[:1].upper() + text[1:],
     )
     env.globals.update(asset=asset)
     return env
