@@ -400,6 +400,23 @@ def test_make_help_names_every_target() -> None:
     assert [target for target in phony if not re.search(rf"^{target}:.*## ", text, re.MULTILINE)] == []
 
 
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def grows_without_end(path: Path) -> Iterator[str]:
+    """Functions of a parameter whose every answer is remembered: whoever chooses the argument fills the memory."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.args.args or node.args.kwonlyargs):
+            names = {ast.unparse(decorator).removeprefix("functools.") for decorator in node.decorator_list}
+            if names & {"cache", "lru_cache(maxsize=None)", "lru_cache(None)"}:
+                yield f"{path.relative_to(REPO)}:{node.lineno}: {node.name}"
+
+
+def test_no_answer_about_somebody_elses_text_is_remembered_for_ever() -> None:
+    sources = [*(SOURCE / "core").rglob("*.py"), *(SOURCE / "server").rglob("*.py")]
+    assert [found for path in sorted(sources) for found in grows_without_end(path)] == []
+
+
 # -- the suite itself --------------------------------------------------------------------------------------------------
 
 SPEED = {"sleep", "monotonic", "perf_counter", "process_time", "wait_for", "wait_for_timeout", "wait_for_load_state"}

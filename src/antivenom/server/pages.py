@@ -209,7 +209,7 @@ async def _rule_rows(ctx: Context, channels: list[ChannelSummary]) -> list[Chart
         total.update(channel.counts.by_rule if channel.counts else {})
         attached = await channel_policies.get_channel_policy(ctx, channel.name)
         if attached:
-            rules = (await policies.check_policy(ctx.resources, attached[1].text)).rules
+            rules = policies.read_revision(attached[1]).rules
             warning |= {rule.id for rule in rules if rule.action is Action.warn}
     most = total.most_common()
     rest = sum(number for _, number in most[RULES_IN_CHART:])

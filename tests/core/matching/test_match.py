@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from antivenom.core.errors import InvalidInputError
+from antivenom.core.matching import match
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange, Assessment, Severity
 from antivenom.core.matching.compile_index import Exploited, build_index
 from antivenom.core.matching.fixes import fix_in_channel
@@ -432,3 +433,12 @@ def test_an_advisory_of_one_cve_is_heard_before_one_of_several() -> None:
     )
     assert sorted(ids(assess(index, "pkg:cargo/x@1.0.0"))) == ["CVE-1-1", "CVE-1-2"]
     assert ids(assess(index, "pkg:cargo/x@1.7.0")) == ["CVE-1-2"]
+
+
+def test_whoever_asks_for_names_that_are_not_there_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(match, "PLANS_MAX", 10)
+    index = MatchIndex.load(build_index([]))
+    asked = [ComponentKey("conda", f"n{number}", "1.0") for number in range(95)]
+    assert len(index.assess(asked)) == 95
+    assert len(index._plans) <= 10
+    assert index.list_ignored(asked) == [()] * 95

@@ -401,3 +401,37 @@ def test_malware_that_a_build_cleared_or_an_exception_names_is_not_stopped() -> 
     item = "allowlist:\n  - {id: x, gate: vulnerabilities, trigger_id: 'PYSEC-2026-2+libfoo', owner: o, reason: r}\n"
     verdict = judge(policy("vulnerabilities", "malware", "{}", more=item), record(), MALWARE)
     assert (verdict.action, [i for i, _ in verdict.excepted]) == (Action.go, ["x"])
+
+
+STARS = 150
+ANY_SHARE = "*a" * STARS + "-b"  # as ".*" each, every way to share a text of that letter among them would be tried
+
+
+@pytest.mark.parametrize(("pattern", "hits"), [(ANY_SHARE, False), ("*a" * STARS + "*-*", True)])
+def test_however_many_stars_an_id_has_it_is_compared_at_once(pattern: str, hits: bool) -> None:
+    of = finding(ids=("a" * 400 + "-1",))
+    verdict = judge(policy("vulnerabilities", "package", f"{{ids: ['{pattern}']}}"), None, of)
+    assert (verdict.action is Action.stop) is hits
+
+
+@pytest.mark.parametrize(("pattern", "spared"), [(ANY_SHARE, False), ("*a" * STARS + "*", True)])
+def test_however_many_stars_an_exception_has_it_is_compared_at_once(pattern: str, spared: bool) -> None:
+    item = f"allowlist:\n  - {{id: x, gate: packages, trigger_id: '{pattern}', owner: o, reason: r}}\n"
+    verdict = judge(policy("packages", "names", "{deny: ['a*']}", more=item), record("a" * 400))
+    assert (verdict.action is Action.go) is spared
+
+
+@pytest.mark.parametrize(
+    ("pattern", "trigger_id", "spared"),
+    [
+        ("x[build=1*]+x", "{deny: ['x[build=1*]']}", True),  # brackets and question marks stand for themselves
+        ("[a-z]+x", "{deny: [x]}", False),
+        ("?+x", "{deny: [x]}", False),
+        ("X+*", "{deny: [x]}", True),
+    ],
+)
+def test_in_an_exception_only_the_star_stands_for_other_text(pattern: str, trigger_id: str, spared: bool) -> None:
+    item = f"allowlist:\n  - {{id: x, gate: packages, trigger_id: '{pattern}', owner: o, reason: r}}\n"
+    compiled = policy("packages", "match_spec", trigger_id, more=item)
+    of = RecordFacts("x-1-1.conda", "noarch", "x", "1", "1_0")
+    assert (judge(compiled, of).action is Action.go) is spared

@@ -8,6 +8,7 @@ import pytest
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.policy.compile import Action, changed_gates, parse_policy
+from antivenom.core.policy.rules.parameters import ParameterError, read_severity
 
 BASELINE = """\
 name: baseline
@@ -197,3 +198,9 @@ def test_a_change_names_the_gates_that_differ() -> None:
         "metadata"
     }
     assert changed_gates(old, parse_policy(BASELINE.replace("owner: ana", "owner: bob"))) == {"vulnerabilities"}
+
+
+@pytest.mark.parametrize("comparison", ["> a" + " " * 400_000 + "b", "!" * 400_000 + " a" + " " * 400_000 + "b"])
+def test_a_comparison_of_any_length_is_read_at_once(comparison: str) -> None:
+    with pytest.raises(ParameterError):
+        read_severity(comparison)

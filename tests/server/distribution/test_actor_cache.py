@@ -117,3 +117,9 @@ async def test_the_cache_is_bounded_and_the_oldest_goes(
 )  # fmt: skip
 def test_who_may_read_a_closed_channel(actor: Actor | None, may: bool) -> None:
     assert may_read(actor) is may
+
+
+async def test_credentials_longer_than_any_real_ones_are_not_kept(cache: ActorCache, door: Door) -> None:
+    long = (b"", b"Bearer " + b"x" * 1_000)
+    assert [await cache.identify(long) for _ in range(2)] == [None, None]
+    assert len(door.asked) == 2

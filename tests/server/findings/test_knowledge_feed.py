@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom import __version__, knowledge
 from antivenom.core.errors import ConflictError
@@ -15,6 +16,7 @@ from antivenom.core.matching.advisories import Advisory, AffectedPackage, Affect
 from antivenom.server.advisories import built_in, service
 from antivenom.server.advisories.feed_state import FeedCursor
 from antivenom.server.advisories.models import BUILT_IN_ID, Feed, KnowledgeRevision
+from antivenom.server.advisories.storing import STORE_LOCK
 from antivenom.server.context import LOCAL, Resources
 from antivenom.server.events.freshness import FRESH
 from tests.server.findings.test_match import conda, learn, match
@@ -165,6 +167,25 @@ async def test_a_release_that_knows_something_else_has_everything_compiled_anew(
     assert len(after) == len(before) + 1
     assert after[-1].index_key is not None
     assert await match(app_client, conda("libcurl", "7.88.0"))
+
+
+async def test_vulnerabilities_are_formed_anew_while_no_feed_is_stored(
+    known: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A feed that is being stored forms some by the rules that it read before; both at once leaves these as they were."""
+    await built_in.announce_built_in(known)
+    async with known.context(LOCAL) as ctx:
+        feed = await ctx.session.get(Feed, BUILT_IN_ID)
+        assert feed is not None
+        feed.cursor = FeedCursor(version="0.0.1", digest="another", malware="another")
+    held = []
+
+    async def forget(session: AsyncSession) -> None:
+        held.append(await session.scalar(text(f"SELECT count(*) FROM pg_locks WHERE objid = {STORE_LOCK} AND granted")))
+
+    monkeypatch.setattr(built_in, "forget_rules", forget)
+    await built_in.announce_built_in(known)
+    assert held == [1]
 
 
 async def test_a_part_is_told_by_the_whole_description_whatever_else_its_row_quotes(

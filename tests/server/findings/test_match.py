@@ -273,3 +273,18 @@ async def test_curation_of_an_artifact_is_kept_and_unreadable_ones_leave_no_row(
 def test_a_finding_has_the_fields_that_the_api_promises() -> None:
     promised = {"ids", "severity", "cvss", "kev", "epss", "risk", "fixed_versions", "status", "confidence", "evidence"}
     assert promised <= set(Finding.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("component", "why"),
+    [
+        (conda("requests", "2.0", subdir="linux-" + "6" * 60), "the subdir is longer than any platform's"),
+        ({"purl": "pkg:pypi/requests@2.0?x=" + "x" * 1_000}, "the purl is longer than 1,000 characters"),
+    ],
+)
+async def test_what_is_longer_than_any_real_one_is_answered_in_its_place(
+    resources: Resources, app_client: Any, component: dict[str, Any], why: str
+) -> None:
+    [wrong, right] = await match(app_client, component, conda("requests", "2.0"))
+    assert (wrong["assessed"], wrong["reason"]) == (False, why)
+    assert right["reason"] != why

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
 import pytest
+import yaml
 from sqlalchemy import select
 
 from antivenom.core.errors import ForbiddenError, InvalidInputError, NotFoundError
+from antivenom.core.policy.compile import Policy, parse_policy, read_stored_policy
 from antivenom.server.context import LOCAL, Actor, Context, Resources
 from antivenom.server.events.models import Event
 from antivenom.server.policies import service
+from antivenom.server.policies.models import PolicyRevision
+from tests.server.test_pages import member_client, stranger  # noqa: F401  # fixtures
 
 TEXT = """\
 name: baseline
@@ -117,3 +123,70 @@ async def test_odd_names_are_looked_up_as_data(ctx: Context, name: str) -> None:
     with pytest.raises(NotFoundError):
         await service.get_policy(ctx, name)
     assert (await service.list_policies(ctx, q=name)).total == 0
+
+
+SPELLED_OTHERWISE = '  - {id: old, gate: packages, trigger: match_spec, action: stop, params: {deny: ["foo <=1.2*"]}}\n'
+
+
+async def keep_what_is_refused_today(ctx: Context) -> PolicyRevision:
+    """A revision as an earlier release kept it, which read match specs otherwise."""
+    revision = await service.save_policy(ctx, TEXT)
+    document = {**revision.document, "rules": [*revision.document["rules"], parse_rule(SPELLED_OTHERWISE)]}
+    old = PolicyRevision(
+        policy_id=revision.policy_id, number=2, text=TEXT + SPELLED_OTHERWISE, document=document, created_at=ctx.now,
+        created_by="ana",
+    )  # fmt: skip
+    ctx.session.add(old)
+    await ctx.session.flush()
+    with pytest.raises(InvalidInputError):
+        await service.check_policy(ctx.resources, old.text)
+    return old
+
+
+def parse_rule(line: str) -> dict[str, Any]:
+    [rule] = yaml.safe_load(line)
+    return rule
+
+
+async def test_a_text_that_is_refused_today_is_shown_compared_and_replaced(ctx: Context) -> None:
+    old = await keep_what_is_refused_today(ctx)
+    assert [rule.id for rule in service.read_revision(old).rules] == ["exploited", "old"]
+    assert (await service.diff_revisions(ctx, "baseline", 1, 2)).added == ["old"]
+    assert (await service.save_policy(ctx, TEXT + COOLDOWN)).number == 3
+    events = await ctx.session.scalars(select(Event).where(Event.kind == "policy.revised").order_by(Event.id.desc()))
+    event = next(iter(events))
+    assert event.data["gates"] == ["metadata", "packages"]
+
+
+async def test_pages_show_a_policy_that_is_refused_today(resources: Resources, member_client: Any) -> None:  # noqa: F811
+    async with resources.context(LOCAL) as ctx:
+        await keep_what_is_refused_today(ctx)
+    for page in ("/policies/baseline", "/policies/baseline?compare=1", "/policies/baseline/edit"):
+        answer = await member_client.get(page)
+        assert (answer.status_code, "foo &lt;=1.2*" in answer.text) == (200, True), page
+
+
+async def test_the_text_that_was_there_is_not_checked_while_others_wait(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.save_policy(ctx, TEXT)
+    checked: list[str] = []
+    check = service.check_policy
+
+    async def counted(resources: Resources, text: str) -> Policy:
+        checked.append(text)
+        return await check(resources, text)
+
+    monkeypatch.setattr(service, "check_policy", counted)
+    await service.save_policy(ctx, TEXT + COOLDOWN)
+    assert checked == [TEXT + COOLDOWN]
+
+
+@pytest.mark.parametrize("expires", ["", ", expires_on: 2027-01-01", ", expires_on: '2027-01-01T08:00:00.5+02:00'"])
+def test_what_is_stored_is_the_policy_that_was_checked(expires: str) -> None:
+    item = (
+        f"allowlist:\n  - {{id: a, gate: '*', trigger_id: 'x+*', owner: o, reason: r, match: 'x >=1'{expires}}}\n"
+        "description: for all\n"
+    )
+    parsed = parse_policy(TEXT + COOLDOWN + item)
+    assert read_stored_policy(json.loads(json.dumps(parsed.document()))) == parsed

@@ -100,6 +100,37 @@ def test_colouring_a_line_loses_nothing(line: str) -> None:
     assert "".join(text for _, text in colour_line(line)) == line
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a" * 1_000_000,
+        '"' + '\\"' * 500_000,
+        '"' + '\\"' * 500_000 + "\\",
+        " '" + "a'b" * 300_000,
+        "stop " * 200_000,
+        "stop" + " " * 1_000_000 + "x",
+        "a" + " " * 1_000_000 + "x",
+    ],
+    ids=["word", "quotes", "backslash", "apostrophes", "actions", "spaces", "key"],
+)
+def test_a_line_of_any_length_is_coloured_at_once(line: str) -> None:
+    assert "".join(text for _, text in colour_line(line)) == line
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("action: stop # why", [("tok-key", "action"), ("", ": stop "), ("tok-comment", "# why")]),
+        ("{reason: don't, action: warn}", [("", "{"), ("tok-key", "reason"), ("", ": don't, "), ("tok-key", "action")]),
+        ("expr: \"a.b == 'c'\"", [("tok-key", "expr"), ("", ": "), ("tok-string", "\"a.b == 'c'\"")]),
+        ("note: 'it''s'", [("tok-key", "note"), ("", ": "), ("tok-string", "'it''s'")]),
+        ("note: 'it goes on", [("tok-key", "note"), ("", ": "), ("", "'it goes on")]),
+    ],
+)
+def test_the_parts_of_a_line_are_told_apart(line: str, parts: list[tuple[str, str]]) -> None:
+    assert list(colour_line(line))[: len(parts)] == parts
+
+
 def test_every_trigger_has_its_words() -> None:
     assert set(SUBJECTS) == set(TRIGGERS)
 

@@ -233,6 +233,16 @@ def test_an_incomplete_or_malformed_head_goes_the_long_way(tail: bytes) -> None:
     assert parse_plain_head(tail) is None
 
 
+LONG = 1 << 18  # what one packet may hold: read twice for each of its bytes, it would stop the server for minutes
+
+
+@pytest.mark.parametrize("value", [b"a" + b" " * LONG + b"b", b"a" + b"\t" * LONG, b" " * LONG + b"\x01"])
+def test_a_field_of_any_length_is_read_at_once(value: bytes) -> None:
+    head = parse_plain_head(b"\r\nHost: x\r\nIf-None-Match: " + value + b"\r\n\r\n")
+    expected = None if b"\x01" in value else RequestHeaders(authorization=b"", if_none_match=value.strip())
+    assert head == expected
+
+
 def test_a_plain_head_gives_its_credentials_and_condition() -> None:
     tail = b'\r\nhost: x\r\nUser-Agent: conda/24.7.1\r\nAUTHORIZATION:  Bearer t \r\nIf-None-Match: "e"\r\n\r\n'
     assert parse_plain_head(tail) == RequestHeaders(authorization=b"Bearer t", if_none_match=b'"e"')

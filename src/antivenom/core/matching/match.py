@@ -47,6 +47,7 @@ from antivenom.core.matching.knowledge import NOTHING, Knowledge, part_id
 from antivenom.core.matching.precedence import Claim, Hit, best_of, decide, is_heard, judge, priority
 
 INDEX_MAX_BYTES = 1 << 30
+PLANS_MAX = 200_000  # names kept at once: a channel has fewer, and whoever asks may invent as many as they like
 ECOSYSTEM_TITLES = {
     "pypi": "PyPI",
     "cran": "CRAN",
@@ -183,6 +184,9 @@ class MatchIndex:
     def _plan(self, key: _Key, component: ComponentKey) -> AssessmentPlan | Assessment:
         """How components of this name are assessed; what is set aside of them is kept beside it."""
         channel = key[0]
+        if len(self._plans) >= PLANS_MAX:
+            self._plans.clear()
+            self._set_aside.clear()
         if component.type == "purl":
             planned = self._plan_of_purl(component, channel)
         elif component.type != "conda":
@@ -195,7 +199,8 @@ class MatchIndex:
         self._plans[key], set_aside = planned
         if set_aside is not None:
             self._set_aside[key] = set_aside
-            self.names_set_aside.add(component.name)
+            if component.type == "conda":
+                self.names_set_aside.add(component.name)
         return planned[0]
 
     def _plan_of_purl(self, component: ComponentKey, channel: str) -> _Planned:

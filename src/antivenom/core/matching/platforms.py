@@ -9,7 +9,7 @@ Source: CEP 26 (subdirs); CPE 2.3 names of operating systems; CVE Record Format 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
+from functools import lru_cache
 
 PLATFORMS = (
     "windows", "linux", "macos", "android", "ios", "freebsd", "solaris", "aix",
@@ -50,7 +50,7 @@ def read_platforms(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-@cache
+@lru_cache(maxsize=64)  # clients name subdirs
 def _platforms_of(subdir: str) -> frozenset[str]:
     system, _, processor = subdir.partition("-")
     found = {_OF_SUBDIR[part] for part in (system, processor) if part in _OF_SUBDIR}

@@ -16,7 +16,7 @@ import msgspec
 
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
 from antivenom.core.matching.advisories import Assessment
-from antivenom.core.policy.format import FOREVER_MS, AllowlistItem, Policy, parse_policy
+from antivenom.core.policy.format import FOREVER_MS, AllowlistItem, Policy, parse_policy, read_stored_policy
 from antivenom.core.policy.rules import TRIGGERS
 from antivenom.core.policy.rules.base import (
     NOTHING,
@@ -32,7 +32,6 @@ from antivenom.core.policy.rules.base import (
     earliest,
     unmetered,
 )
-from antivenom.core.policy.rules.metadata import AgeCheck
 
 __all__ = [
     "GO",
@@ -46,6 +45,7 @@ __all__ = [
     "changed_gates",
     "compile_policy",
     "parse_policy",
+    "read_stored_policy",
 ]
 
 
@@ -102,11 +102,7 @@ class CompiledPolicy:
         checks = [check for rule in policy.rules for check in TRIGGERS[rule.gate, rule.trigger].checks(rule)]
         for check in checks:
             check.meter = meter
-        self.fix_cooldowns = {
-            check.rule.id: check.cooldown_ms
-            for check in checks
-            if isinstance(check, AgeCheck) and check.lets_fixes_through
-        }
+        self.fix_cooldowns = {check.rule.id: check.fix_cooldown_ms for check in checks if check.fix_cooldown_ms}
         self.uses_findings = any("assessment" in check.reads for check in checks)
         groups = [_Group(reads, found) for reads, found in _by_reads(checks).items()]
         self._groups = groups

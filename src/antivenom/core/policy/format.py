@@ -6,6 +6,7 @@ All problems are found at once; each has its line, column, field, and the neares
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -18,7 +19,7 @@ from antivenom.core.documents import Document, Path, read_document
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.policy.rules import GATES, TRIGGERS
 from antivenom.core.policy.rules.base import Action, Hit, Rule, Trigger
-from antivenom.core.policy.rules.parameters import ParameterError, kind_of, nearest
+from antivenom.core.policy.rules.parameters import ParameterError, kind_of, nearest, star_pattern
 
 VERSION = 1
 PROSE_CHARACTERS_MAX = 4000
@@ -96,6 +97,26 @@ def parse_policy(text: str) -> Policy:
     policy = reader.policy(document.value)
     document.raise_problems("policy")
     return policy
+
+
+def read_stored_policy(document: Mapping[str, Any]) -> Policy:
+    """The policy that was stored as a document: what it was when it was checked, whatever is refused today.
+
+    Args:
+        document: What `Policy.document` made, by this release or an earlier one.
+    """
+    return Policy(
+        name=document["name"],
+        rules=tuple(msgspec.convert(rule | {"action": Action[rule["action"]]}, Rule) for rule in document["rules"]),
+        allowlist=tuple(_stored_item(item) for item in document.get("allowlist", ())),
+        description=document.get("description", ""),
+    )
+
+
+def _stored_item(item: Mapping[str, Any]) -> AllowlistItem:
+    expires_on = item.get("expires_on")
+    expires_ms = _since_1970_ms(datetime.fromisoformat(expires_on)) if expires_on else 0
+    return msgspec.convert({**item, "expires_ms": expires_ms}, AllowlistItem)
 
 
 class _Reader:
@@ -271,11 +292,15 @@ class _Reader:
         except ValueError:
             self._document.report(path, f"{text!r} is not a date and time", hint)
             return 0
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        expires_ms = round((at - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+        expires_ms = _since_1970_ms(at)
         if expires_ms <= 0:
             self._document.report(path, f"{text!r} is before 1970", hint)
         return expires_ms
+
+
+def _since_1970_ms(at: datetime) -> int:
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return round((at - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
 
 
 def _rule_document(rule: Rule) -> dict[str, Any]:
@@ -302,10 +327,7 @@ def _item_document(item: AllowlistItem) -> dict[str, Any]:
 @lru_cache(maxsize=4096)
 def _pattern(trigger_id: str) -> re.Pattern[str]:
     """Only `*` is a wildcard: trigger_ids of match specs hold brackets."""
-    return re.compile(
-        "".join(".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", trigger_id.casefold())) + r"\Z",
-        re.DOTALL,
-    )
+    return star_pattern(trigger_id.casefold())
 
 
 @lru_cache(maxsize=4096)

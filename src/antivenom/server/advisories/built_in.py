@@ -12,6 +12,7 @@ from antivenom.core.matching.knowledge import MALWARE
 from antivenom.server.advisories import queries
 from antivenom.server.advisories.feed_state import FeedCounts, FeedCursor, PendingChanges
 from antivenom.server.advisories.models import BUILT_IN_ID, Feed
+from antivenom.server.advisories.storing import lock_knowledge
 from antivenom.server.advisories.syncing import publish_knowledge
 from antivenom.server.advisories.vulnerabilities import forget_rules
 from antivenom.server.context import SYSTEM, Context, Resources
@@ -31,6 +32,7 @@ async def announce_built_in(resources: Resources) -> None:
         if feed.cursor.digest == knowledge.digest():
             return
         if feed.cursor.malware not in (None, knowledge.digest(MALWARE)):
+            await lock_knowledge(ctx.session)
             await forget_rules(ctx.session)
         feed.cursor = FeedCursor(version=__version__, digest=knowledge.digest(), malware=knowledge.digest(MALWARE))
         feed.counts = FeedCounts(entries=len(knowledge.entries()), set_aside=0)

@@ -41,7 +41,7 @@ async def show_policy(request: Request, ctx: Context) -> Response:
     shown = (await policies.get_revision(ctx, name, _number(wanted)))[1] if wanted else latest
     state = ListState.read(request, filters=("revision", "compare"), page_size=20)
     compare = state.filter("compare")
-    parsed = await policies.check_policy(ctx.resources, shown.text)
+    parsed = policies.read_revision(shown)
     return render(
         request,
         ctx,

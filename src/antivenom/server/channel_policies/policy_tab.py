@@ -10,11 +10,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError
+from antivenom.core.policy.compile import Policy
 from antivenom.server.channel_policies import service
 from antivenom.server.channel_policies.plans import PolicyPlan
 from antivenom.server.channel_policies.policy_editor import STARTER_POLICY, policy_text_of, problem_values
 from antivenom.server.context import Actor, Context
-from antivenom.server.policies.service import check_policy
+from antivenom.server.policies.service import check_policy, read_revision
 from antivenom.server.policies.wording import RuleDescription, colour_source, describe_exceptions, describe_rule
 from antivenom.server.publications import service as publications
 from antivenom.server.web.form_progress import progress_reporter
@@ -27,11 +28,11 @@ async def show_channel_policy(request: Request, ctx: Context) -> Response:
     values: dict[str, Any] = {"attached": None}
     if attached:
         policy, revision = attached
-        parsed = await check_policy(ctx.resources, revision.text)
+        parsed = read_revision(revision)
         values = {
             "attached": policy,
             "revision": revision,
-            "rules": [describe_rule(rule) for rule in parsed.rules],
+            "rules": _described(parsed),
             "exceptions": describe_exceptions(parsed),
             "lines": colour_source(revision.text),
         }
@@ -40,12 +41,14 @@ async def show_channel_policy(request: Request, ctx: Context) -> Response:
 
 async def edit_policy(request: Request, ctx: Context) -> Response:
     attached = await service.get_channel_policy(ctx, request.path_params["channel"])
-    text = attached[1].text if attached else STARTER_POLICY
-    return await _render_editor(request, ctx, text=text, rules=await _rules_of(ctx, text))
+    if attached is None:
+        parsed = await check_policy(ctx.resources, STARTER_POLICY)
+        return await _render_editor(request, ctx, text=STARTER_POLICY, rules=_described(parsed))
+    return await _render_editor(request, ctx, text=attached[1].text, rules=_described(read_revision(attached[1])))
 
 
-async def _rules_of(ctx: Context, text: str) -> list[RuleDescription]:
-    return [describe_rule(rule) for rule in (await check_policy(ctx.resources, text)).rules]
+def _described(policy: Policy) -> list[RuleDescription]:
+    return [describe_rule(rule) for rule in policy.rules]
 
 
 async def plan_policy(request: Request, actor: Actor, form: FormData) -> PolicyPlan:
@@ -58,7 +61,8 @@ async def plan_policy(request: Request, actor: Actor, form: FormData) -> PolicyP
 
 async def show_plan(request: Request, ctx: Context, form: FormData) -> Response:
     text = policy_text_of(form)
-    return await _render_editor(request, ctx, text=text, plan=request.state.result, rules=await _rules_of(ctx, text))
+    parsed = await check_policy(ctx.resources, text)
+    return await _render_editor(request, ctx, text=text, plan=request.state.result, rules=_described(parsed))
 
 
 async def apply_policy(request: Request, ctx: Context, form: FormData) -> Response:

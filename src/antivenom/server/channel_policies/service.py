@@ -35,9 +35,9 @@ async def set_policy(ctx: Context, channel: str, text: str) -> PolicyRevision:
         InvalidInputError: The policy is wrong; `data["problems"]` says where.
     """
     require(ctx, "policies:write", subject=f"channel:{channel}")
-    await policies.check_policy(ctx.resources, text)  # first: it may take seconds, and the channel is locked below
+    await channels.get_channel(ctx, channel, permission="channels:write")
+    revision = await policies.save_policy(ctx, text)  # it locks the policy; as everywhere, before a channel is locked
     row = await channels.get_channel(ctx, channel, permission="channels:write", lock=True)
-    revision = await policies.save_policy(ctx, text)
     await _attach(ctx, row, revision)
     return revision
 

@@ -13,6 +13,7 @@ from antivenom.server.members.authentication import authenticate
 KEEP_S = 30.0  # LISTEN forgets a revoked token at once; this is the limit when the listener is down
 KEEP_REFUSED_S = 5.0
 KEPT = 10_000
+KEPT_MAX_BYTES = 1_000  # of credentials that are kept: anybody may send 64 KiB of wrong ones again and again
 
 Credentials = tuple[bytes, bytes]
 """(token from `/t/<token>/` or b"", value of the Authorization header or b"")."""
@@ -47,7 +48,8 @@ class ActorCache:
     async def _ask(self, credentials: Credentials) -> Actor | None:
         generation = self._generation
         actor = await self._authenticate(*(part.decode("latin-1") or None for part in credentials))
-        if generation == self._generation:  # otherwise a token was revoked meanwhile
+        is_short = sum(map(len, credentials)) <= KEPT_MAX_BYTES
+        if is_short and generation == self._generation:  # otherwise a token was revoked meanwhile
             keep_s = KEEP_S if actor is not None else KEEP_REFUSED_S
             self._known[credentials] = (actor, time.monotonic() + keep_s)
             if len(self._known) > KEPT:

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import NO_KNOWLEDGE, Assessment, Severity
 from antivenom.core.matching.build_statements import Curated, parse_security
-from antivenom.core.matching.identity import channel_name
+from antivenom.core.matching.identity import PURL_MAX_CHARACTERS, channel_name
 from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.core.source.source_map import Component
 from antivenom.server.advisories.queries import has_asked_since, is_syncing, newest_revision, oldest_pending_revision
@@ -28,6 +28,7 @@ from antivenom.server.members.authorization import require
 
 MATCH_COMPONENTS_MAX = 10_000
 STORE_ROWS = 2_000
+SUBDIR_MAX_CHARACTERS = 32
 JUST_ASKED = timedelta(minutes=10)
 MATCH_PATIENCE_S = 60.0
 KNOWLEDGE_POLL_S = 0.2
@@ -141,6 +142,8 @@ def read_component(item: object) -> MatchRequest:
         purl = item["purl"]
         if not isinstance(purl, str) or not purl.strip():
             return MatchRequest(None, error="purl is not a text")
+        if len(purl) > PURL_MAX_CHARACTERS:
+            return MatchRequest(None, error=f"the purl is longer than {PURL_MAX_CHARACTERS:,} characters")
         return MatchRequest(ComponentKey("purl", purl.strip(), ""), channel_name(_text(item.get("channel"))))
     kind = item.get("type", "conda")
     if kind != "conda":
@@ -154,8 +157,11 @@ def read_component(item: object) -> MatchRequest:
         return MatchRequest(None, error=f"{name[:128]} has no version (a text)")
     if len(name) > 128 or len(version) > 256:
         return MatchRequest(None, error="the name or the version is longer than any conda package's")
-    purls = tuple(p for p in item["purls"] if isinstance(p, str)) if isinstance(item.get("purls"), list) else ()
+    given = item["purls"] if isinstance(item.get("purls"), list) else []
+    purls = tuple(p for p in given if isinstance(p, str) and len(p) <= PURL_MAX_CHARACTERS)
     subdir = _text(item.get("subdir")).strip()
+    if len(subdir) > SUBDIR_MAX_CHARACTERS:
+        return MatchRequest(None, error="the subdir is longer than any platform's")
     key = ComponentKey("conda", name.lower(), version.strip(), _text(item.get("build")), purls[:20], subdir)
     return MatchRequest(key, channel_name(_text(item.get("channel"))))
 

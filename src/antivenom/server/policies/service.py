@@ -35,6 +35,7 @@ class RevisionDiff:
 
 CHECK_MAX_S: Final = 5.0
 CHECKED_KEPT: Final = 64
+CHECKED_MAX_CHARACTERS: Final = 100_000  # of a text that is kept: real ones have a few thousand
 _checked: OrderedDict[str, core.Policy] = (
     OrderedDict()
 )  # of this process, for pages show the same texts again and again
@@ -57,10 +58,20 @@ async def check_policy(resources: Resources, text: str) -> core.Policy:
     except TooExpensiveError:
         message = f"the policy takes more than {CHECK_MAX_S:g} s of CPU to check"
         raise TooExpensiveError(message, hint=SIMPLER_POLICY) from None
-    _checked[text] = parsed
+    if len(text) <= CHECKED_MAX_CHARACTERS:
+        _checked[text] = parsed
     while len(_checked) > CHECKED_KEPT:
         _checked.popitem(last=False)
     return parsed
+
+
+def read_revision(revision: PolicyRevision) -> core.Policy:
+    """The policy that a revision defines.
+
+    Not by its text: what an earlier release accepted may be refused today, and must neither keep anybody from seeing it
+    nor from putting another in its place.
+    """
+    return core.read_stored_policy(revision.document)
 
 
 async def save_policy(ctx: Context, text: str, *, is_demo: bool = False) -> PolicyRevision:
@@ -91,7 +102,7 @@ async def save_policy(ctx: Context, text: str, *, is_demo: bool = False) -> Poli
     )
     ctx.session.add(revision)
     await ctx.session.flush()
-    gates = core.changed_gates(await check_policy(ctx.resources, latest.text) if latest else None, parsed)
+    gates = core.changed_gates(read_revision(latest) if latest else None, parsed)
     await record(ctx, "policy.revised", subject=f"policy:{policy.name}", number=revision.number, gates=sorted(gates))
     return revision
 
@@ -152,7 +163,7 @@ async def diff_revisions(ctx: Context, name: str, old: int, new: int) -> Revisio
     require(ctx, "policies:read", subject=f"policy:{name}")
     policy = await _policy(ctx, name)
     before, after = await _revision(ctx, policy, old), await _revision(ctx, policy, new)
-    was, now = [await check_policy(ctx.resources, revision.text) for revision in (before, after)]
+    was, now = read_revision(before), read_revision(after)
     old_items, new_items = _items(was), _items(now)
     return RevisionDiff(
         name=name,

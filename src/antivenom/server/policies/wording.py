@@ -107,10 +107,13 @@ def _phrase(rule: Rule, name: str, value: Any) -> str:
 
 # -- the text in colours -----------------------------------------------------------------------------------------------
 
+# Each character is looked at a few times at most: a line may be as long as somebody likes, and is coloured while others
+# wait. Hence no way back into what was read (*+), and a string that never ends takes the rest of the line.
 _TOKEN = re.compile(
     r"""(?P<comment>(?:^|(?<=\s))\#.*$)
-      | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')
-      | (?P<key>[A-Za-z_][\w-]*(?=\s*:(?:\s|$)))
+      | (?P<string>(?<!\w)(?:"(?:[^"\\]|\\.)*+"|'(?:[^']|'')*+'))
+      | (?P<open>(?<!\w)["'].*)
+      | (?P<key>(?<![\w-])[A-Za-z_][\w-]*+(?=\s*:(?:\s|$)))
       | (?P<action>\b(?:stop|warn|go)\b(?=\s*[,}]|\s*$))
     """,
     re.VERBOSE,
@@ -124,7 +127,7 @@ def colour_line(line: str) -> Iterator[tuple[str, str]]:
         if match.start() > end:
             yield "", line[end : match.start()]
         kind = str(match.lastgroup)
-        yield f"tok-{match.group()}" if kind == "action" else f"tok-{kind}", match.group()
+        yield {"action": f"tok-{match.group()}", "open": ""}.get(kind, f"tok-{kind}"), match.group()
         end = match.end()
     if end < len(line):
         yield "", line[end:]

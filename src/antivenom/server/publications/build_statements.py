@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from antivenom.core.conda.record_fields import timestamp_ms
 from antivenom.core.conda.shards import decode_record, read_shard
 from antivenom.core.matching.advisories import Assessment
 from antivenom.core.matching.build_statements import (
@@ -80,9 +81,7 @@ def decode_statuses(statuses: bytes) -> dict[str, Curated]:
 
 
 def _built_ms(record: Mapping[str, Any]) -> int:
-    moments = [record.get(field) for field in ("timestamp", "indexed_timestamp")]
-    timestamp, indexed = [moment if isinstance(moment, int) else 0 for moment in moments]
-    return built_before_ms(timestamp, indexed)
+    return built_before_ms(timestamp_ms(record.get("timestamp")), timestamp_ms(record.get("indexed_timestamp")))
 
 
 def _find_record(blobs: IndexBlobs, source: SourceMap, locations: list[Any], fn: str) -> dict[str, Any] | None:

@@ -176,7 +176,7 @@ def _range_applies(content: Content, request: RequestHeaders) -> bool:
 
 
 UNSATISFIABLE = (-1, 0)
-_RANGE = re.compile(rb"\s*bytes\s*=\s*(\d{0,19})\s*-\s*(\d{0,19})\s*", re.IGNORECASE)
+_RANGE = re.compile(rb"\s*+bytes\s*+=\s*+(\d{0,19})\s*+-\s*+(\d{0,19})\s*+", re.IGNORECASE)
 
 
 def parse_range(field_value: bytes, size: int) -> tuple[int, int] | None:

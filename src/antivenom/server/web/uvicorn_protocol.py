@@ -32,7 +32,7 @@ NOT_PLAIN = None
 HEAD_MAX_S = 30.0
 BODY_WINDOW_S = 30.0
 BODY_BYTES_PER_S = 500  # on average over a window, while we read
-_HEADER_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff\t]*?)[ \t]*")
+_HEADER_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\x20-\x7e\x80-\xff\t]*)")
 _UNUSUAL = frozenset(
     (
         b"content-length",
@@ -279,7 +279,7 @@ def parse_plain_head(tail: bytes) -> RequestHeaders | None:
         name = match[1].lower()
         if name in _UNUSUAL or name in found:
             return NOT_PLAIN
-        found[name] = match[2]
+        found[name] = match[2].strip(b" \t")
     if b"host" not in found or found.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return NOT_PLAIN
     if b"authorization" not in found and b"if-none-match" not in found:

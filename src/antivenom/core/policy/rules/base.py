@@ -126,13 +126,15 @@ class Check:
 
     Equal `reads` give equal answers of `concerns`; equal `result_reads` (and the same assessment) give equal
     results of `evaluate`. Both name fields of RecordFacts, or "assessment"; the channel and the instant are the same
-    for a whole sweep. `direct`: asking is cheaper than remembering.
+    for a whole sweep. `direct`: asking is cheaper than remembering. `fix_cooldown_ms`: how long it withholds what is
+    new, where it lets fixes through (fixes.py); else 0.
     """
 
     reads: tuple[str, ...] = ()
     result_reads: tuple[str, ...] = ()
     names: frozenset[str] | None = None  # the only names it can concern; None is any
     direct: ClassVar[bool] = False
+    fix_cooldown_ms: int = 0
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule

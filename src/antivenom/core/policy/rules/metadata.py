@@ -45,7 +45,7 @@ class AgeCheck(Check):
     """Records younger than the cooldown, or older than the limit, since the channel first listed them.
 
     A record without a listing time is as old as its build; with neither, its age is unknown, and a cooldown withholds
-    it: unknown is not clean. `lets_fixes_through`: fixes.py may release what it withholds.
+    it: unknown is not clean.
     """
 
     direct: ClassVar[bool] = True
@@ -56,12 +56,7 @@ class AgeCheck(Check):
         self._limit_days: float | None = params.get("older_than_days")
         self._cooldown_ms = _days_ms(self._cooldown_days)
         self._limit_ms = _days_ms(self._limit_days)
-        self.lets_fixes_through: bool = params.get("unless_fix", False)
-
-    @property
-    def cooldown_ms(self) -> int:
-        """How long it withholds what is new."""
-        return self._cooldown_ms
+        self.fix_cooldown_ms = self._cooldown_ms if params.get("unless_fix", False) else 0
 
     def concerns(self, facts: Facts) -> bool:
         since_ms = first_listed_ms(facts.record)

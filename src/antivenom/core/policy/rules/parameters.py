@@ -11,6 +11,7 @@ import operator
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from fnmatch import translate
 from typing import Any
 
 from antivenom.core.matching.advisories import Severity
@@ -127,6 +128,15 @@ def list_of(read: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
     return read_list
 
 
+def star_pattern(text: str) -> re.Pattern[str]:
+    """The pattern of a text in which `*` stands for any text, and everything else for itself.
+
+    Its matching takes time in proportion to both texts, however many stars there are: "*" as ".*" would try every way
+    to share a text among them.
+    """
+    return re.compile(translate(re.sub(r"([?\[])", r"[\1]", text)))
+
+
 def word_of(words: Sequence[str], what: str) -> Callable[[Any], str]:
     """A reader of one of some words; case does not matter."""
     known = {w.casefold(): w for w in words}
@@ -151,7 +161,7 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "=": operator.eq,
 }
-_COMPARISON = re.compile(r"\s*([^\w\s.+-]*)\s*(.*?)\s*", re.DOTALL)
+_COMPARISON = re.compile(r"([^\w\s.+-]*+)\s*+(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -168,7 +178,7 @@ class Comparison:
 def _split_comparison(value: Any, example: str) -> tuple[str, str]:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ParameterError(f"expected a comparison, found {kind_of(value)}", f"such as {example}")
-    match = _COMPARISON.fullmatch(str(value))
+    match = _COMPARISON.fullmatch(str(value).strip())
     sign, bound = match.groups() if match else ("", str(value))
     if sign and sign not in OPERATORS:
         raise ParameterError(f"unknown comparison {sign!r}", operator_hint(sign))

@@ -7,7 +7,6 @@ Source: docs/dev/measurements.md (Gates, triggers and allowlist), for the names 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -32,6 +31,7 @@ from antivenom.core.policy.rules.parameters import (
     read_boolean,
     read_severity,
     read_text,
+    star_pattern,
     word_of,
 )
 
@@ -189,11 +189,11 @@ def _conditions(params: Mapping[str, Any]) -> Iterator[Condition]:
         yield lambda finding: bool(finding.fixed_versions)
     if "ids" in params:
         ids = frozenset(i for i in params["ids"] if "*" not in i)
-        patterns = [re.compile(re.escape(i).replace(r"\*", ".*"), re.DOTALL) for i in params["ids"] if "*" in i]
+        patterns = [star_pattern(i) for i in params["ids"] if "*" in i]
         yield (
             lambda finding: (
                 not ids.isdisjoint(own := [i.upper() for i in finding.ids])
-                or any(pattern.fullmatch(i) for pattern in patterns for i in own)
+                or any(pattern.match(i) for pattern in patterns for i in own)
             )
         )
 
