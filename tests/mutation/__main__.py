@@ -44,7 +44,7 @@ def main() -> int:
     if options.minutes:
         # mutmut tries again what it is given names of, and without names only what it has not tried.
         names = [f"antivenom.{options.area.replace('/', '.')}.{options.only}"] if options.only else []
-        run(folder, names, options.minutes)
+        run(folder, names or (unnoticed(folder) if options.again else []), options.minutes)
     return report(folder)
 
 
@@ -52,6 +52,9 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("area", choices=sorted(NEAR), help="the folder of src/antivenom to change")
     parser.add_argument("--only", default="", help="try these functions again, such as propagate.* or *_judge*")
+    parser.add_argument(
+        "--again", action="store_true", help="try again what survived, too: the tests are other ones now"
+    )
     parser.add_argument("--minutes", type=float, default=30, help="stop after so long, go on next time; 0 only reports")
     return parser.parse_args()
 
@@ -63,6 +66,7 @@ def prepare(area: str) -> Path:
     for name in ("src", "tests", "docs"):
         shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(REPO / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
+    (folder / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)  # which test reaches what, and how long it takes
     tests = ", ".join(f'"{test}"' for test in NEAR[area])
     apart_areas = ", ".join(f'"src/antivenom/{other}.py"' for other in NEAR if other.startswith(f"{area}/"))
     pattern = f"{area}/*" if (REPO / "src" / "antivenom" / area).is_dir() else f"{area}.py"
@@ -81,6 +85,12 @@ pytest_add_cli_args_test_selection = [{tests}]
     return folder
 
 
+def unnoticed(folder: Path) -> list[str]:
+    """The mutants that no test has noticed: those that survived, those that no test reaches, those not tried yet."""
+    lines = [line.strip().rpartition(": ") for line in mutmut(folder, "results", "--all", "true").splitlines()]
+    return [name for name, _, status in lines if status in ("survived", "no tests", "not checked")]
+
+
 def mutmut(folder: Path, *arguments: str) -> str:
     """What a command of mutmut prints."""
     command = [sys.executable, "-m", "mutmut", *arguments]
@@ -95,7 +105,9 @@ def run(folder: Path, names: list[str], minutes: float) -> None:
     """Try the mutants that were not tried yet, one at a time, with what the machine can spare."""
     command = ["nice", "-n", "15", sys.executable, "-m", "mutmut", "run", "--max-children", "1", *names]
     with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment(), stdout=log, stderr=log, preexec_fn=heed_interrupts
+        )
         try:
             process.wait(60 * minutes)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
@@ -104,6 +116,11 @@ def run(folder: Path, names: list[str], minutes: float) -> None:
         else:
             if process.returncode:
                 print((folder / "log.txt").read_text()[-4000:].replace("\r", "\n"))
+
+
+def heed_interrupts() -> None:
+    """A job in the background of a shell ignores SIGINT, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def report(folder: Path) -> int:
