@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,52 @@ async def test_cancelled_call_ends_its_child_and_frees_its_place(pool: CpuPool, 
 def note_pid_and_wait(mark: str) -> None:
     Path(mark).write_text(str(os.getpid()))
     signal.pause()
+
+
+def report_more_than_a_pipe_holds(*, on_progress: Callable[[bytes], None]) -> None:
+    while True:
+        on_progress(bytes(1 << 20))
+
+
+async def test_child_is_ended_in_the_midst_of_reporting(monkeypatch: pytest.MonkeyPatch):
+    """What it held then (a lock, half a message) holds up nobody, least of all the event loop."""
+    is_reporting, go_on = threading.Event(), threading.Event()
+
+    def hear(self: CpuPool, message: object) -> None:
+        is_reporting.set()
+        go_on.wait()
+
+    monkeypatch.setattr(CpuPool, "_hear", hear)
+    pool = CpuPool(1)
+    running = asyncio.create_task(pool.run(report_more_than_a_pipe_holds, on_progress=lambda report: None))
+    await until(is_reporting.is_set)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await pool.run(abs, -1) == 1
+    threads = threading.active_count()
+    go_on.set()
+    await until(lambda: threading.active_count() < threads)  # who listened to the child has ended too
+    await pool.close()
+
+
+async def test_nothing_else_waits_while_it_is_found_out_how_a_child_ended(
+    pool: CpuPool, monkeypatch: pytest.MonkeyPatch
+):
+    is_asked, go_on = threading.Event(), threading.Event()
+
+    def find_out(process: Any) -> int | None:
+        is_asked.set()
+        go_on.wait()
+        return exit_code(process)
+
+    exit_code = cpu._exit_code
+    monkeypatch.setattr(cpu, "_exit_code", find_out)
+    running = asyncio.create_task(pool.run(compute_for_ever, cpu_s=0.05))
+    await until(is_asked.is_set)
+    go_on.set()
+    with pytest.raises(TooExpensiveError):
+        await running
 
 
 async def test_who_waits_for_a_child_may_leave_and_too_many_may_not_wait(tmp_path: Path):

@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
+from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
 from antivenom.core.errors import SIMPLER_POLICY, TooExpensiveError, UnavailableError
@@ -36,13 +37,13 @@ NOTE_BYTES = 200
 EXIT_PATIENCE_S = 1.0
 log = logging.getLogger(__name__)
 
-_progress_queue: Any = None
+_progress: Connection | None = None
 _note: Any = None
 
 
-def _start_child(parent: int, queue: Any, note: Any, memory_bytes: int | None) -> None:
-    global _progress_queue, _note
-    _progress_queue, _note = queue, note
+def _start_child(parent: int, progress: Connection, note: Any, memory_bytes: int | None) -> None:
+    global _progress, _note
+    _progress, _note = progress, note
     die_with_parent(parent, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the parent decides
     if memory_bytes is not None:
@@ -64,12 +65,17 @@ def _call(
     try:
         if not wants_progress:
             return function(*args, **options)
-        return function(*args, **options, on_progress=lambda *report: _progress_queue.put((task, report)))
+        return function(*args, **options, on_progress=lambda *report: _report(task, report))
     finally:
         if cpu_s is not None:
             signal.setitimer(signal.ITIMER_PROF, 0)
         if wants_progress:
-            _progress_queue.put((task, None))
+            _report(task, None)
+
+
+def _report(task: int, report: tuple[Any, ...] | None) -> None:
+    if _progress is not None:
+        _progress.send((task, report))
 
 
 def note_work(what: str) -> None:
@@ -94,39 +100,52 @@ class _Child:
     def __init__(self, memory_bytes: int | None, on_message: Callable[[Any], None]) -> None:
         self._memory_bytes, self._on_message = memory_bytes, on_message
         self._executor: ProcessPoolExecutor | None = None
-        self._queue: Any = None
         self._note: Any = None
 
     def submit(self, *call: Any) -> asyncio.Future[Any]:
-        if self._executor is None:
-            spawn = multiprocessing.get_context("spawn")
-            self._queue, self._note = spawn.SimpleQueue(), spawn.Array("c", NOTE_BYTES, lock=False)
-            self._executor = ProcessPoolExecutor(
-                1,
-                mp_context=spawn,
-                initializer=_start_child,
-                initargs=(os.getpid(), self._queue, self._note, self._memory_bytes),
-            )
-            threading.Thread(target=self._forward, args=(self._queue,), daemon=True).start()
-        return asyncio.wrap_future(self._executor.submit(_call, *call))
+        if self._executor is not None:
+            return asyncio.wrap_future(self._executor.submit(_call, *call))
+        spawn = multiprocessing.get_context("spawn")
+        progress, write_end = spawn.Pipe(duplex=False)
+        self._note = spawn.Array("c", NOTE_BYTES, lock=False)
+        self._executor = ProcessPoolExecutor(
+            1,
+            mp_context=spawn,
+            initializer=_start_child,
+            initargs=(os.getpid(), write_end, self._note, self._memory_bytes),
+        )
+        with write_end:  # the child has its own; so the pipe ends with the child, however that ends
+            running = self._executor.submit(_call, *call)
+        threading.Thread(target=self._forward, args=(progress,), daemon=True).start()
+        return asyncio.wrap_future(running)
 
-    def _forward(self, queue: Any) -> None:
-        with contextlib.suppress(EOFError, OSError):
-            while (message := queue.get()) is not None:
-                self._on_message(message)
+    def _forward(self, progress: Connection) -> None:
+        with progress, contextlib.suppress(EOFError, OSError):
+            while True:
+                self._on_message(progress.recv())
 
-    def end(self, *, has_ended: bool = False) -> tuple[int | None, str]:
-        """Kill it, if it has not ended by itself; then its exit code, and what it said it was computing."""
-        if self._executor is None:
-            return None, ""
-        processes = list((self._executor._processes or {}).values())
-        code = _exit_code(processes[0]) if processes and has_ended else None
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
+    def _take_processes(self) -> list[Any]:
+        """Its process, of which this is no longer the child."""
+        executor, self._executor = self._executor, None
+        if executor is None:
+            return []
+        processes = list((executor._processes or {}).values())
+        executor.shutdown(wait=False, cancel_futures=True)
+        return processes
+
+    def end(self) -> None:
+        """Kill it."""
+        for process in self._take_processes():
             process.kill()
-        self._queue.put(None)
-        self._executor = None
-        return code, self._note.value.decode("utf-8", "replace")
+
+    async def ended(self) -> tuple[int | None, str]:
+        """The exit code of a child that ended by itself, and what it said it was computing."""
+        processes, note = self._take_processes(), self._note.value.decode("utf-8", "replace")
+        try:
+            return (await asyncio.to_thread(_exit_code, processes[0]) if processes else None), note
+        finally:
+            for process in processes:
+                process.kill()
 
 
 def _exit_code(process: Any) -> int | None:
@@ -194,7 +213,7 @@ class CpuPool:
                 try:
                     return await self._run(child, function, args, options, on_progress, cpu_s)
                 except BrokenProcessPool:
-                    code, note = child.end(has_ended=True)
+                    code, note = await child.ended()
                     if code == -signal.SIGPROF:
                         raise TooExpensiveError(f"it takes more than {cpu_s:g} seconds of computing") from None
                     if note and code in (-signal.SIGVTALRM, -signal.SIGABRT):
