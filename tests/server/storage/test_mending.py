@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import itertools
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from antivenom.core.errors import DamagedBlobError
+from antivenom.server.adapters.blobs import FolderStore
 from antivenom.server.context import LOCAL, SYSTEM
+from antivenom.server.db.blob_guard import blobs_in_use
+from antivenom.server.distribution import client_documents
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors.subdir_state import HeldLoss
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.jobs import reconcile_channels
 from antivenom.server.publications.publish_channel import publish_channel
-from antivenom.server.storage import jobs, queries, service
+from antivenom.server.storage import jobs, mending, queries, service, verifying
 from antivenom.server.storage.marking import KINDS, scrub
 from antivenom.server.storage.mending import Need, Way, choose_ways
 from antivenom.server.storage.queries import NamedBlob, Namer
@@ -25,6 +32,7 @@ from tests.server.asking import Asker
 from tests.server.mirrors.conftest import Person
 from tests.server.storage.conftest import collect, run, stored
 from tests.upstreams import UpstreamServer, make_record, write_channel
+from tests.waiting import until
 
 BAN = 'name: ban\nrules:\n  - {id: banned, gate: packages, trigger: match_spec, action: stop, params: {deny: ["%s"]}}\n'
 BIG = Package("big", "1.0", payload=bytes(range(256)) * 4000)
@@ -250,6 +258,26 @@ async def test_whole_index_of_a_superseded_publication_is_not_kept_and_a_rollbac
     assert await read_all(ask) == before
 
 
+async def test_whole_index_that_cannot_be_put_together_right_is_not_stored(
+    main: Person, ask: Asker, monkeypatch: pytest.MonkeyPatch
+):
+    """Its key is the digest of what was published: other bytes under it would be served as if they were those."""
+    (key,) = [key for key in stored(main.resources) if key.startswith("repodata/")]
+    delete(main, key)
+    assemble = client_documents.assemble_monolith
+
+    def assemble_wrong(*args: Any) -> Any:
+        found = assemble(*args)
+        return found._replace(data=found.data + b"\0")
+
+    async with main.resources.context(SYSTEM) as ctx:
+        (index,) = {blob.key for blob in await queries.list_named(ctx.session) if blob.role == "index"}
+    monkeypatch.setattr(client_documents, "assemble_monolith", assemble_wrong)
+    with pytest.raises(DamagedBlobError):
+        client_documents.make_whole(main.resources.blobs.url, index, key)
+    assert key not in stored(main.resources)
+
+
 async def test_source_that_nothing_can_bring_back_is_told_and_what_was_published_stays(main: Person, ask: Asker):
     await main.ask(mirrors.delete_mirror, "main")
     async with main.resources.context(SYSTEM) as ctx:
@@ -285,6 +313,123 @@ async def test_collection_notices_what_is_missing(main: Person):
     await run(main, "collect", RunOptions())
     await settle(main)
     assert await is_whole(main)
+
+
+# -- what others do meanwhile ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["folder", "bucket"])
+@pytest.mark.parametrize("kind", ["artifact", "document", "index", "pack", "repodata"])
+async def test_blob_that_was_stored_anew_after_it_was_found_damaged_stays(
+    main: Person, kind: str, where: str, monkeypatch: pytest.MonkeyPatch
+):
+    (key, *_) = [key for key in sorted(stored(main.resources)) if key.startswith(f"{kind}/")]
+    whole = main.resources.blobs.get_sync(key)
+    cut(main, key)
+    if where == "bucket":
+        monkeypatch.setattr(FolderStore, "local_path", lambda self, key: None)
+    diagnose = mending.diagnose
+
+    async def diagnose_while_it_is_stored(*args: Any) -> list[mending.Diagnosis]:
+        found = await diagnose(*args)
+        main.resources.blobs.put_sync(key, whole)
+        return found
+
+    monkeypatch.setattr(mending, "diagnose", diagnose_while_it_is_stored)
+    left = await mending.mend(main.resources, [key])
+    assert main.resources.blobs.get_sync(key) == whole
+    if kind in ("artifact", "document") or where == "bucket":
+        assert left == []
+        assert await lost(main) == {}
+
+
+async def test_what_builders_store_is_deleted_from_a_bucket_only_while_nobody_builds(
+    main: Person, monkeypatch: pytest.MonkeyPatch
+):
+    (key, *_) = [key for key in stored(main.resources) if key.startswith("repodata/")]
+    cut(main, key)
+    monkeypatch.setattr(FolderStore, "local_path", lambda self, key: None)
+    monkeypatch.setattr(mending, "WAIT_S", 0.0)
+    async with blobs_in_use(main.resources.lock_engine):
+        await mending.mend(main.resources, [key])
+    assert key in stored(main.resources)
+    assert set(await lost(main)) == {key}
+    await settle(main)
+    assert await lost(main) == {}
+    assert await is_whole(main)
+
+
+async def test_two_menders_note_one_blob(main: Person):
+    (key, *_) = [key for key in stored(main.resources) if key.startswith("index/")]
+    delete(main, key)
+    found = await mending.diagnose(main.resources, {key: "missing"})
+    async with main.resources.context(SYSTEM) as ctx:
+        await mending._note(ctx, [key], [], found)
+        await ctx.session.flush()
+        other = asyncio.create_task(mending.mend_found(main.resources, [key], found))
+        await until(lambda: waits_or_is_done(main, other))
+    await other
+    assert set(await lost(main)) == {key}
+
+
+async def waits_or_is_done(person: Person, task: asyncio.Task[Any]) -> bool:
+    async with person.resources.context(SYSTEM) as ctx:
+        waiting = await ctx.session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+    return task.done() or bool(waiting)
+
+
+async def test_who_mends_locks_channels_as_everybody_does(main: Person, upstream: UpstreamServer):
+    """By id, and each before its mirror: whatever is asked for of which channel, two never wait for each other."""
+    for name in ("c", "b", "a"):
+        await main.mirror(name, upstream, subdirs=["noarch"], mode="active")
+    ways = [Way.resync, Way.refetch, Way.republish, Way.retire]
+    for first, second in itertools.permutations(ways, 2):
+        found = [
+            mending.Diagnosis("index/x", "missing", [], {first: {Namer("a", "noarch", 1, False)}}),
+            mending.Diagnosis("index/y", "missing", [], {second: {Namer("b", "noarch", 1, False)}}),
+        ]
+        async with main.resources.context(SYSTEM) as ctx:
+            await ctx.session.execute(text("SELECT id FROM channel WHERE name = 'b' FOR UPDATE"))  # b was made first
+            mender = asyncio.create_task(_act_alone(main, found))
+            await until(functools.partial(waits_or_is_done, main, mender))
+            lock = "SELECT 1 FROM {} FOR UPDATE NOWAIT"
+            await ctx.session.execute(text(lock.format("channel WHERE name = 'a'")))
+            of_both = "mirror WHERE channel_id IN (SELECT id FROM channel WHERE name IN ('a', 'b'))"
+            await ctx.session.execute(text(lock.format(of_both)))
+        await mender
+
+
+async def _act_alone(person: Person, found: list[mending.Diagnosis]) -> None:
+    async with person.resources.context(SYSTEM) as ctx:
+        await mending._act(ctx, found)
+
+
+async def test_edit_of_a_mirror_locks_its_channel_first(main: Person):
+    """As the deletion of a channel does, which ends with its mirror."""
+    async with main.resources.context(SYSTEM) as ctx:
+        await ctx.session.execute(text("SELECT id FROM channel FOR UPDATE"))
+        other = mirrors.MirrorSettings("https://mirror.example/main", subdirs=["noarch"])
+        edit = asyncio.create_task(main.ask(mirrors.update_mirror, "main", other))
+        await until(lambda: waits_or_is_done(main, edit))
+        await ctx.session.execute(text("SELECT id FROM mirror FOR UPDATE NOWAIT"))
+    await edit
+
+
+async def test_repair_looks_once_at_what_is_lost(main: Person, monkeypatch: pytest.MonkeyPatch):
+    looks = []
+    diagnose = mending.diagnose
+
+    async def count_and_diagnose(*args: Any) -> list[mending.Diagnosis]:
+        looks.append(args)
+        return await diagnose(*args)
+
+    for module in (mending, verifying):
+        monkeypatch.setattr(module, "diagnose", count_and_diagnose)
+    (key, *_) = [key for key in stored(main.resources) if key.startswith("repodata/")]
+    delete(main, key)
+    report = await verifying.verify_store(main.resources, RunOptions(repair=True))
+    assert ([row.key for row in report.lost], len(looks)) == ([key], 1)
+    assert set(await lost(main)) == {key}
 
 
 # -- the scrub ---------------------------------------------------------------------------------------------------------

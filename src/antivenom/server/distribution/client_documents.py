@@ -24,7 +24,7 @@ from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import READABLE_FORMATS, load_publication
 from antivenom.core.publishing.publication_writer import assemble_monolith
 from antivenom.core.source.packs import content_key
-from antivenom.server.adapters.blobs import BlobStore
+from antivenom.server.adapters.blobs import BlobStore, check_bytes
 from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.context import Resources
 from antivenom.server.distribution.blob_content import read_chunks
@@ -124,11 +124,15 @@ def make_document(store_url: str, fn: str, key: str, channel: ChannelKeys) -> No
 
 
 def make_whole(store_url: str, index_key: str, key: str) -> None:
-    """Store the whole index of a publication map under its key; runs in a child process."""
+    """Store the whole index of a publication map under its key; runs in a child process.
+
+    Raises:
+        DamagedBlobError: What the map is put together from makes other bytes than those that were published.
+    """
     store = BlobStore.open(store_url)
     blobs = StoreBlobs(store)
     published = load_publication(blobs, index_key, formats=READABLE_FORMATS)
-    store.put_sync(key, assemble_monolith(blobs, published).data)
+    store.put_sync(key, check_bytes(key, assemble_monolith(blobs, published).data))
 
 
 async def decompressed(content: Content, *, etag: bytes, content_type: bytes, small_bytes: int) -> Content:

@@ -258,6 +258,7 @@ async def update_mirror(ctx: Context, channel: str, settings: MirrorSettings) ->
         InvalidInputError: An argument is wrong; `data["field"]` names it. Nothing was changed.
         NotFoundError: There is no such channel, or it is not a mirror.
     """
+    row = await channels.get_channel(ctx, channel, permission="mirrors:write", lock=True)  # before its mirror
     mirror = await get_mirror(ctx, channel, permission="mirrors:write", lock=True)
     address = parse_upstream(settings.upstream)
     subdirs, specs = check_subdirs(settings.subdirs), check_specs(settings.specs)
@@ -286,7 +287,7 @@ async def update_mirror(ctx: Context, channel: str, settings: MirrorSettings) ->
         mirror.channeldata = UpstreamFile()
         mirror.changed_at, mirror.longest_gap_s = None, 0
         # Trust was given to those who built the former upstream's artifacts.
-        await channels.trust_builds(ctx, await channels.get_channel(ctx, channel, lock=True), False)
+        await channels.trust_builds(ctx, row, False)
     await record(ctx, "mirror.changed", subject=f"channel:{channel}", **changed)
     await defer_sync(ctx, mirror)
     return mirror

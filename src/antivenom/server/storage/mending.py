@@ -8,15 +8,17 @@ publication that lacks something is retired, for it cannot be served.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
-from antivenom.core.errors import DamagedBlobError, NotFoundError
+from antivenom.core.errors import DamagedBlobError, NotFoundError, UnavailableError
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.context import SYSTEM, Context, Resources
+from antivenom.server.db.blob_guard import CheckAlone, blobs_for_deletion
 from antivenom.server.events.service import record
 from antivenom.server.findings.service import request_compilation
 from antivenom.server.mirrors.queries import find_mirror
@@ -32,6 +34,7 @@ TRY_FIRST_S = 60
 TRY_LONGEST_S = 3600
 NAMERS_SHOWN = 3
 KEYS_AT_ONCE = 1000
+WAIT_S = 20.0  # for a moment in which nobody builds
 
 
 class Way(Enum):
@@ -75,6 +78,11 @@ class Diagnosis:
     def describe_ways(self) -> str:
         """What mends it; "" when for somebody nothing does."""
         return "" if Way.nothing in self.ways else "; ".join(way.value for way in self.ways)
+
+    @property
+    def comes_when_asked_for(self) -> bool:
+        """Whether nothing is to be done but to let it be fetched or made again."""
+        return set(self.ways) <= {Way.refetch, Way.rederive}
 
     def row(self) -> LostRow:
         """The blob in a report."""
@@ -143,17 +151,51 @@ async def mend(resources: Resources, keys: Sequence[str]) -> list[Diagnosis]:
     They stay in the list of lost blobs until a later look finds them whole, or nobody needs them any more.
     """
     problems = await asyncio.to_thread(find_problems, resources.blobs, keys)
-    diagnoses = await diagnose(resources, problems) if problems else []
-    ended = [diagnosis for diagnosis in diagnoses if set(diagnosis.ways) <= {Way.refetch, Way.rederive}]
-    for diagnosis in diagnoses:
-        if diagnosis.problem == "damaged" and (diagnosis in ended or resources.blobs.local_path(diagnosis.key) is None):
-            # Of a folder, builders see for themselves that a file is damaged; some of it may still be good to serve.
-            await resources.blobs.delete(diagnosis.key)
-    left = [diagnosis for diagnosis in diagnoses if diagnosis not in ended]
+    return await mend_found(resources, keys, await diagnose(resources, problems) if problems else [])
+
+
+async def mend_found(resources: Resources, keys: Sequence[str], found: Sequence[Diagnosis]) -> list[Diagnosis]:
+    """Begin to mend what of `keys` was found to be lost; what is still lost then."""
+    diagnoses = await _discard_damaged(resources, found)
+    ended = [diagnosis for diagnosis in diagnoses if diagnosis.comes_when_asked_for]
+    left = [diagnosis for diagnosis in diagnoses if not diagnosis.comes_when_asked_for]
     async with resources.context(SYSTEM) as ctx:
         await _note(ctx, keys, ended, left)
-        await _act(ctx, [*ended, *left])
+        await _act(ctx, diagnoses)
     return left
+
+
+async def _discard_damaged(resources: Resources, found: Sequence[Diagnosis]) -> list[Diagnosis]:
+    """Delete the damaged blobs in whose place a whole one is stored only then; what is lost without those found whole.
+
+    They are looked at again, for somebody may have stored them anew since. Those that builders store are deleted while
+    nobody builds; if there is no such moment soon, they stay until a later look.
+    """
+    # Of a folder, builders see for themselves that a file is damaged; some of it may still be good to serve.
+    is_bucket = resources.blobs.local_path("artifact/x") is None
+    damaged = [diagnosis for diagnosis in found if diagnosis.problem == "damaged"]
+    asked_for = [diagnosis.key for diagnosis in damaged if diagnosis.comes_when_asked_for]
+    built = [diagnosis.key for diagnosis in damaged if is_bucket and not diagnosis.comes_when_asked_for]
+    whole = await _delete_damaged(resources, asked_for)
+    if built:
+        with contextlib.suppress(UnavailableError):
+            async with blobs_for_deletion(resources.lock_engine, wait_s=WAIT_S) as check_alone:
+                whole |= await _delete_damaged(resources, built, check_alone)
+    return [diagnosis for diagnosis in found if diagnosis.key not in whole]
+
+
+async def _delete_damaged(resources: Resources, keys: Sequence[str], check_alone: CheckAlone | None = None) -> set[str]:
+    """Delete those that are damaged; which of the others are whole."""
+    whole = set()
+    for key in keys:
+        problem = (await asyncio.to_thread(find_problems, resources.blobs, [key])).get(key)
+        if problem is None:
+            whole.add(key)
+        elif problem == "damaged":
+            if check_alone is not None:
+                await check_alone()
+            await resources.blobs.delete(key)
+    return whole
 
 
 def find_problems(store: BlobStore, keys: Iterable[str]) -> dict[str, str]:
@@ -171,6 +213,7 @@ def find_problems(store: BlobStore, keys: Iterable[str]) -> dict[str, str]:
 
 async def _note(ctx: Context, keys: Sequence[str], ended: list[Diagnosis], left: list[Diagnosis]) -> None:
     """Bring the list of lost blobs up to date; what is new on it, and what is mended, are events."""
+    await queries.lock_lost(ctx.session)
     known = {lost.key: lost for lost in await queries.list_lost(ctx.session)}
     for diagnosis in left:
         lost = known.get(diagnosis.key)
@@ -201,21 +244,24 @@ def next_try(now: datetime, tries: int) -> datetime:
 
 
 async def _act(ctx: Context, diagnoses: Sequence[Diagnosis]) -> None:
+    """Ask for what mends them. Channels are locked by id, then their mirrors: so does everybody else."""
     asked: dict[Way, set[Namer]] = defaultdict(set)
     for diagnosis in diagnoses:
         for way, namers in diagnosis.ways.items():
             asked[way] |= namers
-    refetched = {by.channel for by in asked[Way.refetch]}
-    for channel in sorted({by.channel for by in asked[Way.resync]} | refetched):
-        mirror = await find_mirror(ctx.session, channel, lock=True)
-        if mirror is not None and (channel not in refetched or mirror.mode == "active"):
+    concerned = {way: {by.channel for by in asked[way]} for way in Way}
+    synced = concerned[Way.resync] | concerned[Way.refetch]
+    channels = await queries.lock_channels(ctx.session, synced | concerned[Way.republish] | concerned[Way.retire])
+    for name, channel_id in channels.items():
+        mirror = await find_mirror(ctx.session, name, lock=True) if name in synced else None
+        if mirror is not None and (name in concerned[Way.resync] or mirror.mode == "active"):
             await defer_sync(ctx, mirror)
-    for channel_id in await queries.list_channel_ids(ctx.session, {by.channel for by in asked[Way.republish]}):
-        await defer_republish(ctx, channel_id, cause="repair")
+        if name in concerned[Way.republish]:
+            await defer_republish(ctx, channel_id, cause="repair")
     if asked[Way.recompile]:
         keys = [diagnosis.key for diagnosis in diagnoses if Way.recompile in diagnosis.ways]
         await queries.forget_compiled(ctx.session, keys)
         await request_compilation(ctx)
     for by in sorted(asked[Way.retire]):
-        if await queries.retire(ctx.session, by.channel, by.number, ctx.now):
+        if by.channel in channels and await queries.retire(ctx.session, channels[by.channel], by.number, ctx.now):
             await record(ctx, "publication.retired", subject=f"channel:{by.channel}", numbers=[by.number])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.core.publication.client_documents import derived_keys
@@ -148,6 +148,11 @@ async def count_lost(session: AsyncSession) -> int:
     return await session.scalar(select(func.count()).select_from(LostBlob)) or 0
 
 
+async def lock_lost(session: AsyncSession) -> None:
+    """Let nobody else change the list of lost blobs before this transaction ends."""
+    await session.execute(text(f"LOCK TABLE {LostBlob.__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
+
+
 async def list_lost_due(session: AsyncSession, now: datetime) -> list[LostBlob]:
     """Those of which nobody tries to mend now."""
     is_due = or_(LostBlob.next_try_at.is_(None), LostBlob.next_try_at <= now)
@@ -177,8 +182,10 @@ async def list_mirrored(session: AsyncSession) -> frozenset[str]:
     return frozenset(rows)
 
 
-async def list_channel_ids(session: AsyncSession, names: Iterable[str]) -> list[int]:
-    return list(await session.scalars(select(Channel.id).where(Channel.name.in_(list(names))).order_by(Channel.id)))
+async def lock_channels(session: AsyncSession, names: Iterable[str]) -> dict[str, int]:
+    """The ids of the channels of these names, by id; they are locked in that order, as everybody does."""
+    query = select(Channel.name, Channel.id).where(Channel.name.in_(list(names))).order_by(Channel.id)
+    return {row.name: row.id for row in await session.execute(query.with_for_update())}
 
 
 async def forget_compiled(session: AsyncSession, keys: Iterable[str]) -> None:
@@ -187,17 +194,15 @@ async def forget_compiled(session: AsyncSession, keys: Iterable[str]) -> None:
     await session.execute(changed)
 
 
-async def retire(session: AsyncSession, channel: str, number: int, now: datetime) -> bool:
-    """Retire a publication, unless its channel serves it; whether that changed anything."""
-    row = await session.scalar(select(Channel).where(Channel.name == channel).with_for_update())
-    if row is None:
-        return False
+async def retire(session: AsyncSession, channel_id: int, number: int, now: datetime) -> bool:
+    """Retire a publication, unless its channel, which is locked, serves it; whether that changed anything."""
+    served = select(Channel.publication_id).where(Channel.id == channel_id).scalar_subquery()
     retired = await session.scalar(
         update(Publication)
         .where(
-            Publication.channel_id == row.id,
+            Publication.channel_id == channel_id,
             Publication.number == number,
-            Publication.id.is_distinct_from(row.publication_id),
+            Publication.id.is_distinct_from(served),
             Publication.collected_at.is_(None),
         )
         .values(collected_at=now)

@@ -10,7 +10,7 @@ from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.storage import queries
 from antivenom.server.storage.collecting import read_roots
 from antivenom.server.storage.marking import Marked, mark, scrub, verify
-from antivenom.server.storage.mending import diagnose, mend
+from antivenom.server.storage.mending import diagnose, mend_found
 from antivenom.server.storage.reports import LOST_SHOWN, RunOptions, StorageReport, Totals
 
 
@@ -22,7 +22,7 @@ async def verify_store(resources: Resources, options: RunOptions) -> StorageRepo
     problems = dict.fromkeys(marked.missing, "missing") | dict.fromkeys(found.damaged, "damaged")
     lost = await diagnose(resources, problems) if problems else []
     if options.repair and lost:
-        await mend(resources, [diagnosis.key for diagnosis in lost])
+        await mend_found(resources, [diagnosis.key for diagnosis in lost], lost)
     return StorageReport(
         stored={kind: Totals(*totals) for kind, totals in sorted(marked.stored.items())},
         checked=Totals(found.count, found.size_bytes),
