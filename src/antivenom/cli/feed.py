@@ -24,7 +24,7 @@ FeedId = Annotated[int, typer.Argument(metavar="ID", help="The feed's number; `a
 
 @commands.command("add")
 def add(
-    kind: Annotated[str, typer.Argument(help="osv, kev, epss, nvd, cve5, name-map, purl-cpe or knowledge.")],
+    kind: Annotated[str, typer.Argument(help="osv, kev, epss, nvd, cve5, nodejs, name-map, purl-cpe or knowledge.")],
     location: Annotated[str, typer.Argument(metavar="URL|PATH", help="http(s) URL, or path on the server's machine.")],
     every: EveryOption = None,
     wait: WaitOption = True,

@@ -154,6 +154,7 @@ WRONG = {
     "nvd": json.dumps(
         {"format": "NVD_CVE", "totalResults": 1, "vulnerabilities": [{"cve": {"id": "CVE-2024-0001"}}]}
     ).encode(),
+    "nodejs": json.dumps({"7": {"cve": ["CVE-2024-0001"], "vulnerable": "20.x", "patched": "^20.3.1"}}).encode(),
     "name-map": b"channel\tconda_name\tpypi_names\nconda-forge\tnumpy\tnumpy\n",
     "knowledge": b"conda\tpypi\tsource\tchecked\npy-foo\tfoo\tus\t2026-11-28\n",
     "purl-cpe": b"purl\tcpe_part:vendor:product\npkg:pypi/django\ta:djangoproject:django\n",

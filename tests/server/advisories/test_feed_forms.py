@@ -49,6 +49,7 @@ KEV = [
 EPSS = [{"cve": f"CVE-2024-000{n}", "epss": "0.5", "percentile": "0.9", "date": "2026-01-01"} for n in (1, 2)]
 NVD = [{"id": f"CVE-2024-000{n}", "sourceIdentifier": "x@y", "vulnStatus": "Analyzed"} for n in (1, 2)]
 CVE5 = [{"dataType": "CVE_RECORD", "cveMetadata": {"cveId": f"CVE-2024-000{n}", "state": "PUBLISHED"}} for n in (1, 2)]
+NODEJS = [{"cve": [f"CVE-2024-000{n}"], "vulnerable": "18.x || 20.x", "patched": "^20.3.1"} for n in (1, 2)]
 NAMES = {"pytorch": "torch", "numpy": ["numpy"]}
 PRODUCTS = {"pypi": {"django": ["cpe:2.3:a:djangoproject:django:*:*:*:*:*:*:*:*"], "torch": ["cpe:2.3:a:a:torch:*"]}}
 KNOWLEDGE = table(
@@ -90,6 +91,7 @@ PUBLISHED = {
         tuple(NVD),
     ),
     "cve5": Published({"list.json": dump({"cveRecords": CVE5})}, tuple(CVE5)),
+    "nodejs": Published({"index.json": dump({"1": NODEJS[0], "2": NODEJS[1]}, 2)}, tuple(NODEJS)),
     "name-map": Published(
         {
             "map.json": dump(NAMES),

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antivenom.core.feeds import cve5, nvd, osv
+from antivenom.core.feeds import cve5, nodejs, nvd, osv
 from antivenom.core.feeds.entry import EntryError, Reading
 from antivenom.core.matching.advisories import Advisory
 from antivenom.server.advisories.copy_rows import advisory_line
@@ -81,6 +81,10 @@ words = st.sampled_from(
         "cpes",
         "defaultStatus",
         "x_affectedList",
+        "vulnerable",
+        "patched",
+        "overview",
+        "affectedEnvironments",
     ]
 )
 values = st.recursive(
@@ -112,3 +116,9 @@ def test_nvd_takes_anything(entry: dict[str, Any], inner: dict[str, Any]) -> Non
 def test_cve5_takes_anything(entry: dict[str, Any], cna: dict[str, Any]) -> None:
     metadata = {"cveId": "CVE-2026-0001", "state": "PUBLISHED"}
     check(cve5.parse_entry, {**entry, "cveMetadata": metadata, "containers": {"cna": cna}})
+
+
+@given(entries, st.text(max_size=12), st.text(alphabet="0123456789.xX*<>=^~|v- ", max_size=30))
+def test_nodejs_takes_anything(entry: dict[str, Any], number: str, written: str) -> None:
+    keys = {"cve": ["CVE-2026-0001"], "vulnerable": written, "patched": written[::-1]}
+    check(lambda e, reading: nodejs.parse_entry(number, e, reading), {**keys, **entry})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.feeds import cve5, epss, kev, knowledge, name_map, nvd, osv, purl_cpe, unpack
+from antivenom.core.feeds import cve5, epss, kev, knowledge, name_map, nodejs, nvd, osv, purl_cpe, unpack
 from antivenom.core.feeds.beginnings import name_format, name_other, read_beginning
 from antivenom.core.feeds.entry import Beginning, Reading, Row, SetAside
 
@@ -37,7 +37,7 @@ class Source(Protocol):
 
 # name-map comes last: its JSON is so plain that other kinds would pass for it.
 SOURCES: dict[str, Source] = {
-    source.KIND: source for source in (osv, kev, epss, nvd, cve5, purl_cpe, knowledge, name_map)
+    source.KIND: source for source in (osv, kev, epss, nvd, cve5, nodejs, purl_cpe, knowledge, name_map)
 }
 KINDS = tuple(SOURCES)
 
@@ -73,9 +73,6 @@ def identify(head: bytes) -> Guess:
     for source in SOURCES.values():
         if source.recognizes(beginning):
             return Guess(source.KIND, f"a feed of kind {source.KIND}")
-    values = list(beginning.entry.values())[:20]
-    if values and all(isinstance(v, dict) and {"vulnerable", "patched"} <= v.keys() for v in values):
-        return Guess("", "Node.js's own list of core vulnerabilities, whose ranges name release lines of Node.js alone")
     return Guess("", "")
 
 

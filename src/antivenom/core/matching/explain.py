@@ -319,7 +319,7 @@ class _Judged:
     def _decides(self, claim: Claim) -> bool:
         package = claim.package
         is_heard = not claim.ignored_by and not package.undecided and not package.is_withdrawn
-        return is_heard and claim.priority == self._best
+        return is_heard and claim.decides(self._best)
 
     def _version_of(self, claim: Claim | None) -> str:
         return (claim.identity.version if claim else "") or self._version

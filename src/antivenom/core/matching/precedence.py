@@ -2,9 +2,10 @@
 
 In this order: advisories of the component's own ecosystem (OSV for PyPI), the project itself as CNA (CVE 5), curated
 releases (knowledge/releases.tsv), NVD's CPE ranges, CPE ranges of other databases, those of other CNAs, those of
-re-packagers (Bitnami, Julia), OSS-Fuzz. A withdrawn advisory finds nothing. Where the most precise source that is heard
-took back all that it said, it also silences what is less precise: people looked, and there is nothing. A re-packager
-takes back its own entry alone, for reasons of its own list; nobody else is silenced by that.
+re-packagers (Bitnami, Julia), OSS-Fuzz. What `BESIDE` lists counts beside any of the databases. A withdrawn advisory
+finds nothing. Where the most precise source that is heard took back all that it said, it also silences what is less
+precise: people looked, and there is nothing. A re-packager takes back its own entry alone, for reasons of its own list;
+nobody else is silenced by that.
 
 Source: docs/concepts/finding.md ("Which source is heard").
 """
@@ -35,6 +36,7 @@ _PRIORITY = {
 }  # fmt: skip
 
 
+BESIDE = {"nodejs"}  # lists that name the release lines of their day: they count beside a database, and silence none
 UNSURE_ECOSYSTEMS = {"oss-fuzz", "git"}
 
 
@@ -61,6 +63,10 @@ class Claim(NamedTuple):
     package: CompiledPackage
     identity: Identity
     ignored_by: str
+
+    def decides(self, best: int) -> bool:
+        """Whether it does where the most precise source has that priority."""
+        return self.priority == best or (best > CURATED_PRIORITY and self.package.source in BESIDE)
 
 
 def is_heard(identity: Identity, package: CompiledPackage) -> bool:
@@ -97,9 +103,9 @@ def decide(
         return [], []
     row_id, next_best = _curated(heard) if best == CURATED_PRIORITY else ("", -1)
     hits = [
-        Hit(package, interval, identity, priority == best, row_id if priority == next_best else "")
-        for priority, package, identity, _ in heard
-        for interval in package.intervals
+        Hit(claim.package, interval, claim.identity, claim.decides(best), row_id if claim.priority == next_best else "")
+        for claim in heard
+        for interval in claim.package.intervals
     ]
     return hits, hits if next_best >= 0 else []
 
@@ -147,6 +153,7 @@ def _curated(heard: list[Claim]) -> tuple[str, int]:
 
 def best_of(claims: Sequence[Claim]) -> int:
     """The priority of the most precise source; -1 when that took back all that it said, or there is none."""
+    claims = [claim for claim in claims if claim.package.source not in BESIDE] or claims
     best = min([claim.priority for claim in claims], default=-1)
     return best if any(c.priority == best and not c.package.is_withdrawn for c in claims) else -1
 
