@@ -362,6 +362,93 @@ def test_who_withdraws_an_entry_silences_only_those_that_know_less(
     assert found(open_index(*advisories), name)[0] == (["CVE-1-1"] if is_there else [])
 
 
+def of_list(*versions: str, ecosystem: str = "cpe", name: str = "python:python") -> Advisory:
+    return Advisory("CVE-1-1", "nvd", affected=(AffectedPackage(ecosystem, name, versions=versions),))
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        "17.0.3-1",
+        "17.0.3-r2",
+        "17.0.3_1",
+        "17.0.3+dfsg",
+        "17.0.3+dfsg-4ubuntu1",
+        "17.0.3-1.el9_2",
+        "17.0.3-0ubuntu1.2",
+        "17.0.3~dfsg1-2+deb12u1",
+    ],
+)
+def test_a_packagers_version_in_a_list_is_of_the_release_that_was_packaged(version: str) -> None:
+    index = open_index(of_list(version))
+    assert [bool(found(index, "python", v)[0]) for v in ("17.0.2", "17.0.3", "17.0.4", version)] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("version", ["1.6.0_13", "2.0-rc1", "2.4.6-p5", "1.0.2k", "2020-10-01", "7.0.8-36.2"])
+def test_an_end_that_is_the_projects_own_is_no_packagers(version: str) -> None:
+    release = version.replace("_", "-").split("-")[0].rstrip("k")
+    assert found(open_index(of_list(version)), "python", release)[0] == []
+
+
+def test_pypis_post_releases_are_no_packagers() -> None:
+    index = open_index(of_list("2.0-1", ecosystem="pypi", name="pillow"))
+    assert [found(index, "pillow", v)[0] for v in ("2.0", "2.0.post1")] == [[], ["CVE-1-1"]]
+
+
+def rejected(advisory: Advisory, modified: str) -> Advisory:
+    return msgspec.structs.replace(advisory, withdrawn=modified, modified=modified, affected=())
+
+
+OLD, NEW = "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"
+OF_NVD = msgspec.structs.replace(nvd("CVE-1-1", "python:python"), modified=OLD)
+QUOTED = msgspec.structs.replace(bitnami(NEW), modified=NEW, flags=("rejected",))
+
+
+@pytest.mark.parametrize(
+    ("advisories", "is_there"),
+    [
+        ([OF_NVD, rejected(cna("CVE-1-1", "x", "y:z"), NEW)], False),  # the CVE record itself
+        ([OF_NVD, QUOTED], False),  # somebody quotes it
+        ([OF_NVD, msgspec.structs.replace(QUOTED, flags=())], True),  # an entry that was taken back, no CVE id
+        ([bitnami(), rejected(nvd("CVE-1-1", "y:z"), NEW)], False),  # what was made of the record
+        (
+            [msgspec.structs.replace(OF_NVD, modified=NEW), rejected(cna("CVE-1-1", "x", "y:z"), OLD)],
+            True,
+        ),  # taken back
+    ],
+)
+def test_who_rejects_a_cve_id_takes_back_what_is_said_of_products(advisories: list[Advisory], is_there: bool) -> None:
+    for listed in (advisories, advisories[::-1]):
+        assert found(open_index(*listed), "python")[0] == (["CVE-1-1"] if is_there else [])
+
+
+def test_who_rejects_a_cve_id_takes_back_nothing_that_the_own_ecosystem_says() -> None:
+    own = osv("GHSA-1", "pillow", cve="CVE-1-1")
+    assert found(open_index(own, rejected(nvd("CVE-1-1", "y:z"), NEW)), "pillow")[0] == ["CVE-1-1"]
+    wide = msgspec.structs.replace(own, aliases=("CVE-1-1", "CVE-1-2"))
+    index = open_index(wide, OF_NVD, rejected(nvd("CVE-1-2", "y:z"), NEW))
+    assert found(index, "python")[0] == ["CVE-1-1"]  # of another CVE id
+
+
+def test_a_dispute_lowers_confidence_and_hides_nothing() -> None:
+    for name, advisory, before, after in (
+        ("pkg:pypi/pillow@2.0", osv("GHSA-1", "pillow"), "exact", "high"),
+        ("pillow", osv("GHSA-1", "pillow"), "high", "medium"),
+        ("python", nvd("CVE-1-1", "python:python"), "medium", "low"),
+        ("rustfs", nvd("CVE-1-1", "rustfs:rustfs"), "low", "low"),
+    ):
+        key = ComponentKey("purl" if name.startswith("pkg:") else "conda", name, "2.0")
+        for disputed, confidence, status in ((False, before, "reported"), (True, after, "disputed")):
+            index = open_index(msgspec.structs.replace(advisory, disputed=disputed))
+            [one] = index.assess([key], "conda-forge")[0].findings
+            assert (one.confidence, one.status) == (confidence, status)
+
+
 def test_what_is_of_another_part_is_not_undecided_for_this_one() -> None:
     unread = Advisory(
         "CVE-1-1",

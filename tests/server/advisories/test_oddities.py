@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from antivenom.core.feeds import cve5, name_map, osv
+from antivenom.core.feeds import cpe, cve5, name_map, nvd, osv
 from antivenom.core.feeds.cve5 import parse_versions
 from antivenom.core.feeds.entry import NameEntry, Reading
 from antivenom.core.feeds.nvd import parse_configurations
-from antivenom.core.feeds.osv import is_disputed
+from antivenom.core.feeds.standing import is_disputed
 from antivenom.core.matching.compile_index import range_text
 from antivenom.knowledge import built_in
 from antivenom.server.advisories import feed_files
@@ -82,7 +83,24 @@ def test_a_commit_is_no_bound() -> None:
         ("It crashes. NOTE: the vendor disputes this issue.", True),
         ("It crashes. NOTE: third parties dispute this.", True),
         ("It crashes. NOTE: the severity of this issue has been disputed by third parties.", False),
-        ("It crashes. NOTE: the vendor disputes the significance of this.", False),
+        ("It crashes. NOTE: the vendor disputes the severity of this.", False),
+        ("It crashes. NOTE: the vendor disputes the severity and claimed vulnerability.", True),
+        ("It crashes. NOTE: the vendor disputes the significance of this.", True),  # the CVE program marks such records
+        ("It crashes. This has been disputed by third parties.", True),
+        ("It crashes. NOTE: the service was removed. Additionally, the vendor disputes this issue.", True),
+        ("DISPUTE NOTE: this issue does not pose a risk.", True),
+        ("It crashes. NOTE: the vendor's position is that this is a hardening opportunity.", True),
+        ("It crashes. NOTE: although it could crash, the supplier's perspective is that nobody would.", True),
+        ("It crashes. NOTE: The vendor states that this is not a vulnerability.", True),
+        ("It crashes. NOTE: the vendor reportedly has stated that they intentionally omit it.", True),
+        ("It crashes. NOTE: multiple third parties have reported that no privilege escalation can occur.", True),
+        ("It crashes. NOTE: the Supplier indicates that the report is invalid.", True),
+        ("It crashes. Note: The project owner believes this is intended behavior.", True),
+        ("It crashes. NOTE: a third party reports that this cannot be reproduced.", True),
+        ("It crashes. NOTE: the vendor states that 1.2 is affected, too.", False),
+        ("It crashes. NOTE: The vendor was contacted early about this disclosure but did not respond.", False),
+        ("It crashes. NOTE: this vulnerability exists because of an incomplete fix.", False),
+        ("It crashes. NOTE: The source advisory contains additional versions that could not be mapped.", False),
         ("A dispute resolution module crashes.", False),
     ],
 )
@@ -129,9 +147,68 @@ def test_a_cve_record_names_who_says_what_and_only_what_was_understood_whole() -
         ("Rejected reason: a duplicate", True),
         ("Rejected reason This is no vulnerability", True),
         ("** REJECT ** DO NOT USE THIS CANDIDATE NUMBER", True),
+        ("** REJECT **DO NOT USE THIS CANDIDATE NUMBER", True),
+        ("**REJECTED** by its CNA", True),
+        ("DO NOT USE THIS CVE RECORD. ConsultIDs: none.", True),
+        ("This CVE ID has been rejected or withdrawn by its CVE Numbering Authority.", True),
         ("A request is rejected for no reason", False),
+        ("Rejected requests are kept for ever", False),
+        ("This CVE was found by us", False),
     ],
 )
 def test_an_entry_whose_text_begins_with_its_rejection_is_withdrawn(details: str, is_withdrawn: bool) -> None:
     read = osv.parse_entry({"id": "JLSEC-1", "modified": "2024-01-01T00:00:00Z", "details": details}, READING)
     assert bool(read.withdrawn) is is_withdrawn
+    assert ("rejected" in read.flags) is is_withdrawn
+
+
+@pytest.mark.parametrize(
+    ("more", "disputed"),
+    [
+        ({"tags": ["disputed"]}, True),
+        ({"tags": ["x_Disputed"]}, True),
+        ({"tags": ["unsupported-when-assigned"]}, False),
+        ({"x_legacyV4Record": {"description": {"description_data": [{"value": "** DISPUTED ** It crashes."}]}}}, True),
+        ({"x_legacyV4Record": {"description": {"description_data": [{"value": "It crashes."}, 7]}}}, False),
+        ({"x_legacyV4Record": ["odd"]}, False),
+    ],
+)
+def test_tags_and_older_forms_of_a_cve_record_tell_of_a_dispute(more: dict[str, Any], disputed: bool) -> None:
+    cna = {"descriptions": [{"lang": "en", "value": "It crashes."}], **more}
+    record = {"cveMetadata": {"cveId": "CVE-2024-1234", "state": "PUBLISHED"}, "containers": {"cna": cna}}
+    assert cve5.parse_entry(record, READING).disputed is disputed
+    tags = [{"sourceIdentifier": "x", "tags": more.get("tags", [])}]
+    entry = {"cve": {"id": "CVE-2024-1234", "descriptions": [{"lang": "en", "value": "It crashes."}], "cveTags": tags}}
+    assert nvd.parse_entry(entry, READING).disputed is (disputed and "tags" in more)
+
+
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [
+        ("12.0.1-12.0.3", ">=12.0.1,<=12.0.3"),
+        ("1.2 through 1.4", ">=1.2,<=1.4"),
+        ("v1.2 - v1.4", ">=1.2,<=1.4"),
+        ("1.4-1.2", ""),
+        ("1.2.3-4.5", ""),  # a packager's
+        ("2020-10", ""),
+    ],
+)
+def test_a_span_in_a_version_is_a_range(version: str, text: str) -> None:
+    ranges, versions, _ = parse_versions("cpe", {"versions": [{"version": version, "status": "affected"}]})
+    assert [range_text(r) for r in ranges] == ([text] if text else [])
+    assert bool(versions) is not bool(text)
+
+
+@pytest.mark.parametrize(
+    ("version", "update", "text"),
+    [
+        ("17.0.3", "1", "17.0.3-1"),
+        ("3.8.0", "alpha1", "3.8.0alpha1"),
+        ("4.2.8", "patch10", "4.2.8p10"),
+        ("1", "-", "1"),
+    ],
+)
+def test_an_update_of_digits_is_a_packagers(version: str, update: str, text: str) -> None:
+    named = cpe.parse_name(f"cpe:2.3:a:acme:tool:{version}:{update}:*:*:*:*:*:*")
+    assert named is not None
+    assert named.version == text

@@ -71,11 +71,16 @@ def split_fields(criteria: str) -> list[str]:
 
 
 def version_of(version: str, update: str) -> str:
-    """A version with its update as people write it: 3.8.0 + alpha1 = 3.8.0alpha1, 4.2.8 + patch10 = 4.2.8p10."""
+    """A version with its update as people write it: 3.8.0 + alpha1 = 3.8.0alpha1, 4.2.8 + patch10 = 4.2.8p10.
+
+    A number alone is a packager's: 17.0.3 + 1 = 17.0.3-1.
+    """
     if version in ANY:
         return ""
     if version == NOT_APPLICABLE or update in ANY or update == NOT_APPLICABLE:
         return version
+    if update[0].isdigit():
+        return f"{version}-{update}"
     return version + PATCH.sub(r"p\1", update)
 
 

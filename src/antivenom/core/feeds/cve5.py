@@ -32,9 +32,10 @@ from antivenom.core.feeds.entry import (
     text,
     texts,
 )
-from antivenom.core.feeds.osv import is_disputed, is_rejected, join, package_name
-from antivenom.core.feeds.ranges import bound, complement
+from antivenom.core.feeds.osv import join, package_name
+from antivenom.core.feeds.ranges import bound, complement, order_keys
 from antivenom.core.feeds.severity import assess
+from antivenom.core.feeds.standing import is_disputed, is_rejected, is_tagged_disputed
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 from antivenom.core.matching.platforms import read_platforms
 
@@ -54,6 +55,7 @@ THROUGH = re.compile(
     re.IGNORECASE,
 )
 VERSION = re.compile(r"v?(\d[\w.+~!:-]{0,63})")
+SPAN = re.compile(r"v?(\d+(?:\.\d+)+)\s?(?:-|–|to|through|thru)\s?v?(\d+(?:\.\d+)+)(?: inclusive)?")
 LINE = re.compile(r"([1-9])\.(\d{2,})(?:\.|\Z)")
 LINE_OF_RELEASE = re.compile(r"(\d+\.\d+)\.\d")
 WORD = re.compile(r"[\s/]+")
@@ -133,7 +135,7 @@ def _from_record(record: JsonObject, reading: Reading) -> Advisory:
                 for p in mappings(container.get("problemTypes"))
                 for d in mappings(p.get("descriptions"))
             ],
-            tags={t for container in everyone for t in texts(container.get("tags"))},
+            tags={t for container in everyone for t in texts(container.get("tags"))} | _legacy_tags(cna),
             affected=[
                 *((text(metadata.get("assignerShortName"), 100), a) for a in mappings(cna.get("affected"))),
                 *(("", a) for container in adps for a in mappings(container.get("affected"))),
@@ -141,6 +143,12 @@ def _from_record(record: JsonObject, reading: Reading) -> Advisory:
         ),
         reading,
     )
+
+
+def _legacy_tags(cna: JsonObject) -> set[str]:
+    """What the record's form of before 2023, kept beside it, marks in its description where this form has tags."""
+    legacy = mapping(mapping(cna.get("x_legacyV4Record")).get("description"))
+    return {"disputed" for d in mappings(legacy.get("description_data")) if is_disputed(text(d.get("value")))}
 
 
 def _from_flattened(entry: JsonObject, reading: Reading) -> Advisory:
@@ -160,7 +168,7 @@ def _from_flattened(entry: JsonObject, reading: Reading) -> Advisory:
             vectors=vectors,
             urls=[],
             cwes=list(texts(entry.get("cwe"))),
-            tags=set(),
+            tags=set(texts(entry.get("tags"))),
             affected=[
                 (text(entry.get("cna"), 100) if a.get("by") == "cna" else "", a)
                 for a in mappings(entry.get("affected"))
@@ -189,7 +197,7 @@ def _advisory(facts: _Facts, reading: Reading) -> Advisory:
         affected=affected,
         references=references(iter(facts.urls)),
         cwes=tuple(dict.fromkeys(c for c in facts.cwes if isinstance(c, str) and CWE.fullmatch(c))),
-        disputed="disputed" in facts.tags or is_disputed(facts.title, facts.details),
+        disputed=is_tagged_disputed(facts.tags) or is_disputed(facts.title, facts.details),
         flags=(*date_flags(reading.now, facts.published, facts.modified, facts.rejected), *flags),
     )
 
@@ -348,6 +356,9 @@ class _Collected:
 
     def _add_text(self, version: str) -> bool:
         """A version alone: one version, "all", or prose with bounds such as "< 2.3" and "before 2.3"."""
+        if (found := SPAN.fullmatch(version)) and _is_span(found[1], found[2]):
+            self.ranges.append(AffectedRange(self.scheme, found[1], last_affected=found[2]))
+            return True
         if found := VERSION.fullmatch(version):
             if version != "0":  # "0" alone is one of the words for "no bound"
                 self.versions.append(found[1])
@@ -367,6 +378,12 @@ class _Collected:
             self.ranges.append(AffectedRange(self.scheme, last_affected=found[1] or found[2]))
             return True
         return False
+
+
+def _is_span(first: str, last: str) -> bool:
+    """Whether "first-last" is from one release through another of as many numbers: Oracle's 12.0.1-12.0.3."""
+    first_key, last_key = order_keys("generic", [first, last])
+    return first.count(".") == last.count(".") and first_key < last_key
 
 
 def _of_its_line(found: AffectedRange) -> AffectedRange:

@@ -30,9 +30,10 @@ from antivenom.core.feeds.entry import (
     text,
     texts,
 )
-from antivenom.core.feeds.osv import is_disputed, is_rejected, join
+from antivenom.core.feeds.osv import join
 from antivenom.core.feeds.ranges import bound
 from antivenom.core.feeds.severity import assess
+from antivenom.core.feeds.standing import is_disputed, is_rejected, is_tagged_disputed
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 from antivenom.core.matching.platforms import read_platforms
 
@@ -102,8 +103,8 @@ def _from_api(cve: JsonObject, reading: Reading) -> Advisory:
         details=details,
         published=rfc3339(cve.get("published")),
         modified=modified,
-        rejected=status == "Rejected" or is_rejected(details),
-        disputed="disputed" in tags or is_disputed(details),
+        rejected=status.lower() == "rejected" or is_rejected(details),
+        disputed=is_tagged_disputed(tags) or is_disputed(details),
         vectors=list(_vectors(mapping(cve.get("metrics")))),
         configurations=cve.get("configurations"),
         urls=[r.get("url") for r in mappings(cve.get("references"))],

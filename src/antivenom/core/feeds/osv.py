@@ -36,8 +36,9 @@ from antivenom.core.feeds.entry import (
 )
 from antivenom.core.feeds.ranges import EVENT_WORDS, Event, intervals
 from antivenom.core.feeds.severity import assess
+from antivenom.core.feeds.standing import is_disputed, is_rejected
 from antivenom.core.feeds.wording import stated_ranges
-from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
+from antivenom.core.matching.advisories import REJECTED, Advisory, AffectedPackage, AffectedRange
 
 KIND = "osv"
 TITLE = "OSV advisories"
@@ -48,10 +49,6 @@ SEMVER_ECOSYSTEMS = {"npm", "crates.io", "go", "julia", "bitnami", "hex", "pub",
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])|\n{2,}")
 SEPARATORS = re.compile(r"[-_.]+")
 CWE = re.compile(r"CWE-\d{1,6}")
-# "NOTE: this is disputed by multiple parties because …"; who disputes the severity alone disputes no vulnerability.
-DISPUTED = re.compile(
-    r"\bNOTE:(?![^.]{0,100}?\b(?:severity|significance)\b)[^.]{0,100}?\bdisput(?:e|es|ed)\b", re.IGNORECASE
-)
 
 
 def recognizes(beginning: Beginning) -> bool:
@@ -107,7 +104,8 @@ def parse_entry(entry: JsonObject, reading: Reading) -> Advisory:
     upstream = identifiers(entry.get("upstream"))
     aliases = identifiers(entry.get("aliases")) or julia.same_vulnerability(advisory_id, upstream)
     published, modified, withdrawn = (rfc3339(entry.get(k)) for k in ("published", "modified", "withdrawn"))
-    if not withdrawn and (is_rejected(details) or is_rejected(summary)):
+    rejected = is_rejected(details) or is_rejected(summary)
+    if rejected and not withdrawn:
         withdrawn = modified or published or reading.now.isoformat()
     return Advisory(
         id=advisory_id,
@@ -125,23 +123,13 @@ def parse_entry(entry: JsonObject, reading: Reading) -> Advisory:
         references=references(r.get("url") for r in mappings(entry.get("references"))),
         cwes=_cwes(entry),
         disputed=is_disputed(summary, details) or mapping(entry.get("database_specific")).get("disputed") is True,
-        flags=(*date_flags(reading.now, published, modified, withdrawn), *flags),
+        flags=(
+            *((REJECTED,) if rejected else ()),
+            *date_flags(reading.now, published, modified, withdrawn),
+            *flags,
+        ),
         related=identifiers(entry.get("related")),
         upstream=upstream,
-    )
-
-
-def is_rejected(description: str) -> bool:
-    """Whether the text states that the record was rejected, whatever its state is."""
-    return description.lstrip().lower().startswith(("** reject **", "rejected reason"))
-
-
-def is_disputed(*descriptions: str) -> bool:
-    """Whether a description carries the CVE program's marker, or its note that somebody disputes the vulnerability."""
-    return any(
-        "isput" in d.lower()  # nearly none has the word, and looking for it is cheap
-        and ("** DISPUTED **" in d or d.startswith(("DISPUTED", "Disputed:")) or DISPUTED.search(d) is not None)
-        for d in descriptions
     )
 
 

@@ -11,6 +11,9 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+REJECTED = "rejected"
+"""The flag of an entry that quotes the rejection of its CVE id."""
+
 
 class Severity(IntEnum):
     """Ordered; `unknown` is below `low` (it is never clean, and never higher than what is known).

@@ -34,6 +34,13 @@ from antivenom.core.matching.version_keys import version_key
 
 CONFIDENCE_RANK = {Confidence.exact: 0, Confidence.high: 1, Confidence.medium: 2, Confidence.low: 3}
 
+_LESS_SURE = {
+    Confidence.exact: Confidence.high,
+    Confidence.high: Confidence.medium,
+    Confidence.medium: Confidence.low,
+    Confidence.low: Confidence.low,
+}
+
 Vulnerability = Callable[[int], CompiledVulnerability]
 
 
@@ -217,7 +224,7 @@ class _Vulnerable:
             risk=about.risk,
             fixed_versions=(),
             status=FindingStatus.disputed if about.disputed else FindingStatus.reported,
-            confidence=hits[0].confidence,
+            confidence=_LESS_SURE[hits[0].confidence] if about.disputed else hits[0].confidence,
             evidence=tuple(evidence.values()),
             published=about.published,
             modified=about.modified,

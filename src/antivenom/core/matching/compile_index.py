@@ -16,15 +16,15 @@ from typing import NamedTuple, TypeVar
 import msgspec
 import zstandard
 
-from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange, Severity
-from antivenom.core.matching.grouping import AliasGroup, group_aliases, index_groups
+from antivenom.core.matching.advisories import REJECTED, Advisory, AffectedPackage, AffectedRange, Severity
+from antivenom.core.matching.grouping import AliasGroup, group_aliases, index_groups, is_cve
 from antivenom.core.matching.identity import NameMaps, split_target
 from antivenom.core.matching.knowledge import CURATED, NOTHING, Knowledge, VersionShortener
 from antivenom.core.matching.malware import MalwareRules
 from antivenom.core.matching.merging import merge_entries
 from antivenom.core.matching.parts import PartsOfProjects
 from antivenom.core.matching.risk import expect_threats, risk_score, sum_epss, threat_of
-from antivenom.core.matching.version_keys import key_after, version_key
+from antivenom.core.matching.version_keys import key_after, packaged_release, version_key
 
 # Where software is named by product, not by package: databases of C libraries.
 PRODUCT_ECOSYSTEMS = {"cpe", "bitnami", "julia-builds", "oss-fuzz", "git"}
@@ -141,7 +141,7 @@ def build_index(
     groups = group_aliases((a.id, a.aliases) for listed in entries.values() for a in listed)
     numbers = index_groups(groups)
     _correct(numbers, affected_packages, knowledge)
-    packages = list(affected_packages.drain(numbers))
+    packages = list(affected_packages.drain(numbers, _rejected(groups, entries, numbers)))
     exploited = exploitation or {}
     spoken = _Spoken(affected_packages.speaking, parts, knowledge.platforms)
     described = [_describe(group, entries, numbers, exploited, spoken, malware) for group in groups]
@@ -217,7 +217,7 @@ class _AffectedPackages:
         self._entries.append((key, sys.intern(advisory.source), advisory.id, advisory.modified, record, speaks, fields))
         return key
 
-    def drain(self, numbers: Mapping[str, Sequence[int]]) -> Iterator[bytes]:
+    def drain(self, numbers: Mapping[str, Sequence[int]], rejected: Container[int]) -> Iterator[bytes]:
         """The encoded key and list of every package, by key; nothing is kept of what was given.
 
         When two feeds of one kind differ about an entry, the newer record counts, and of equally new ones the longer.
@@ -226,9 +226,11 @@ class _AffectedPackages:
 
         Args:
             numbers: The vulnerabilities of each advisory id.
+            rejected: Those whose CVE id was rejected: what is said of products is taken back with it.
         """
         self._entries.sort(reverse=True)
         for key, entries in groupby(_pop_all(self._entries), itemgetter(0)):
+            is_product = key.partition("/")[0] in PRODUCT_ECOSYSTEMS
             encoded = [
                 (numbers[advisory], speaks, fields)
                 for (_, _, advisory), of_one in groupby(entries, _ENTRY)
@@ -236,7 +238,11 @@ class _AffectedPackages:
             ]
             alone = {places[0] for places, speaks, _ in encoded if speaks and len(places) == 1}
             listed = [
-                msgspec.Raw(_HEADER[:1] + _encode(number) + fields)
+                msgspec.Raw(
+                    _HEADER[:1]
+                    + _encode(number)
+                    + (_taken_back(fields) if is_product and number in rejected else fields)
+                )
                 for places, _, fields in encoded
                 for number in places
                 if len(places) == 1 or number not in alone
@@ -259,6 +265,43 @@ def _newest_record(entries: list[_Entry]) -> list[tuple[bool, bytes]]:
         records.setdefault(entry[4], []).append(entry)
     said = [(r[0][3], sum(len(e[6]) for e in r), sorted({e[5:] for e in r})) for r in records.values()]
     return max(said)[2]
+
+
+def _taken_back(fields: bytes) -> bytes:
+    """The fields of a withdrawn package."""
+    package = msgspec.msgpack.decode(_HEADER + fields, type=CompiledPackage)
+    taken_back = CompiledPackage(
+        0, package.advisory, package.source, package.scheme, (), is_withdrawn=True, target=package.target
+    )
+    return _encode(taken_back)[len(_HEADER) :]
+
+
+def _rejected(
+    groups: Sequence[AliasGroup], entries: Mapping[str, Sequence[Advisory]], numbers: Mapping[str, Sequence[int]]
+) -> set[int]:
+    """The vulnerabilities whose CVE id was rejected: by its record, or in words that another entry quotes.
+
+    NVD and copies of the CVE list say so later, and what re-packagers made of the record may stay for years. A record
+    that is newer than the rejection says that it was taken back.
+    """
+    told = {number for i, listed in entries.items() if any(map(_tells_of_rejection, listed)) for number in numbers[i]}
+    found = set()
+    for number in told:
+        own = [a for i in groups[number].ids if len(numbers[i]) == 1 for a in entries.get(i, ())]
+        rejections = [a.modified for a in own if _tells_of_rejection(a)]
+        records = [a.modified for a in own if _is_record(a) and not a.withdrawn]
+        if rejections and max(rejections) >= max(records, default=""):
+            found.add(number)
+    return found
+
+
+def _tells_of_rejection(advisory: Advisory) -> bool:
+    return bool(advisory.withdrawn) and (REJECTED in advisory.flags or _is_record(advisory))
+
+
+def _is_record(advisory: Advisory) -> bool:
+    """Whether it is the record of a CVE id, or NVD's of it."""
+    return advisory.source in ("nvd", "cve5") and is_cve(advisory.id)
 
 
 def _has_last_release_alone(bounds: AffectedRange) -> bool:
@@ -299,8 +342,9 @@ def package_key(affected: AffectedPackage) -> str:
 def _without_packages(advisory: Advisory, malware: MalwareRules) -> Advisory:
     """What is kept of an advisory until all aliases are known: all but its packages and what only people read."""
     cwes = malware.cwes_of(advisory)
+    flags = (REJECTED,) if REJECTED in advisory.flags else ()
     return msgspec.structs.replace(
-        advisory, affected=(), details="", references=(), cwes=cwes, flags=(), related=(), upstream=()
+        advisory, affected=(), details="", references=(), cwes=cwes, flags=flags, related=(), upstream=()
     )
 
 
@@ -353,7 +397,10 @@ def _compile(advisory: Advisory, affected: AffectedPackage, target: str, is_proj
     if advisory.withdrawn:
         return CompiledPackage(0, advisory.id, advisory.source, scheme, (), is_withdrawn=True, target=target)
     ranges = [i for r in affected.ranges if (i := _interval(scheme, r)) is not None]
-    listed = _points(scheme, affected.versions, ranges)
+    versions = affected.versions
+    if versions and affected.ecosystem in PRODUCT_ECOSYSTEMS:  # whose lists have versions of distributions
+        versions = (*versions, *filter(None, map(packaged_release, versions)))
+    listed = _points(scheme, versions, ranges)
     fixed = dict.fromkeys(affected.fixed_versions)
     if affected.ecosystem != "julia-builds":  # whose ends are builds, and no releases of the project
         fixed |= dict.fromkeys(r.fixed for r in affected.ranges if r.fixed)

@@ -65,6 +65,24 @@ def _number(digits: str) -> bytes:
 _SMALL = {str(n): _number(str(n)) for n in range(3000)}
 
 
+_OF_PACKAGER = re.compile(  # one suffix behind the number of a release
+    r"""(?P<release>v?[0-9]+(?:\.[0-9]+)+(?:[a-z]|(?:rc|beta|alpha|p)[0-9]{1,3})?)
+    (?: [+~.-]?(?:dfsg|ds|repack|really|debian|deb|ubuntu)[0-9]*\b.*   # 1.2.3+dfsg-4ubuntu1
+      | -[1-9][0-9]?(?:[.+~]?(?:dfsg|deb|ubuntu|bpo|build|el|fc|amzn|mga|suse|redhat)[0-9a-z_.+~]*)?  # 1.2.3-1.el9
+      | -0(?:\+deb|ubuntu)[0-9a-z.]*
+      | [-_]r[1-9][0-9]?     # Alpine, Gentoo
+      | _[1-9]               # Homebrew, FreeBSD; _13 is an update of Java
+      )""",
+    re.VERBOSE | re.ASCII,
+)
+
+
+def packaged_release(version: str) -> str:
+    """The release that a packager's version was made of: 1.2.3 of 1.2.3-1 and of 1.2.3+dfsg; "" for all others."""
+    found = _OF_PACKAGER.fullmatch(clean(version))
+    return found["release"] if found is not None else ""
+
+
 def clean(text: str) -> str:
     """The version as one lower-case text: blanks off, `%21` of URL-quoted records as `!`; "" when it cannot be one."""
     if "%" in text:
