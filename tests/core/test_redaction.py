@@ -34,6 +34,17 @@ POSITIONS = [
     "//ana:{}@repo.example/main",
     "postgresql://ana:{}@db.example/antivenom?sslmode=require",
     "HTTPS://ANA:{}@REPO.EXAMPLE/main",
+    "https://repo.example/token/{}/main",
+    "https://repo.example/Auth/{}/main",
+    "https://repo.example/apikey/{}",
+    "https://repo.example/t//{}/main",
+    "https://repo.example/t/./{}/main",
+    "https://repo.example/t/%2e/{}/main",
+    "https://repo.example/t%2F{}/main",
+    "https://repo.example/%2ft%2f{}/main",
+    "https://repo.example/main&token={}/noarch",
+    "https://repo.example/main,key={}",
+    "https://repo.example/main;{}/noarch",
 ]
 TEXTS = ["{}", "{} answered 404", "cannot read '{}': no such file", 'it said "{}"', "<{}>", "see {}, then {}", "({})"]
 
@@ -56,6 +67,21 @@ def test_a_secret_is_hidden_wherever_a_url_carries_it(position: str) -> None:
 def test_no_spelling_of_a_secret_shows(position: str, secret: str) -> None:
     assert secret not in redact_url(position.replace("{}", secret))
     assert secret not in redact(f"before {position.replace('{}', secret)} after")
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "550e8400-e29b-41d4-a716-446655440000",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbmEifQ.c2lnbmF0dXJl",
+        "aB3dE5fG7hJ9kL1mN3pQ",
+    ],
+)
+@pytest.mark.parametrize(
+    "position", ["https://repo.example/{}/main", "https://repo.example/get/{}", "see //r.example/{}"]
+)
+def test_what_looks_like_a_token_is_hidden_where_nothing_announces_it(token: str, position: str) -> None:
+    assert token not in redact_urls(position.replace("{}", token))
 
 
 @pytest.mark.parametrize(

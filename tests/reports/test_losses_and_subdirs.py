@@ -13,7 +13,7 @@ from antivenom.core.errors import ConflictError
 from antivenom.server.members import audit
 from antivenom.server.mirrors import service as mirrors
 from antivenom.server.mirrors.subdir_list import PROBED
-from antivenom.server.mirrors.subdir_state import HeldLoss, list_absent, list_found
+from antivenom.server.mirrors.subdir_state import HeldLoss, list_absent, list_found, list_warnings
 from tests.reports.odd_upstream import OddUpstream, Reply
 from tests.server.asking import Asker
 from tests.server.mirrors.conftest import Person
@@ -305,6 +305,24 @@ async def test_an_upstream_that_refuses_everything_is_asked_for_credentials(pers
 
 
 # -- files beside the records ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [b"<html><body>sign in</body></html>", b""], ids=["page", "nothing"])
+async def test_noarch_that_is_no_index_is_told_from_the_first_sync_on(
+    person: Person, odd: OddUpstream, body: bytes
+) -> None:
+    write_some(odd, 2)
+    for file in FILES[:2]:
+        odd.replies[f"noarch/{file}"] = Reply(404)
+    odd.replies[f"noarch/{FILES[2]}"] = Reply(200, body)
+    await person.mirror("main", odd)
+    for _ in range(2):
+        mirror = await person.sync("main")
+        assert (mirror.state, len(await person.kept("main"))) == ("ok", 2)
+        assert any("noarch/repodata.json" in warning for warning in list_warnings(mirror.subdir_states))
+    del odd.replies[f"noarch/{FILES[2]}"]
+    mirror = await person.sync("main")
+    assert (mirror.state, list_warnings(mirror.subdir_states)) == ("ok", [])
 
 
 async def test_what_the_upstream_has_beside_its_records_is_kept_as_it_came(person: Person, odd: OddUpstream) -> None:

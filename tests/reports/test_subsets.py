@@ -146,3 +146,15 @@ async def test_a_ring_and_a_hostile_dependency_end(person: Person, odd: OddUpstr
     write_channel(odd.folder, channel(*ring))
     await person.mirror("main", odd, subdirs=["linux-64"], specs=["x"])
     assert await person.kept("main") == {"x-1.0-h0_0.conda", "y-1.0-h0_0.conda"}
+
+
+@pytest.mark.parametrize("with_dependencies", [True, False])
+async def test_a_spec_that_matches_nothing_is_told(person: Person, odd: OddUpstream, with_dependencies: bool) -> None:
+    write_channel(odd.folder, {"linux-64": [make_record("a", "1.0"), make_record("other", "1.0")]})
+    mirror = await person.mirror(
+        "main", odd, subdirs=["linux-64"], specs=["a", "othr", "a >=2", "zz*"], with_dependencies=with_dependencies
+    )
+    told = [text.partition(" (")[0] for text in mirror.selection.unmet]
+    assert (told, mirror.selection.unmet_count) == (["othr", "a >=2", "zz*"], 3)
+    assert "is the name right?" in mirror.selection.unmet[0]
+    assert ((await edit(person, specs=["a"])).selection.unmet_count, len(await person.kept("main"))) == (0, 1)

@@ -208,7 +208,7 @@ def wait_for_mirror(channel: str) -> JsonObject:
     for text in row["unmet"][:UNMET_SHOWN]:
         note(f"unmet: {text}")
     if row["unmet_total"]:
-        note(f"{row['unmet_total']} dependencies in all that nothing of {channel} meets")
+        note(f"{row['unmet_total']} specs and dependencies in all that nothing of {channel} meets")
     for warning in row["warnings"]:
         note(f"warning: {warning}")
     return row

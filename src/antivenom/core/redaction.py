@@ -11,12 +11,19 @@ import re
 from urllib.parse import unquote
 
 HIDDEN = "***"
+_PARAMETERS = re.compile(r"(?s);.+|[,&][^=]*=.*")
 URL = re.compile(r"(?:\b[A-Za-z][A-Za-z0-9+.\-]{1,30}:)?//(?:[^\s/]*@)?[^\s\"'<>`]+")
 URL_PARTS = re.compile(
     r"(?s)(?P<scheme>[^/?#]*//)(?P<host>[^/?#]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?"
 )
 TOKEN_RUN = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{16,}")
 """Letters and digits mixed, too long for a word or a version: API keys and entitlement tokens."""
+UUID = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Fa-f])")
+JSON_WEB_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+MARKERS = frozenset(
+    {"t", "token", "tokens", "auth", "key", "apikey", "api-key", "api_key", "access-token", "access_token"}
+)
+"""Path segments after which a secret stands: conda's own, and those of package servers."""
 OWN_TOKEN = re.compile(r"\b(av-|avlocal-)[A-Za-z0-9_-]{8,}")
 NAMED = (
     (re.compile(r"(?i)(/t/)[^/\s'\",?#]+"), r"\1***"),
@@ -66,20 +73,22 @@ def _without_user(host: str, path: str) -> tuple[str, str]:
 
 
 def _redact_path(path: str) -> str:
-    segments = path.split("/")
-    before = ["", *segments]
-    return "/".join(
-        HIDDEN if segment and unquote(last).lower() == "t" else _redact_segment(segment)
-        for last, segment in zip(before, segments, strict=False)
-    )
+    shown, last = [], ""
+    for segment in path.split("/"):
+        plain = unquote(segment)
+        shown.append(HIDDEN if plain not in ("", ".") and last in MARKERS else _redact_segment(segment))
+        last = last if plain in ("", ".") else plain.lower()
+    return "/".join(shown)
 
 
 def _redact_segment(segment: str) -> str:
-    """A path segment, without what stands in `;name=value`, and hidden if it looks like a token and has no suffix."""
-    segment, semicolon, parameters = segment.partition(";")
-    if "." not in segment and " " not in segment and TOKEN_RUN.search(segment):
-        segment = HIDDEN
-    return segment + (f";{HIDDEN}" if "=" in parameters else semicolon + parameters)
+    """A path segment, hidden if it looks like a token and has no suffix; so are parameters behind `;`, `,` or `&`."""
+    if "/" in (plain := unquote(segment)):  # a slash that is written %2F
+        return segment if _redact_path(plain) == plain else HIDDEN
+    if found := _PARAMETERS.search(segment):
+        return f"{_redact_segment(segment[: found.start()])}{found[0][0]}{HIDDEN}"
+    has_run = "." not in segment and " " not in segment and TOKEN_RUN.search(segment)
+    return HIDDEN if has_run or UUID.search(segment) or JSON_WEB_TOKEN.search(segment) else segment
 
 
 def _redact_parameter(parameter: str) -> str:

@@ -117,6 +117,16 @@ SLASHES = [
     ("Dual GPL/BSD", "GPL-1.0-or-later OR LicenseRef-BSD"),
     ("Apache/MIT", "LicenseRef-Apache OR MIT"),
     ("MIT and/or GPL-2.0", "MIT OR GPL-2.0-only"),
+    ("MIT/GPL-2.0 AND BSD-3-Clause", "(MIT OR GPL-2.0-only) AND BSD-3-Clause"),
+    ("BSD-3-Clause and MIT/GPLv2", "BSD-3-Clause AND (MIT OR GPL-2.0-only)"),
+    ("GPL v2/v3", "GPL-2.0-only OR GPL-3.0-only"),
+    ("GPL-2.0/3.0", "GPL-2.0-only OR GPL-3.0-only"),
+    ("LGPL-2.1/3.0+", "LGPL-2.1-only OR LGPL-3.0-or-later"),
+    ("GPL 2 or 3", "GPL-2.0-only OR GPL-3.0-only"),
+    ("Dual licensed under MIT and GPL-2.0", "MIT OR GPL-2.0-only"),
+    ("MIT and GPLv3 (dual-licensed)", "MIT OR GPL-3.0-only"),
+    ("MIT/GPL dual license", "MIT OR GPL-1.0-or-later"),
+    ("tri-licensed: MPL 1.1, GPL 2.0 and LGPL 2.1", "MPL-1.1 OR GPL-2.0-only OR LGPL-2.1-only"),
     ("zlib/libpng", "zlib-acknowledgement"),
     ("MIT/X11", "MIT"),
     ("Tcl/Tk", "TCL"),
@@ -145,7 +155,9 @@ def test_a_gnu_licence_is_known_by_its_short_prose_name(text: str, expression: s
     assert read_license(text).text == expression
 
 
-@pytest.mark.parametrize("name", ["GPL", "LGPL", "AGPL", "GPLv3", "GNU GPL", "proprietary", "copyleft"])
+@pytest.mark.parametrize(
+    "name", ["GPL", "LGPL", "AGPL", "GPLv3", "GPL-3.0", "GPL-2", "GNU GPL", "proprietary", "copyleft"]
+)
 @pytest.mark.parametrize(
     "prose",
     [
@@ -153,6 +165,12 @@ def test_a_gnu_licence_is_known_by_its_short_prose_name(text: str, expression: s
         "Not {}",
         "no {} code",
         "anti-{}",
+        "non{}",
+        "not under {}",
+        "not licensed under the {}",
+        "anything but {}",
+        "other than {}",
+        "except {}",
         "{}-compatible",
         "{} compatible",
         "{}-free",

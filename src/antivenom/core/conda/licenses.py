@@ -342,10 +342,15 @@ _GUESSES = (
 )
 
 
-_OTHERS_NAME = r"(?:GNU[ -]?)?(?:[AL]?GPL(?:v?\d(?:\.\d)?)?|copyleft|propri?etary|MIT|BSD|Apache)"
+_OTHERS_NAME = r"(?:GNU[ -]?)?(?:[AL]?GPL(?:[ -]?v?\d(?:\.\d)?\+?)?|copyleft|propri?etary|MIT|BSD|Apache)"
+_DENIED = (
+    r"(?:non|not|no|anti|without|never|except(?:[ -]for)?|excluding|unlike|other[ -]than|rather[ -]than"
+    r"|different[ -]from|instead[ -]of|(?:any|every)thing[ -]but|all[ -]but)"
+)
+_UNDER = r"(?:(?:licen[sc]ed|released|distributed|available|covered|published)[ -])?(?:(?:under|by|with|of|as)[ -])?"
 _NOT_ITS_LICENSE = re.compile(
     # what a text only compares itself with, or says that it is not
-    rf"\b(?:non|not|no|anti|without|never)[ -](?:the |a |an |any )?{_OTHERS_NAME}\b"
+    rf"\b{_DENIED}[ -]{_UNDER}(?:(?:the|a|an|any)[ -])?{_OTHERS_NAME}\b|\bnon{_OTHERS_NAME}\b"
     rf"|\b(?:in)?compatible[ -](?:with|to)[ -](?:the[ -])?{_OTHERS_NAME}\b"
     rf"|\b{_OTHERS_NAME}[ -](?:in)?compatible\b|\b{_OTHERS_NAME}-free\b",
     re.IGNORECASE,
@@ -390,8 +395,13 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b(?:GNU )?Affero (?:GNU )?GPL\b", "AGPL"),
         (r"\b([AL]?GPL),? v?(\d(?:\.\d)?) \(\s*\1[ -]?v?\d(?:\.\d)?\s*\)", r"\1-\2"),
         (r"^(?:the )?(?:same )?(?:terms )?as Perl(?: ?5)?(?: itself)?(?: \([^)]*\))?$|^Perl[ _]?5$", _PERL),
-        (r"^dual(?:ly)?(?:[ -]licen[sc]ed)?(?: under)?:? ", ""),
         (r"\band/or\b", "or"),
+        # one name with two versions is two licences
+        (
+            r"\b([AL]?GPL)[ -]?(?:v\.?|version )?(\d(?:\.\d)?)(\+?)\s*(?:/|\||,|\bor\b)"
+            r"\s*(?:v\.?|version )?(\d(?:\.\d)?)(\+?)(?![\w.-])",
+            r"(\1-\2\3 OR \1-\4\5)",
+        ),
         (r"\b([AL]?GPL)\s*\(\s*\1\s*\)", r"\1"),
         (r"\b([AL]?GPL) v?(\d(?:\.\d)?) or later \(\s*\1v?\d(?:\.\d)?\+\s*\)", r"\1-\2-or-later"),
         (r"\b([AL]?GPL)[ -]?(?:v|version)? ?(\d(?:\.\d)?),? or (?:later|newer|greater)", r"\1-\2-or-later"),
@@ -448,6 +458,13 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bWITH (?:unRAR-restriction|exceptions)\b", r"WITH LicenseRef-exceptions"),
     )
 )
+_DUAL = re.compile(  # then "and" joins the choices
+    r"[\s(,;]*\b(?:dual(?:ly)?|tri(?:ple|ply)?|multi(?:ple|ply)?)[ -]?licen[sc](?:ed|es?|ing)\b"
+    r"(?: (?:under|as|with))?:?\)?\s*"
+    r"|^dual(?:ly)?:? (?:under )?",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(r"(?<![^\s(])[^\s()/,;|&]+(?:/[^\s()/,;|&]+)+(?![^\s),;|&])")
 _SEPARATORS = (
     (re.compile(r"\s*\|\s*|\s+or\s+", re.IGNORECASE), " OR "),
     (re.compile(r"\s*[,;&]\s*(?:and\s+)?|\s+\+\s+"), " AND "),
@@ -456,9 +473,12 @@ _SEPARATORS = (
 
 def _rewrite(text: str) -> str:
     """The text with prose, R's and Fedora's style rewritten as SPDX, as far as the words are known."""
+    if _DUAL.search(text):
+        text = re.sub(r"(?i)\s*,\s*(?:and\s+)?(?!or\b|v)|\s+and\s+|\s*[&+]\s+", " or ", _DUAL.sub(" ", text).strip())
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
+    # A slash that belongs to a name was rewritten above; any other is a choice of the two words beside it.
+    text = _JOINED.sub(lambda found: f"({found[0].replace('/', ' OR ')})", text)
     for pattern, replacement in _SEPARATORS:
         text = pattern.sub(replacement, text)
-    # A slash that belongs to a name was rewritten above; any other is a choice.
     return re.sub(r"\s*/\s*", " OR ", " ".join(text.split()))

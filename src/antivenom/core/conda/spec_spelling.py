@@ -16,6 +16,9 @@ from antivenom.core.errors import InvalidInputError
 _BRACKETS = re.compile(r"\[.*\]\s*$", re.DOTALL)
 _NAME = re.compile(r"[^ =<>!~]+")
 _OPERATOR = re.compile(r"[=<>!~]+")
+_OPERATORS = ("", "=", "==", "!=", "<", "<=", ">", ">=", "~=")
+_VERSION = re.compile(r"\*|(?:[0-9]+!)?[A-Za-z0-9_](?:[A-Za-z0-9_.+-]*[A-Za-z0-9_])?(?:\.?\*)?")
+_KEYS = re.compile(r"(\w+)=('[^']*'|\"[^\"]*\"|[^,'\"\]]*)")
 _BUILD = re.compile(r"[A-Za-z0-9_.+*-]+|\^[^\s]*\$?")
 # conda's own split of what follows the name: the build comes after the last space or "=" that no operator is beside.
 _VERSION_AND_BUILD = re.compile(r"(.+?[^><!,|]?)(?:(?<![=!|,<>~])[ =]([^-=,|<>~]+?))?$")
@@ -49,6 +52,8 @@ def _find_refusal(text: str) -> Refusal | None:
     brackets = _BRACKETS.search(plain)
     inside = brackets[0].strip()[1:-1] if brackets else ""
     plain = plain[: brackets.start()].rstrip() if brackets else plain
+    if re.search(r"\.(?:conda|tar\.bz2)$", plain):
+        return Refusal("it ends like a file, which conda takes for a path", "write [fn='NAME-VERSION-BUILD.conda']")
     if "(" in plain or ")" in plain:
         return Refusal("parentheses are not read by conda", "write each alternative as a spec of its own")
     if " if " in plain:
@@ -61,11 +66,16 @@ def _find_refusal(text: str) -> Refusal | None:
 def _check_brackets(inside: str) -> Refusal | None:
     if re.search(r"^\s|\w\s+=|=\s", re.sub(r"'[^']*'|\"[^\"]*\"", "''", inside)):
         return Refusal("spaces stand inside the brackets", "write [version='1.2',build='py_0']")
-    for key, value in re.findall(r"(\w+)=['\"]?([^'\"\]]*)", inside):
+    for key, quoted in _KEYS.findall(inside):
+        value = quoted.strip("'\"")
+        if not value.strip():
+            return Refusal(f"{key} is empty", f"leave {key} out, or write what it has to be")
         if key in ("license", "license_family") and "*" in value:
             return Refusal(f"{key} is compared whole here, without *", "use the gate licenses, or the whole text")
         if key == "version" and (refusal := _check_version(value, is_alone=False)):
             return refusal
+        if key == "build" and not _BUILD.fullmatch(value):
+            return Refusal(f"{value!r} is no build", "write a build, or a pattern with * such as py39*")
     return None
 
 
@@ -73,7 +83,7 @@ def _check_version_and_build(rest: str) -> Refusal | None:
     rest = rest.strip()
     if rest.endswith("=") and _OPERATOR.sub("", rest):
         return Refusal("it ends with =, without a build", "leave the last = out")
-    if re.search(r"[\w*] += |[,|] +=", rest):
+    if re.search(r"[^ =<>!~,|] +=|(?<=[^=<>!~])= |[,|] +=", rest):
         return Refusal(
             "spaces stand beside a =", "write NAME=VERSION=BUILD or NAME VERSION BUILD, and no space before ="
         )
@@ -102,10 +112,14 @@ def _check_atom(atom: str, *, is_alone: bool) -> Refusal | None:
     body = atom[len(operator) :].strip()
     if body.startswith("^"):
         return None  # a regular expression, which rattler refuses in a version
+    if operator not in _OPERATORS:
+        return Refusal(f"{operator!r} compares nothing", _RANGE_HINT)
     if body.endswith("$"):
         return Refusal(f"{body!r} is neither a version nor a regular expression", _RANGE_HINT)
     if "*" in body.rstrip("*").removesuffix(".") or "*." in body:
         return Refusal(f"the * in {body!r} does not stand at the end", _RANGE_HINT)
+    if not _VERSION.fullmatch(body):
+        return Refusal(f"{atom!r} is no version", _RANGE_HINT)
     if operator == "~=" and ("*" in body or "." not in body):
         return Refusal(f"~= needs a version of two numbers or more, not {body!r}", _RANGE_HINT)
     if not operator or "*" not in body:

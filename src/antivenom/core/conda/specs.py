@@ -23,6 +23,7 @@ SPEC_CHARACTERS_MAX = 500
 SPEC_KEYS = ("version", "build", "build_number", "license", "license_family", "subdir", "fn")
 _BRACKET_KEY = re.compile(r"[\[,;]\s*([a-z_0-9]+)\s*=")
 _QUOTED = re.compile(r'"[^"]*"')
+_LICENSE = re.compile(r"(?<=[\[,; ])license(?:_family)?=(?:'[^']*'|\"[^\"]*\"|[^,'\"\]]*)")
 _HINT = "a spec reads NAME, NAME VERSION, NAME VERSION BUILD, or *[license='…']"
 
 
@@ -32,13 +33,14 @@ class RecordSpec:
     `exact_name` is the only name that it can match; "" when the name is a glob or a regular expression.
     """
 
-    __slots__ = ("_fn", "_names", "_subdir", "_whole", "any_name", "exact_name", "fields", "text")
+    __slots__ = ("_build", "_fn", "_names", "_subdir", "_whole", "any_name", "exact_name", "fields", "text")
 
     def __init__(self, text: str, spec: MatchSpec) -> None:
         self.text = text
         self._whole = spec
         self._subdir = spec.subdir or ""
         self._fn = spec.file_name or ""
+        self._build = _build_pattern(spec.build) if spec.build else None
         self._names = MatchSpec(spec.name.normalized, exact_names_only=False)
         exact = spec.name.as_package_name()
         self.exact_name = exact.normalized if exact else ""
@@ -62,6 +64,8 @@ class RecordSpec:
         if self._fn and record.fn != self._fn:
             return False
         if not self.matches_name(record.name):
+            return False
+        if self._build is not None and not self._build(record.build):  # rattler takes no notice of the case
             return False
         return bool(self._whole.matches(_package_record(record, self.fields)))
 
@@ -99,7 +103,7 @@ def parse_record_spec(text: str) -> RecordSpec:
         raise InvalidInputError(f"a match spec has {SPEC_CHARACTERS_MAX} characters at most", hint=_HINT)
     check_spelling(text.strip())
     try:
-        spec = MatchSpec(text.strip(), exact_names_only=False)
+        spec = MatchSpec(_LICENSE.sub(lambda found: found[0].casefold(), text.strip()), exact_names_only=False)
         keys = _bracket_keys(spec)
     except Exception as error:
         raise InvalidInputError(f"{text!r} is not a match spec: {error}", hint=_HINT) from None
@@ -112,6 +116,15 @@ def parse_record_spec(text: str) -> RecordSpec:
             hint=f"it may ask for: name, {', '.join(SPEC_KEYS)}",
         )
     return RecordSpec(text, spec)
+
+
+def _build_pattern(build: str) -> Callable[[str], object]:
+    """Whether a build is what a spec asks for: a regular expression `^…$`, a pattern with `*`, or the text itself."""
+    if build.startswith("^") and build.endswith("$"):
+        return re.compile(build).match
+    if "*" in build:
+        return re.compile(".*".join(map(re.escape, build.split("*")))).fullmatch
+    return build.__eq__
 
 
 def _fields_of(spec: MatchSpec) -> tuple[str, ...]:
@@ -142,8 +155,8 @@ def _package_record(record: RecordFacts, fields: tuple[str, ...]) -> PackageReco
             build=BuildString(record.build if "build" in fields else "0"),
             build_number=record.build_number,
             subdir=record.subdir or "noarch",
-            license=record.license or None,
-            license_family=record.license_family or None,
+            license=record.license.casefold() or None,  # as conda compares it
+            license_family=record.license_family.casefold() or None,
         )
     except Exception as error:
         raise InvalidInputError(f"{record.name} {record.version!r} cannot be compared: {error}") from None

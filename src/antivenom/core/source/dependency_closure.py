@@ -89,6 +89,21 @@ def _matches(spec: RecordSpec, record: RecordFacts) -> bool:
         return False
 
 
+def list_idle(specs: Sequence[str], records: Mapping[str, Sequence[RecordFacts]]) -> list[str]:
+    """The specs that match none of some records (by name): most likely a name is misspelt.
+
+    Raises:
+        InvalidInputError: One of the specs is not a match spec.
+    """
+    idle = []
+    for text in specs:
+        spec = parse_record_spec(text)
+        names = [spec.exact_name] if spec.exact_name else [name for name in records if spec.matches_name(name)]
+        if not any(_matches(spec, record) for name in names for record in records.get(name, ())):
+            idle.append(text)
+    return idle
+
+
 def list_unmet(records: Mapping[str, Sequence[RecordFacts]]) -> list[UnmetDependency]:
     """The dependencies of some records that none of them meets, each once, by text.
 

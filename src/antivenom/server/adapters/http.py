@@ -327,6 +327,9 @@ class OutboundClient:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ServerTimeoutError):
                 raise
+            if isinstance(error, aiohttp.InvalidURL):
+                hint = "write the host as a name, or as an address in full, such as 192.0.2.7 or [2001:db8::7]"
+                raise UpstreamError(f"{redact_url(url)} cannot be asked", permanent=True, hint=hint) from None
             raise UpstreamError(f"{redact_url(url)}: {_reason(error)}", hint="it will be tried again") from None
 
     @asynccontextmanager
@@ -424,7 +427,6 @@ def _reason(error: Exception) -> str:
         "ConnectionTimeoutError": "the connection could not be made in time",
         "ClientConnectorCertificateError": "its certificate is not trusted",
         "ClientConnectorDNSError": "the host's name cannot be resolved",
-        "InvalidURL": "not a URL that can be asked",
     }
     named = words.get(type(error).__name__)
     return named or (

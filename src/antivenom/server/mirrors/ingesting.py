@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from antivenom.core.conda.records import RecordFacts
 from antivenom.core.errors import LostBlobError
-from antivenom.core.source.dependency_closure import UnmetDependency, list_unmet
+from antivenom.core.source.dependency_closure import UnmetDependency, list_idle, list_unmet
 from antivenom.core.source.document_records import ClosedSelection, ShardedSubdir, close_over_documents
 from antivenom.core.source.ingest import (
     Ingested,
@@ -89,8 +89,10 @@ def close_documents(
         return close_over_documents(specs, {subdir: Path(path).read_bytes() for subdir, path in paths.items()}, sharded)
 
 
-def list_unmet_of(store: str, sources: Mapping[str, str]) -> list[UnmetDependency]:
-    """The dependencies of the records of some source maps (keys by subdir) that none of them meets."""
+def list_unmet_of(
+    store: str, sources: Mapping[str, str], specs: Sequence[str]
+) -> tuple[list[str], list[UnmetDependency]]:
+    """Of some source maps (keys by subdir): the specs that match no record, and the dependencies that none meets."""
     blobs = StoreBlobs(BlobStore.open(store))
     records: dict[str, list[RecordFacts]] = {}
     with without_gc():
@@ -98,7 +100,7 @@ def list_unmet_of(store: str, sources: Mapping[str, str]) -> list[UnmetDependenc
             for bucket in load_source(blobs, key).buckets:
                 for facts, depends in zip(read_facts(blobs, bucket), read_depends(blobs, bucket), strict=True):
                     records.setdefault(facts.name, []).extend(facts.record_facts(subdir, depends))
-        return list_unmet(records)
+        return list_idle(specs, records), list_unmet(records)
 
 
 def list_lost(store: str, sources: Mapping[str, str]) -> dict[str, LostBlobError]:

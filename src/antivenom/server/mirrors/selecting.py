@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -124,9 +125,10 @@ async def _keep_document(
     return "missing"
 
 
-async def find_unmet(resources: Resources, states: SubdirStates) -> tuple[tuple[str, ...], int]:
-    """Texts about the first dependencies that nothing of a mirror meets, and how many there are in all."""
+async def find_unmet(resources: Resources, states: SubdirStates, specs: Sequence[str]) -> tuple[tuple[str, ...], int]:
+    """Texts about the first specs and dependencies that nothing of a mirror meets, and how many there are in all."""
     sources = {subdir: state.source for subdir, state in states.items() if state.source}
-    unmet = await resources.cpu.run(ingesting.list_unmet_of, resources.blobs.url, sources)
-    texts = tuple(storable(f"{need.text} (needed by {need.subdir}/{need.fn})") for need in unmet[:UNMET_SHOWN])
-    return texts, len(unmet)
+    idle, unmet = await resources.cpu.run(ingesting.list_unmet_of, resources.blobs.url, sources, list(specs))
+    texts = [f"{text} (asked for by the mirror: is the name right?)" for text in idle]
+    texts += [f"{need.text} (needed by {need.subdir}/{need.fn})" for need in unmet]
+    return tuple(map(storable, texts[:UNMET_SHOWN])), len(texts)

@@ -257,7 +257,7 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
     if sync.lost or not is_published or list_documents(sync.states, sync.channeldata) != sync.published:
         await _publish(resources, sync, reporter)
         if sync.specs:
-            unmet, count = await find_unmet(resources, sync.states)
+            unmet, count = await find_unmet(resources, sync.states, sync.specs)
             sync.selection = replace(sync.selection, unmet=unmet, unmet_count=count)
 
 
@@ -295,17 +295,18 @@ def _sources_of(states: SubdirStates) -> dict[str, str]:
 
 
 async def _sync_subdir(sync: _Sync, reader: IndexReader, subdir: str, loss_max_percent: int) -> None:
-    known = sync.known.get(subdir, SubdirState())
+    known, warning = sync.known.get(subdir, SubdirState()), ""
     try:
         reading = await reader.read(subdir, known)
     except NotServedError as error:
-        if sync.subdirs or known.source:
+        if sync.subdirs or (known.source and not known.missing):
             raise
         sync.refusals.append(error)  # some servers say this of what they do not have
-        reading = "missing"
+        reading, warning = "missing", error.message
     if reading == "missing":
         if not _is_held(sync, subdir, HeldLoss(known.records_elsewhere, 0), loss_max_percent):
             await _accept_missing(sync, reader, subdir, known)
+            sync.states[subdir] = replace(sync.states[subdir], warnings=(warning,) if warning else ())
         return
     if _is_held(sync, subdir, _loss_of(known, reading), loss_max_percent):
         return
