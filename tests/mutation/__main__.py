@@ -30,7 +30,11 @@ NEAR = {
     "core/publishing": ("tests/core/publishing",),
     "core/publishing/incremental_closure": ("tests/core/closure", "tests/core/publishing", *SMALL_WORLDS),
     "core/matching": ("tests/core/matching",),
-    "server/distribution": ("tests/server/distribution",),
+    # Those that need no database; a server of its own for each change would take ten times as long.
+    "server/distribution": tuple(
+        f"tests/server/distribution/test_{name}.py"
+        for name in ("serving", "actor_cache", "answer_cache", "decompressed", "paths", "refusal")
+    ),
 }
 # A real client that waits for a server of ours: on a busy machine it gives up, and everything would count as noticed.
 APART = ("tests/core/publishing/test_publish.py::test_py_rattler_reads_the_monolith_and_the_shards",)

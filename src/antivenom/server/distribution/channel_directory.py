@@ -143,7 +143,9 @@ class ChannelDirectory:
         if self._pointers.get(pointer.name) == pointer:
             before = self._served.get(pointer.name.encode())
             self._served[pointer.name.encode()] = channel
-            if before is not None and before.is_public != channel.is_public:
+            if before is not None and before.channel_id != channel.channel_id:
+                self._on_event("channel.deleted", f"channel:{channel.name}")
+            elif before is not None and before.is_public != channel.is_public:
                 self._on_event("channel.privacy_changed", f"channel:{channel.name}")
         return channel
 

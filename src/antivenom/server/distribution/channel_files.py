@@ -156,6 +156,8 @@ class ChannelFiles:
     def answer_from_cache(self, path: bytes, request: RequestHeaders) -> tuple[bytes, bytes] | None:
         """(status line, rest) of a cached answer, if channel and actor are in memory too; None otherwise."""
         token, path = split_token(path)
+        if not path.startswith(b"/conda/"):  # of what follows /t/TOKEN nobody looked yet
+            return None
         name, _, below = path[7:].partition(b"/")
         channel = self._directory.served(name)
         if channel is None or (cached := self._cache.get(name, below)) is None:
@@ -181,6 +183,8 @@ class ChannelFiles:
             or len(answer.body) != len(content.body)
         ):
             return
+        if self._directory.served(channel.name.encode()) is not channel:
+            return  # another publication, or readers: this answer may say that everybody may keep what is closed now
         wire = render_headers(answer.headers) + b"\r\n" + content.body
         not_modified = render_headers(content_headers(content)) + b"\r\n"
         is_immutable = lifetime is CacheLifetime.immutable
