@@ -31,10 +31,12 @@ from antivenom.core.matching.knowledge import (
     SPEAKERS,
     VERSIONS,
     WORDS,
+    Affected,
     Alias,
     AppliesTo,
     Fact,
     IgnoreRule,
+    IsNot,
     LooksAt,
     MalwareRule,
     MalwareSign,
@@ -47,6 +49,8 @@ from antivenom.core.matching.knowledge import (
     Speaker,
     VersionRule,
     WordList,
+    affected_id,
+    is_not_id,
     release_id,
 )
 from antivenom.core.matching.version_keys import VERSION_MAX_CHARACTERS, version_key
@@ -57,7 +61,7 @@ TABLE = "knowledge"
 USUAL_LOCATION = ""
 
 SCHEME = "cpe"
-OPEN, ELSEWHERE = "open", "elsewhere"
+OPEN, ELSEWHERE, NONE = "open", "elsewhere", "none"
 ENTRIES_MAX = 200_000  # of one file; ours have 1,300
 LINE_MAX_CHARACTERS = 50_000
 ITEMS_MAX = 1_000  # names, products, ids or words of one row
@@ -264,6 +268,28 @@ def _platforms(row: Cells) -> Made:
     return [(f"{PLATFORMS}/{i}", OnlyOn(listed)) for i in _needed(row, "vulnerability", ID)]
 
 
+def _is_not(row: Cells) -> Made:
+    reason = _prose(row, "reason")
+    names = _needed(row, "is_not", PACKAGE)
+    return [
+        (is_not_id(conda, name), IsNot(conda, name, reason))
+        for conda in _needed(row, "conda", CONDA_NAME)
+        for name in names
+    ]
+
+
+def _affected(row: Cells) -> Made:
+    listed, reason = _needed(row, "affected", re.compile(r"\S+")), _prose(row, "reason")
+    if NONE in listed and len(listed) > 1:
+        raise EntryError(f"affected: {NONE} stands alone")
+    ranges = () if NONE in listed else tuple(_range(span, may_be_open=True) for span in listed)
+    return [
+        (affected_id(conda, i), Affected(conda, i, ranges, reason))
+        for conda in _needed(row, "conda", CONDA_NAME)
+        for i in _needed(row, "vulnerability", ID)
+    ]
+
+
 def _removals(row: Cells) -> Made:
     return [(_one_of(row, "remove", ROW_ID), None)]
 
@@ -282,6 +308,8 @@ _TABLES: dict[tuple[str, ...], Callable[[Cells], Made]] = {
     ("metapackage", "depends_on", *_PROVENANCE): _metapackages,
     ("malware", "looks_at", "words", "unless", *_PROVENANCE): _malware,
     ("vulnerability", "only_on", *_PROVENANCE): _platforms,
+    ("conda", "is_not", "reason", *_PROVENANCE): _is_not,
+    ("conda", "vulnerability", "affected", "reason", *_PROVENANCE): _affected,
     ("remove", *_PROVENANCE): _removals,
 }
 
@@ -347,12 +375,12 @@ def _day(text: str) -> str:
         raise EntryError(f"checked {text[:40]!r} is not a day (YYYY-MM-DD)") from None
 
 
-def _range(span: str) -> AffectedRange:
+def _range(span: str, *, may_be_open: bool = False) -> AffectedRange:
     start, dots, end = span.partition("..")
-    bounds = [version_key(SCHEME, text) for text in (start or "0", end) if len(text) <= VERSION_MAX_CHARACTERS]
-    if not dots or len(bounds) < 2 or None in bounds:
+    texts = [start or "0", *([end] if end or not may_be_open else [])]
+    bounds = [version_key(SCHEME, text) if 0 < len(text) <= VERSION_MAX_CHARACTERS else None for text in texts]
+    if not dots or None in bounds:
         raise EntryError(f"affected: {span[:80]!r} is not a range such as 1.1.1..1.1.1n or ..1.2.13")
-    low, high = bounds
-    if low is not None and high is not None and low >= high:
+    if len(bounds) == 2 and bounds[0] >= bounds[1]:  # type: ignore[operator]  # none of them is None
         raise EntryError(f"affected: {span[:80]!r} ends before it begins")
-    return AffectedRange(SCHEME, start or None, fixed=end)
+    return AffectedRange(SCHEME, start or None, fixed=end or None)

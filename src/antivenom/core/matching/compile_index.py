@@ -211,7 +211,8 @@ class _AffectedPackages:
             and not any(map(_has_last_release_alone, affected.ranges))
             and self._is_project(affected.said_by, key.partition("/")[2])
         )
-        package = _compile(advisory, self._versions.shorten(key, affected), sys.intern(target), is_project)
+        shortened = self._versions.shorten(key, affected)
+        package = compile_package(advisory, shortened, sys.intern(target), is_project=is_project)
         fields = _encode(package)[len(_HEADER) :]
         speaks = not package.is_withdrawn and not package.undecided
         self._entries.append((key, sys.intern(advisory.source), advisory.id, advisory.modified, record, speaks, fields))
@@ -324,10 +325,12 @@ def _pop_all(items: list[T]) -> Iterator[T]:
 
 
 def _correct(known: Container[str], affected_packages: _AffectedPackages, knowledge: Knowledge) -> None:
-    """Add the releases that projects themselves name for vulnerabilities of the feeds, if any feed has products."""
-    if not affected_packages.has_products:
-        return
-    for place, advisory in enumerate(knowledge.released()):
+    """Add what knowledge says of vulnerabilities of the feeds: of conda packages, and the releases of products.
+
+    The latter only if any feed has products.
+    """
+    released = knowledge.released() if affected_packages.has_products else []
+    for place, advisory in enumerate((*released, *knowledge.corrected())):
         if advisory.id in known:
             for affected in advisory.affected:
                 affected_packages.add(advisory, affected, -1 - place)
@@ -391,7 +394,9 @@ def _rate(
     return msgspec.structs.replace(vulnerability, risk=risk)
 
 
-def _compile(advisory: Advisory, affected: AffectedPackage, target: str, is_project: bool) -> CompiledPackage:
+def compile_package(
+    advisory: Advisory, affected: AffectedPackage, target: str = "", *, is_project: bool = False
+) -> CompiledPackage:
     """The affected versions of a package by one advisory; the number of its vulnerability is not known yet and 0."""
     scheme = _scheme(affected)
     if advisory.withdrawn:
@@ -407,6 +412,7 @@ def _compile(advisory: Advisory, affected: AffectedPackage, target: str, is_proj
     is_unbounded = any(i.low == b"" and i.high is None for i in ranges)
     is_open = any(i.high is None for i in ranges)
     intervals = (*ranges, *listed)
+    is_curated = advisory.source == CURATED  # of which one may say: no release at all
     return CompiledPackage(
         0,
         advisory.id,
@@ -419,7 +425,7 @@ def _compile(advisory: Advisory, affected: AffectedPackage, target: str, is_proj
         target=target,
         is_project=is_project,
         platforms=affected.platforms,
-        undecided="" if intervals else COMMITS if "git-range" in advisory.flags else UNREADABLE,
+        undecided="" if intervals or is_curated else COMMITS if "git-range" in advisory.flags else UNREADABLE,
     )
 
 

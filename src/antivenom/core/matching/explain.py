@@ -17,15 +17,15 @@ from antivenom.core.matching.advisories import Assessment, Finding, IgnoredFindi
 from antivenom.core.matching.compile_index import PRODUCT_ECOSYSTEMS, CompiledPackage, Interval
 from antivenom.core.matching.identity import Identity
 from antivenom.core.matching.match import ECOSYSTEM_TITLES, ComponentKey, MatchIndex, Traced
-from antivenom.core.matching.precedence import Claim
+from antivenom.core.matching.precedence import BESIDE, OPEN_RANK, Claim
 from antivenom.core.matching.version_keys import version_key
 
 RANGES_SHOWN = 6  # of one source about one vulnerability
 LISTED_MANY = 3  # listed versions from here on are a count
 _RANKS = {
-    0: "an advisory of its own ecosystem", 1: "another database of its own ecosystem",
-    2: "the project itself, as CNA", 3: "the table of curated releases", 4: "NVD", 5: "another database of products",
-    6: "another CNA", 7: "Bitnami", 8: "Julia", 9: "OSS-Fuzz", 10: "a repository",
+    0: "a correction", 1: "an advisory of its own ecosystem", 2: "another database of its own ecosystem",
+    3: "the project itself, as CNA", 4: "the table of curated releases", 5: "NVD", 6: "another database of products",
+    7: "another CNA", 8: "Bitnami", 9: "Julia", 10: "OSS-Fuzz", 11: "a repository",
 }  # fmt: skip
 
 
@@ -336,7 +336,9 @@ class _Judged:
 
 def _words_of_rank(claim: Claim) -> str:
     is_open = claim.package.is_open and claim.priority > max(_RANKS)
-    words = _RANKS.get(claim.priority - 10 if is_open else claim.priority, claim.package.source)
+    words = _RANKS.get(claim.priority - OPEN_RANK if is_open else claim.priority, claim.package.source)
+    if claim.package.source in BESIDE:
+        words = f"the list of {claim.package.source}"
     return f"{words}, without an end" if is_open else words
 
 

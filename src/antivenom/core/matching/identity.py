@@ -17,7 +17,7 @@ import msgspec
 from packageurl import PackageURL
 
 from antivenom.core.matching.advisories import Confidence
-from antivenom.core.matching.knowledge import PACKAGING_WORDS, Alias, Knowledge
+from antivenom.core.matching.knowledge import PACKAGING_WORDS, Alias, Knowledge, is_not_id
 
 PURL_MAX_CHARACTERS = 1_000
 RENAMED_MAX = 4  # more projects in one record than this are a bundle, and no project that was renamed
@@ -36,6 +36,7 @@ ECOSYSTEM_OF_PURL = {
     "composer": "packagist",
 }
 DISTRIBUTION_PURLS = {"deb", "rpm", "apk", "alpm", "ebuild", "bitbucket", "docker", "oci"}
+CONDA = "conda"
 _SEPARATORS = re.compile(r"[-_.]+")
 
 
@@ -57,6 +58,11 @@ class Identity(msgspec.Struct, frozen=True):
     is_fallback: bool = False  # only for vulnerabilities that no advisory of the component's own ecosystem covers
     ignored_by: str = ""  # the row of knowledge that sets aside what only this name ties to the component
     target: str = ""  # the target software that a map of products names beside the product
+
+    @property
+    def is_correction(self) -> bool:
+        """Whether it is the conda package itself, of which a row of knowledge speaks (knowledge.Affected)."""
+        return self.ecosystem == CONDA
 
     @property
     def is_vague(self) -> bool:
@@ -129,6 +135,11 @@ def identify_conda(name: str, purls: Sequence[str], channel: str, maps: NameMaps
     is_known = mapped is not None or alias is not None
     for identity in _guesses(name, list(found.values()), is_python, is_known, maps, knowledge):
         add(identity)
+    for key in knowledge.not_names.get(name, ()):
+        if (wrong := found.get(key)) is not None:
+            found[key] = msgspec.structs.replace(wrong, ignored_by=is_not_id(name, key))
+    if name in knowledge.affected:
+        add(Identity(CONDA, name, Confidence.medium, f"corrected: what rows of knowledge say of conda {name}"))
     return Identities(tuple(found.values()), _missing(name, mapped, maps))
 
 
@@ -187,6 +198,8 @@ class PlainIdentity(NamedTuple):
 def identify_plainly(name: str, channel: str, maps: NameMaps, knowledge: Knowledge) -> PlainIdentity | None:
     """What `identify_conda` says of a record without purls, at a tenth of the price; None when it has more to say."""
     if name in knowledge.names or name.startswith(("r-", "bioconductor-")):
+        return None
+    if name in knowledge.not_names or name in knowledge.affected:
         return None
     mapped = _mapped_names(name, channel, maps)
     if mapped is None or len(mapped[1]) > 1:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from antivenom.core.matching.advisories import IgnoredBy
 from antivenom.core.matching.identity import Identity
-from antivenom.core.matching.knowledge import IgnoreRule, Part, Words, part_id
+from antivenom.core.matching.knowledge import IgnoreRule, Words
 
 _OfSummary = tuple[str, Words, Words | None]  # id, words, unless
 
@@ -17,9 +17,9 @@ _OfSummary = tuple[str, Words, Words | None]  # id, words, unless
 class IgnoreRules:
     """The rules, ready to be asked. Of several that apply the first by id counts; "" says that none does."""
 
-    def __init__(self, rules: Mapping[str, IgnoreRule], parts: Mapping[str, Part]) -> None:
-        self._reasons = {row_id: rule.reason for row_id, rule in rules.items()}
-        self._reasons |= {part_id(name): part.reason for name, part in parts.items()}
+    def __init__(self, rules: Mapping[str, IgnoreRule], reasons: Mapping[str, str]) -> None:
+        """Take the rules, and the reasons of rows of other tables that set aside by their own right."""
+        self._reasons = {row_id: rule.reason for row_id, rule in rules.items()} | dict(reasons)
         self._by_range: dict[str, str] = {}
         self._by_summary: dict[str, list[_OfSummary]] = {}
         self._by_target: dict[str, dict[str, str]] = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -21,11 +21,15 @@ NAMES, PYTHON_NAMES, RENAMED, RELEASES, IGNORE, VERSIONS, WORDS, SPEAKERS, PARTS
     "names", "python-names", "renamed", "releases", "ignore", "versions", "words", "speakers", "parts", "metapackages",
     "malware", "platforms",
 )  # fmt: skip
+IS_NOT, AFFECTED = "is-not", "affected"
 PACKAGING_WORDS = "packaging"
 
 AppliesTo = Literal["part", "native", "suggested", "guessed", "any"]
 LooksAt = Literal["summary", "product", "range", "target", "ecosystem"]
 MalwareSign = Literal["cwe", "title", "summary"]
+
+
+T = TypeVar("T")
 
 
 class Alias(msgspec.Struct, frozen=True, tag="name"):
@@ -62,6 +66,29 @@ class Release(msgspec.Struct, frozen=True, tag="release"):
     product: str
     vulnerability: str
     ranges: tuple[AffectedRange, ...]
+
+
+class IsNot(msgspec.Struct, frozen=True, tag="is-not"):
+    """A name that is not that of a conda package, whatever maps say; the id's key is "CONDA/ECOSYSTEM/NAME".
+
+    What only this name ties to the package is set aside.
+    """
+
+    conda: str
+    name: str  # "pypi/redis", "cpe/vendor:product"
+    reason: str
+
+
+class Affected(msgspec.Struct, frozen=True, tag="affected"):
+    """The releases of one conda package that a vulnerability affects, whatever advisories say; none for no release.
+
+    The id's key is "CONDA/VULNERABILITY".
+    """
+
+    conda: str
+    vulnerability: str
+    ranges: tuple[AffectedRange, ...]
+    reason: str
 
 
 class IgnoreRule(msgspec.Struct, frozen=True, tag="ignore"):
@@ -143,6 +170,8 @@ Fact = (
     | Metapackage
     | MalwareRule
     | OnlyOn
+    | IsNot
+    | Affected
 )
 
 
@@ -161,6 +190,8 @@ class Knowledge(msgspec.Struct, frozen=True):
     metapackages: dict[str, str] = {}
     malware: dict[str, MalwareRule] = {}  # by id
     platforms: dict[str, tuple[str, ...]] = {}
+    not_names: dict[str, dict[str, str]] = {}  # conda name → "ecosystem/name" → reason
+    affected: dict[str, tuple[Affected, ...]] = {}  # by conda name
 
     def is_project(self, cna: str, product: str) -> bool:
         """Whether a CNA is the project that makes a product ("vendor:product")."""
@@ -180,6 +211,30 @@ class Knowledge(msgspec.Struct, frozen=True):
             found.setdefault(release.vulnerability, []).append(package)
         return [Advisory(name, CURATED, affected=tuple(found[name])) for name in sorted(found)]
 
+    def corrected(self) -> list[Advisory]:
+        """What rows say of single conda packages, as advisories of source "curated"."""
+        return [
+            Advisory(
+                row.vulnerability,
+                CURATED,
+                affected=(
+                    AffectedPackage(
+                        "conda", name, row.ranges, fixed_versions=tuple(r.fixed for r in row.ranges if r.fixed)
+                    ),
+                ),
+            )
+            for name, rows in sorted(self.affected.items())
+            for row in rows
+        ]
+
+    def reasons(self) -> dict[str, str]:
+        """Why each row sets aside that does so by its own right: of parts, is-not and affected."""
+        found = {part_id(name): part.reason for name, part in self.parts.items()}
+        found |= {is_not_id(c, key): why for c, names in self.not_names.items() for key, why in names.items()}
+        return found | {
+            affected_id(r.conda, r.vulnerability): r.reason for rows in self.affected.values() for r in rows
+        }
+
 
 NOTHING = Knowledge()
 
@@ -194,64 +249,54 @@ def release_id(product: str, vulnerability: str) -> str:
     return f"{RELEASES}/{product}/{vulnerability}"
 
 
+def is_not_id(conda: str, name: str) -> str:
+    """The id of a row that says that a name ("ecosystem/name") is not that of a conda package."""
+    return f"{IS_NOT}/{conda}/{name}"
+
+
+def affected_id(conda: str, vulnerability: str) -> str:
+    """The id of a row that names the affected releases of one conda package."""
+    return f"{AFFECTED}/{conda}/{vulnerability}"
+
+
 def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
     """Knowledge of several layers of (id, fact): the last that has an id counts, and None switches it off."""
     facts: dict[str, Fact | None] = {}
     for layer in layers:
         facts.update(layer)
-    names: dict[str, Alias] = {}
-    python_names: dict[str, str] = {}
+    listed = [(row_id, fact) for row_id, fact in sorted(facts.items()) if fact is not None]
+
+    def by_key(kind: type[T]) -> dict[str, T]:
+        return {row_id.partition("/")[2]: fact for row_id, fact in listed if isinstance(fact, kind)}
+
+    def by_id(kind: type[T]) -> dict[str, T]:
+        return {row_id: fact for row_id, fact in listed if isinstance(fact, kind)}
+
     renamed: dict[str, tuple[str, ...]] = {}
-    releases: list[Release] = []
-    ignore: dict[str, IgnoreRule] = {}
-    versions: list[VersionRule] = []
-    words: dict[str, tuple[str, ...]] = {}
-    speakers: dict[str, tuple[str, ...]] = {}
-    parts: dict[str, Part] = {}
-    metapackages: dict[str, str] = {}
-    malware: dict[str, MalwareRule] = {}
-    platforms: dict[str, tuple[str, ...]] = {}
-    for row_id, fact in sorted(facts.items()):
-        key = row_id.partition("/")[2]
-        match fact:
-            case Alias():
-                names[key] = fact
-            case PythonName(name):
-                python_names[key] = name
-            case Renamed(name):
-                for one, other in ((key, name), (name, key)):
-                    renamed[one] = (*renamed.get(one, ()), other)
-            case Release():
-                releases.append(fact)
-            case IgnoreRule():
-                ignore[row_id] = fact
-            case VersionRule():
-                versions.append(fact)
-            case WordList(listed):
-                words[key] = listed
-            case Speaker(products):
-                speakers[key] = products
-            case Part():
-                parts[key] = fact
-            case Metapackage(depends_on):
-                metapackages[key] = depends_on
-            case MalwareRule():
-                malware[row_id] = fact
-            case OnlyOn(listed):
-                platforms[key] = listed
+    for old, fact in by_key(Renamed).items():
+        for one, other in ((old, fact.name), (fact.name, old)):
+            renamed[one] = (*renamed.get(one, ()), other)
+    not_names: dict[str, dict[str, str]] = {}
+    for wrong in by_id(IsNot).values():
+        not_names.setdefault(wrong.conda, {})[wrong.name] = wrong.reason
+    affected: dict[str, tuple[Affected, ...]] = {}
+    for row in by_id(Affected).values():
+        affected[row.conda] = (*affected.get(row.conda, ()), row)
     return Knowledge(
-        names,
-        python_names,
-        renamed,
-        tuple(releases),
-        ignore,
-        tuple(versions),
-        words,
-        speakers,
-        parts,
-        metapackages,
-        malware,
-        platforms,
+        names=by_key(Alias),
+        python_names={key: fact.name for key, fact in by_key(PythonName).items()},
+        renamed=renamed,
+        releases=tuple(by_id(Release).values()),
+        ignore=by_id(IgnoreRule),
+        versions=tuple(by_id(VersionRule).values()),
+        words={key: fact.words for key, fact in by_key(WordList).items()},
+        speakers={key: fact.products for key, fact in by_key(Speaker).items()},
+        parts=by_key(Part),
+        metapackages={key: fact.depends_on for key, fact in by_key(Metapackage).items()},
+        malware=by_id(MalwareRule),
+        platforms={key: fact.platforms for key, fact in by_key(OnlyOn).items()},
+        not_names=not_names,
+        affected=affected,
     )
 
 

@@ -108,7 +108,7 @@ class MatchIndex:
         self._index = index
         self.maps: NameMaps = index.maps
         self._knowledge = knowledge if index.knowledge is None else index.knowledge
-        self._rules = IgnoreRules(self._knowledge.ignore, self._knowledge.parts)
+        self._rules = IgnoreRules(self._knowledge.ignore, self._knowledge.reasons())
         self.ecosystems = frozenset(index.ecosystems)
         # Plans hold this and not the index: objects in a reference cycle live until the collector finds them.
         self.vulnerability = _decoder_of(index.vulnerabilities)
@@ -133,6 +133,14 @@ class MatchIndex:
             raise InvalidInputError(
                 f"this is not a compiled match index: {error}", hint="compile it again: `antivenom feed sync`"
             ) from None
+
+    @property
+    def compiled(self) -> CompiledIndex:
+        return self._index
+
+    @property
+    def knowledge(self) -> Knowledge:
+        return self._knowledge
 
     @property
     def vulnerability_count(self) -> int:
@@ -262,7 +270,7 @@ class MatchIndex:
             if i.key in self._index.packages
             or (i.ecosystem in self.ecosystems and i.ecosystem not in PRODUCT_ECOSYSTEMS and not i.is_guess)
         ]
-        own = [i for i in known if not i.is_fallback]
+        own = [i for i in known if not (i.is_fallback or i.ignored_by or i.is_correction)]
         if own:
             clean = Assessment(True, min(own, key=lambda i: CONFIDENCE_RANK[i.confidence]).reason)
         else:  # what only a map of names suggests can show a vulnerability, but not that there is none
@@ -315,7 +323,9 @@ class MatchIndex:
     def _without_other_parts(self, part: str, by_number: Mapping[int, list[Claim]]) -> dict[int, list[Claim]]:
         """The claims; those about another part of the project are set aside."""
         return {
-            number: [c._replace(ignored_by=c.ignored_by or part_id(part)) for c in claims]
+            number: [
+                c if c.identity.is_correction else c._replace(ignored_by=c.ignored_by or part_id(part)) for c in claims
+            ]
             if part in self.vulnerability(number).other_parts
             else claims
             for number, claims in by_number.items()

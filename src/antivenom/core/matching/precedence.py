@@ -1,11 +1,11 @@
 """Which source decides when several speak of one vulnerability and one component.
 
-In this order: advisories of the component's own ecosystem (OSV for PyPI), the project itself as CNA (CVE 5), curated
-releases (knowledge/releases.tsv), NVD's CPE ranges, CPE ranges of other databases, those of other CNAs, those of
-re-packagers (Bitnami, Julia), OSS-Fuzz. What `BESIDE` lists counts beside any of the databases. A withdrawn advisory
-finds nothing. Where the most precise source that is heard took back all that it said, it also silences what is less
-precise: people looked, and there is nothing. A re-packager takes back its own entry alone, for reasons of its own list;
-nobody else is silenced by that.
+In this order: rows of knowledge about the very package (table "affected"), advisories of the component's own ecosystem
+(OSV for PyPI), the project itself as CNA (CVE 5), curated releases (knowledge/releases.tsv), NVD's CPE ranges, CPE
+ranges of other databases, those of other CNAs, those of re-packagers (Bitnami, Julia), OSS-Fuzz. What `BESIDE` lists
+counts beside any of the databases. A withdrawn advisory finds nothing. Where the most precise source that is heard took
+back all that it said, it also silences what is less precise: people looked, and there is nothing. A re-packager takes
+back its own entry alone, for reasons of its own list; nobody else is silenced by that.
 
 Source: docs/concepts/finding.md ("Which source is heard").
 """
@@ -26,16 +26,16 @@ from antivenom.core.matching.compile_index import (
 )
 from antivenom.core.matching.identity import Identity
 from antivenom.core.matching.ignoring import IgnoreRules
-from antivenom.core.matching.knowledge import CURATED, release_id
+from antivenom.core.matching.knowledge import affected_id, release_id
 
-PROJECT_PRIORITY = 2
-CURATED_PRIORITY = 3  # of nothing else
+CORRECTED_PRIORITY = 0  # a row of knowledge about this very package, and nothing else
+PROJECT_PRIORITY = 3
+CURATED_PRIORITY = 4  # of nothing else
 _PRIORITY = {
-    "cpe+curated": CURATED_PRIORITY, "cpe+nvd": 4, "cpe+osv": 5, "cpe+cve5": 6,
-    "bitnami": 7, "julia-builds": 8, "oss-fuzz": 9, "git": 10,
+    "cpe+curated": CURATED_PRIORITY, "cpe+nvd": 5, "cpe+osv": 6, "cpe+cve5": 7,
+    "bitnami": 8, "julia-builds": 9, "oss-fuzz": 10, "git": 11,
 }  # fmt: skip
-
-
+OPEN_RANK = 10  # by which a range without an end ranks behind
 BESIDE = {"nodejs"}  # lists that name the release lines of their day: they count beside a database, and silence none
 UNSURE_ECOSYSTEMS = {"oss-fuzz", "git"}
 
@@ -101,7 +101,7 @@ def decide(
     best = best_of(heard)
     if best < 0:
         return [], []
-    row_id, next_best = _curated(heard) if best == CURATED_PRIORITY else ("", -1)
+    row_id, next_best = _curated(heard, best) if best in (CORRECTED_PRIORITY, CURATED_PRIORITY) else ("", -1)
     hits = [
         Hit(claim.package, interval, claim.identity, claim.decides(best), row_id if claim.priority == next_best else "")
         for claim in heard
@@ -144,11 +144,12 @@ def _without_namesakes(
     return [claim if claim.ignored_by else claim._replace(ignored_by=rules.elsewhere) for claim in claims]
 
 
-def _curated(heard: list[Claim]) -> tuple[str, int]:
-    """The row of releases that decides, and the priority of what would decide without it."""
-    row = next(claim for claim in heard if claim.package.source == CURATED)
-    others = [claim for claim in heard if claim.package.source != CURATED]
-    return release_id(row.identity.name, row.package.advisory), best_of(others)
+def _curated(heard: list[Claim], best: int) -> tuple[str, int]:
+    """The row of knowledge that decides, and the priority of what would decide without it."""
+    row = next(claim for claim in heard if claim.priority == best)
+    others = [claim for claim in heard if claim.priority != best]
+    id_of = affected_id if row.identity.is_correction else release_id
+    return id_of(row.identity.name, row.package.advisory), best_of(others)
 
 
 def best_of(claims: Sequence[Claim]) -> int:
@@ -163,10 +164,12 @@ def priority(identity: Identity, package: CompiledPackage) -> int:
 
     A range without an end ranks behind one that names the fix: it was written before there was one.
     """
+    if identity.is_correction:
+        return CORRECTED_PRIORITY
     is_own = identity.ecosystem not in PRODUCT_ECOSYSTEMS or identity.confidence is Confidence.exact
     if is_own and identity.ecosystem != "cpe":
-        return 0 if package.source == "osv" else 1
+        return 1 if package.source == "osv" else 2
     if package.is_project and not package.is_open:
         return PROJECT_PRIORITY
     kind = f"cpe+{package.source}" if identity.ecosystem == "cpe" else identity.ecosystem
-    return _PRIORITY.get(kind, 6) + (10 if package.is_open else 0)
+    return _PRIORITY.get(kind, 7) + (OPEN_RANK if package.is_open else 0)
