@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from antivenom.core.conda.shards import shard_records
 from antivenom.core.errors import UnavailableError
 from antivenom.server.adapters.blobs import FolderStore
 from antivenom.server.channels import service as channels
@@ -22,7 +23,7 @@ from antivenom.server.db.base import Base
 from antivenom.server.db.blob_guard import blobs_in_use
 from antivenom.server.publications import retention
 from antivenom.server.publications.publish_channel import publish_channel
-from antivenom.server.storage import collecting, jobs, queries
+from antivenom.server.storage import collecting, jobs, marking, queries
 from antivenom.server.storage.marking import KINDS
 from antivenom.server.storage.reports import RunOptions, total_of
 from tests.e2e.upstream_channel import Package, write_upstream
@@ -147,6 +148,53 @@ async def test_every_key_in_the_database_is_named(person: Person, upstream: Upst
     assert {name: keys - named for name, keys in in_database.items() if keys - named} == {}
     found = await look(person.resources)
     assert (found.missing, found.hidden) == ([], [])
+
+
+async def test_looking_for_who_needs_an_artifact_reads_each_shard_once(
+    person: Person, upstream: UpstreamServer, ask: Asker, monkeypatch: pytest.MonkeyPatch
+):
+    for names in (("alpha",), ("alpha", "beta"), ("alpha", "beta", "gamma")):  # three maps, which share shards
+        records = [make_record(name, "1.0", subdir="noarch") for name in names]
+        write_channel(upstream.folder, {"noarch": records})
+        await (person.sync("one") if len(names) > 1 else person.mirror("one", upstream, subdirs=["noarch"]))
+    async with person.resources.context(SYSTEM) as ctx:
+        maps = sorted({blob.key for blob in await queries.list_named(ctx.session) if blob.role in marking.MAPS})
+    wanted = [f"artifact/{record['sha256'][:2]}/{record['sha256']}" for _, record in records]
+    read = []
+
+    def note_and_read(shard: bytes) -> Any:
+        read.append(shard)
+        return shard_records(shard)
+
+    monkeypatch.setattr(marking, "shard_records", note_and_read)
+    found = marking.find_needing(person.resources.blobs.url, maps, wanted)
+    assert [len(found[key]) for key in wanted] == [3, 2, 1]
+    assert len(read) == len(set(read)) == 3
+
+
+async def test_only_derived_blobs_that_can_name_a_document_are_read(
+    person: Person, upstream: UpstreamServer, ask: Asker, monkeypatch: pytest.MonkeyPatch
+):
+    """Earlier releases kept the documents themselves there, which may be large and many."""
+    write(upstream, "alpha")
+    await person.mirror("one", upstream, subdirs=["noarch"])
+    for fn in ("current_repodata.json", "run_exports.json"):
+        await ask(f"/conda/one/noarch/{fn}")
+    large, small = [key for key in stored(person.resources) if key.startswith("derived/")]
+    person.resources.blobs.put_sync(large, bytes(10_000))
+    read = []
+    get = FolderStore.get_sync
+
+    def note_and_get(self: FolderStore, key: str) -> bytes:
+        read.append(key)
+        return get(self, key)
+
+    monkeypatch.setattr(FolderStore, "get_sync", note_and_get)
+    roots = await collecting.read_roots(person.resources)
+    found = marking.mark(person.resources.blobs.url, roots, None)
+    assert small in read
+    assert large not in read
+    assert not [key for key, _, _ in found.unnamed if key.startswith("derived/")]
 
 
 # -- retired publications, and builds meanwhile ------------------------------------------------------------------------

@@ -111,7 +111,7 @@ class PublicationIndex:
                 record.get("size") or 0,
                 Action.go,
             )
-        facts = next((found for found in self.facts(name) if found.fn == fn), None)
+        facts = self.facts_of(fn)
         return msgspec.structs.replace(
             decision,
             subdir=self.subdir,
@@ -152,6 +152,10 @@ class PublicationIndex:
         facts, depends = self._facts(at)
         inside = position - self._firsts[at]
         return facts[inside].record_facts(self.subdir, depends[inside])
+
+    def facts_of(self, fn: str) -> RecordFacts | None:
+        """The facts of the record with a file name; None when the publication does not list it."""
+        return next((facts for facts in self.facts(self.map.name_of(fn)) if facts.fn == fn), None)
 
     def packages(self) -> list[PackageSummary]:
         """Summaries of all names, sorted by name."""

@@ -13,19 +13,19 @@ import base64
 import random
 import re
 import socket
-import sys
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 from antivenom import __version__
 from antivenom.core.errors import OutboundRefusedError, UpstreamError
 from antivenom.core.redaction import redact_url
 from antivenom.server.adapters.addresses import Address, AllowList, is_public, parse_address
 from antivenom.server.adapters.http_answers import MinimumRate, OnProgress, Response, Stream, collect, read_answer
+from antivenom.server.adapters.stored_urls import split_credentials
 
 if TYPE_CHECKING:
     import aiohttp
@@ -341,19 +341,17 @@ class OutboundClient:
         Raises:
             UpstreamError: It is not there in time.
         """
+        limit = asyncio.timeout(CONNECT_TIMEOUT_S + self._idle_timeout_s)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S + self._idle_timeout_s) as limit:
-                answer = await asked_for.__aenter__()
+            async with limit, asked_for as answer:
+                limit.reschedule(None)  # of its body, each part has a limit of its own
+                yield answer
         except TimeoutError:
             if not limit.expired():
                 raise
             raise UpstreamError(
                 f"{redact_url(url)}: no whole answer came in time", hint="it will be tried again"
             ) from None
-        try:
-            yield answer
-        finally:
-            await asked_for.__aexit__(*sys.exc_info())
 
 
 def _not_modified(url: str) -> UpstreamError:
@@ -366,13 +364,10 @@ def _not_modified(url: str) -> UpstreamError:
 def _split_credentials(url: str, given: BasicAuth | None) -> tuple[str, BasicAuth | None]:
     """The URL without user and password, which then travel in a header."""
     try:
-        parts = urlsplit(url)
-        if "@" not in parts.netloc:
-            return url, given
-        own = (unquote(parts.username or ""), unquote(parts.password or ""))
+        clean, own = split_credentials(url)
     except ValueError:
         raise OutboundRefusedError("not a URL: its host or port is wrong", permanent=True) from None
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, "")), given or own
+    return clean, given or own
 
 
 def _basic_header(auth: BasicAuth | None) -> dict[str, str]:

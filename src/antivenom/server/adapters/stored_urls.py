@@ -42,8 +42,17 @@ def request_url(shown: str, auth: str) -> RequestUrl:
     if kind == "token":
         parts = urlsplit(shown)
         return RequestUrl(urlunsplit((parts.scheme, parts.netloc, f"/t/{secret}{parts.path}", "", "")))
-    parts = urlsplit(auth)
-    clean = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
+    return split_credentials(auth)
+
+
+def split_credentials(url: str) -> RequestUrl:
+    """A URL without its user and password, and these.
+
+    Raises:
+        ValueError: It is no URL.
+    """
+    parts = urlsplit(url)
     if "@" not in parts.netloc:
-        return RequestUrl(clean)
+        return RequestUrl(url)
+    clean = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
     return RequestUrl(clean, (unquote(parts.username or ""), unquote(parts.password or "")))

@@ -31,7 +31,7 @@ def _with_words(
 ) -> RecordDecision:
     if statuses is None:
         return row
-    facts = next((facts for facts in contents.maps[row.subdir].facts(row.name) if facts.fn == row.fn), None)
+    facts = contents.maps[row.subdir].facts_of(row.fn)
     built_ms = built_before_ms(facts.timestamp_ms, facts.indexed_ms) if facts else 0
     word = BuildWord(decode_statuses(statuses), author_of(channel.name, channel.upstream), built_ms)
     known = contents.findings_of(row.name, row.version)

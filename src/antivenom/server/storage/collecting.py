@@ -49,7 +49,7 @@ async def collect(resources: Resources, options: RunOptions) -> StorageReport:
     if swept.files:
         by_kind["scratch"] = Totals(swept.files, swept.size_bytes)
     return StorageReport(
-        stored={kind: Totals(*totals) for kind, totals in sorted(first.stored.items())},
+        stored=first.stored,
         unnamed=count_by_kind((key, size) for key, size, _ in first.unnamed),
         freed=by_kind,
         notes=tuple(f"{key} cannot be read: packs and artifacts stay, for it may name them" for key in first.hidden),

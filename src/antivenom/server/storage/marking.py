@@ -5,20 +5,22 @@ The database names maps; maps name packs; the records that a source map lists na
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from antivenom.core.conda.shards import shard_records
-from antivenom.core.errors import AntivenomError, DamagedBlobError, InvalidInputError, LostBlobError, NotFoundError
-from antivenom.core.publication.client_documents import read_pointer
+from antivenom.core.errors import AntivenomError, DamagedBlobError, LostBlobError, NotFoundError
+from antivenom.core.publication.client_documents import POINTER_BYTES_MAX, read_pointer
 from antivenom.core.publication.publication_index import referenced_keys
 from antivenom.core.source.ingest import without_gc
 from antivenom.core.source.packs import IndexBlobs, read_many
-from antivenom.core.source.source_map import load_source
+from antivenom.core.source.source_map import SourceMap, load_source
 from antivenom.server.adapters.blob_digests import artifact_key
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.index_blobs import StoreBlobs
+from antivenom.server.storage.reports import ByKind, count_by_kind
 
 KINDS = ("index", "pack", "monolith", "derived", "artifact", "knowledge", "upstream", "repodata", "document")
 """The first words of all keys. Nothing else in the store is ever listed or deleted."""
@@ -44,7 +46,7 @@ class Marked(msgspec.Struct, frozen=True):
     then `unnamed` has no pack and no artifact.
     """
 
-    stored: dict[str, tuple[int, int]]
+    stored: ByKind
     unnamed: list[tuple[str, int, float]]
     missing: list[str]
     hidden: list[str]
@@ -60,11 +62,12 @@ def mark(store_url: str, roots: Roots, candidates: Sequence[tuple[str, int, floa
             left.update((key, (size, at)) for key, size, at in store.list_sync(f"{kind}/"))
     else:
         left.update((key, (size, at)) for key, size, at in candidates)
-    totals = _totals(left)
+    stored = count_by_kind((key, size) for key, (size, _) in left.items())
     blobs, is_complete = StoreBlobs(store), candidates is None
     named, lost, unreadable = _expand(blobs, roots)
     missing = sorted(key for key in named if key not in left and not key.startswith("derived/")) if is_complete else []
-    named.update(_find_documents(blobs, sorted(key for key in named & left.keys() if key.startswith("derived/"))))
+    pointers = [key for key in named & left.keys() if key.startswith("derived/") and left[key][0] <= POINTER_BYTES_MAX]
+    named.update(_find_documents(blobs, pointers))
     for key in named:
         left.pop(key, None)
     hidden = lost | unreadable
@@ -78,16 +81,7 @@ def mark(store_url: str, roots: Roots, candidates: Sequence[tuple[str, int, floa
     if hidden:
         left = {key: found for key, found in left.items() if not key.startswith(("pack/", "artifact/"))}
     unnamed = [(key, size, at) for key, (size, at) in left.items()]
-    return Marked(totals, unnamed, missing, sorted(hidden))
-
-
-def _totals(stored: Mapping[str, tuple[int, float]]) -> dict[str, tuple[int, int]]:
-    totals: dict[str, tuple[int, int]] = {}
-    for key, (size, _) in stored.items():
-        kind = key.partition("/")[0]
-        count, size_bytes = totals.get(kind, (0, 0))
-        totals[kind] = count + 1, size_bytes + size
-    return totals
+    return Marked(stored, unnamed, missing, sorted(hidden))
 
 
 def _expand(blobs: IndexBlobs, roots: Roots) -> tuple[set[str], set[str], set[str]]:
@@ -103,9 +97,9 @@ def _expand(blobs: IndexBlobs, roots: Roots) -> tuple[set[str], set[str], set[st
     return named, lost, unreadable
 
 
-def _find_documents(blobs: IndexBlobs, derived: Iterable[str]) -> Iterator[str]:
-    """The documents that stored derived blobs name."""
-    for key in derived:
+def _find_documents(blobs: IndexBlobs, pointers: Iterable[str]) -> Iterator[str]:
+    """The documents that small derived blobs name; earlier releases kept a whole document there."""
+    for key in sorted(pointers):
         try:
             document = read_pointer(blobs.get(key))
         except LostBlobError:
@@ -115,21 +109,38 @@ def _find_documents(blobs: IndexBlobs, derived: Iterable[str]) -> Iterator[str]:
 
 
 def _listed_artifacts(blobs: IndexBlobs, sources: Iterable[str], wanted: set[str]) -> set[str]:
-    """Which of the wanted artifacts some source map lists. Shards that several maps have are read once."""
+    """Which of the wanted artifacts some source map lists."""
+    finder = _ArtifactFinder(blobs, wanted)
     listed: set[str] = set()
-    seen: set[tuple[str, int]] = set()
     for key in sorted(sources):
-        shards = [location for location in load_source(blobs, key).shards.to_list() if location.length]
-        fresh = [location for location in shards if (location.pack, location.offset) not in seen]
-        seen.update((location.pack, location.offset) for location in fresh)
-        for data in read_many(blobs, fresh):
-            for record in shard_records(data).values():
-                found = artifact_key(_hex(record.get("sha256")), _hex(record.get("md5")))
-                if found in wanted:
-                    listed.add(found)
+        listed.update(artifact for artifact, _ in finder.listed_by(load_source(blobs, key)))
         if len(listed) == len(wanted):
             break
     return listed
+
+
+class _ArtifactFinder:
+    """Finds which of the wanted artifacts source maps list. A shard that several of them have is read once."""
+
+    def __init__(self, blobs: IndexBlobs, wanted: set[str]) -> None:
+        self._blobs, self._wanted = blobs, wanted
+        self._found: dict[tuple[str, int], list[tuple[str, str]]] = {}  # by the place of the shard
+
+    def listed_by(self, source: SourceMap) -> Iterator[tuple[str, str]]:
+        """(artifact, file name) of the wanted ones."""
+        shards = [location for location in source.shards.to_list() if location.length]
+        fresh = [location for location in shards if (location.pack, location.offset) not in self._found]
+        for location in shards:
+            yield from self._found.get((location.pack, location.offset), ())
+        for location, data in zip(fresh, read_many(self._blobs, fresh), strict=True):
+            found = [(artifact, fn) for artifact, fn in _artifacts_in(data) if artifact in self._wanted]
+            self._found[location.pack, location.offset] = found
+            yield from found
+
+
+def _artifacts_in(shard: bytes) -> Iterator[tuple[str, str]]:
+    for fn, record in shard_records(shard).items():
+        yield artifact_key(_hex(record.get("sha256")), _hex(record.get("md5"))), fn
 
 
 def _hex(digest: object) -> str:
@@ -147,29 +158,16 @@ def find_needing(store_url: str, maps: Sequence[str], wanted: Sequence[str]) -> 
     blobs = StoreBlobs(BlobStore.open(store_url))
     keys = set(wanted)
     artifacts = {key for key in keys if key.startswith("artifact/")}
+    finder = _ArtifactFinder(blobs, artifacts)
     found: dict[str, list[tuple[str, str]]] = {key: [] for key in wanted}
     for key in sorted(set(maps)):
-        try:
+        with contextlib.suppress(AntivenomError):
             for named in sorted(referenced_keys(blobs, key) & keys):
                 found[named].append((key, ""))
-            if artifacts:
-                for artifact, fn in _find_files(blobs, key, artifacts):
+            if artifacts:  # of a publication map, which is no source map, the source lists what it lists
+                for artifact, fn in finder.listed_by(load_source(blobs, key)):
                     found[artifact].append((key, fn))
-        except AntivenomError:
-            continue
     return found
-
-
-def _find_files(blobs: IndexBlobs, key: str, artifacts: set[str]) -> Iterator[tuple[str, str]]:
-    try:
-        shards = load_source(blobs, key).shards.to_list()
-    except InvalidInputError:  # a publication map: its sources list what it lists
-        return
-    for data in read_many(blobs, [location for location in shards if location.length]):
-        for fn, record in shard_records(data).items():
-            artifact = artifact_key(_hex(record.get("sha256")), _hex(record.get("md5")))
-            if artifact in artifacts:
-                yield artifact, fn
 
 
 class Verified(msgspec.Struct, frozen=True):

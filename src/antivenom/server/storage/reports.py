@@ -68,6 +68,5 @@ class StorageReport(Row, frozen=True):
     lost: tuple[LostRow, ...] = ()
     """The first of those found."""
     lost_count: int = 0
-    mended_count: int = 0
     notes: tuple[str, ...] = ()
     """What people should know besides, such as why something was not deleted."""

@@ -24,7 +24,7 @@ async def verify_store(resources: Resources, options: RunOptions) -> StorageRepo
     if options.repair and lost:
         await mend_found(resources, [diagnosis.key for diagnosis in lost], lost)
     return StorageReport(
-        stored={kind: Totals(*totals) for kind, totals in sorted(marked.stored.items())},
+        stored=marked.stored,
         checked=Totals(found.count, found.size_bytes),
         lost=tuple(diagnosis.row() for diagnosis in lost[:LOST_SHOWN]),
         lost_count=len(lost),
