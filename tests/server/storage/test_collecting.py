@@ -244,6 +244,47 @@ async def test_nothing_is_deleted_while_somebody_builds(one: Person, monkeypatch
     assert stored(one.resources) == before
 
 
+@pytest.mark.parametrize("waits_for", ["linux-64/repodata.json.zst", "linux-64/run_exports.json"])
+async def test_sync_that_waits_for_its_upstream_holds_up_no_collection_and_loses_nothing(
+    person: Person, upstream: UpstreamServer, waits_for: str
+):
+    """What it has stored by then is named by its mirror, also while nothing is published of it."""
+    subdirs = ("noarch", "linux-64")
+    write_upstream(upstream.folder, [Package(f"of-{subdir}", "1.0", subdir=subdir) for subdir in subdirs], shards=False)
+    for subdir in subdirs:
+        (upstream.folder / subdir / "run_exports.json").write_text(json.dumps({"info": {"subdir": subdir}}))
+    (upstream.folder / "channeldata.json").write_text(json.dumps({"subdirs": ["noarch"], "packages": {}}))
+    with upstream.holding(waits_for):
+        sync = asyncio.create_task(person.mirror("one", upstream, subdirs=["noarch", "linux-64"], by_shards=False))
+        await until(lambda: waits_for in upstream.asked)
+        kept = stored(person.resources)
+        assert {key.partition("/")[0] for key in kept} == {"index", "pack", "upstream"}
+        await person.resources.blobs.put("pack/orphan", b"1234")
+        report = await collecting.collect(person.resources, RunOptions(min_age_s=-1))
+        assert list(report.freed) == ["pack"]
+        assert stored(person.resources) == kept
+    mirror = await sync
+    assert (mirror.state, mirror.stored_keys) == ("ok", [])
+    await collect(person)
+    found = await look(person.resources)
+    assert (found.missing, found.unnamed, found.hidden) == ([], [], [])
+
+
+async def test_what_a_failed_sync_stored_is_collected_after_the_next_one(person: Person, upstream: UpstreamServer):
+    write(upstream, "alpha")
+    (upstream.folder / "channeldata.json").write_text(json.dumps({"subdirs": ["noarch"], "packages": {}}))
+    upstream.faults["linux-64/repodata.json.zst"] = upstream.faults["linux-64/repodata.json"] = 403
+    mirror = await person.mirror("one", upstream, subdirs=["noarch", "linux-64"], by_shards=False)
+    assert mirror.state == "failed"
+    assert mirror.stored_keys
+    (upstream.folder / "channeldata.json").write_text(json.dumps({"subdirs": ["noarch"], "packages": {"a": {}}}))
+    upstream.faults.clear()
+    assert (await person.sync("one")).state == "ok"
+    await collect(person)
+    found = await look(person.resources)
+    assert (found.missing, found.unnamed, found.hidden) == ([], [], [])
+
+
 async def is_asked_for_alone(person: Person) -> bool:
     """Whether a collector has asked for the lock that builders share; it has not got it."""
     async with person.resources.context(SYSTEM) as ctx:

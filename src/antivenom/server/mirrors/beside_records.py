@@ -23,6 +23,7 @@ from antivenom.core.publication.run_exports import DOCUMENT_MAX_BYTES, read_upst
 from antivenom.server.context import READ_MAX_S, Resources
 from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.mirrors.service import SUBDIR, SUBDIR_MAX_CHARACTERS
+from antivenom.server.mirrors.stored_names import StoredNames
 from antivenom.server.mirrors.subdir_state import SubdirState, UpstreamFile, storable
 from antivenom.server.mirrors.upstream import UpstreamChannel
 from antivenom.server.publications.models import UpstreamDocuments
@@ -50,13 +51,21 @@ class Refreshed(NamedTuple):
 
 
 async def refresh_subdir(
-    resources: Resources, upstream: UpstreamChannel, subdir: str, known: SubdirState, state: SubdirState, now_ms: int
+    resources: Resources,
+    names: StoredNames,
+    upstream: UpstreamChannel,
+    subdir: str,
+    known: SubdirState,
+    state: SubdirState,
+    now_ms: int,
 ) -> SubdirState:
     """The state of a subdir with the files that are beside its records now; `known` is what the last sync left."""
     if not state.source or state.missing:
         return state
-    exports = await refresh_file(resources, upstream, subdir, RUN_EXPORTS, known.run_exports, now_ms)
-    patches = await refresh_file(resources, upstream, subdir, PATCH_INSTRUCTIONS, known.patch_instructions, now_ms)
+    exports = await refresh_file(resources, names, upstream, subdir, RUN_EXPORTS, known.run_exports, now_ms)
+    patches = await refresh_file(
+        resources, names, upstream, subdir, PATCH_INSTRUCTIONS, known.patch_instructions, now_ms
+    )
     told = [refreshed.warning for refreshed in (exports, patches) if refreshed.warning]
     warnings = tuple(dict.fromkeys((*state.warnings, *told)))
     return replace(state, run_exports=exports.file, patch_instructions=patches.file, warnings=warnings)
@@ -64,9 +73,10 @@ async def refresh_subdir(
 
 async def refresh_file(
     resources: Resources,
+    names: StoredNames,
     upstream: UpstreamChannel,
     folder: str,
-    names: tuple[str, ...],
+    files: tuple[str, ...],
     known: UpstreamFile,
     now_ms: int,
 ) -> Refreshed:
@@ -78,7 +88,7 @@ async def refresh_file(
     known = await _without_lost(resources, known)
     if known.size_bytes > LARGE_BYTES and 0 <= now_ms - known.checked_at_ms < AGAIN_AFTER_MS:
         return Refreshed(known)
-    for name in names:
+    for name in files:
         path = f"{folder}/{name}" if folder else name
         try:
             found = await upstream.fetch_other(path, known if known.name == name else UpstreamFile(), FILE_MAX_BYTES)
@@ -87,7 +97,9 @@ async def refresh_file(
             if found != "missing":
                 await resources.cpu.run(check_file, str(found.path), name, cpu_s=READ_MAX_S)
                 key = f"upstream/{found.file.sha256[:2]}/{found.file.sha256}"
-                await resources.blobs.put_file(key, found.path, move=True)
+                async with names.storing() as keys:
+                    await resources.blobs.put_file(key, found.path, move=True)
+                    keys.append(key)
                 return Refreshed(replace(found.file, key=key, checked_at_ms=now_ms))
         except (UpstreamError, TooExpensiveError, UnavailableError) as error:
             log.info("%s is not read: %s", path, error.message)

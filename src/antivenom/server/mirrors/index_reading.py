@@ -6,7 +6,7 @@ What failed is a warning of the subdir; the sync fails only when no way is left.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -17,6 +17,7 @@ from antivenom.core.errors import OutboundRefusedError, UpstreamError
 from antivenom.core.source.ingest import Ingested, ShardPlan
 from antivenom.server.context import READ_MAX_S, Resources
 from antivenom.server.mirrors import ingesting
+from antivenom.server.mirrors.stored_names import StoredNames
 from antivenom.server.mirrors.subdir_state import SubdirState, selection_key, storable
 from antivenom.server.mirrors.upstream import MONOLITHS, REPODATA, SHARD_INDEX, IndexFile, OnProgress, UpstreamChannel
 
@@ -53,6 +54,7 @@ class IndexReader:
     def __init__(
         self,
         resources: Resources,
+        names: StoredNames,
         upstream: UpstreamChannel,
         *,
         url: str,
@@ -63,7 +65,7 @@ class IndexReader:
         now_ms: int,
         progress: OnProgress,
     ) -> None:
-        self._resources, self._upstream, self._url = resources, upstream, url
+        self._resources, self._names, self._upstream, self._url = resources, names, upstream, url
         self._whole, self._asked, self._selected = whole, asked, selection_key(specs)
         self._specs, self._by_shards, self._now_ms, self._progress = specs, by_shards, now_ms, progress
 
@@ -86,7 +88,9 @@ class IndexReader:
 
     async def make_empty(self, subdir: str) -> str:
         """The blob key of a source map without records."""
-        ingested: Ingested = await self._resources.cpu.run(ingesting.make_empty, self._resources.blobs.url, subdir)
+        async with self._names.storing() as keys:
+            ingested: Ingested = await self._resources.cpu.run(ingesting.make_empty, self._resources.blobs.url, subdir)
+            keys.append(ingested.source)
         return ingested.source
 
     async def _read_first(self, attempt: _Attempt) -> Reading | None:
@@ -141,32 +145,26 @@ class IndexReader:
         self, attempt: _Attempt, found: IndexFile, keys: Mapping[str, bytes] | None = None
     ) -> Reading:
         self._progress(f"read {attempt.subdir}", 0, 0)
+        store, request = self._resources.blobs.url, self._request(attempt)
         with self._adding_address(attempt.subdir, found):
-            ingested = await self._resources.cpu.run(
-                ingesting.ingest_whole,
-                self._resources.blobs.url,
-                self._request(attempt),
-                str(found.path),
-                keys,
-                cpu_s=READ_MAX_S,
-            )
+            ingested = await self._ingest(ingesting.ingest_whole, store, request, str(found.path), keys)
         found.path.unlink(missing_ok=True)
         return self._reading(attempt, found.state, ingested)
 
     async def _take_shards(self, attempt: _Attempt, found: IndexFile) -> Reading:
         self._progress(f"read {attempt.subdir}", 0, 0)
-        store, cpu, request = self._resources.blobs.url, self._resources.cpu, self._request(attempt)
+        store, request = self._resources.blobs.url, self._request(attempt)
         with self._adding_address(attempt.subdir, found):
-            plan: ShardPlan = await cpu.run(ingesting.plan_sharded, store, request, str(found.path), cpu_s=READ_MAX_S)
+            plan: ShardPlan = await self._resources.cpu.run(
+                ingesting.plan_sharded, store, request, str(found.path), cpu_s=READ_MAX_S
+            )
         if len(plan.changed) > SHARDS_BY_MONOLITH and (bound := await self._bind_whole(attempt, found, plan)):
             return bound
         wanted = {name: bytes.fromhex(digest) for name, digest in plan.changed.items()}
         shards = await self._upstream.fetch_shards(attempt.subdir, plan.shards_base_url, wanted, self._progress)
         by_hex = {plan.changed[name]: data for name, data in shards.items()}
         with self._adding_address(attempt.subdir, found):
-            ingested = await cpu.run(
-                ingesting.ingest_sharded, store, request, str(found.path), by_hex, cpu_s=READ_MAX_S
-            )
+            ingested = await self._ingest(ingesting.ingest_sharded, store, request, str(found.path), by_hex)
         state = replace(found.state, bound_at_ms=attempt.known.bound_at_ms)
         return self._reading(attempt, state, ingested)
 
@@ -188,6 +186,13 @@ class IndexReader:
                 continue
             return reading._replace(state=replace(reading.state, **_identity(index.state), bound_at_ms=self._now_ms))
         return None
+
+    async def _ingest(self, ingest: Callable[..., Ingested], *arguments: object) -> Ingested:
+        """What `ingest` makes in a child process; its source map is named when this returns."""
+        async with self._names.storing() as keys:
+            ingested = await self._resources.cpu.run(ingest, *arguments, cpu_s=READ_MAX_S)
+            keys.append(ingested.source)
+        return ingested
 
     def _request(self, attempt: _Attempt) -> ingesting.IngestRequest:
         return ingesting.IngestRequest(

@@ -41,6 +41,8 @@ class Mirror(Base):
     subdir_states: Mapped[SubdirStates] = mapped_column("upstream_state", StoredAs(SubdirStates), server_default="{}")
     channeldata: Mapped[UpstreamFile] = mapped_column(StoredAs(UpstreamFile), server_default="{}")
     selection: Mapped[Selection] = mapped_column(StoredAs(Selection), server_default="{}")
+    # Keys of what the last sync has stored, for as long as the columns above do not name it.
+    stored_keys: Mapped[Texts]
     held: Mapped[HeldLosses] = mapped_column(StoredAs(HeldLosses), server_default="{}")
     last_error: Mapped[str] = mapped_column(server_default="")
     failures: Mapped[int] = mapped_column(server_default="0")

@@ -31,6 +31,13 @@ async def set_progress(
     await session.execute(update(Mirror).where(Mirror.id == mirror_id, Mirror.state == "syncing").values(values))
 
 
+async def name_stored(session: AsyncSession, mirror_id: int, keys: list[str]) -> None:
+    """Let the mirror name blobs that its running sync has stored."""
+    await session.execute(
+        update(Mirror).where(Mirror.id == mirror_id).values(stored_keys=Mirror.stored_keys.concat(keys))
+    )
+
+
 async def set_fetched(
     session: AsyncSession, mirror_id: int, progress: JobProgress | None, _lease_until: datetime
 ) -> None:

@@ -14,7 +14,6 @@ from antivenom.core.source.losses import is_suspicious_loss
 from antivenom.server.adapters.scratch import scratch_folder
 from antivenom.server.channels.queries import find_channel_by_id
 from antivenom.server.context import SYSTEM, Context, Resources
-from antivenom.server.db.blob_guard import CheckHeld, blobs_in_use
 from antivenom.server.events.freshness import note_change
 from antivenom.server.events.jobs import defer
 from antivenom.server.events.lost_blobs import tell_lost
@@ -44,6 +43,7 @@ from antivenom.server.mirrors.beside_records import (
 from antivenom.server.mirrors.index_reading import IndexReader, Reading
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.mirrors.selecting import Selected, find_unmet, select_dependencies
+from antivenom.server.mirrors.stored_names import StoredNames
 from antivenom.server.mirrors.subdir_list import find_subdirs
 from antivenom.server.mirrors.subdir_state import (
     HeldLoss,
@@ -110,11 +110,11 @@ async def sync_mirror(resources: Resources, mirror_id: int, tries: int = 0) -> N
             return
         reporter = ProgressReporter(resources, mirror_id, queries.set_progress)
         try:
-            async with reporter.running(), blobs_in_use(resources.lock_engine) as check_held:
+            async with reporter.running():
                 async with within_time(resources.settings.sync_max_s):
                     await _forget_lost(resources, sync)
                     await _run(resources, sync, reporter)
-                await _succeed(resources, sync, check_held)
+                await _succeed(resources, sync)
         except Exception as error:
             await _fail(resources, sync, explain_failure(error))
 
@@ -188,6 +188,7 @@ async def _begin(resources: Resources, mirror_id: int) -> _Sync | None:
         mirror.state = "syncing"
         mirror.lease_until = ctx.now + LEASE
         mirror.last_sync_at = ctx.now
+        mirror.stored_keys = []
         mirror.progress = STARTING
         return _Sync(
             mirror_id=mirror.id,
@@ -230,7 +231,8 @@ async def _forget_lost(resources: Resources, sync: _Sync) -> None:
 async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) -> None:
     with scratch_folder(resources.settings.scratch, f"mirror-{sync.mirror_id}") as folder:
         upstream = UpstreamChannel(resources.outbound, sync.url, sync.auth, folder)
-        channeldata = await refresh_file(resources, upstream, "", CHANNELDATA, sync.channeldata, sync.now_ms)
+        names = StoredNames(resources, sync.mirror_id)
+        channeldata = await refresh_file(resources, names, upstream, "", CHANNELDATA, sync.channeldata, sync.now_ms)
         sync.channeldata = channeldata.file
         subdirs = sync.subdirs or await _find_subdirs(resources, sync, upstream)
         reader = await _open_reader(resources, sync, upstream, subdirs, reporter)
@@ -238,7 +240,7 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
             await _sync_subdir(sync, reader, subdir, resources.settings.mirror_loss_max)
             known = sync.known.get(subdir, SubdirState())
             sync.states[subdir] = await refresh_subdir(
-                resources, upstream, subdir, known, sync.states[subdir], sync.now_ms
+                resources, names, upstream, subdir, known, sync.states[subdir], sync.now_ms
             )
     if channeldata.warning and subdirs:
         first = sync.states[subdirs[0]]
@@ -272,6 +274,7 @@ async def _open_reader(
     sync.selection = selected.selection
     return IndexReader(
         resources,
+        StoredNames(resources, sync.mirror_id),
         upstream,
         url=sync.url,
         specs=sync.selection.specs,
@@ -375,15 +378,14 @@ async def _publish(resources: Resources, sync: _Sync, reporter: ProgressReporter
     await publish_channel(resources, sync.channel_id, cause="sync", sources=sources, on_progress=reporter)
 
 
-async def _succeed(resources: Resources, sync: _Sync, check_held: CheckHeld) -> None:
+async def _succeed(resources: Resources, sync: _Sync) -> None:
     async with resources.context(SYSTEM) as ctx:
-        await check_held(ctx.session)
         mirror = await queries.find_mirror_by_id(ctx.session, sync.mirror_id, lock=True)
         if mirror is None:
             return
         changed = _changed_meanwhile(mirror, sync)
         mirror.state, mirror.last_error, mirror.failures = "ok", "", 0
-        mirror.subdir_states = forget_changed(sync.states, changed)
+        mirror.subdir_states, mirror.stored_keys = forget_changed(sync.states, changed), []
         mirror.channeldata = UpstreamFile() if "upstream" in changed else sync.channeldata
         # What was closed over an index that is held does not hold for the one that stays: close it again.
         mirror.selection = replace(sync.selection, asked=()) if sync.losses else sync.selection

@@ -91,6 +91,10 @@ async def _of_mirrors(session: AsyncSession) -> list[NamedBlob]:
     found: list[NamedBlob] = []
     for channel, mirror in rows:
         found.append(NamedBlob(mirror.channeldata.key, "channeldata", Namer(channel)))
+        found += [
+            NamedBlob(key, "source" if key.startswith("index/") else "upstream", Namer(channel))
+            for key in mirror.stored_keys
+        ]
         for subdir, state in mirror.subdir_states.items():
             found.append(NamedBlob(state.source, "source", Namer(channel, subdir)))
             found.append(NamedBlob(state.run_exports.key, "run_exports", Namer(channel, subdir)))
