@@ -144,6 +144,8 @@ class Administrator:
     def __init__(self, era: Era, channel: Channel, rng: random.Random) -> None:
         self.era, self.channel, self.rng = era, channel, rng
         self._next_policy = channel.policy.accepted
+        # One change is under way at a time: of two at once nobody could say which one the server takes last.
+        self._changing = threading.Lock()
 
     def call(self, method: str, path: str, body: Any = None, port: int | None = None) -> Answer:
         port = port or self.rng.choice(self.era.cluster.web_ports)
@@ -159,6 +161,10 @@ class Administrator:
 
     def set_policy(self, port: int | None = None) -> bool:
         """Whether it was accepted."""
+        with self._changing:
+            return self._set_policy(port)
+
+    def _set_policy(self, port: int | None) -> bool:
         self._next_policy += 1
         number = self._next_policy
         self.channel.policy.begin(number)
@@ -184,6 +190,10 @@ class Administrator:
 
     def edit_mirror(self, upstream: str = "") -> bool:
         """Change how the mirror reads its upstream, or which one it has; whether that was accepted."""
+        with self._changing:
+            return self._edit_mirror(upstream)
+
+    def _edit_mirror(self, upstream: str) -> bool:
         change: dict[str, Any] = {"shards": self.rng.random() < 0.5}
         if not upstream and self.channel.name == "gamma" and self.rng.random() < 0.5:
             upstream = self.rng.choice(world.UPSTREAMS)
