@@ -32,7 +32,8 @@ from antivenom.core.feeds.entry import (
     text,
     texts,
 )
-from antivenom.core.feeds.osv import join, package_name
+from antivenom.core.feeds.osv import join
+from antivenom.core.feeds.purls import package_name
 from antivenom.core.feeds.ranges import bound, complement, order_keys
 from antivenom.core.feeds.severity import assess
 from antivenom.core.feeds.standing import is_disputed, is_rejected, is_tagged_disputed

@@ -71,6 +71,7 @@ NUMBERS_MAX = 8
 
 CONDA_NAME = re.compile(r"[a-z0-9_][a-z0-9_.+-]{0,127}")
 PRODUCT = re.compile(r"[^\s:/]{1,200}:\S{1,200}")
+SPOKEN_FOR = re.compile(rf"{PRODUCT.pattern}|[a-z0-9][a-z0-9.-]{{1,60}}/\S{{1,200}}")  # or repositories
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9.-]{0,60}/\S{1,200}")
 PYTHON_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,199}")
 RULE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
@@ -230,7 +231,7 @@ def _speakers(row: Cells) -> Made:
     cna = row["cna"].lower()
     if not CNA.fullmatch(cna):
         raise EntryError(f"cna {row['cna'][:40]!r} is not a CNA's short name")
-    return [(f"{SPEAKERS}/{cna.replace(' ', '_')}", Speaker(_items(row, "speaks_for", PRODUCT)))]
+    return [(f"{SPEAKERS}/{cna.replace(' ', '_')}", Speaker(_items(row, "speaks_for", SPOKEN_FOR)))]
 
 
 def _parts(row: Cells) -> Made:

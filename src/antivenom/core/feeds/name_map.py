@@ -24,7 +24,7 @@ from antivenom.core.feeds.entry import (
     text,
     texts,
 )
-from antivenom.core.feeds.osv import package_name
+from antivenom.core.feeds.purls import package_name
 
 KIND = "name-map"
 TITLE = "Name map (conda to PyPI)"

@@ -34,6 +34,7 @@ from antivenom.core.feeds.entry import (
     text,
     texts,
 )
+from antivenom.core.feeds.purls import ecosystem_of, package_name, parse_purl
 from antivenom.core.feeds.ranges import EVENT_WORDS, Event, intervals
 from antivenom.core.feeds.severity import assess
 from antivenom.core.feeds.standing import is_disputed, is_rejected
@@ -47,8 +48,9 @@ USUAL_LOCATION = "https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zi
 
 SEMVER_ECOSYSTEMS = {"npm", "crates.io", "go", "julia", "bitnami", "hex", "pub", "swifturl", "nuget"}
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])|\n{2,}")
-SEPARATORS = re.compile(r"[-_.]+")
 CWE = re.compile(r"CWE-\d{1,6}")
+RELEASE = re.compile(r"v?\d[0-9A-Za-z.+-]{0,60}")  # entries without a package also list the names of tags: curl-7_10
+LAST_KNOWN = re.compile(r"(?:>=?\s*\S+\s*,\s*)?(<=|<|=)\s*([0-9][^\s,]{0,127})")
 
 
 def recognizes(beginning: Beginning) -> bool:
@@ -133,25 +135,18 @@ def parse_entry(entry: JsonObject, reading: Reading) -> Advisory:
     )
 
 
-def package_name(ecosystem: str, name: str) -> str:
-    """A package's name as its ecosystem compares it. PyPI: PEP 503; others as published."""
-    return SEPARATORS.sub("-", name).lower() if ecosystem == "pypi" else name
-
-
 def _affected(entry: JsonObject) -> tuple[tuple[AffectedPackage, ...], tuple[str, ...]]:
     flags: dict[str, None] = {}
     found: dict[tuple[str, str], AffectedPackage] = {}
     for affected in mappings(entry.get("affected")):
-        package = mapping(affected.get("package"))
-        ecosystem = text(package.get("ecosystem"), 100).lower()
-        name = package_name(ecosystem, text(package.get("name"), 300))
+        ecosystem, name = _named(mapping(affected.get("package")))
         ranges, range_flags = _ranges(ecosystem, affected)
         flags.update(dict.fromkeys(range_flags))
         if not ecosystem or not name:
             flags["no-package"] = None
-            for repository in () if ranges or affected.get("versions") else _repositories(affected):
-                stated = _stated_of(repository, text(entry.get("details")))
-                found["git", repository] = AffectedPackage("git", repository, stated, (), _fixed(stated))
+            for package in _without_package(entry, affected, ranges):
+                key = (package.ecosystem, package.name)
+                found[key] = join(found.get(key), package)
             continue
         versions = tuple(v for v in texts(affected.get("versions"), VERSIONS_MAX) if len(v) <= VERSION_MAX_CHARACTERS)
         if not ranges and not versions:
@@ -161,6 +156,40 @@ def _affected(entry: JsonObject) -> tuple[tuple[AffectedPackage, ...], tuple[str
     if len(found) == 1:
         found.update(_cpe_twins(entry, next(iter(found.values()))))
     return tuple(found.values()), tuple(flags)
+
+
+def _named(package: JsonObject) -> tuple[str, str]:
+    """(ecosystem, name) of a package; by its purl where it names no ecosystem. ("", "") when neither names one."""
+    ecosystem, name = text(package.get("ecosystem"), 100).lower(), text(package.get("name"), 300)
+    if not ecosystem:
+        try:
+            kind, path = parse_purl(text(package.get("purl"), 1_000))
+        except EntryError:
+            return "", ""
+        ecosystem, name = ecosystem_of(kind, path)
+    ecosystem = "conda" if ecosystem == "anaconda" else ecosystem
+    if ecosystem == "conda":
+        name = name.lower()
+    return ecosystem, package_name(ecosystem, name)
+
+
+def _without_package(
+    entry: JsonObject, affected: JsonObject, ranges: tuple[AffectedRange, ...]
+) -> Iterator[AffectedPackage]:
+    """What an entry without a package says of its project, whose repository its commits name (curl's own entries).
+
+    Ranges of releases are the project's word where the database is the project's own: its name begins the id. Where
+    there are none, the releases are read that the text names.
+    """
+    stated = bool(ranges or affected.get("versions"))
+    versions = tuple(v for v in texts(affected.get("versions"), VERSIONS_MAX) if RELEASE.fullmatch(v))
+    for repository in dict.fromkeys(_repositories(affected)):
+        if ranges or versions:
+            database = text(entry.get("id"), 60).partition("-")[0].lower()
+            yield AffectedPackage("git", repository, ranges, versions, _fixed(ranges), database)
+        elif not stated:
+            told = _stated_of(repository, text(entry.get("details")))
+            yield AffectedPackage("git", repository, told, (), _fixed(told))
 
 
 def _stated_of(repository: str, details: str) -> tuple[AffectedRange, ...]:
@@ -212,8 +241,23 @@ def _ranges(ecosystem: str, affected: JsonObject) -> tuple[tuple[AffectedRange, 
         if not any(word == "introduced" for word, _ in events):
             flags.append("range-without-introduced")
             events = [("introduced", "0"), *events] if events else []
+        if len(events) == 1 and events[0][0] == "introduced":
+            events += _last_known(affected)
         found += intervals(_scheme(ecosystem, kind), events)
     return tuple(dict.fromkeys(found)), flags
+
+
+def _last_known(affected: JsonObject) -> list[Event]:
+    """The end of a range without one, where GitHub's entry says up to which release it is known.
+
+    Source: github/advisory-database, "last_known_affected_version_range".
+    """
+    said = LAST_KNOWN.fullmatch(
+        text(mapping(affected.get("database_specific")).get("last_known_affected_version_range"), 300)
+    )
+    if said is None:
+        return []
+    return [("fixed" if said[1] == "<" else "last_affected", said[2])]
 
 
 def _events(item: JsonObject) -> Iterator[Event]:
@@ -263,7 +307,10 @@ def _severity_word(entry: JsonObject) -> object:
 
 
 def _cwes(entry: JsonObject) -> tuple[str, ...]:
-    specific = mapping(entry.get("database_specific"))
-    named = [*texts(specific.get("cwe_ids")), *texts(specific.get("cwes"))]
-    named += [text(c.get("cweId"), 20) for c in mappings(specific.get("cwes"))]
+    named: list[str] = []
+    for place in (entry, *mappings(entry.get("affected"))):
+        specific = mapping(place.get("database_specific"))
+        named += [*texts(specific.get("cwe_ids")), *texts(specific.get("cwes"))]
+        named += [text(c.get("cweId"), 20) for c in mappings(specific.get("cwes"))]
+        named.append(text(mapping(specific.get("CWE")).get("id"), 20))
     return tuple(dict.fromkeys(c for c in named if CWE.fullmatch(c)))

@@ -6,7 +6,6 @@ Source: the files themselves; package-url specification (type and name normaliza
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import unquote
 
 import msgspec
 
@@ -22,7 +21,7 @@ from antivenom.core.feeds.entry import (
     mapping,
     texts,
 )
-from antivenom.core.feeds.osv import package_name
+from antivenom.core.feeds.purls import package_name, parse_purl
 
 KIND = "purl-cpe"
 TITLE = "Package URLs to CPE products"
@@ -108,22 +107,6 @@ def parse_row(line: str) -> ProductEntry:
     if not products:
         raise EntryError(f"{purl[:100]}: names no application's CPE product")
     return ProductEntry(ecosystem, name, products)
-
-
-def parse_purl(purl: str) -> tuple[str, str]:
-    """(type, namespace and name) of a package URL; version, qualifiers and subpath are dropped.
-
-    Raises:
-        EntryError: It is not a package URL.
-    """
-    scheme, _, rest = purl.partition(":")
-    kind, _, path = rest.strip("/").partition("/")
-    kind, path = kind.lower(), path.split("?")[0].split("#")[0]
-    path = path.rsplit("@", 1)[0] if "@" in path.rsplit("/", 1)[-1][1:] else path
-    if scheme.lower() != "pkg" or not kind or not path.strip("/"):
-        raise EntryError(f"{purl[:100]!r} is not a package URL")
-    name = unquote(path.strip("/"))
-    return kind, package_name("pypi", name) if kind == "pypi" else name
 
 
 def _product(item: str) -> str:

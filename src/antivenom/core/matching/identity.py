@@ -17,7 +17,7 @@ import msgspec
 from packageurl import PackageURL
 
 from antivenom.core.matching.advisories import Confidence
-from antivenom.core.matching.knowledge import PACKAGING_WORDS, Alias, Knowledge, is_not_id
+from antivenom.core.matching.knowledge import CORRECTIONS, PACKAGING_WORDS, Alias, Knowledge, is_not_id
 
 PURL_MAX_CHARACTERS = 1_000
 RENAMED_MAX = 4  # more projects in one record than this are a bundle, and no project that was renamed
@@ -36,7 +36,6 @@ ECOSYSTEM_OF_PURL = {
     "composer": "packagist",
 }
 DISTRIBUTION_PURLS = {"deb", "rpm", "apk", "alpm", "ebuild", "bitbucket", "docker", "oci"}
-CONDA = "conda"
 _SEPARATORS = re.compile(r"[-_.]+")
 
 
@@ -62,7 +61,7 @@ class Identity(msgspec.Struct, frozen=True):
     @property
     def is_correction(self) -> bool:
         """Whether it is the conda package itself, of which a row of knowledge speaks (knowledge.Affected)."""
-        return self.ecosystem == CONDA
+        return self.ecosystem == CORRECTIONS
 
     @property
     def is_vague(self) -> bool:
@@ -139,7 +138,7 @@ def identify_conda(name: str, purls: Sequence[str], channel: str, maps: NameMaps
         if (wrong := found.get(key)) is not None:
             found[key] = msgspec.structs.replace(wrong, ignored_by=is_not_id(name, key))
     if name in knowledge.affected:
-        add(Identity(CONDA, name, Confidence.medium, f"corrected: what rows of knowledge say of conda {name}"))
+        add(Identity(CORRECTIONS, name, Confidence.medium, f"corrected: what rows of knowledge say of conda {name}"))
     return Identities(tuple(found.values()), _missing(name, mapped, maps))
 
 
@@ -205,11 +204,13 @@ def identify_plainly(name: str, channel: str, maps: NameMaps, knowledge: Knowled
     if mapped is None or len(mapped[1]) > 1:
         return None
     if not mapped[1]:
-        return PlainIdentity("", tuple(f"cpe/{p}" for p in _products_of_equal_name(name)), _missing(name, mapped, maps))
+        guessed = (f"conda/{name}", *(f"cpe/{p}" for p in _products_of_equal_name(name)))
+        return PlainIdentity("", guessed, _missing(name, mapped, maps))
     python = mapped[1][0]
     if python in knowledge.renamed:
         return None
-    guessed = tuple(f"cpe/{split_target(p)[0]}" for p in maps.products.get(f"pypi/{python}", ()))
+    products = maps.products.get(f"pypi/{python}", ())
+    guessed = (f"conda/{name}", *(f"cpe/{split_target(p)[0]}" for p in products))
     return PlainIdentity(f"pypi/{python}", guessed, _map_reason(name, mapped[0], python))
 
 

@@ -22,6 +22,7 @@ NAMES, PYTHON_NAMES, RENAMED, RELEASES, IGNORE, VERSIONS, WORDS, SPEAKERS, PARTS
     "malware", "platforms",
 )  # fmt: skip
 IS_NOT, AFFECTED = "is-not", "affected"
+CORRECTIONS = "corrections"  # the ecosystem of what rows of knowledge say of single conda packages
 PACKAGING_WORDS = "packaging"
 
 AppliesTo = Literal["part", "native", "suggested", "guessed", "any"]
@@ -194,12 +195,17 @@ class Knowledge(msgspec.Struct, frozen=True):
     affected: dict[str, tuple[Affected, ...]] = {}  # by conda name
 
     def is_project(self, cna: str, product: str) -> bool:
-        """Whether a CNA is the project that makes a product ("vendor:product")."""
+        """Whether a CNA is the project that makes a product ("vendor:product") or has a repository ("github.com/a/b").
+
+        The name of a project's own database of OSV entries (CURL-…) is asked for like a CNA's.
+        """
         name = cna.lower().replace(" ", "_")
         listed = self.speakers.get(name)
         if listed is not None:
             return any(product == p or (p.endswith("*") and product.startswith(p[:-1])) for p in listed)
         vendor, _, title = product.partition(":")
+        if "/" in product and not title:  # a repository: github.com/curl/curl
+            vendor, title = product.rsplit("/", 2)[-2:]
         return _plain(name) in (_plain(vendor), _plain(title))
 
     def released(self) -> list[Advisory]:
@@ -219,7 +225,7 @@ class Knowledge(msgspec.Struct, frozen=True):
                 CURATED,
                 affected=(
                     AffectedPackage(
-                        "conda", name, row.ranges, fixed_versions=tuple(r.fixed for r in row.ranges if r.fixed)
+                        CORRECTIONS, name, row.ranges, fixed_versions=tuple(r.fixed for r in row.ranges if r.fixed)
                     ),
                 ),
             )

@@ -19,7 +19,7 @@ import msgspec
 import zstandard
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.matching.advisories import Assessment, IgnoredBy, IgnoredFinding
+from antivenom.core.matching.advisories import Assessment, Confidence, IgnoredBy, IgnoredFinding
 from antivenom.core.matching.assessment_plan import (
     CONFIDENCE_RANK,
     AssessmentPlan,
@@ -34,6 +34,7 @@ from antivenom.core.matching.compile_index import (
     CompiledVulnerability,
 )
 from antivenom.core.matching.identity import (
+    Identities,
     Identity,
     NameMaps,
     channel_name,
@@ -52,6 +53,7 @@ ECOSYSTEM_TITLES = {
     "pypi": "PyPI",
     "cran": "CRAN",
     "cpe": "CPE products",
+    "conda": "conda",
     "julia": "Julia",
     "julia-builds": "Julia",
     "bitnami": "Bitnami",
@@ -231,10 +233,11 @@ class MatchIndex:
     def _plan_of_conda(self, name: str, purls: tuple[str, ...], channel: str) -> _Planned:
         if not purls and (clean := self._clean_at_once(name, channel)) is not None:
             return clean, None
-        if not purls and (other := self._knowledge.metapackages.get(name)) is not None:
+        other = self._knowledge.metapackages.get(name)
+        if not purls and other is not None and f"conda/{name}" not in self._index.packages:
             told = f"{name} has no files of its own: it depends on {other}, and what is known is listed there"
             return Assessment(True, told), None
-        identities = identify_conda(name, purls, channel, self.maps, self._knowledge)
+        identities = self._identify(name, purls, channel)
         return self._plan_of(name, identities.names, identities.missing, name)
 
     def _clean_at_once(self, name: str, channel: str) -> Assessment | None:
@@ -246,6 +249,12 @@ class MatchIndex:
         if not plain.own:
             return Assessment(False, plain.reason)
         return Assessment(True, plain.reason) if "pypi" in self.ecosystems else None
+
+    def _identify(self, name: str, purls: tuple[str, ...], channel: str) -> Identities:
+        """The names of a conda package, and its own name where an advisory is on conda packages."""
+        found = identify_conda(name, purls, channel, self.maps, self._knowledge)
+        own = Identity("conda", name, Confidence.exact, f"the advisory is on conda package {name}")
+        return found if own.key not in self._index.packages else Identities((own, *found.names), found.missing)
 
     def _plan_of(self, name: str, identities: Sequence[Identity], missing: str, conda_name: str = "") -> _Planned:
         traced = self._trace(name, identities, missing, conda_name)
@@ -301,7 +310,7 @@ class MatchIndex:
             channel, name, purls = channel_name(qualifiers.get("channel", "")) or channel, purl.name.lower(), ()
         elif component.type != "conda":
             return NOT_TRACED
-        identities = identify_conda(name, purls, channel, self.maps, self._knowledge)
+        identities = self._identify(name, purls, channel)
         return self._trace(name, identities.names, identities.missing, name)
 
     def judge(self, traced: Traced, number: int) -> tuple[list[Claim], int]:

@@ -53,7 +53,8 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     def confidence(self) -> Confidence:
         """That of the identity; low for what names no bound, for a fuzzer's crashes, and for what only a text says."""
         is_vague = self.package.is_unbounded and self.identity.ecosystem in PRODUCT_ECOSYSTEMS
-        return Confidence.low if is_vague or self.identity.ecosystem in UNSURE_ECOSYSTEMS else self.identity.confidence
+        is_unsure = self.identity.ecosystem in UNSURE_ECOSYSTEMS and not self.package.is_project
+        return Confidence.low if is_vague or is_unsure else self.identity.confidence
 
 
 class Claim(NamedTuple):

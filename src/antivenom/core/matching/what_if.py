@@ -18,7 +18,7 @@ from antivenom.core.matching.compile_index import (
     compile_package,
     package_key,
 )
-from antivenom.core.matching.knowledge import Knowledge
+from antivenom.core.matching.knowledge import CORRECTIONS, Knowledge
 from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.core.matching.parts import PartsOfProjects
 
@@ -88,8 +88,8 @@ def with_knowledge(index: MatchIndex, knowledge: Knowledge, described: Iterable[
 def _with_corrections(
     index: MatchIndex, knowledge: Knowledge, numbers: Mapping[str, Sequence[int]]
 ) -> dict[str, msgspec.Raw]:
-    """The packages, those of conda as rows of `affected` have them. `numbers`: of vulnerabilities, by id."""
-    found = {key: packed for key, packed in index.compiled.packages.items() if not key.startswith("conda/")}
+    """The packages, with corrections as rows of `affected` have them. `numbers`: of vulnerabilities, by id."""
+    found = {key: packed for key, packed in index.compiled.packages.items() if not key.startswith(f"{CORRECTIONS}/")}
     told: dict[str, list[CompiledPackage]] = {}
     for advisory in knowledge.corrected():
         for affected in advisory.affected:
