@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from antivenom.core.errors import UpstreamError
-from antivenom.core.publication.channeldata import TEXT_MAX_CHARACTERS, read_upstream_channeldata
+from antivenom.core.publication.channeldata import TEXT_MAX_CHARACTERS
 from antivenom.core.publication.client_documents import (
     CHANNELDATA,
     CURRENT,
@@ -22,8 +22,7 @@ from antivenom.core.publication.client_documents import (
     derive_document,
     document_key,
 )
-from antivenom.core.publication.patch_instructions import read_patch_instructions
-from antivenom.core.publication.run_exports import read_upstream_run_exports
+from antivenom.core.publication.upstream_documents import read_channeldata, read_patch_instructions, read_run_exports
 from tests.core.index_samples import FakePolicy, MemoryBlobs, channel, document, ingest, publish_all, record, stop
 
 Records = Sequence[dict[str, Any]]
@@ -292,7 +291,7 @@ def test_patch_instructions_are_those_for_what_is_served() -> None:
 # -- all of them -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("read", [read_upstream_run_exports, read_upstream_channeldata, read_patch_instructions])
+@pytest.mark.parametrize("read", [read_run_exports, read_channeldata, read_patch_instructions])
 @pytest.mark.parametrize("data", [b"<html>", b"[]", b'{"packages": 3}', b"\x28\xb5\x2f\xfd junk", b'{"packages": {'])
 def test_a_document_of_another_shape_is_refused_and_not_taken_for_an_empty_one(read: Any, data: bytes) -> None:
     with pytest.raises(UpstreamError):
@@ -301,7 +300,7 @@ def test_a_document_of_another_shape_is_refused_and_not_taken_for_an_empty_one(r
 
 def test_compressed_documents_are_read() -> None:
     text = zstandard.compress(b'{"packages.conda": {"a-1.0-0.conda": {"run_exports": {}}}}')
-    assert read_upstream_run_exports(text).find("a-1.0-0.conda") is not None
+    assert read_run_exports(text).find("a-1.0-0.conda") is not None
 
 
 def test_a_document_is_named_by_what_it_is_made_of_and_by_nothing_else() -> None:
@@ -321,3 +320,18 @@ def test_a_document_is_named_by_what_it_is_made_of_and_by_nothing_else() -> None
         assert {fn for fn, keys in names({}, {field: "x"}).items() if len(keys) == 2} == changed
     two = SubdirKeys("a"), SubdirKeys("b")
     assert document_key(CHANNELDATA, ChannelKeys(two)) == document_key(CHANNELDATA, ChannelKeys(two[::-1]))
+
+
+@pytest.mark.parametrize("compress", [bytes, zstandard.compress], ids=["plain", "compressed"])
+@pytest.mark.parametrize(
+    ("subdirs", "listed"),
+    [('["noarch","linux-64"]', ["noarch", "linux-64"]), ('{"noarch":1}', []), ("[1]", []), ("null", []), ("[]", [])],
+)
+def test_subdirs_that_an_upstream_lists_are_read_as_everything_else_of_it(
+    subdirs: str, listed: list[str], compress: Callable[[bytes], bytes]
+) -> None:
+    """Odd ones are none, and do not take the packages with them."""
+    found = read_channeldata(compress(b'{"subdirs":%b,"packages":{"a":{"summary":"x"}}}' % subdirs.encode()))
+    assert found.list_subdirs() == listed
+    assert found.find("a") == {"summary": "x"}
+    assert read_channeldata(b"{}").list_subdirs() == []

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
+from sqlalchemy import text
 
 from antivenom.server.app import Application
-from antivenom.server.context import LOCAL, Resources
+from antivenom.server.context import LOCAL, SYSTEM, Resources
 from antivenom.server.storage import queries, service
 from antivenom.server.storage.collecting import read_roots
 from antivenom.server.storage.marking import KINDS, Marked, mark
@@ -32,6 +36,13 @@ async def look(resources: Resources) -> Marked:
     """What of the store is named, and what of the named is stored."""
     found: Marked = await resources.cpu.run(mark, resources.blobs.url, await read_roots(resources), None)
     return found
+
+
+async def waits_or_is_done(person: Person, task: asyncio.Task[Any]) -> bool:
+    """Whether the task has ended, or somebody waits for a lock of the database."""
+    async with person.resources.context(SYSTEM) as ctx:
+        waiting = await ctx.session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+    return task.done() or bool(waiting)
 
 
 async def run(person: Person, kind: str, options: RunOptions) -> StorageRun:

@@ -29,7 +29,7 @@ from antivenom.server.storage.reports import RunOptions, total_of
 from tests.e2e.upstream_channel import Package, write_upstream
 from tests.server.asking import Asker
 from tests.server.mirrors.conftest import Person
-from tests.server.storage.conftest import collect, look, stored
+from tests.server.storage.conftest import collect, look, stored, waits_or_is_done
 from tests.upstreams import UpstreamServer, make_record, write_channel
 from tests.waiting import until
 
@@ -361,14 +361,6 @@ async def test_collection_that_found_blobs_in_use_is_asked_for_again(one: Person
     assert await states(one) == ["done", "failed"]
     await jobs.collect_due(one.resources)  # nothing is due for an hour
     assert await states(one) == ["done", "failed"]
-
-
-async def waits_or_is_done(person: Person, task: asyncio.Task[Any]) -> bool:
-    async with person.resources.context(SYSTEM) as ctx:
-        waiting = await ctx.session.scalar(
-            text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-        )
-    return task.done() or bool(waiting)
 
 
 async def test_channel_that_comes_to_need_a_blob_while_it_is_deleted_waits_and_has_it(

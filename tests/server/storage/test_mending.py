@@ -30,7 +30,7 @@ from antivenom.server.storage.reports import RunOptions
 from tests.e2e.upstream_channel import Package, write_upstream
 from tests.server.asking import Asker
 from tests.server.mirrors.conftest import Person
-from tests.server.storage.conftest import collect, run, stored
+from tests.server.storage.conftest import collect, run, stored, waits_or_is_done
 from tests.upstreams import UpstreamServer, make_record, write_channel
 from tests.waiting import until
 
@@ -370,12 +370,6 @@ async def test_two_menders_note_one_blob(main: Person):
         await until(lambda: waits_or_is_done(main, other))
     await other
     assert set(await lost(main)) == {key}
-
-
-async def waits_or_is_done(person: Person, task: asyncio.Task[Any]) -> bool:
-    async with person.resources.context(SYSTEM) as ctx:
-        waiting = await ctx.session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
-    return task.done() or bool(waiting)
 
 
 async def test_who_mends_locks_channels_as_everybody_does(main: Person, upstream: UpstreamServer):

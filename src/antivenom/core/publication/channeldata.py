@@ -16,9 +16,9 @@ import msgspec
 from msgspec import Raw
 
 from antivenom.core.conda.specs import compare_versions, version_order
-from antivenom.core.errors import UpstreamError
-from antivenom.core.publication.run_exports import NameExports, readable_exports, unpack_document
+from antivenom.core.publication.run_exports import NameExports, readable_exports
 from antivenom.core.publication.served_records import without_twins
+from antivenom.core.publication.upstream_documents import UpstreamChanneldata
 
 TEXT_FIELDS = ("description", "summary", "source_git_url", "icon_url", "icon_hash", "recipe_origin")
 ADDRESS_FIELDS = ("dev_url", "doc_url", "doc_source_url", "home", "source_url")  # one, or a list
@@ -29,37 +29,6 @@ FLAG_FIELDS = (
 TEXT_MAX_CHARACTERS = 20_000  # the longest real description has some thousands
 LIST_MAX = 100
 _NOTHING = b"{}"
-_ODD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-class UpstreamChanneldata(msgspec.Struct):
-    """An upstream's document: entries by package name, as they came."""
-
-    packages: dict[str, Raw] = {}
-
-    def find(self, name: str) -> dict[str, Any]:
-        """The entry of a name; empty when there is none that can be read."""
-        entry = self.packages.get(name)
-        try:
-            return _decode_entry(entry) if entry is not None else {}
-        except _ODD:
-            return {}
-
-
-_decode_upstream = msgspec.json.Decoder(UpstreamChanneldata).decode
-_decode_entry = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-def read_upstream_channeldata(data: bytes) -> UpstreamChanneldata:
-    """An upstream's `channeldata.json`, which may be compressed.
-
-    Raises:
-        UpstreamError: It is not such a document.
-    """
-    try:
-        return _decode_upstream(unpack_document(data, "channeldata.json"))
-    except _ODD as error:
-        raise UpstreamError(f"channeldata.json has the wrong shape: {error}", permanent=True) from None
 
 
 class _Package:

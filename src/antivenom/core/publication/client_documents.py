@@ -13,20 +13,22 @@ import msgspec
 import zstandard
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.publication.channeldata import derive_channeldata, read_upstream_channeldata
+from antivenom.core.publication.channeldata import derive_channeldata
 from antivenom.core.publication.current_repodata import derive_current
-from antivenom.core.publication.patch_instructions import derive_patch_instructions, read_patch_instructions
+from antivenom.core.publication.patch_instructions import derive_patch_instructions
 from antivenom.core.publication.publication_index import PublicationIndex
-from antivenom.core.publication.run_exports import (
+from antivenom.core.publication.run_exports import derive_run_exports, iterate_run_exports
+from antivenom.core.publication.upstream_documents import (
+    CHANNELDATA,
+    PATCH_INSTRUCTIONS,
     UpstreamRunExports,
-    derive_run_exports,
-    iterate_run_exports,
-    read_upstream_run_exports,
+    read_channeldata,
+    read_patch_instructions,
+    read_run_exports,
 )
 from antivenom.core.source.packs import IndexBlobs
 
 CURRENT, RUN_EXPORTS = "current_repodata.json.zst", "run_exports.json.zst"
-PATCH_INSTRUCTIONS, CHANNELDATA = "patch_instructions.json", "channeldata.json"
 SUBDIR_FILES = (CURRENT, RUN_EXPORTS, PATCH_INSTRUCTIONS)
 FORMAT = 2  # raise it when a document changes, or the store serves old ones
 LEVEL = 6
@@ -101,7 +103,7 @@ def derive_document(blobs: IndexBlobs, fn: str, channel: ChannelKeys) -> bytes:
 
 
 def _derive_channeldata(blobs: IndexBlobs, maps: Sequence[PublicationIndex], channel: ChannelKeys) -> bytes:
-    upstream = read_upstream_channeldata(blobs.get(channel.channeldata)) if channel.channeldata else None
+    upstream = read_channeldata(blobs.get(channel.channeldata)) if channel.channeldata else None
     subdirs = (
         (published.subdir, iterate_run_exports(blobs, published, _read_run_exports(blobs, subdir)))
         for published, subdir in sorted(zip(maps, channel.subdirs, strict=True), key=lambda pair: pair[0].subdir)
@@ -110,7 +112,7 @@ def _derive_channeldata(blobs: IndexBlobs, maps: Sequence[PublicationIndex], cha
 
 
 def _read_run_exports(blobs: IndexBlobs, subdir: SubdirKeys) -> UpstreamRunExports | None:
-    return read_upstream_run_exports(blobs.get(subdir.run_exports)) if subdir.run_exports else None
+    return read_run_exports(blobs.get(subdir.run_exports)) if subdir.run_exports else None
 
 
 def _compress(text: bytes) -> bytes:

@@ -14,38 +14,12 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
-from antivenom.core.errors import UpstreamError
 from antivenom.core.publication.publication_index import PublicationIndex
-from antivenom.core.publication.run_exports import unpack_document
 from antivenom.core.publication.served_records import iterate_served
+from antivenom.core.publication.upstream_documents import PatchInstructions
 from antivenom.core.source.packs import IndexBlobs
 
 _ODD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-class PatchInstructions(msgspec.Struct):
-    """An upstream's document: changes by file name, as they came."""
-
-    packages: dict[str, Raw] = {}
-    packages_conda: dict[str, Raw] = msgspec.field(name="packages.conda", default_factory=dict)
-    patch_instructions_version: int = 1
-    remove: list[str] = []
-    revoke: list[str] = []
-
-
-_decode = msgspec.json.Decoder(PatchInstructions).decode
-
-
-def read_patch_instructions(data: bytes) -> PatchInstructions:
-    """An upstream's `patch_instructions.json`, which may be compressed.
-
-    Raises:
-        UpstreamError: It is not such a document.
-    """
-    try:
-        return _decode(unpack_document(data, "patch_instructions.json"))
-    except _ODD as error:
-        raise UpstreamError(f"patch_instructions.json has the wrong shape: {error}", permanent=True) from None
 
 
 def derive_patch_instructions(blobs: IndexBlobs, published: PublicationIndex, upstream: PatchInstructions) -> bytes:

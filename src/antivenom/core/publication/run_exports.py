@@ -15,26 +15,11 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from antivenom.core.conda.shards import decompress_bounded
-from antivenom.core.errors import UpstreamError
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.served_records import ServedName, iterate_served
+from antivenom.core.publication.upstream_documents import UpstreamRunExports
 from antivenom.core.source.packs import IndexBlobs
 from antivenom.core.source.source_map import NameFacts
-
-DOCUMENT_MAX_BYTES = 512_000_000
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-
-
-class UpstreamRunExports(msgspec.Struct):
-    """An upstream's document: entries by file name, as they came."""
-
-    packages: dict[str, Raw] = {}
-    packages_conda: dict[str, Raw] = msgspec.field(name="packages.conda", default_factory=dict)
-
-    def find(self, fn: str) -> Raw | None:
-        """The entry of a file name."""
-        return (self.packages_conda if fn.endswith(".conda") else self.packages).get(fn)
 
 
 class _Exports(msgspec.Struct):
@@ -66,7 +51,6 @@ class _Entry(msgspec.Struct):
     run_exports: Raw | UnsetType = UNSET
 
 
-_decode_upstream = msgspec.json.Decoder(UpstreamRunExports).decode
 _decode_entry = msgspec.json.Decoder(_Entry).decode
 _decode_exports = msgspec.json.Decoder(_Exports).decode
 _decode_loose = msgspec.json.Decoder(_LooseExports | list[str] | str | None).decode
@@ -79,27 +63,6 @@ class NameExports(NamedTuple):
 
     served: ServedName
     by_fn: dict[str, bytes]
-
-
-def unpack_document(data: bytes, subject: str) -> bytes:
-    """An upstream's document as text, whether it came compressed or not.
-
-    Raises:
-        UpstreamError: It cannot be unpacked.
-    """
-    return bytes(decompress_bounded(data, DOCUMENT_MAX_BYTES, subject)) if data.startswith(_ZSTD_MAGIC) else data
-
-
-def read_upstream_run_exports(data: bytes) -> UpstreamRunExports:
-    """An upstream's `run_exports.json`, which may be compressed.
-
-    Raises:
-        UpstreamError: It is not such a document.
-    """
-    try:
-        return _decode_upstream(unpack_document(data, "run_exports.json"))
-    except _ODD as error:
-        raise UpstreamError(f"run_exports.json has the wrong shape: {error}", permanent=True) from None
 
 
 def derive_run_exports(blobs: IndexBlobs, published: PublicationIndex, upstream: UpstreamRunExports | None) -> bytes:

@@ -30,15 +30,10 @@ from antivenom.core.errors import (
     OutboundRefusedError,
 )
 from antivenom.core.policy.compile import Action
-from antivenom.core.publication.client_documents import (
-    CHANNELDATA,
-    CURRENT,
-    PATCH_INSTRUCTIONS,
-    RUN_EXPORTS,
-    ChannelKeys,
-)
+from antivenom.core.publication.client_documents import CURRENT, RUN_EXPORTS, ChannelKeys
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Decision
+from antivenom.core.publication.upstream_documents import CHANNELDATA, PATCH_INSTRUCTIONS
 from antivenom.core.source.packs import Location
 from antivenom.server.context import Resources
 from antivenom.server.distribution import client_documents

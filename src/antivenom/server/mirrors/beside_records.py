@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from antivenom.core.errors import LostBlobError, TooExpensiveError, UnavailableError, UpstreamError
-from antivenom.core.publication.channeldata import read_upstream_channeldata
-from antivenom.core.publication.patch_instructions import read_patch_instructions
-from antivenom.core.publication.run_exports import DOCUMENT_MAX_BYTES, read_upstream_run_exports
+from antivenom.core.publication import upstream_documents
 from antivenom.server.context import READ_MAX_S, Resources
 from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.mirrors.service import SUBDIR, SUBDIR_MAX_CHARACTERS
@@ -30,17 +27,13 @@ from antivenom.server.publications.models import UpstreamDocuments
 
 log = logging.getLogger(__name__)
 
-FILE_MAX_BYTES = DOCUMENT_MAX_BYTES
+FILE_MAX_BYTES = upstream_documents.DOCUMENT_MAX_BYTES
 LARGE_BYTES = 4 << 20  # files beyond this are asked for once a day (conda-forge: tens of megabytes, always new)
 AGAIN_AFTER_MS = 86_400_000
 SUBDIRS_MAX = 200
-CHANNELDATA = ("channeldata.json",)
-RUN_EXPORTS = ("run_exports.json.zst", "run_exports.json")
-PATCH_INSTRUCTIONS = ("patch_instructions.json",)
-
-
-class _Channeldata(msgspec.Struct):
-    subdirs: list[str] = []
+CHANNELDATA = (upstream_documents.CHANNELDATA,)
+RUN_EXPORTS = (f"{upstream_documents.RUN_EXPORTS}.zst", upstream_documents.RUN_EXPORTS)
+PATCH_INSTRUCTIONS = (upstream_documents.PATCH_INSTRUCTIONS,)
 
 
 class Refreshed(NamedTuple):
@@ -113,14 +106,7 @@ def check_file(path: str, name: str) -> None:
     Raises:
         UpstreamError: It is not.
     """
-    _READERS[name.removesuffix(".zst")](Path(path).read_bytes())
-
-
-_READERS: dict[str, Callable[[bytes], object]] = {
-    "run_exports.json": read_upstream_run_exports,
-    "patch_instructions.json": read_patch_instructions,
-    "channeldata.json": read_upstream_channeldata,
-}
+    upstream_documents.READERS[name.removesuffix(".zst")](Path(path).read_bytes())
 
 
 def list_documents(states: Mapping[str, SubdirState], channeldata: UpstreamFile) -> UpstreamDocuments:
@@ -150,8 +136,8 @@ async def read_listed_subdirs(resources: Resources, channeldata: UpstreamFile) -
         return []
     data = await resources.blobs.get(channeldata.key)
     try:
-        document = await asyncio.to_thread(msgspec.json.decode, data, type=_Channeldata)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        document = await asyncio.to_thread(upstream_documents.read_channeldata, data)
+    except UpstreamError:
         return []
-    names = [name for name in document.subdirs if SUBDIR.fullmatch(name) and len(name) <= SUBDIR_MAX_CHARACTERS]
+    names = [name for name in document.list_subdirs() if SUBDIR.fullmatch(name) and len(name) <= SUBDIR_MAX_CHARACTERS]
     return list(dict.fromkeys(names))[:SUBDIRS_MAX]
