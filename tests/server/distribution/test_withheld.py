@@ -6,12 +6,14 @@ import functools
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from antivenom.server.advisories.service import add_feed
 from antivenom.server.channels.service import update_channel
 from antivenom.server.context import LOCAL
+from antivenom.server.distribution import superseded_files
 from antivenom.server.publications import service as publications
 from antivenom.server.web.answers import RequestHeaders
 from tests.e2e.upstream_channel import Package, make_artifact, write_upstream
@@ -286,6 +288,26 @@ async def test_a_file_that_left_the_index_is_judged_by_what_concerns_its_platfor
     assert (old.fn in await person.withheld("main")) == (status == 403)
     await let_leave(person, upstream, ask, old.fn, new)
     assert (await ask(f"/conda/main/linux-64/{old.fn}")).status == status
+
+
+async def test_only_the_file_itself_is_judged_where_the_others_of_its_name_do_not_count(
+    person: Person, upstream: UpstreamServer, ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may ask for a file that left the index, as often as they like; a name may have thousands of records."""
+    judged: list[int] = []
+    judge = superseded_files.judge_file
+
+    class Counting:
+        async def run(self, function: Any, policy: Any, fn: str, cases: Any, *args: Any, **options: Any) -> Any:
+            judged.append(len(cases))
+            return judge(policy, fn, cases, *args)
+
+    await publish(person, upstream, OLD, NEW)
+    assert (await ask(ALPHA_1)).status == 200
+    await republish(person, upstream, ask, NEW)
+    monkeypatch.setattr(ask.application.files._judge._resources, "checks", Counting())
+    assert (await ask(ALPHA_1)).status == 200
+    assert judged == [1]
 
 
 @pytest.mark.parametrize("is_all_gone", [True, False], ids=["name left", "fix left"])

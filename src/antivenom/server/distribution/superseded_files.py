@@ -17,7 +17,7 @@ import msgspec
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
 from antivenom.core.matching.build_statements import BuildWord, apply_statements, built_before_ms
 from antivenom.core.matching.match import MatchIndex
-from antivenom.core.policy.compile import CompiledPolicy, Verdict, compile_policy
+from antivenom.core.policy.compile import Action, CompiledPolicy, Verdict, compile_policy
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Decision
 from antivenom.core.publishing.channel_findings import ChannelAssessor
@@ -55,10 +55,27 @@ class SupersededFileJudge:
     ) -> tuple[Decision, str] | None:
         """The current decision about the file, and the policy's name; None when the channel or the record is gone.
 
-        It is judged among the records of its name: those that are `listed` now, and those that were listed with it.
+        What a cooldown stops is judged among the records of its name: those that are `listed` now, and those that were
+        listed with it. All else is a question about the file alone, and anybody may ask it.
         """
         then = superseded.then
-        records = await asyncio.to_thread(_records_of_name, then.name, superseded.index, listed)
+        facts = await asyncio.to_thread(superseded.index.facts_of, then.fn)
+        found = await self._ask(channel_id, then.fn, [(facts, bytes.fromhex(then.sha256))]) if facts else None
+        if found is not None and _is_cooling_down(found[0]):
+            records = await asyncio.to_thread(_records_of_name, then.name, superseded.index, listed)
+            found = await self._ask(channel_id, then.fn, records)
+        if found is None:
+            return None
+        verdict, policy = found
+        closure = tuple(reason for reason in then.reasons if reason.gate == "closure")
+        reasons = (*verdict.reasons, *closure)
+        action = max([verdict.action, *(reason.action for reason in closure)])
+        return msgspec.structs.replace(then, action=action, reasons=reasons, excepted=verdict.excepted), policy
+
+    async def _ask(
+        self, channel_id: int, fn: str, records: Sequence[tuple[RecordFacts, bytes]]
+    ) -> tuple[Verdict, str] | None:
+        """The verdict on one of the records (with their sha256), and the policy's name; None when that is gone."""
         async with self._resources.context(SYSTEM) as ctx:
             inputs = await find_evaluation_inputs(ctx.session, channel_id)
             if inputs is None:
@@ -69,15 +86,9 @@ class SupersededFileJudge:
             now_ms = round(ctx.now.timestamp() * 1000)
         cases = await asyncio.to_thread(self._assess, records, inputs, knowledge_key, statements)
         verdict = await self._resources.checks.run(
-            judge_file, inputs.policy_text, then.fn, cases, _channel_facts(inputs), now_ms, cpu_s=JUDGE_MAX_S
+            judge_file, inputs.policy_text, fn, cases, _channel_facts(inputs), now_ms, cpu_s=JUDGE_MAX_S
         )
-        if verdict is None:
-            return None
-        closure = tuple(reason for reason in then.reasons if reason.gate == "closure")
-        reasons = (*verdict.reasons, *closure)
-        action = max([verdict.action, *(reason.action for reason in closure)])
-        decision = msgspec.structs.replace(then, action=action, reasons=reasons, excepted=verdict.excepted)
-        return decision, inputs.policy
+        return None if verdict is None else (verdict, inputs.policy)
 
     def _assess(
         self,
@@ -117,6 +128,12 @@ def _records_of_name(
             digests = {decision.fn: bytes.fromhex(decision.sha256) for decision in index.records(name)}
             found.update((facts.fn, (facts, digests[facts.fn])) for facts in index.facts(name))
     return list(found.values())
+
+
+def _is_cooling_down(verdict: Verdict) -> bool:
+    return any(
+        (reason.action, reason.gate, reason.trigger) == (Action.stop, "metadata", "age") for reason in verdict.reasons
+    )
 
 
 def judge_file(
