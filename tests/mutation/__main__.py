@@ -33,11 +33,16 @@ NEAR = {
     # Those that need no database; a server of its own for each change would take ten times as long.
     "server/distribution": tuple(
         f"tests/server/distribution/test_{name}.py"
-        for name in ("serving", "actor_cache", "answer_cache", "decompressed", "paths", "refusal")
+        for name in ("serving", "blob_content", "actor_cache", "answer_cache", "decompressed", "paths", "refusal")
     ),
 }
-# A real client that waits for a server of ours: on a busy machine it gives up, and everything would count as noticed.
-APART = ("tests/core/publishing/test_publish.py::test_py_rattler_reads_the_monolith_and_the_shards",)
+APART = (
+    # A real client that waits for a server of ours: on a busy machine it gives up, and everything would count as noticed.
+    "tests/core/publishing/test_publish.py::test_py_rattler_reads_the_monolith_and_the_shards",
+    # Seconds for each survivor; what they would notice, the tables of test_carried_over.py notice too.
+    "tests/core/publishing/test_publish.py::test_order_never_matters_and_more_stops_never_admit_more",
+    "tests/core/publishing/test_publish.py::test_judging_one_record_for_all_that_agree_says_the_same_as_judging_each",
+)
 _STRICT = re.compile(r",\s*(?:strict=\w+)?\)")  # of zip: says what holds anyway
 _NAME = re.compile(r"antivenom\.(?P<module>.+)\.x(?:ǁ(?P<owner>\w+)ǁ|_)(?P<function>\w+)__mutmut_\d+")
 

@@ -63,9 +63,12 @@ def test_names_whose_records_differ_are_judged_again(
 
 FINDING = Finding(("CVE-1",), "critical", 9.8, False, None, 90.0, (), "active", "exact", ())
 WINDOWS = Finding(("CVE-2",), "critical", 9.8, False, None, 90.0, (), "active", "exact", (), platforms=("windows",))
-KNOWN = {"bad": Assessment(True, "", (FINDING,)), "windows": Assessment(True, "", (WINDOWS,))}
+KNOWN = {
+    ("bad", "1.0", ("pkg:pypi/bad",)): Assessment(True, "", (FINDING,)),
+    ("windows", "1.0", ()): Assessment(True, "", (WINDOWS,)),
+}
 RECORDS = [
-    record("bad"),
+    record("bad", purls=["pkg:pypi/bad"]),
     record("copyleft", license="AGPL-3.0-only"),
     record("needs-bad", depends=["bad >=1"]),
     record("plain"),
@@ -77,7 +80,7 @@ EVERYTHING = {entry["name"] for entry in RECORDS}
 
 
 def assess(components: Sequence[Component]) -> list[Assessment]:
-    return [KNOWN.get(component.name, Assessment(True, "")) for component in components]
+    return [KNOWN.get(component[:], Assessment(True, "")) for component in components]
 
 
 def rule(id: str, gate: str, trigger: str, params: str = "", action: str = "stop") -> str:
@@ -93,6 +96,7 @@ RULES = [
     (BAD, {"bad"}),
     (rule("agpl", "licenses", "license", "families: [agpl]"), {"copyleft"}),
     (rule("age", "metadata", "age", "less_than_days: 7"), {"young"}),
+    (rule("subdir", "metadata", "subdir", "deny: [linux-64]"), EVERYTHING),
     (rule("spec", "packages", "match_spec", "deny: ['plain 2.0']"), {"plain"}),
     (rule("names", "packages", "names", "deny: ['[pw]*']"), {"plain", "windows"}),
     (rule("cel", "expression", "cel", "expr: \"record.depends.exists(d, d == 'bad >=1')\""), {"needs-bad"}),

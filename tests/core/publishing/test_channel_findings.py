@@ -173,6 +173,7 @@ def test_other_bytes_and_other_formats_are_told_from_findings(data: bytes, messa
     with pytest.raises(InvalidInputError) as caught:
         decode_findings(data)
     assert caught.value.message.startswith(message)
+    assert caught.value.hint == ("publish the channel again" if "format" in message else "")
 
 
 # -- what is found -----------------------------------------------------------------------------------------------------
@@ -224,9 +225,9 @@ def test_a_name_is_not_assessed_as_a_whole_only_where_that_is_true_of_all_of_it(
 def test_what_rules_set_aside_is_listed_apart_for_components_of_the_channel_only() -> None:
     index = FakeIndex(
         {"a 1": hit("CVE-1")},
-        {"b 1": (ignored("CVE-8"),), "a 1": (ignored("CVE-7"),), "a 9": (ignored("CVE-9"),)},
+        {"b 1 pkg:pypi/b": (ignored("CVE-8"),), "a 1": (ignored("CVE-7"),), "a 9": (ignored("CVE-9"),)},
     )
-    found = assessed(index, "b 1", "a 2", "a 1", "c 1")
+    found = assessed(index, "b 1 pkg:pypi/b", "b 1", "a 2", "a 1", "c 1")
     assert [(c.name, c.version, c.findings) for c in found.ignored] == [
         ("a", "1", (ignored("CVE-7"),)),
         ("b", "1", (ignored("CVE-8"),)),

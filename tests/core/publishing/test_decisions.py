@@ -26,11 +26,11 @@ STOP, WARN = reason("ban", "packages", Action.stop), reason("hint", "licenses", 
 PUT_ASIDE = ("item", reason("bad", "vulnerabilities", Action.stop))
 # Of the policy alone: its action, reasons, what is put aside, and until when that holds.
 BY_POLICY = {
+    "stops": (Action.stop, (STOP, WARN), (PUT_ASIDE,), 900),
     "nothing": None,
     "excepts": (Action.go, (), (PUT_ASIDE,), 700),
     "warns": (Action.warn, (WARN,), (), 300),
     "warns and excepts": (Action.warn, (WARN,), (PUT_ASIDE,), 0),
-    "stops": (Action.stop, (STOP, WARN), (PUT_ASIDE,), 900),
 }
 FNS = [f"app-{at}.0-b{at}.conda" for at in range(len(BY_POLICY))]
 FACTS = NameFacts(
@@ -66,43 +66,43 @@ def test_without_a_closure_the_policy_decides_alone() -> None:
 
 
 def test_what_falls_keeps_what_the_policy_says_of_it_and_what_it_withholds_is_its_own() -> None:
-    severities = {FNS[0]: Severity.high}
+    severities = {FNS[1]: Severity.high}
     falls = NameClosure(list_of=[0] * len(FNS), broken={0: ("needs lib", TEXTS)})
-    nothing, excepts, warns, both, stops = decided(falls, severities)
-    assert [d.action for d in (nothing, excepts, warns, both, stops)] == [Action.stop] * 5
-    assert [(d.fn, d.version, d.build, d.size_bytes) for d in (nothing, excepts, warns, both, stops)] == [
+    stops, nothing, excepts, warns, both = decided(falls, severities)
+    assert [d.action for d in (stops, nothing, excepts, warns, both)] == [Action.stop] * 5
+    assert [(d.fn, d.version, d.build, d.size_bytes) for d in (stops, nothing, excepts, warns, both)] == [
         (fn, f"{at}.0", f"b{at}", 10 + at) for at, fn in enumerate(FNS)
     ]
     assert [d.reasons for d in (nothing, excepts, warns, both)] == [
-        (closure_reason(FNS[0]),),
         (closure_reason(FNS[1]),),
-        (closure_reason(FNS[2]), WARN),
+        (closure_reason(FNS[2]),),
         (closure_reason(FNS[3]), WARN),
+        (closure_reason(FNS[4]), WARN),
     ]
     assert [d.excepted for d in (nothing, excepts, warns, both)] == [(), (PUT_ASIDE,), (), (PUT_ASIDE,)]
     assert [d.holds_until_ms for d in (nothing, excepts, warns, both)] == [0, 700, 300, 0]
     assert [d.broken_dependencies for d in (nothing, excepts, warns, both)] == [TEXTS] * 4
     assert nothing.severity == Severity.high
-    assert stops == by_policy()[-1]
+    assert stops == by_policy()[0]
 
 
 def test_what_an_item_spares_goes_unless_the_policy_withholds_it_and_the_item_is_said() -> None:
     spared = NameClosure(
         list_of=[0] * len(FNS), broken={0: ("needs lib", TEXTS)}, spared=dict.fromkeys(range(len(FNS)), ITEM)
     )
-    nothing, excepts, warns, both, stops = decided(spared, {FNS[0]: Severity.high})
+    stops, nothing, excepts, warns, both = decided(spared, {FNS[1]: Severity.high})
     assert [d.action for d in (nothing, excepts, warns, both)] == [Action.go, Action.go, Action.warn, Action.warn]
     assert [d.reasons for d in (nothing, excepts, warns, both)] == [(), (), (WARN,), (WARN,)]
     of_closure = [("spare", closure_reason(fn)) for fn in FNS]
     assert [d.excepted for d in (nothing, excepts, warns, both)] == [
-        (of_closure[0],),
-        (PUT_ASIDE, of_closure[1]),
-        (of_closure[2],),
-        (PUT_ASIDE, of_closure[3]),
+        (of_closure[1],),
+        (PUT_ASIDE, of_closure[2]),
+        (of_closure[3],),
+        (PUT_ASIDE, of_closure[4]),
     ]
     assert [d.holds_until_ms for d in (nothing, excepts, warns, both)] == [500, 500, 300, 500]
     assert (nothing.severity, nothing.broken_dependencies) == (Severity.high, TEXTS)
-    assert stops == by_policy()[-1]
+    assert stops == by_policy()[0]
 
 
 def test_records_that_fall_alike_share_a_decision_unless_their_severity_differs() -> None:
@@ -133,7 +133,11 @@ def test_decisions_are_listed_by_file_name_whatever_their_order() -> None:
     falls = NameClosure(list_of=[0] * len(FNS), broken={0: ("needs lib", TEXTS)})
     backwards = bucket_decisions(by_policy()[::-1], {0: falls}, [FACTS], {})
     assert [d for n in backwards for d in n.decisions()] == decided(falls)
-    assert [d.fn for n in group_decisions(by_policy()[::-1]) for d in n.decisions()] == FNS[1:]
+    assert [d.fn for n in group_decisions(by_policy()[::-1]) for d in n.decisions()] == [FNS[0], *FNS[2:]]
+    newest_first = [
+        Decision(fn, "app", version, "0", 1, Action.stop, (STOP,)) for fn, version in (("b", "1"), ("a", "2"))
+    ]
+    assert [d.version for n in group_decisions(newest_first) for d in n.decisions()] == ["2", "1"]
 
 
 def test_a_reason_that_names_the_file_is_shared_and_read_back_with_the_right_name() -> None:

@@ -23,7 +23,7 @@ from antivenom.core.matching.build_statements import BUILD_STATEMENT
 from antivenom.core.policy.compile import Action, CompiledPolicy, Verdict, compile_policy, parse_policy
 from antivenom.core.policy.rules.base import NameColumns
 from antivenom.core.publication.publication_index import PublicationIndex, referenced_keys
-from antivenom.core.publishing.publish import plan
+from antivenom.core.publishing.publish import Published, plan, publish
 from antivenom.core.source.packs import Location, read_many
 from tests.core.index_samples import (
     NOW_MS,
@@ -300,6 +300,82 @@ def test_a_plan_says_what_publishing_would_change_and_writes_nothing() -> None:
     assert found.withheld_by_rule == {"banned": 1, "closure": 1}
     assert found.counts.kept == 1
     assert blobs.data == before
+
+
+def monolith_of(blobs: MemoryBlobs, published: Published) -> dict[str, Any]:
+    return msgspec.json.decode(zstandard.decompress(blobs.get(published.subdirs["noarch"].monolith)))  # type: ignore[no-any-return]
+
+
+def test_the_whole_index_says_what_the_upstream_says_of_itself_and_which_subdir_it_is() -> None:
+    blobs = MemoryBlobs()
+    text = document(
+        record("a"), record("b"), legacy=[record("c"), record("d")], removed=["x-1.0-0.conda"],
+        info={"subdir": "linux-64", "arch": "x86_64", "base_url": "https://elsewhere/"},
+    )  # fmt: skip
+    published = publish_all(blobs, {"noarch": ingest(blobs, text)}, stop("b", "c"))
+    found = monolith_of(blobs, published)
+    assert list(found) == ["info", "packages", "packages.conda", "removed", "repodata_version"]
+    assert (found["info"]["subdir"], found["info"]["arch"], found["removed"]) == ("noarch", "x86_64", ["x-1.0-0.conda"])
+    assert (list(found["packages"]), list(found["packages.conda"])) == (["d-1.0-0.tar.bz2"], ["a-1.0-0.conda"])
+    assert found["repodata_version"] == 1
+    made = published.subdirs["noarch"]
+    data = blobs.get(made.monolith)
+    assert (made.monolith_bytes, made.monolith_text_bytes) == (len(data), zstandard.frame_content_size(data))
+
+
+def test_the_shard_index_is_dated_and_stays_as_long_as_it_lists_the_same() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record("a"), record("b")])
+    first = publish_all(blobs, sources, stop())
+    previous = {"noarch": first.subdirs["noarch"].publication}
+    index = opened(blobs, first)
+    listing = msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(blobs.get_range(*index.shards_index)))
+    assert listing["info"]["created_at"] == "2026-11-21T00:00:00Z"
+    later = {"previous": previous, "now_ms": NOW_MS + 86_400_000}
+    warned = publish_all(blobs, sources, FakePolicy(warns=lambda facts: True), **later)
+    assert (warned.unchanged, opened(blobs, warned).shards_index) == (False, index.shards_index)
+    banned = publish_all(blobs, sources, stop("a"), **later)
+    listing = msgspec.msgpack.decode(
+        zstandard.ZstdDecompressor().decompress(blobs.get_range(*opened(blobs, banned).shards_index))
+    )
+    assert (list(listing["shards"]), listing["info"]["created_at"]) == (["b"], "2026-11-22T00:00:00Z")
+
+
+def test_a_publication_without_a_whole_index_gets_one_when_it_is_asked_for() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record("a"), record("b")])
+    bare = publish_all(blobs, sources, stop("a"), monolith=False)
+    previous = {"noarch": bare.subdirs["noarch"].publication}
+    again = publish_all(blobs, sources, stop("a"), monolith=False, previous=previous, rejudge=())
+    assert again.unchanged
+    whole = publish_all(blobs, sources, stop("a"), previous=previous, rejudge=())
+    assert (whole.unchanged, whole.changed_names, list(served(blobs, whole))) == (False, [], ["b-1.0-0.conda"])
+    kept = publish_all(
+        blobs, sources, stop("a"), monolith=False, previous={"noarch": whole.subdirs["noarch"].publication}, rejudge=()
+    )
+    assert (kept.unchanged, kept.subdirs) == (True, whole.subdirs)
+
+
+@pytest.mark.parametrize("closure", [True, False])
+def test_progress_is_told_by_phase_and_subdir(closure: bool) -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, linux_64=[record("a"), record("b")], noarch=[record("c")])
+    told: list[tuple[str, str, int, int]] = []
+    made = publish(
+        blobs, request(sources, stop(), closure=closure), on_progress=lambda *facts: told.append(tuple(facts))
+    )
+    buckets = {subdir: len(opened(blobs, made, subdir).map.buckets) for subdir in sources}
+    judged = [
+        ("judge", "linux-64", 0, 2),
+        ("judge", "linux-64", 2, 2),
+        ("judge", "noarch", 0, 1),
+        ("judge", "noarch", 1, 1),
+    ]
+    written = [("write", subdir, 0, buckets[subdir]) for subdir in sources]
+    assert told == [*judged, *([("closure", "", 0, 1)] if closure else []), *written]
+    assert all(of.monolith for of in made.subdirs.values())  # unless somebody says otherwise
+    bare = publish_all(blobs, sources, stop(), monolith=False)
+    assert [(of.monolith, of.monolith_bytes) for of in bare.subdirs.values()] == [("", 0)] * 2
 
 
 def test_severities_are_counted_and_shown_by_name() -> None:
