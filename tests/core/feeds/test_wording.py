@@ -38,6 +38,18 @@ from antivenom.knowledge import built_in
         ("From 3.2.0 to before 3.4.9 and 3.2.7, a write", [">=3.2.0,<3.2.7", ">=3.4,<3.4.9"]),
         ("FFmpeg versions from 4.4 up to, but not including, 9.0 contain …", [">=4.4,<9.0"]),
         ("Versions prior to 1.2 are fine. Really.", ["<1.2"]),
+        ("Fixed in OpenSSL 1.0.2zc-dev (Affected 1.0.2-1.0.2zb).", [">=1.0.2,<1.0.2zc"]),  # as its development goes on
+        ("Fixed in OpenSSL 1.0.2ze (Affected since 1.0.2).", [">=1.0.2,<1.0.2ze"]),
+        ("Fixed in OpenSSL 1.0.1t (Affected 1.0.1s,1.0.1r,1.0.1).", [">=1.0.1,<1.0.1t"]),  # the lowest is the start
+        ("Fixed in libfoo 1.2.3 (Affected 1.0.0-1.2.2).", [">=1.0.0,<1.2.3"]),
+        ("libfoo up to (and including) 1.2.3 crashes.", ["<=1.2.3"]),
+        ("libfoo up to, and including, version 1.2.3 crashes.", ["<=1.2.3"]),
+        ("libfoo 1.0 up to (including) 1.2.3 crashes.", [">=1.0,<=1.2.3"]),
+        ("libfoo up to (but excluding) 1.2.3 crashes.", ["<1.2.3"]),
+        ("libfoo versions 1.2.3 or lower crash.", ["<=1.2.3"]),
+        ("libfoo 1.2.3 and all previous versions crash.", ["<=1.2.3"]),
+        ("libfoo older than 1.2.3 crashes.", ["<1.2.3"]),
+        ("libfoo prior to Ver.3.1.12 crashes.", ["<3.1.12"]),
         (
             "Fixed in OpenSSL 3.0.2 (Affected 3.0.0,3.0.1). Fixed in OpenSSL 1.1.1n (Affected 1.1.1-1.1.1m).",
             [">=3.0.0,<3.0.2", ">=1.1.1,<1.1.1n"],
@@ -56,6 +68,9 @@ def test_a_description_that_leaves_no_doubt_gives_its_ranges(description: str, r
         "A flaw was found in the way OpenSSL handles names.",
         "gdal up to 3.13.0dev-4 is affected.",
         "curl 8.1 through 7.0 is a mistake.",
+        "libfoo through 1.2.3-rc1 crashes.",
+        "libfoo 1.0 through 1.2.3-dev crashes.",
+        "Fixed in OpenSSL 1.0.2 (Affected 1.0.3).",
         "",
     ],
 )

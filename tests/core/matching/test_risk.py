@@ -6,10 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from antivenom.core.feeds.severity import assess, severity_word
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange, Severity
 from antivenom.core.matching.compile_index import Exploited, build_index
 from antivenom.core.matching.match import ComponentKey, MatchIndex
-from antivenom.core.matching.risk import expect_threats, rank, risk_score, sum_epss, threat_of
+from antivenom.core.matching.merging import merge_entries
+from antivenom.core.matching.risk import (
+    expect_threats,
+    rank,
+    rate_impact,
+    risk_score,
+    score_vector,
+    sum_epss,
+    threat_of,
+)
 
 VECTORS = {
     "critical": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H",  # 9.8
@@ -86,3 +96,52 @@ def test_the_order_of_scores_makes_no_difference(scores: list[tuple[Severity, fl
     turned = list(scores)
     chance.shuffle(turned)  # type: ignore[attr-defined]
     assert sum_epss(turned) == sum_epss(scores)
+
+
+BASE_4 = "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N"
+
+
+@pytest.mark.parametrize(
+    ("vector", "scored"),
+    [
+        (VECTORS["critical"], (3, 9.8)),
+        (VECTORS["critical"] + "/E:U/RL:O/RC:C", (3, 9.8)),  # of one day
+        (VECTORS["critical"] + "/MAV:L/CR:L", (3, 9.8)),  # of one place
+        ("AV:N/AC:L/Au:N/C:P/I:P/A:P/E:U/RL:OF/RC:C", (2, 7.5)),
+        (BASE_4, (4, 9.3)),
+        (BASE_4 + "/E:U", (4, 9.3)),
+        (BASE_4 + "/MAV:L/CR:L/S:N/AU:Y", (4, 9.3)),
+        ("AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", (3, 9.8)),  # without its version
+        (BASE_4.removeprefix("CVSS:4.0/"), (4, 9.3)),
+        ("(AV:N/AC:L/Au:N/C:P/I:P/A:P)", (2, 7.5)),
+        ("CVSS2#AV:N/AC:L/Au:N/C:P/I:P/A:P", (2, 7.5)),
+        ("CVSS:2.0/AV:N/AC:L/Au:N/C:P/I:P/A:P", (2, 7.5)),
+        (VECTORS["critical"].lower() + "/ ", (3, 9.8)),
+        ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N", (3, 0.0)),
+        (VECTORS["critical"] + "/A:H", None),  # one of them twice
+        ("CVSS:3.1/AV:N/AC:L", None),
+        ("CVSS:3.7/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", None),
+        ("CVSS:5.0/AV:N", None),
+        ("7.5", None),
+        ("", None),
+    ],
+)
+def test_a_vector_gives_its_base_score(vector: str, scored: tuple[int, float] | None) -> None:
+    assert score_vector(vector) == scored
+
+
+def test_a_score_that_contradicts_its_vector_does_not_count() -> None:
+    told_wrongly = Advisory("CVE-2026-1", "osv", cvss_vectors=(VECTORS["low"],), cvss=9.9, severity=Severity.critical)
+    merged = merge_entries(["CVE-2026-1"], [told_wrongly])
+    assert (merged.cvss, merged.severity) == (1.8, Severity.low)
+
+
+def test_none_is_not_low_and_ranks_behind_it() -> None:
+    none = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N"
+    assert assess([none]) == ((none,), 0.0, Severity.unknown)
+    assert severity_word("NONE") is Severity.unknown
+    entries = [Advisory("CVE-2026-1", "osv", cvss_vectors=(none,), cvss=0.0)]
+    merged = merge_entries(["CVE-2026-1"], entries)
+    assert (merged.severity, merged.cvss, merged.impact) == (Severity.unknown, 0.0, 0.0)
+    assert rate_impact(Severity.low, [1.8]) > merged.impact
+    assert rate_impact(Severity.unknown, []) == 5.0  # nobody said anything

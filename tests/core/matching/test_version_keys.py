@@ -36,7 +36,9 @@ ORDERS = {
     "cpe": ["9c", "9d", "9e", "10", "2020-10-01", "2023.8.22"],
     "semver": [
         "0.0.0-0", "0.0.0", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2",
-        "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.1.1", "1.1.1k",
+        "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.1.1", "1.1.1k", "2.0.0-0.3.7", "2.0.0-1", "2.0.0-10", "2.0.0-10a",
+        "2.0.0-Beta", "2.0.0-a", "2.0.0-r100", "2.0.0-r2", "2.0.0-rc.2", "2.0.0-rc.10", "2.0.0-rc10", "2.0.0-rc2",
+        "2.0.0-x-y-z.1", "2.0.0-x-y-z.1.1", "2.0.0",
     ],
     "pep440": ["1.0.dev1", "1.0a1", "1.0", "1.0.post1", "2.5.9", "2.6.0-NA", "2.6.1", "1!0.1"],
 }  # fmt: skip
@@ -50,9 +52,27 @@ def test_versions_stand_in_their_known_order(scheme: str) -> None:
     assert len(set(keys)) == len(keys)
 
 
+IDENTIFIER = st.text(st.sampled_from("019abrcABRC-"), min_size=1, max_size=4).filter(
+    lambda text: not (text.isdigit() and len(text) > 1 and text[0] == "0")
+)
+
+
+@given(st.lists(IDENTIFIER, max_size=4), st.lists(IDENTIFIER, max_size=4))
+def test_semver_keys_order_as_its_eleventh_rule_says(one: list[str], other: list[str]) -> None:
+    def rule(identifiers: list[str]) -> tuple[object, ...]:
+        parts = tuple((0, int(i), "") if i.isdigit() else (1, 0, i) for i in identifiers)
+        return (not identifiers, parts)  # a release is above its pre-releases, and more identifiers above fewer
+
+    left, right = (version_key("semver", "1.2.3" + (f"-{'.'.join(i)}" if i else "")) for i in (one, other))
+    assert left is not None
+    assert right is not None
+    assert (left < right, left == right) == (rule(one) < rule(other), rule(one) == rule(other))
+
+
 @pytest.mark.parametrize(
     ("scheme", "one", "other"),
     [
+        ("semver", "V1.0.0-a", "v1.0.0-a"),
         ("pep440", "1.0.rc1", "1.0rc1"),
         ("pep440", "1.0_1", "1.0-1"),
         ("pep440", "2.6.0-NA", "2.6.0"),

@@ -212,3 +212,27 @@ def test_an_update_of_digits_is_a_packagers(version: str, update: str, text: str
     named = cpe.parse_name(f"cpe:2.3:a:acme:tool:{version}:{update}:*:*:*:*:*:*")
     assert named is not None
     assert named.version == text
+
+
+@pytest.mark.parametrize(
+    ("version", "ranges", "versions", "is_whole"),
+    [
+        ("Fixed in OpenSSL 1.0.2zc-dev (Affected 1.0.2-1.0.2zb)", [">=1.0.2,<1.0.2zc"], (), True),
+        ("before version 2.13.0", ["<2.13.0"], (), True),
+        ("All versions prior to and including 0.2.1", ["<=0.2.1"], (), True),
+        ("1.x < 1.22.4, 1.x < 1.20.7", ["<1.20.7", ">=1.22,<1.22.4"], (), True),
+        ("9.5 - 9.5.24, 10.0 - 10.0.11", [">=9.5,<=9.5.24", ">=10.0,<=10.0.11"], (), True),
+        ("11.3, 11.4 and 11.5", [], ("11.3", "11.4", "11.5"), True),
+        ("version 1.4.0", [], ("1.4.0",), True),
+        ("6.0.0 through 6.0.14, 7.0.0", [">=6.0.0,<=6.0.14"], (), False),  # something is left
+        ("R16A, 1.0", [], (), False),
+        ("see references", [], (), False),
+    ],
+)
+def test_the_words_of_a_cve_records_version_are_read(
+    version: str, ranges: list[str], versions: tuple[str, ...], is_whole: bool
+) -> None:
+    found, listed, flags = parse_versions("cpe", {"versions": [{"version": version, "status": "affected"}]})
+    assert ([range_text(r) for r in found], listed) == (ranges, versions)
+    assert all(r.scheme == "cpe" for r in found)
+    assert ("version-not-understood" not in flags) is is_whole

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from antivenom.core.feeds import cpe, unpack
 from antivenom.core.feeds.entry import (
     Beginning,
@@ -37,6 +39,7 @@ from antivenom.core.feeds.purls import package_name
 from antivenom.core.feeds.ranges import bound, complement, order_keys
 from antivenom.core.feeds.severity import assess
 from antivenom.core.feeds.standing import is_disputed, is_rejected, is_tagged_disputed
+from antivenom.core.feeds.wording import stated_ranges
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 from antivenom.core.matching.platforms import read_platforms
 
@@ -49,7 +52,11 @@ CWE = re.compile(r"CWE-\d{1,6}")
 METRICS = ("cvssV4_0", "cvssV3_1", "cvssV3_0", "cvssV2_0")
 BOUND = re.compile(r"\s*(<=|>=|<|>|=|==)\s*v?([^\s,<>=]+)\s*")
 ANY_VERSIONS = r"(?:all )?(?:versions? )?"
-BEFORE = re.compile(ANY_VERSIONS + r"(?:before|prior to|earlier than|lower than|<)\s*v?(\d[\w.+-]*)", re.IGNORECASE)
+WORD_FOR_VERSION = r"(?:versions?|releases?|ver\.?)?\s*"
+BEFORE = re.compile(
+    ANY_VERSIONS + r"(?:before|prior to|earlier than|lower than|<)\s*" + WORD_FOR_VERSION + r"v?(\d[\w.+-]*)",
+    re.IGNORECASE,
+)
 THROUGH = re.compile(
     ANY_VERSIONS + r"(?:(?:through|up to(?: and including)?|<=)\s*v?(\d[\w.+-]*)"
     r"|v?(\d[\w.+-]*) (?:and|or) (?:earlier|below|prior|older|lower).*)",
@@ -57,6 +64,10 @@ THROUGH = re.compile(
 )
 VERSION = re.compile(r"v?(\d[\w.+~!:-]{0,63})")
 SPAN = re.compile(r"v?(\d+(?:\.\d+)+)\s?(?:-|–|to|through|thru)\s?v?(\d+(?:\.\d+)+)(?: inclusive)?")
+NUMBER = re.compile(r"\d+(?:\.\d+)+(?:[a-z]{1,2}\b)?")
+LIST = re.compile(r"\s*[,;]\s*(?:and )?|\s+and\s+")
+PREFIX = re.compile(r"(?:versions?|releases?|ver\.?)\s*", re.IGNORECASE)
+RELEASE = re.compile(r"[vV]?\d+(?:\.\d+)+(?:[a-z]|-?(?:rc|beta|alpha)\.?\d+)?")
 LINE = re.compile(r"([1-9])\.(\d{2,})(?:\.|\Z)")
 LINE_OF_RELEASE = re.compile(r"(\d+\.\d+)\.\d")
 WORD = re.compile(r"[\s/]+")
@@ -378,6 +389,12 @@ class _Collected:
         if found := THROUGH.fullmatch(version):
             self.ranges.append(AffectedRange(self.scheme, last_affected=found[1] or found[2]))
             return True
+        if stated := stated_ranges(version):
+            self.ranges += [msgspec.structs.replace(r, scheme=self.scheme) for r in stated]
+            return _tells_all(stated, version)
+        if listed := _listed(version):
+            self.versions += listed
+            return True
         return False
 
 
@@ -385,6 +402,18 @@ def _is_span(first: str, last: str) -> bool:
     """Whether "first-last" is from one release through another of as many numbers: Oracle's 12.0.1-12.0.3."""
     first_key, last_key = order_keys("generic", [first, last])
     return first.count(".") == last.count(".") and first_key < last_key
+
+
+def _tells_all(stated: tuple[AffectedRange, ...], version: str) -> bool:
+    """Whether every number of a text is a bound of what was read from it, or between two of them."""
+    bounds = {text for r in stated for text in (r.introduced, r.fixed, r.last_affected)}
+    return "(affected" in version.lower() or all(number in bounds for number in NUMBER.findall(version))
+
+
+def _listed(version: str) -> list[str]:
+    """The releases of "11.3, 11.4" and of "version 1.0.0"; none where any part is something else."""
+    parts = [PREFIX.sub("", part.strip()) for part in LIST.split(version)]
+    return [part.removeprefix("v").removeprefix("V") for part in parts] if all(map(RELEASE.fullmatch, parts)) else []
 
 
 def _of_its_line(found: AffectedRange) -> AffectedRange:

@@ -21,19 +21,24 @@ _N = "[0-9]{1,8}"
 _PLAIN = rf"v?({_N}(?:\.{_N}){{1,5}}(?:[a-z]{{1,2}}\b)?)"
 _V = rf"v?({_N}(?:\.{_N}){{1,5}}(?:[a-z]{{1,2}}\b|[-_]{_N})?(?![0-9a-z]|\.[0-9]|[-.]x\b))"
 _LINE = rf"(?<![\w.-])v?({_N}(?:\.{_N}){{0,5}}(?:[-_]{_N})?)(?:[-.]x)?"  # also a whole line of versions: 3.x
-_THE = r"(?:the )?(?:versions? |releases? )?"
-_OPENSSL = re.compile(rf"fixed in openssl {_PLAIN} ?\(affected ([^)]*)\)")
+_THE = r"(?:the )?(?:versions? ?|releases? ?|ver\.? ?)?"
+_INCLUDING = r"(?:,? and including,?| \((?:and )?(?:including|inclusive)\)|, and including,)"
+_EXCLUDING = r"(?:,? but (?:not including|excluding),?| \((?:but )?(?:not including|excluding|exclusive)\))"
+_ANNOUNCED = r"(?!-?(?:dev|git|rc|alpha|beta|pre))"  # the last affected one is not the release yet
+_FIXED_IN = re.compile(
+    rf"fixed in (?:[a-z][a-z0-9+ _-]{{0,30}} )?{_PLAIN}(?:-(?:dev|git|snapshot))? ?\(affected ([^)]{{1,2000}})\)"
+)
 _FROM_THROUGH = re.compile(
-    rf"{_LINE},? ?(?:through|thru|to(?:,? and including)?|up to(?:,? and including)?|-|–) ?{_THE}{_V}"
+    rf"{_LINE},? ?(?:through|thru|(?:up )?to{_INCLUDING}?|-|–) ?{_THE}{_V}{_ANNOUNCED}"
     rf"|>=? ?{_V},? (?:and )?<= ?{_V}"
 )
 _BEFORE = re.compile(
-    rf"(?:{_LINE}(?: (?:through|to) [0-9.]{{1,20}}x)?,? ?)?(?:up to,? but not including,?|(?:(?:and|but|to|up to) )?"
-    rf"(?:before|prior to|earlier than|lower than|below)(?: both)?) ?{_THE}{_V}|(?:>=? ?{_V},? (?:and )?)?< ?{_V}"
+    rf"(?:{_LINE}(?: (?:through|to) [0-9.]{{1,20}}x)?,? ?)?(?:up to{_EXCLUDING}|(?:(?:and|but|to|up to) )?"
+    rf"(?:before|prior to|(?:earlier|lower|older) than|below)(?: both)?) ?{_THE}{_V}|(?:>=? ?{_V},? (?:and )?)?< ?{_V}"
 )
 _THROUGH = re.compile(
-    rf"(?:through|up to(?:,? and including)?|(?:before|prior to) and including|<=) ?{_THE}{_V}"
-    rf"|(?<![\w.-]){_V} (?:and|or) (?:earlier|prior|below|older|before)\b"
+    rf"(?:through|up to{_INCLUDING}?|(?:before|prior to) and including|<=) ?{_THE}{_V}{_ANNOUNCED}"
+    rf"|(?<![\w.-]){_V} (?:and|or) (?:(?:all )?(?:earlier|older|lower|previous)|prior|below|before)\b"
 )
 _NEXT = re.compile(rf"(?:,| and| or|/)+ ?{_THE}{_V}(?! ?(?:through|to|before|prior))")
 _AND_OTHER = re.compile(rf",? and (?:the )?([a-z][a-z0-9+-]{{1,30}}) {_THE}{_V}")
@@ -48,8 +53,8 @@ def stated_ranges(text: str, project: str = "") -> tuple[AffectedRange, ...]:
             name ("in Chrome prior to 117.0.5 and libvpx 1.13.1"), those of this one are read.
     """
     text = re.sub(r"[`*\"']", "", text[:TEXT_MAX_CHARACTERS])
-    if found := _openssl_ranges(text):
-        return found
+    if found := _fixed_in(text):
+        return found if all(map(_is_sound, found)) else ()
     if project and (named := _named_fixes(re.sub(r"\s+", " ", text.lower()), project)):
         return named
     for sentence in _SENTENCE.split(text):
@@ -58,13 +63,15 @@ def stated_ranges(text: str, project: str = "") -> tuple[AffectedRange, ...]:
     return ()
 
 
-def _openssl_ranges(text: str) -> tuple[AffectedRange, ...]:
-    fixes = _OPENSSL.findall(re.sub(r"\s+", " ", text.lower()))
-    return tuple(
-        AffectedRange(SCHEME, first[1], fixed=fixed)
-        for fixed, affected in fixes
-        if (first := re.match(_PLAIN, affected.strip())) is not None
-    )
+def _fixed_in(text: str) -> tuple[AffectedRange, ...]:
+    """ "Fixed in OpenSSL 1.0.2zc-dev (Affected 1.0.2-1.0.2zb)": from the lowest of those in brackets."""
+    found = []
+    for fixed, affected in _FIXED_IN.findall(re.sub(r"\s+", " ", text.lower())):
+        listed = re.findall(_PLAIN, affected)
+        if listed:
+            first = min(listed, key=lambda version: version_key(SCHEME, version) or b"")
+            found.append(AffectedRange(SCHEME, first, fixed=fixed))
+    return tuple(found)
 
 
 def _named_fixes(text: str, project: str) -> tuple[AffectedRange, ...]:

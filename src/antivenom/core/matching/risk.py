@@ -32,19 +32,42 @@ KEV_FACTOR = 1.05
 RANSOMWARE_FACTOR = 1.1
 
 
+_BASE_METRICS = {
+    2: ("AV", "AC", "AU", "C", "I", "A"),
+    3: ("AV", "AC", "PR", "UI", "S", "C", "I", "A"),
+    4: ("AV", "AC", "AT", "PR", "UI", "VC", "VI", "VA", "SC", "SI", "SA"),
+}
+
+
 @lru_cache(maxsize=50_000)
 def score_vector(vector: str) -> tuple[int, float] | None:
-    """(CVSS major version, base score 0-10) of a vector; None when it is not one."""
+    """(CVSS major version, base score 0-10) of a vector; None when it is not one.
+
+    Metrics of time and of an environment do not count: they are of one day and of one place.
+    """
     if len(vector) > VECTOR_MAX_CHARACTERS:
         return None
+    parts = vector.strip().strip("()").rstrip("/").upper().removeprefix("CVSS2#").split("/")
+    published = parts.pop(0).removeprefix("CVSS:") if parts[0].startswith("CVSS:") else ""
+    metrics = dict(part.partition(":")[::2] for part in parts)
+    major = int(published[0]) if published[:1] in ("2", "3", "4") else _major_of(metrics) if not published else 0
+    names = _BASE_METRICS.get(major, ())
+    if not names or len(metrics) < len(parts) or not metrics.keys() >= set(names):
+        return None
+    base = "/".join(f"{name}:{metrics[name]}" for name in names)
     try:
-        if vector.startswith("CVSS:4"):
-            return 4, float(CVSS4(vector).base_score)
-        if vector.startswith("CVSS:3"):
-            return 3, float(CVSS3(vector).base_score)
-        return 2, float(CVSS2(vector.strip("()")).base_score)
+        if major == 4:
+            return 4, float(CVSS4(f"CVSS:{published or '4.0'}/{base}").base_score)
+        if major == 3:
+            return 3, float(CVSS3(f"CVSS:{published or '3.1'}/{base}").base_score)
+        return 2, float(CVSS2(base.replace("/AU:", "/Au:")).base_score)
     except (CVSSError, ValueError, ArithmeticError, KeyError, IndexError, AttributeError):
         return None
+
+
+def _major_of(metrics: Mapping[str, str]) -> int:
+    """The CVSS version of a vector that does not say it."""
+    return 4 if "VC" in metrics else 3 if "PR" in metrics else 2
 
 
 def best_score(vectors: Iterable[str]) -> tuple[int, float] | None:
@@ -53,12 +76,14 @@ def best_score(vectors: Iterable[str]) -> tuple[int, float] | None:
 
 
 def rate(version: int, score: float) -> Severity:
-    """The severity of a base score. CVSS 2 has no critical; 0.0 counts as low: someone did publish it."""
+    """The severity of a base score. CVSS 2 has no critical; 0.0 (NONE) is not low, and not known to be anything."""
     if score >= 9.0 and version > 2:
         return Severity.critical
     if score >= 7.0:
         return Severity.high
-    return Severity.medium if score >= 4.0 else Severity.low
+    if score >= 4.0:
+        return Severity.medium
+    return Severity.low if score > 0.0 else Severity.unknown
 
 
 def rate_impact(severity: Severity, scores: Iterable[float]) -> float:
@@ -70,7 +95,8 @@ def rate_impact(severity: Severity, scores: Iterable[float]) -> float:
     Source: docs/dev/measurements.md (Risk).
     """
     listed = sorted(set(scores))
-    points = SEVERITY_POINTS[severity]
+    is_none = severity is Severity.unknown and 0.0 in listed  # somebody knows that it harms nothing
+    points = 0.0 if is_none else SEVERITY_POINTS[severity]
     return (points + sum(listed) / len(listed)) / 2 if listed else points
 
 

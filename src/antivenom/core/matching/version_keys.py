@@ -6,7 +6,9 @@ Keys of different schemes must not be compared with each other.
 * `pep440`: PEP 440 exactly. What is not PEP 440 (`2.6.0-NA`, `1.1.1k`, `2020-10-01`) is cut at its longest valid
   start and the rest counts as a local label: it stands directly behind the version it extends, so a bound is never
   lost for its spelling.
-* `semver`: SemVer 2.0; what follows `+` does not order. More or fewer than three numbers are welcome.
+* `semver`: SemVer 2.0; what follows `+` does not order. More or fewer than three numbers are welcome. Pre-releases are
+  compared identifier by identifier, numbers by value and texts as ASCII has them: `r100` before `r2`, `Beta` before
+  `alpha`. conda cannot write them: its `1.0.0rc1` is 1.0.0-rc.1.
 * `cpe`, `generic`: numbers by value; a word that announces a release (`rc`, `beta`) stands before it, any other word
   behind it (OpenSSL's `1.1.1k`, OpenSSH's `9.3p2`); every separator is the same; trailing zeros do not count; a conda
   epoch (`1!164`) is dropped, since no CPE knows it.
@@ -44,7 +46,7 @@ _ANNOUNCING = {
 }  # fmt: skip
 _SAID_BY_NUMBER_ONLY = {"a", "b", "c", "m"}  # 1.0b2 announces 1.0; OpenSSL's 1.0.2b follows 1.0.2
 _NOTHING_WORDS = {"final", "ga", "na", "release", "stable", "version"}
-_DASHED = re.compile(r"v?([0-9]+(?:\.[0-9]+)*)(?:-([0-9a-z].*))?\Z", re.ASCII)
+_DASHED = re.compile(r"v?([0-9]+(?:\.[0-9]+)*)(?:-([0-9a-zA-Z-].*))?\Z", re.ASCII)
 _ANNOUNCED = re.compile(  # conda cannot write 1.0.0-rc.1 and says 1.0.0rc1 or 1.0.0_rc1
     r"v?([0-9]+(?:\.[0-9]+)*)[._]?"
     r"((?:(?:dev|snapshot|nightly|alpha|beta|milestone|preview|pre|rc|cr)(?![a-z])|[abcm][0-9]).*)\Z",
@@ -83,11 +85,13 @@ def packaged_release(version: str) -> str:
     return found["release"] if found is not None else ""
 
 
-def clean(text: str) -> str:
+def clean(text: str, *, is_lowered: bool = True) -> str:
     """The version as one lower-case text: blanks off, `%21` of URL-quoted records as `!`; "" when it cannot be one."""
     if "%" in text:
         text = unquote(text)
-    text = text.strip().lower()
+    text = text.strip()
+    if is_lowered:
+        text = text.lower()
     return text if len(text) <= VERSION_MAX_CHARACTERS else ""
 
 
@@ -172,23 +176,24 @@ def _generic(text: str) -> bytes | None:
     return b"".join(_tokens(text[start.start() :])) + _END
 
 
-def _semver(text: str) -> bytes | None:
-    text = text.split("+", 1)[0]
-    found = _DASHED.match(text) or _ANNOUNCED.match(text)
-    if found is None:
-        return _generic(text)  # Julia's and Bitnami's ranges meet conda's 1.1.1k and 9e
-    core, announced = found.groups()
-    if announced is None:
+def _semver(written: str) -> bytes | None:
+    text = written.split("+", 1)[0]
+    found = _DASHED.match(text.removeprefix("V"))
+    if found is not None:
+        core, announced = found.groups()
+        identifiers = announced.split(".") if announced is not None else None
+    elif (conda := _ANNOUNCED.match(text.lower())) is not None:
+        core, identifiers = conda[1], _TOKEN.findall(conda[2])
+    else:
+        return _generic(text.lower())  # Julia's and Bitnami's ranges meet conda's 1.1.1k and 9e
+    if identifiers is None:
         return b"".join(_tokens(core)) + _END
-    return b"".join(_tokens(core)) + b"\x01" + b"".join(map(_identifier, _TOKEN.findall(announced))) + b"\0"
+    return b"".join(_tokens(core)) + b"\x01" + b"".join(map(_identifier, identifiers)) + b"\0"
 
 
 def _identifier(part: str) -> bytes:
-    """One pre-release identifier: numbers before words, words of the usual phases in their order."""
-    if part.isdigit():
-        return b"\x01" + _number(part)
-    rank = _ANNOUNCING.get(part)
-    return b"\x02" + (bytes((rank,)) if rank else b"\x08" + part.encode() + b"\0")
+    """One pre-release identifier: numbers before texts."""
+    return b"\x01" + _number(part) if part.isdigit() and part.isascii() else b"\x02" + part.encode() + b"\0"
 
 
 @lru_cache(maxsize=65_536)
@@ -197,13 +202,15 @@ def version_key(scheme: str, text: str) -> bytes | None:
 
     Source: measured, no order violation against `packaging` (tests/core/matching/test_version_keys.py).
     """
+    if scheme == "semver":
+        return _semver(clean(text, is_lowered=False))
     text = clean(text)
     if scheme == "pep440":
         key = _pep440(text if _PLAIN.match(text) else _python_spelling(text))
         if key is None and (start := re.search(r"[0-9]", text)):
             key = _pep440(text[start.start() :])  # "Release 1.2", "release-1.2": the number is what counts
         return None if key is None else key + b"\0"
-    return _semver(text) if scheme == "semver" else _generic(text)
+    return _generic(text)
 
 
 def key_after(scheme: str, text: str) -> bytes | None:
