@@ -51,6 +51,10 @@ NVD = [{"id": f"CVE-2024-000{n}", "sourceIdentifier": "x@y", "vulnStatus": "Anal
 CVE5 = [{"dataType": "CVE_RECORD", "cveMetadata": {"cveId": f"CVE-2024-000{n}", "state": "PUBLISHED"}} for n in (1, 2)]
 NODEJS = [{"cve": [f"CVE-2024-000{n}"], "vulnerable": "18.x || 20.x", "patched": "^20.3.1"} for n in (1, 2)]
 NAMES = {"pytorch": "torch", "numpy": ["numpy"]}
+ASSOCIATED = {
+    "ripgrep": {"purl": "pkg:cargo/ripgrep", "status": "verified"},
+    "ncurses": {"purl": None, "status": "verified", "cpes": ["cpe:2.3:a:gnu:ncurses"]},
+}
 PRODUCTS = {"pypi": {"django": ["cpe:2.3:a:djangoproject:django:*:*:*:*:*:*:*:*"], "torch": ["cpe:2.3:a:a:torch:*"]}}
 KNOWLEDGE = table(
     [["conda", "pypi", "source", "checked"], *([f"py-{n}", n, "us", "2026-11-28"] for n in ("foo", "bar"))]
@@ -96,6 +100,7 @@ PUBLISHED = {
         {
             "map.json": dump(NAMES),
             "map.tsv": b"channel\tconda_name\tpypi_names\nconda-forge\tpytorch\ttorch\nconda-forge\tnumpy\tnumpy\n",
+            "mappings.json": dump({"schema_version": 4, "channel": "conda-forge", "packages": ASSOCIATED}, 2),
             "map.csv": b"conda_name,pypi_name\npytorch,torch\nnumpy,numpy\n",
         },
         tuple({"conda_name": conda, "pypi_name": python} for conda, python in (("pytorch", "torch"), ("a", "b"))),

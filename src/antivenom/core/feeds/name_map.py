@@ -1,5 +1,5 @@
 """`name-map`: conda names to PyPI names: tables (channel, conda_name, pypi_names or pypi_name, conda_name) and the JSON
-forms of parselmouth, grayskull and regro.
+forms of parselmouth, grayskull and regro; and conda names to package URLs and CPE products (associations.py).
 
 Source: the files themselves; parselmouth README, "Storage Locations".
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.feeds import unpack
+from antivenom.core.feeds import associations, unpack
 from antivenom.core.feeds.beginnings import name_other
 from antivenom.core.feeds.entry import (
     Beginning,
@@ -27,7 +27,7 @@ from antivenom.core.feeds.entry import (
 from antivenom.core.feeds.purls import package_name
 
 KIND = "name-map"
-TITLE = "Name map (conda to PyPI)"
+TITLE = "Names of conda packages elsewhere (PyPI, other registries, CPE)"
 TABLE = "name"
 USUAL_LOCATION = "https://conda-mapping.prefix.dev/compressed-v0/conda-forge/compressed_mapping.json"
 
@@ -47,7 +47,13 @@ REVERSED = re.compile(r"grayskull|pypi[-_]to[-_]conda", re.IGNORECASE)
 
 def recognizes(beginning: Beginning) -> bool:
     """Whether a file begins with a map, or an entry of one."""
-    return _columns(beginning.first_line) in TABLES or _is_all_names(beginning.entry)
+    entry = beginning.entry
+    return (
+        _columns(beginning.first_line) in TABLES
+        or associations.is_document(entry)
+        or associations.is_record(entry)
+        or _is_all_names(entry)
+    )
 
 
 def _is_all_names(entry: JsonObject) -> bool:
@@ -74,11 +80,17 @@ def read(member: unpack.Member, reading: Reading) -> Iterator[NameEntry | SetAsi
         InvalidInputError: It is no map at all.
     """
     pairs: list[Pair] = []
+    elsewhere: dict[tuple[str, str, str], dict[str, None]] = {}
     for row in _json_pairs(member, reading) if _is_json(member) else _table_pairs(member):
         if isinstance(row, SetAside):
             yield row
+        elif isinstance(row, NameEntry):
+            key = (row.channel, row.conda_name, row.ecosystem)
+            elsewhere.setdefault(key, {}).update(dict.fromkeys(row.names))
         else:
             pairs.append(row)
+    for (channel, conda_name, ecosystem), listed in elsewhere.items():
+        yield NameEntry(channel, conda_name, ecosystem, tuple(listed))
     found: dict[tuple[str, str], dict[str, None]] = {}
     for channel, conda_name, names in (
         _swapped(pairs) if _is_the_other_way_round(pairs, reading.python_names) else pairs
@@ -145,7 +157,7 @@ def _table_pairs(member: unpack.Member) -> Iterator[Pair | SetAside]:
             yield SetAside(label, str(error))
 
 
-def _json_pairs(member: unpack.Member, reading: Reading) -> Iterator[Pair | SetAside]:
+def _json_pairs(member: unpack.Member, reading: Reading) -> Iterator[Pair | NameEntry | SetAside]:
     from_path = CHANNEL_IN_PATH.search("/" + reading.location.split("?")[0])
     channel = from_path[1] if from_path else ""
     is_reversed = bool(REVERSED.search(reading.location.rsplit("/", 1)[-1] + " " + member.name.rsplit("/", 1)[-1]))
@@ -157,6 +169,12 @@ def _json_pairs(member: unpack.Member, reading: Reading) -> Iterator[Pair | SetA
             value = msgspec.json.decode(raw)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             yield SetAside(label, f"is not JSON: {error}")
+            continue
+        if isinstance(value, dict) and associations.is_document(value):
+            yield from associations.read_document(label, value)
+            continue
+        if isinstance(value, dict) and associations.is_record(value):
+            yield from associations.read_record(label, text(value["name"], 200), value)
             continue
         if not isinstance(value, dict) or not _is_map(value):
             raise InvalidInputError(

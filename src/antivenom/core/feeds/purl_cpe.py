@@ -103,13 +103,13 @@ def parse_row(line: str) -> ProductEntry:
     """
     purl, _, listed = line.partition("\t")
     ecosystem, name = parse_purl(purl.strip())
-    products = tuple(dict.fromkeys(p for item in listed.split() if (p := _product(item))))
+    products = tuple(dict.fromkeys(p for item in listed.split() if (p := product_of(item))))
     if not products:
         raise EntryError(f"{purl[:100]}: names no application's CPE product")
     return ProductEntry(ecosystem, name, products)
 
 
-def _product(item: str) -> str:
+def product_of(item: str) -> str:
     """ "vendor:product" of an application (or operating system) part; "" for hardware and for what is no product.
 
     A whole CPE 2.3 name will do, and the beginning of one.

@@ -35,6 +35,7 @@ ECOSYSTEM_OF_PURL = {
     "hex": "hex",
     "composer": "packagist",
 }
+SUGGESTED = "suggested:"  # in front of the ecosystem of names that nobody confirmed
 DISTRIBUTION_PURLS = {"deb", "rpm", "apk", "alpm", "ebuild", "bitbucket", "docker", "oci"}
 _SEPARATORS = re.compile(r"[-_.]+")
 
@@ -77,6 +78,7 @@ class NameMaps(msgspec.Struct, frozen=True):
     """The maps that feeds brought.
 
     `conda`: conda name → channel ("" for any) → ecosystem → names; an empty list says: in no package of that ecosystem.
+    `SUGGESTED` stands before the ecosystem of names that nobody confirmed.
     `products`: "type/name" of a purl → CPE products ("vendor:product").
     """
 
@@ -131,6 +133,9 @@ def identify_conda(name: str, purls: Sequence[str], channel: str, maps: NameMaps
         add(Identity("cran", name[2:], Confidence.high, f"conda-forge names CRAN's {name[2:]} {name}"))
     elif name.startswith("bioconductor-"):
         add(Identity("bioconductor", name[13:], Confidence.high, f"conda names Bioconductor's {name[13:]} {name}"))
+    if alias is None:
+        for identity in _associated(name, channel, is_python=is_python, maps=maps):
+            add(identity)
     is_known = mapped is not None or alias is not None
     for identity in _guesses(name, list(found.values()), is_python, is_known, maps, knowledge):
         add(identity)
@@ -152,6 +157,35 @@ def _mapped_names(name: str, channel: str, maps: NameMaps) -> tuple[str, tuple[s
         if names is not None:
             return candidate, names
     return None
+
+
+def _associated(name: str, channel: str, *, is_python: bool, maps: NameMaps) -> list[Identity]:
+    """The names in other registries and in CPE that a map associates; curated names go before all of them."""
+    rows = maps.conda.get(name, {})
+    row_channel = next(
+        (c for c in (channel, "", "conda-forge", "main", *rows) if rows.get(c, {}).keys() - {"pypi"}), None
+    )
+    if row_channel is None:
+        return []
+    told = f"associations of {row_channel or 'any channel'}: conda {name} is "
+    found: list[Identity] = []
+    for listed, names in sorted(rows[row_channel].items()):
+        ecosystem = listed.removeprefix(SUGGESTED)
+        if ecosystem == "pypi":
+            continue
+        is_suggested = listed != ecosystem
+        what = "CPE product" if ecosystem == "cpe" else ecosystem
+        found += [
+            Identity(
+                ecosystem,
+                other,
+                Confidence.low if is_suggested else Confidence.medium,
+                f"{told}{what} {other}" + (", which nobody confirmed" if is_suggested else ""),
+                is_fallback=is_suggested or (is_python and ecosystem == "cpe"),
+            )
+            for other in names
+        ]
+    return found
 
 
 def _from_map(name: str, channel: str, names: tuple[str, ...], knowledge: Knowledge) -> list[Identity]:
@@ -203,15 +237,30 @@ def identify_plainly(name: str, channel: str, maps: NameMaps, knowledge: Knowled
     mapped = _mapped_names(name, channel, maps)
     if mapped is None or len(mapped[1]) > 1:
         return None
+    associated = _associated_keys(name, maps)
     if not mapped[1]:
+        if associated:
+            return None
         guessed = (f"conda/{name}", *(f"cpe/{p}" for p in _products_of_equal_name(name)))
         return PlainIdentity("", guessed, _missing(name, mapped, maps))
     python = mapped[1][0]
     if python in knowledge.renamed:
         return None
     products = maps.products.get(f"pypi/{python}", ())
-    guessed = (f"conda/{name}", *(f"cpe/{split_target(p)[0]}" for p in products))
+    guessed = (f"conda/{name}", *(f"cpe/{split_target(p)[0]}" for p in products), *associated)
     return PlainIdentity(f"pypi/{python}", guessed, _map_reason(name, mapped[0], python))
+
+
+def _associated_keys(name: str, maps: NameMaps) -> list[str]:
+    """What any channel's map associates with a name besides PyPI, as keys to look up."""
+    return [
+        f"{ecosystem.removeprefix(SUGGESTED)}/{other}"
+        for row in maps.conda[name].values()
+        if len(row) > 1 or "pypi" not in row
+        for ecosystem, names in row.items()
+        if ecosystem != "pypi"
+        for other in names
+    ]
 
 
 def _is_named_after(conda_name: str, python_name: str, idle: Sequence[str]) -> bool:
@@ -251,7 +300,7 @@ def _guesses(
         for product in maps.products.get(f"pypi/{python}", ()):
             reason, rule = f"CPE map: PyPI {python} is {product}", _product_rule(product, knowledge)
             guesses.append(_product_identity(product, reason, is_fallback=True, ignored_by=rule))
-    if any(i.ecosystem in ("cpe", "cran", "bioconductor") for i in found):
+    if any(i.ecosystem in ("cpe", "cran", "bioconductor") and not i.is_fallback for i in found):
         return guesses
     if not is_python and not is_known:
         python = normalize_python(name)
