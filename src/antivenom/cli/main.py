@@ -22,6 +22,7 @@ GROUPS = {
     "policy": "Policies: check, plan, set, look back.",
     "feed": "Feeds: where advisories and name maps come from.",
     "correction": "Corrections: what is wrong about a package, its effect, applying it.",
+    "scan": "List the vulnerabilities of environments, lock files and SBOMs.",
     "match": "List the vulnerabilities of packages, without a channel.",
     "token": "Tokens: what programs sign in with.",
     "admin": "Passwords, the audit trail, the blob store and the demo.",
