@@ -304,6 +304,15 @@ def test_an_archive_without_data_files_says_which_names_are_read(tmp_path: Path)
     assert ".json" in refused.value.hint
 
 
+def test_links_and_hidden_files_of_a_folder_are_passed_over(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.json"
+    secret.write_bytes(dump(OSV[1]))
+    folder = put(tmp_path, "folder", {"a/b/one.json": dump(OSV[0]), ".git/x.json": b"{", "a/.hidden/x.json": b"{"})
+    (folder / "link.json").symlink_to(secret)
+    (folder / "linked").symlink_to(tmp_path)
+    assert [m.name for m in feed_files.members(folder)] == ["a/b/one.json"]
+
+
 def test_a_device_is_no_feed() -> None:
     with pytest.raises(InvalidInputError, match="neither a file nor a folder"):
         next(feed_files.members(Path("/dev/null")))

@@ -203,6 +203,18 @@ async def test_a_bucket_is_read_whole_once_and_then_by_what_changed(
     assert feed_server.asked[0] == "/PyPI/modified_id.csv"
 
 
+async def test_an_address_without_a_file_name_may_be_a_file(resources: Resources, feed_server: FeedServer) -> None:
+    """As forges offer a repository's archive: …/tar.gz/refs/heads/main."""
+    url = feed_server.write("tar.gz/refs/heads/main", zipped({"a/PYSEC-2026-1.json": json.dumps(entry(1)).encode()}))
+    feed_id = await add(resources, "osv", url)
+    feed = await sync(resources, feed_id)
+    assert (feed.state, feed.counts.added, feed.last_error) == ("ok", 1, "")
+    assert (await sync(resources, feed_id)).counts.unchanged == "304 Not Modified"
+    feed_server.write("tar.gz/refs/heads/main", zipped({"a/PYSEC-2026-2.json": json.dumps(entry(2)).encode()}))
+    feed = await sync(resources, feed_id)
+    assert (feed.counts.added, feed.counts.removed) == (1, 1)
+
+
 async def test_a_missing_file_fails_with_the_reason(resources: Resources, feed_server: FeedServer) -> None:
     feed = await sync(resources, await add(resources, "kev", f"{feed_server.url}/gone.json"))
     assert feed.state == "failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -35,7 +36,9 @@ def _open_scratch() -> BinaryIO:
 
 
 def _folder_members(folder: Path) -> Iterator[Member]:
-    for path in sorted(folder.rglob("*")):
-        name = str(path.relative_to(folder))
-        if is_data_file(name) and not path.is_symlink() and path.is_file():
-            yield from members(path, name)
+    for where, folders, names in os.walk(folder):  # one folder at a time: a clone has 300,000 files
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(where, name)
+            if is_data_file(name) and not path.is_symlink() and path.is_file():
+                yield from members(path, str(path.relative_to(folder)))

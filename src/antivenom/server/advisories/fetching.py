@@ -176,11 +176,25 @@ class Fetcher:
             newest = max((at for at, _ in rows), default=None)
             cursor = FeedCursor(whole_at=self._now.isoformat(), through=None if newest is None else newest.isoformat())
             known = FeedCursor() if is_whole_due else self._cursor
-            async for part in self._file_parts(f"{base}/all.zip", known, _with_listing(cursor, listing)):
+            whole = self._file_parts(f"{base}/all.zip", known, _with_listing(cursor, listing))
+            async for part in self._whole_or_file(whole, may_be_file=listing.status != 200 and base == self._url):
                 yield part
             return
         async for part in self._increment_parts(base, sorted(changed), listing):
             yield part
+
+    async def _whole_or_file(
+        self, whole: AsyncGenerator[Part, None], *, may_be_file: bool
+    ) -> AsyncGenerator[Part, None]:
+        """The archive of a bucket; of an address without a file name at which there is no bucket, its own file."""
+        try:
+            async for part in whole:
+                yield part
+        except UpstreamError as error:
+            if not may_be_file or not error.permanent:
+                raise
+            async for part in self._file_parts(self._url, self._cursor, FeedCursor()):
+                yield part
 
     def _is_past(self, at: datetime, age: timedelta) -> bool:
         """Whether an instant is longer ago than that, or lies in the future: the clock was set back since."""
