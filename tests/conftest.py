@@ -166,7 +166,8 @@ async def resources(
     settings = load_settings(environment)
     settings.home.mkdir()
     async with open_resources(settings) as opened:
-        opened.cpu = opened.publishing_cpu = opened.checks = opened.plans = opened.archives = heavy_work
+        opened.cpu = opened.publishing_cpu = opened.checks = heavy_work
+        opened.previews = opened.judgements = opened.plans = opened.archives = heavy_work
         yield opened
 
 

@@ -71,7 +71,8 @@ async def resources(stored_home: StoredHome, heavy_work) -> AsyncIterator[Any]:
 
     environment = {"ANTIVENOM_HOME": str(stored_home.folder), "ANTIVENOM_DATABASE_URL": stored_home.database_url}
     async with open_resources(load_settings(environment)) as opened:
-        opened.cpu = opened.publishing_cpu = opened.checks = opened.plans = opened.archives = heavy_work
+        opened.cpu = opened.publishing_cpu = opened.checks = heavy_work
+        opened.previews = opened.judgements = opened.plans = opened.archives = heavy_work
         yield opened
 
 

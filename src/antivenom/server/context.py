@@ -71,7 +71,11 @@ class Resources:
     publishing_cpu: CpuPool
     """Publishes. Reading an upstream's index or a large feed, which `cpu` does, keeps no policy edit waiting."""
     checks: CpuPool
+    """Reads the texts of policies that are saved: nobody who only tries one keeps them waiting."""
+    previews: CpuPool
     """Reads texts of policies, whoever sends them."""
+    judgements: CpuPool
+    """Judges single files, whoever asks for them."""
     plans: CpuPool
     """Plans policies, whoever sends them."""
     archives: CpuPool
@@ -98,12 +102,15 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     blobs = BlobStore.from_settings(settings)
     outbound = DemoOutboundClient.from_settings(settings)
     cpu, publishing_cpu = CpuPool(settings.cpu_workers), CpuPool(settings.cpu_workers)
-    checks, plans = CpuPool(waiting_max=CHECKS_WAITING), CpuPool(waiting_max=PLANS_WAITING)
+    checks, previews, judgements = (CpuPool(waiting_max=CHECKS_WAITING) for _ in range(3))
+    plans = CpuPool(waiting_max=PLANS_WAITING)
     archives = CpuPool(2, memory_bytes=ARCHIVE_MEMORY_BYTES)
     try:
-        yield Resources(settings, engine, blobs, outbound, cpu, publishing_cpu, checks, plans, archives)
+        yield Resources(
+            settings, engine, blobs, outbound, cpu, publishing_cpu, checks, previews, judgements, plans, archives
+        )
     finally:
-        for pool in (cpu, publishing_cpu, checks, plans, archives):
+        for pool in (cpu, publishing_cpu, checks, previews, judgements, plans, archives):
             await pool.close()
         await outbound.close()
         await engine.dispose()

@@ -305,7 +305,7 @@ async def test_only_the_file_itself_is_judged_where_the_others_of_its_name_do_no
     await publish(person, upstream, OLD, NEW)
     assert (await ask(ALPHA_1)).status == 200
     await republish(person, upstream, ask, NEW)
-    monkeypatch.setattr(ask.application.files._judge._resources, "checks", Counting())
+    monkeypatch.setattr(ask.application.files._judge._resources, "judgements", Counting())
     assert (await ask(ALPHA_1)).status == 200
     assert judged == [1]
 

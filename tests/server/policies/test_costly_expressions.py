@@ -144,3 +144,32 @@ async def test_client_that_leaves_the_api_ends_its_plan(main: Person, resources:
     }  # fmt: skip
     await app(scope, receive, send)
     assert held.ended.is_set()
+
+
+class Held:
+    """A pool whose calls wait until they are let go."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool, self.go_on, self.running = pool, asyncio.Event(), 0
+
+    async def run(self, *args: Any, **options: Any) -> Any:
+        self.running += 1
+        await self.go_on.wait()
+        return await self._pool.run(*args, **options)
+
+
+async def test_whoever_only_tries_policies_keeps_nobody_waiting(resources: Resources) -> None:
+    held = resources.previews = Held(resources.previews)  # type: ignore[assignment]
+    texts = [f"name: tried-{n}\nrules: []\n" for n in range(6)]
+    tried = [asyncio.create_task(policies.check_policy(resources, text, asker="reader")) for text in texts]
+    other = asyncio.create_task(
+        policies.check_policy(resources, "name: of-somebody-else\nrules: []\n", asker="somebody else")
+    )
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert held.running == 2, "one text of each who tries some"
+    saved = await policies.check_policy(resources, "name: saved-meanwhile\nrules: []\n")
+    assert (saved.name, other.done()) == ("saved-meanwhile", False)
+    held.go_on.set()
+    assert [policy.name for policy in await asyncio.gather(*tried)] == [f"tried-{n}" for n in range(6)]
+    await other

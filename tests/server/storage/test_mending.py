@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from antivenom.core.errors import DamagedBlobError
 from antivenom.server.adapters.blobs import FolderStore
+from antivenom.server.channels import service as channels
 from antivenom.server.context import LOCAL, SYSTEM
 from antivenom.server.db.blob_guard import blobs_in_use
 from antivenom.server.distribution import client_documents
@@ -410,6 +411,23 @@ async def test_edit_of_a_mirror_locks_its_channel_first(main: Person):
         await until(lambda: waits_or_is_done(main, edit))
         await ctx.session.execute(text("SELECT id FROM mirror FOR UPDATE NOWAIT"))
     await edit
+
+
+async def test_what_is_lost_and_needed_no_more_is_forgotten_when_its_channel_goes(main: Person):
+    """It was told to monitoring for an hour, until its next try was due."""
+    await main.ask(mirrors.delete_mirror, "main")
+    for key in stored(main.resources):
+        delete(main, key)
+    await run(main, "verify", RunOptions(repair=True))
+    async with main.resources.context(LOCAL) as ctx:
+        lost = await queries.list_lost(ctx.session)
+        await ctx.session.execute(text("UPDATE lost_blob SET next_try_at = now() + interval '1 hour'"))
+    assert lost
+    await main.ask(channels.delete_channel, "main")
+    await main.run_jobs(main.resources)
+    await jobs.mend_due(main.resources)
+    async with main.resources.context(LOCAL) as ctx:
+        assert await queries.count_lost(ctx.session) == 0
 
 
 async def test_repair_looks_once_at_what_is_lost(main: Person, monkeypatch: pytest.MonkeyPatch):

@@ -100,7 +100,9 @@ async def plan_for_channels(request: Request, actor: Actor, form: FormData) -> l
 
 async def show_plans(request: Request, ctx: Context, form: FormData) -> Response:
     text = policy_text_of(form)
-    rules = [describe_rule(rule) for rule in (await policies.check_policy(ctx.resources, text)).rules]
+    rules = [
+        describe_rule(rule) for rule in (await policies.check_policy(ctx.resources, text, asker=ctx.actor.label)).rules
+    ]
     return await _render_form(request, ctx, text=text, chosen=_chosen(form), rules=rules, plans=request.state.result)
 
 

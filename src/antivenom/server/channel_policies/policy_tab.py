@@ -42,7 +42,7 @@ async def show_channel_policy(request: Request, ctx: Context) -> Response:
 async def edit_policy(request: Request, ctx: Context) -> Response:
     attached = await service.get_channel_policy(ctx, request.path_params["channel"])
     if attached is None:
-        parsed = await check_policy(ctx.resources, STARTER_POLICY)
+        parsed = await check_policy(ctx.resources, STARTER_POLICY, asker=ctx.actor.label)
         return await _render_editor(request, ctx, text=STARTER_POLICY, rules=_described(parsed))
     return await _render_editor(request, ctx, text=attached[1].text, rules=_described(read_revision(attached[1])))
 
@@ -61,7 +61,7 @@ async def plan_policy(request: Request, actor: Actor, form: FormData) -> PolicyP
 
 async def show_plan(request: Request, ctx: Context, form: FormData) -> Response:
     text = policy_text_of(form)
-    parsed = await check_policy(ctx.resources, text)
+    parsed = await check_policy(ctx.resources, text, asker=ctx.actor.label)
     return await _render_editor(request, ctx, text=text, plan=request.state.result, rules=_described(parsed))
 
 

@@ -117,7 +117,7 @@ async def plan_policy(
     async with resources.context(actor) as ctx:
         require(ctx, "policies:read", subject=f"channel:{channel}")
     await count_plan(resources, actor)
-    await policies.check_policy(resources, text)
+    await policies.check_policy(resources, text, asker=actor.label)
     async with resources.context(actor) as ctx:
         row, _ = await publications.get_served_publication(ctx, channel)
         request = await request_with_policy(ctx, row, text)

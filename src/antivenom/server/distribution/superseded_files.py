@@ -85,7 +85,7 @@ class SupersededFileJudge:
             statements = await find_build_statements(ctx.session, digests) if digests else {}
             now_ms = round(ctx.now.timestamp() * 1000)
         cases = await asyncio.to_thread(self._assess, records, inputs, knowledge_key, statements)
-        verdict = await self._resources.checks.run(
+        verdict = await self._resources.judgements.run(
             judge_file, inputs.policy_text, fn, cases, _channel_facts(inputs), now_ms, cpu_s=JUDGE_MAX_S
         )
         return None if verdict is None else (verdict, inputs.policy)

@@ -26,7 +26,7 @@ router = APIRouter(prefix="/policies", tags=["policies"])
 async def check_policy(ctx: RequestContext, body: PolicyToCheck) -> PolicyChecked:
     """Check a text; nothing is stored. A wrong one answers 422 with `problems`: line, column, field, message, hint."""
     require(ctx, "policies:read", subject="policy:*")
-    return PolicyChecked.of(await service.check_policy(ctx.resources, body.text))
+    return PolicyChecked.of(await service.check_policy(ctx.resources, body.text, asker=ctx.actor.label))
 
 
 @router.get("")

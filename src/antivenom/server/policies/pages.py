@@ -26,7 +26,7 @@ async def try_policy(request: Request, ctx: Context) -> Response:
 async def check_policy(request: Request, ctx: Context, form: FormData) -> Response:
     require(ctx, "policies:read", subject="policy:*")
     text = _text(form)
-    parsed = await service.check_policy(ctx.resources, text)
+    parsed = await service.check_policy(ctx.resources, text, asker=ctx.actor.label)
     return _render_check(request, ctx, text=text, error=None, rules=[describe_rule(rule) for rule in parsed.rules])
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakValueDictionary
 
 from sqlalchemy.dialects.postgresql import insert
 
@@ -39,12 +41,16 @@ CHECKED_MAX_CHARACTERS: Final = 100_000  # of a text that is kept: real ones hav
 _checked: OrderedDict[str, core.Policy] = (
     OrderedDict()
 )  # of this process, for pages show the same texts again and again
+_turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
 
-async def check_policy(resources: Resources, text: str) -> core.Policy:
+async def check_policy(resources: Resources, text: str, *, asker: str = "") -> core.Policy:
     """The policy that a text defines; nothing is stored.
 
     Checking an expression evaluates it, in foreign code and for as long as its author likes: hence in a child.
+
+    Args:
+        asker: Who tries the text, one text at a time; "" when it is saved, which waits for nobody who only tries.
 
     Raises:
         InvalidInputError: It is wrong; `data["problems"]` lists line, column, field, message and hint of each problem.
@@ -54,7 +60,11 @@ async def check_policy(resources: Resources, text: str) -> core.Policy:
         _checked.move_to_end(text)
         return known
     try:
-        parsed = await resources.checks.run(core.parse_policy, text, cpu_s=CHECK_MAX_S)
+        if asker:
+            async with _turns.setdefault(asker, asyncio.Lock()):
+                parsed = await resources.previews.run(core.parse_policy, text, cpu_s=CHECK_MAX_S)
+        else:
+            parsed = await resources.checks.run(core.parse_policy, text, cpu_s=CHECK_MAX_S)
     except TooExpensiveError:
         message = f"the policy takes more than {CHECK_MAX_S:g} s of CPU to check"
         raise TooExpensiveError(message, hint=SIMPLER_POLICY) from None

@@ -54,8 +54,9 @@ async def _end(resources: Resources, run_id: int, report: StorageReport, error: 
 
 @job("storage.collect_after", on=("channel.deleted", "publication.retired"), queueing_lock="storage.collect_after")
 async def collect_after(resources: Resources, **_event: Any) -> None:
-    """Collect what a deleted channel or a retired publication leaves behind."""
+    """Collect what a deleted channel or a retired publication leaves behind; what was lost may be needed no more."""
     async with resources.context(SYSTEM) as ctx:
+        await queries.look_again_at_lost(ctx.session)
         if await queries.find_last_run(ctx.session, "collect", "queued") is None:
             await service.request_run(ctx, "collect", RunOptions())
 

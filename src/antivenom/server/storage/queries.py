@@ -163,6 +163,11 @@ async def list_lost_due(session: AsyncSession, now: datetime) -> list[LostBlob]:
     return list(await session.scalars(select(LostBlob).where(is_due).order_by(LostBlob.key)))
 
 
+async def look_again_at_lost(session: AsyncSession) -> None:
+    """Let the next look at lost blobs be at all of them."""
+    await session.execute(update(LostBlob).values(next_try_at=None))
+
+
 async def forget_lost(session: AsyncSession, keys: Iterable[str]) -> None:
     """They are mended, or nothing names them any more."""
     await session.execute(delete(LostBlob).where(LostBlob.key.in_(list(keys))))
