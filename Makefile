@@ -19,7 +19,7 @@ COMPILE := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-
 FRONTEND_SOURCES := $(wildcard frontend/*.js frontend/*.json frontend/.npmrc frontend/src/*) \
 	$(wildcard src/antivenom/server/templates/*.html src/antivenom/server/*/templates/*.html)
 
-.PHONY: help setup up test soak mutate lint format bench docs reference requirements release-check clean
+.PHONY: help setup up test soak mutate quality compare lint format bench docs reference requirements release-check clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,12 @@ soak: setup .venv/.dev ## Ill-treat real servers with random faults; ARGS="--min
 
 mutate: setup .venv/.mutate ## Change the code one thing at a time and see what no test notices; ARGS="core/closure --minutes 30"
 	@exec $(PY) -m tests.mutation $(ARGS)
+
+quality: setup .venv/.dev ## Measure matching against labels and print the table; ARGS=--raise raises the floors
+	@exec $(PY) -m tests.quality $(ARGS)
+
+compare: setup .venv/.dev ## Build osv-scanner (needs Go), and compare our answers with its own on the same advisories
+	@exec $(PY) -m tests.quality.compare
 
 lint: .venv/.dev ## Check format, lint, types and who imports whom
 	$(PY) -m ruff format --check .

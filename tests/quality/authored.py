@@ -5,6 +5,8 @@ One line a component: `name version: +CVE is affected, -CVE is not`. `-*` says: 
 
 from __future__ import annotations
 
+from tests.quality.labels import Component, Labels
+
 AUTHORED = """
 openssl 3.0.5: +CVE-2024-6119 +CVE-2024-5535
 openssl 3.0.8: -CVE-2022-3602 -CVE-2022-3786 -CVE-2023-0286 +CVE-2023-5363
@@ -354,12 +356,21 @@ nodejs 18.0.0: -*
 """
 
 
-def read_authored() -> list[tuple[str, str, set[str], set[str]]]:
+def read_authored(text: str = AUTHORED) -> list[tuple[str, str, set[str], set[str]]]:
     """(name, version, affected by, not affected by)."""
     found: list[tuple[str, str, set[str], set[str]]] = []
-    for line in AUTHORED.strip().splitlines():
+    for line in text.strip().splitlines():
         component, _, words = line.partition(":")
         name, version = component.split()
         said = words.split()
         found.append((name, version, {w[1:] for w in said if w[0] == "+"}, {w[1:] for w in said if w[0] == "-"}))
     return found
+
+
+def label_authored(text: str = AUTHORED) -> Labels:
+    """The same as labels."""
+    labels = Labels()
+    for name, version, affected, clean in read_authored(text):
+        for vulnerability in (*affected, *(clean - {"*"})):
+            labels.add(Component(name, version), vulnerability, vulnerability in affected)
+    return labels

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import zstandard
@@ -56,12 +56,34 @@ LIBRARIES = {
 }
 
 
+class Component(NamedTuple):
+    """What a label is about: a conda package, or (then `type` is "purl") the text of a purl with its version."""
+
+    name: str
+    version: str
+    subdir: str = ""
+    type: str = "conda"
+
+
 @dataclass
 class Labels:
-    """(conda name, version) → ids that affect it; `known` are the ids that a label exists for at all."""
+    """Component → ids that affect it; `known` are the ids that a label exists for at all.
 
-    affected: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
-    known: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    `contradicted`: ids of which the sources of the labels say different things, or what nobody can evaluate; no label.
+    """
+
+    affected: dict[Component, set[str]] = field(default_factory=lambda: defaultdict(set))
+    known: dict[Component, set[str]] = field(default_factory=lambda: defaultdict(set))
+    contradicted: dict[Component, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def add(self, component: Component, vulnerability: str, verdict: bool | None) -> None:
+        """One label; None is none."""
+        if verdict is None:
+            self.contradicted[component].add(vulnerability)
+            return
+        self.known[component].add(vulnerability)
+        if verdict:
+            self.affected[component].add(vulnerability)
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
@@ -76,12 +98,20 @@ def read_components(data: Path) -> list[tuple[str, str]]:
     return sorted({(r["name"], r["version"]) for r in records if r["channel"] == "conda-forge"})
 
 
-def read_python_names(data: Path) -> dict[str, str]:
-    """Conda name → PyPI name, for conda-forge's packages of exactly one project."""
+def read_python_names(data: Path) -> dict[str, tuple[str, ...]]:
+    """Conda name → PyPI names, for conda-forge's packages of one project, or of one under two names.
+
+    Two names are one project where one contains the other (dspy, dspy-ai); other records of several names are bundles,
+    or anything else, and carry no label.
+    """
     rows = (line.decode().split("\t") for line in read_lines(data / "mapping" / "conda-pypi.tsv.zst"))
-    return {
-        r[1]: str(canonicalize_name(r[2])) for r in rows if r[0] == "conda-forge" and re.fullmatch(r"[^,; ]+", r[2])
-    }
+    found = {}
+    for channel, conda, listed, *_ in rows:
+        names = tuple(str(canonicalize_name(n)) for n in listed.strip().split(",")) if listed.strip() else ()
+        is_renamed = len(names) == 2 and (names[0] in names[1] or names[1] in names[0])
+        if channel == "conda-forge" and (len(names) == 1 or is_renamed):
+            found[conda] = names
+    return found
 
 
 def read_names_apart_from_python(data: Path) -> set[str]:
@@ -101,7 +131,9 @@ def parse(text: str) -> Version | None:
 
 
 def is_affected(entry: dict[str, Any], version: Version) -> bool | None:
-    """OSV's evaluation of one `affected` entry; None when a bound is no PEP 440 version or contradicts another."""
+    """OSV's evaluation of one `affected` entry; None when a bound is no PEP 440 version, contradicts another, or is missing."""
+    if not entry.get("versions") and not any(r["type"] != "GIT" for r in entry.get("ranges", ())):
+        return None
     if any(parse(v) == version for v in entry.get("versions", ())):
         return True
     for bounds in entry.get("ranges", ()):
@@ -127,8 +159,12 @@ def is_affected(entry: dict[str, Any], version: Version) -> bool | None:
     return False
 
 
-def label_python(data: Path) -> Labels:
-    """Every conda-forge component of one PyPI project against every advisory that names the project."""
+def label_python(data: Path, *, renamed: bool) -> Labels:
+    """Every conda-forge component of one PyPI project against every advisory that names the project.
+
+    Args:
+        renamed: Those whose project is called otherwise than the conda package, or has had two names; else the others.
+    """
     entries: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
     for line in read_lines(data / "advisories" / "osv-pypi.jsonl.zst"):
         advisory = msgspec.json.decode(line)
@@ -138,18 +174,18 @@ def label_python(data: Path) -> Labels:
             package = entry.get("package", {})
             if package.get("ecosystem") == "PyPI":
                 entries[str(canonicalize_name(package["name"]))].append((advisory["id"], entry))
-    names = read_python_names(data)
+    projects = read_python_names(data)
     labels = Labels()
     for name, text in read_components(data):
+        names = projects.get(name, ())
         version = parse(text)
-        if version is None or name not in names:
+        if version is None or renamed == (names == (str(canonicalize_name(name)),)):
             continue
-        for advisory_id, entry in entries.get(names[name], ()):
-            verdict = is_affected(entry, version)
-            if verdict is not None:
-                labels.known[name, text].add(advisory_id)
-            if verdict:
-                labels.affected[name, text].add(advisory_id)
+        verdicts: dict[str, set[bool | None]] = defaultdict(set)
+        for advisory_id, entry in (e for project in names for e in entries.get(project, ())):
+            verdicts[advisory_id].add(is_affected(entry, version))
+        for advisory_id, found in verdicts.items():
+            labels.add(Component(name, text), advisory_id, True if True in found else None if None in found else False)
     return labels
 
 
@@ -222,7 +258,5 @@ def label_libraries(data: Path) -> Labels:
                 for start, end in item.ranges
             )
             if is_in or is_out:
-                labels.known[name, text].add(item.cve)
-            if is_in:
-                labels.affected[name, text].add(item.cve)
+                labels.add(Component(name, text), item.cve, is_in)
     return labels

@@ -11,10 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from antivenom.core.matching.compile_index import build_index
 from antivenom.core.matching.match import ComponentKey, MatchIndex
-from antivenom.knowledge import built_in
-from tests.quality import corpus
+from tests.quality.classes import Bench
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +23,8 @@ def rows(shared_data: Path) -> list[dict[str, Any]]:
     return [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def index(shared_data: Path) -> MatchIndex:
-    return MatchIndex.load(
-        build_index(
-            corpus.read_advisories(*corpus.EVERYTHING), corpus.read_exploitation(), corpus.read_maps(), built_in()
-        )
-    )
-
-
-def test_every_shared_case_is_answered_as_it_says(rows: list[dict[str, Any]], index: MatchIndex) -> None:
+def test_every_shared_case_is_answered_as_it_says(rows: list[dict[str, Any]], bench: Bench) -> None:
+    index = bench.index(held_out=False, curated=True)
     wrong = [f"{row['component']}: {reason}" for row in rows if (reason := judge(row, index))]
     assert len(rows) > 20
     assert wrong == []

@@ -19,7 +19,6 @@ ROOMS = (
     "channel_policies",
     "distribution",
     "catalog",
-    "corrections",
     "mirrors",
     "storage",
 )
