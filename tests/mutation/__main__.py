@@ -33,7 +33,16 @@ NEAR = {
     # Those that need no database; a server of its own for each change would take ten times as long.
     "server/distribution": tuple(
         f"tests/server/distribution/test_{name}.py"
-        for name in ("serving", "blob_content", "actor_cache", "answer_cache", "decompressed", "paths", "refusal")
+        for name in (
+            "serving",
+            "problems",
+            "blob_content",
+            "actor_cache",
+            "answer_cache",
+            "decompressed",
+            "paths",
+            "refusal",
+        )
     ),
 }
 APART = (
@@ -52,7 +61,7 @@ def main() -> int:
     folder = prepare(options.area)
     if options.minutes:
         # mutmut tries again what it is given names of, and without names only what it has not tried.
-        names = [f"antivenom.{options.area.replace('/', '.')}.{options.only}"] if options.only else []
+        names = [f"antivenom.{options.area.replace('/', '.')}.{pattern}" for pattern in options.only]
         run(folder, names or (unnoticed(folder) if options.again else []), options.minutes)
     return report(folder)
 
@@ -60,7 +69,13 @@ def main() -> int:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("area", choices=sorted(NEAR), help="the folder of src/antivenom to change")
-    parser.add_argument("--only", default="", help="try these functions again, such as propagate.* or *_judge*")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="PATTERN",
+        help="try these functions again, such as propagate.* *_judge*",
+    )
     parser.add_argument(
         "--again", action="store_true", help="try again what survived, too: the tests are other ones now"
     )

@@ -102,11 +102,19 @@ class Client:
             AntivenomError: The server refused: its own class, message and hint.
             UnavailableError: There is no server.
         """
+        answer = self._answer(method, path, **options)
+        return answer.json() if answer.content else None
+
+    def get_text(self, path: str) -> str:
+        """The answer as text; see `ask`."""
+        return self._answer("GET", path).text
+
+    def _answer(self, method: str, path: str, **options: Any) -> httpx2.Response:
         with _connection_errors(self.url):
             answer = self._http.request(method, path, **options)
         if answer.status_code >= 400:
             raise rebuild_error(answer)
-        return answer.json() if answer.content else None
+        return answer
 
     def list_items(self, path: str, *, params: Mapping[str, Any] | None = None) -> Iterator[JsonObject]:
         """The items of a listing, fetched page after page."""

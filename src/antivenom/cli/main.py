@@ -21,6 +21,8 @@ GROUPS = {
     "mirror": "Mirrors: fill a channel from an upstream, under a policy.",
     "policy": "Policies: check, plan, set, look back.",
     "feed": "Feeds: where advisories and name maps come from.",
+    "correction": "Corrections: what is wrong about a package, its effect, applying it.",
+    "scan": "List the vulnerabilities of environments, lock files and SBOMs.",
     "match": "List the vulnerabilities of packages, without a channel.",
     "token": "Tokens: what programs sign in with.",
     "admin": "Passwords, the audit trail, the blob store and the demo.",

@@ -52,6 +52,11 @@ def explanation_lines(text: str, found: JsonObject, *, width: int = 0) -> Iterat
         if items:
             yield from ("", f"{title} ({len(items):,})")
             yield from _items(outcome, items, width, is_alone=len(found["considered"]) == 1)
+    if text.startswith("conda:") and not found["depends_on"]:
+        yield ""
+        yield from _wrapped(
+            f"Wrong? antivenom correction preview KIND {text} ID --reason WHY prints the row and its effect", 0, width
+        )
 
 
 def _headline(found: JsonObject) -> str:

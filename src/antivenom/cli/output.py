@@ -25,6 +25,11 @@ def note(text: str, *, to_stdout: bool = False) -> None:
     print(_printable(text), file=sys.stdout if to_stdout else sys.stderr)
 
 
+def print_file(text: str) -> None:
+    """Print what may be saved as a file: its tabs stay."""
+    print("\t".join(map(_printable, text.rstrip("\n").split("\t"))))
+
+
 def emit(rows: Row | Iterable[Row], columns: Sequence[str] | None, output: Output) -> None:
     """Print one thing (a mapping) or a listing (an iterable, printed as it arrives).
 

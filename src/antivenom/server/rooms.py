@@ -19,6 +19,7 @@ ROOMS = (
     "channel_policies",
     "distribution",
     "catalog",
+    "corrections",
     "mirrors",
     "storage",
 )

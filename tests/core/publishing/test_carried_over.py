@@ -176,6 +176,7 @@ STATED = {
     "linux-64/app03-1.0-0.conda": Assessment(True, "", (ON_WINDOWS,)),
     "noarch/lib05-3.0-0.conda": Assessment(True, ""),
     "noarch/app12-1.0-0.conda": Assessment(True, ""),
+    "noarch/app10-1.0-0.conda": Assessment(True, "", (LEFT,)),  # all that there is of its name
 }
 # What changes, the names that are to be judged again (None: all), and those whose publication differs then.
 CHANGES: dict[str, tuple[World, Iterable[str] | None, set[str]]] = {
@@ -216,7 +217,7 @@ CHANGES: dict[str, tuple[World, Iterable[str] | None, set[str]]] = {
         {"lib05"},
     ),
     "what artifacts state, in part": (
-        replace(BASE, rules=(*RULES, CEL), builds=STATED), None, {"lib07", "lib08", "app12"},
+        replace(BASE, rules=(*RULES, CEL), builds=STATED), None, {"lib07", "lib08", "app10", "app12"},
     ),
     "no closure": (replace(BASE, closure=False), (), {"app01", "app04"}),
     "a subdir less": (replace(BASE, records={"noarch": BASE.records["noarch"]}), (), {r["name"] for r in BASE.records["linux-64"]}),

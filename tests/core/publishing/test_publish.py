@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterable, Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -321,6 +322,45 @@ def test_the_whole_index_says_what_the_upstream_says_of_itself_and_which_subdir_
     made = published.subdirs["noarch"]
     data = blobs.get(made.monolith)
     assert (made.monolith_bytes, made.monolith_text_bytes) == (len(data), zstandard.frame_content_size(data))
+
+
+def test_a_subdir_without_records_is_published_empty() -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[])
+    published = publish_all(blobs, sources, stop())
+    assert (served(blobs, published), opened(blobs, published).packages(), published.counts.records) == ({}, [], 0)
+    again = publish_all(blobs, sources, stop(), previous={"noarch": published.subdirs["noarch"].publication})
+    assert (again.unchanged, again.subdirs) == (True, published.subdirs)
+
+
+def test_a_file_that_is_named_otherwise_than_its_record_is_found_by_both_names() -> None:
+    blobs = MemoryBlobs()
+    odd = record("a") | {"name": "b"}
+    text = document(record("c")).replace(
+        b'"packages.conda":{', b'"packages.conda":{"a-1.0-0.conda":%b,' % msgspec.json.encode(odd)
+    )
+    published = publish_all(blobs, {"noarch": ingest(blobs, text)}, stop("b"))
+    index = opened(blobs, published)
+    decision = index.decision("a-1.0-0.conda")
+    assert decision is not None
+    assert (decision.name, decision.action) == ("b", Action.stop)
+    assert list(served(blobs, published)) == ["c-1.0-0.conda"]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_publishing_leaves_the_collector_of_garbage_as_it_was(enabled: bool) -> None:
+    blobs = MemoryBlobs()
+    sources = channel(blobs, noarch=[record("a")])
+    was_enabled = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        publish_all(blobs, sources, stop())
+        assert gc.isenabled() == enabled
+        with pytest.raises(KeyError):
+            publish_all(MemoryBlobs(), sources, stop())
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
 
 
 def test_the_shard_index_is_dated_and_stays_as_long_as_it_lists_the_same() -> None:

@@ -518,13 +518,24 @@ async def test_a_document_is_made_once_however_many_ask_and_again_when_it_is_los
     assert (made, stand.files._documents._making) == (["current_repodata.json.zst"] * 2, {})
 
 
-async def test_a_whole_index_that_was_not_kept_is_put_together_again(stand: Stand) -> None:
+async def test_a_whole_index_that_was_not_kept_is_put_together_again_once(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stand.publish()
     before = await stand.ask(f"{NOARCH}/repodata.json.zst")
     for key, _, _ in list(stand.store.list_sync("repodata")):
         await stand.store.delete(key)
+    made: list[str] = []
+    make = client_documents.make_whole
+
+    def counted(url: str, index_key: str, key: str) -> None:
+        made.append(key)
+        make(url, index_key, key)
+
+    monkeypatch.setattr(client_documents, "make_whole", counted)
     again = await asyncio.gather(*(stand.ask(f"{NOARCH}/repodata.json.zst") for _ in range(3)))
     assert [answer.body for answer in again] == [before.body] * 3
+    assert (len(made), stand.files._documents._making) == (1, {})
 
 
 # -- which publication is served ---------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ class PreviousSubdir:
         self.map = published
         self.rows: Sequence[PublishedBucket] = published.buckets if published else []
         self.names: Sequence[str] = published.names if published else []
+        self.fixes: Sequence[str] = published.fixes if published else []
         self.positions = {name: i for i, name in enumerate(self.names)}
         self._blobs = blobs
         self._numbers = {row.facts: i for i, row in enumerate(self.rows)}

@@ -18,12 +18,13 @@ from antivenom.core.policy.compile import Action, Reason
 from antivenom.core.source.packs import NOWHERE, IndexBlobs, Location, LocationTable
 from antivenom.core.source.source_map import Piece, SourceDocument
 
-FORMAT = 3
-READABLE_FORMATS = (1, 2, FORMAT)
+FORMAT = 4
+READABLE_FORMATS = (1, 2, 3, FORMAT)
 """Maps of these are served; only those of FORMAT are built on. They differ in how decisions are stored:
 
 * 1: as a list of `Decision`;
-* 2: in columns; a trigger id that goes on with the file name ends in "+".
+* 2: in columns; a trigger id that goes on with the file name ends in "+";
+* 3: as today, but a cooldown let fixes through without regard to the closure and other subdirs, and `fixes` is empty.
 """
 ANY_FILE = "\0"  # stands for the record's file name in a trigger id; no name or file name has this character
 
@@ -197,7 +198,8 @@ class PublicationMap(msgspec.Struct, array_like=True):
     """See the module. Columns are in the order of `names`; a shard key of zeros means that every record is withheld.
 
     `closure_terms` is a digest of what the closure depends on besides records and verdicts; empty without a closure.
-    `renamed`: the names of records whose file names have another one.
+    `renamed`: the names of records whose file names have another one. `fixes`: the names that need a fix which a
+    cooldown lets through (core/publishing/fix_releases.py).
     """
 
     format: int
@@ -219,6 +221,7 @@ class PublicationMap(msgspec.Struct, array_like=True):
     monolith_text_bytes: int = 0
     closure_terms: bytes = b""
     renamed: dict[str, str] = {}
+    fixes: list[str] = []
 
     def shard_key(self, position: int) -> bytes:
         """The sha256 of a name's published shard; zeros when every record of it is withheld."""

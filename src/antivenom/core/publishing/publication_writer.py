@@ -152,6 +152,7 @@ class SubdirWriter:
             else NOWHERE,
             closure_terms=closure_terms,
             renamed=self._source.renamed,
+            fixes=self._verdicts.fixes,
         )
         if previous and _is_same(made, previous) and (previous.monolith or not monolith):
             return WrittenMap("", previous, set(), unchanged=True)
@@ -303,6 +304,7 @@ def _is_same(made: PublicationMap, previous: PublicationMap) -> bool:
         and made.shard_keys == previous.shard_keys
         and made.summaries == previous.summaries
         and made.closure_terms == previous.closure_terms
+        and made.fixes == previous.fixes
     )
 
 

@@ -22,6 +22,7 @@ from antivenom.core.policy.compile import Action, Reason
 from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Counts, Decision, PublicationMap, load_publication
 from antivenom.core.publishing.decisions import bucket_decisions, count_records
+from antivenom.core.publishing.fix_releases import FixReleases
 from antivenom.core.publishing.incremental_closure import IncrementalClosure
 from antivenom.core.publishing.publication_writer import SubdirWriter
 from antivenom.core.publishing.request import Judge, PublishRequest
@@ -160,13 +161,33 @@ class _PublishRun:
     def judge(self) -> dict[str, SubdirVerdicts]:
         """The policy's verdicts, by subdir."""
         found = {}
+        names = self._names_to_judge()
         for subdir, source in self.sources.items():
             self.on_progress("judge", subdir, 0, source.records)
-            found[subdir] = SubdirVerdicts.of(self.blobs, source, self.previous.get(subdir), self.request)
+            found[subdir] = SubdirVerdicts.of(self.blobs, source, self.previous.get(subdir), self.request, names)
             self.on_progress("judge", subdir, source.records, source.records)
         return found
 
+    def _names_to_judge(self) -> frozenset[str] | None:
+        """The names to judge, besides those whose records changed; None: all."""
+        rejudge = self.request.rejudge
+        if rejudge is None or (self.request.policy.fix_cooldowns and self.previous.keys() != self.sources.keys()):
+            return None
+        return frozenset(rejudge).union(*(known.fixes for known in self.previous.values()))
+
     def propagate(self, verdicts: Mapping[str, SubdirVerdicts]) -> dict[str, dict[int, BucketClosure]]:
+        """The closure's decisions, by subdir and bucket; releases the fixes that cooldowns let through."""
+        cooldowns = self.request.policy.fix_cooldowns
+        if not cooldowns:
+            return self._close(verdicts)
+        fixes = FixReleases(verdicts, cooldowns)
+        fixes.release()
+        closures = self._close(verdicts)
+        while not fixes.settle(closures):
+            closures = self._close(verdicts)
+        return closures
+
+    def _close(self, verdicts: Mapping[str, SubdirVerdicts]) -> dict[str, dict[int, BucketClosure]]:
         """The closure's decisions, by subdir and bucket."""
         if not self.closure_terms:
             for found in verdicts.values():

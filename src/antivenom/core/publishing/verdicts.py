@@ -15,7 +15,7 @@ from antivenom.core.matching.advisories import Assessment, Severity
 from antivenom.core.matching.assessment_plan import on_subdir
 from antivenom.core.matching.build_statements import BUILD_STATEMENT
 from antivenom.core.policy.compile import GO, Action, Verdict
-from antivenom.core.policy.fixes import release_fixes
+from antivenom.core.policy.fixes import NameRecords, is_waiting, release_fixes, sort_records
 from antivenom.core.publication.previous_publication import PreviousSubdir, policy_stop
 from antivenom.core.publication.publication_map import (
     Decision,
@@ -58,7 +58,9 @@ class SubdirVerdicts:
     """The verdicts of all buckets of a subdir, before the closure.
 
     `buckets`: None where nothing was judged, for the previous publication's decisions hold. `rows`: for each bucket,
-    the previous publication's row of the same records; -1 when there is none.
+    the previous publication's row of the same records; -1 when there is none. `parts`: of names that were judged and of
+    which a record waits for a cooldown, what becomes of each record by the rules alone. `fixes`: names that need a fix.
+    `judged_again`: how often some buckets were judged once more.
     """
 
     def __init__(
@@ -73,6 +75,12 @@ class SubdirVerdicts:
         self._narrowed: dict[Assessment, Assessment] = {}
         self._firsts = [bucket.first for bucket in source.buckets]
         self._stops: dict[int, dict[str, dict[str, Decision]]] = {}  # by bucket, name and file name
+        self.positions = {name: i for i, name in enumerate(source.names)}
+        self.parts: dict[str, NameRecords] = {}
+        self.fixes: list[str] = []
+        self.judged_again = 0
+        self._wanted: set[str] = set()  # names of which `parts` are needed, even if nothing waits
+        self._released: dict[str, Verdict] = {}  # by file name
 
     @classmethod
     def of(
@@ -81,10 +89,10 @@ class SubdirVerdicts:
         source: SourceMap,
         previous: PublicationMap | None,
         request: PublishRequest,
+        names: frozenset[str] | None,
     ) -> SubdirVerdicts:
-        """Judge what must be judged; see `PublishRequest.rejudge`."""
+        """Judge what must be judged: `names` (None: all), and what changed; see `PublishRequest.rejudge`."""
         found = cls(blobs, source, previous, request)
-        names = None if request.rejudge is None else frozenset(request.rejudge)
         must = [found._must_judge(at, names) for at in range(len(source.buckets))]
         fresh = found.judge([bucket for bucket, is_due in zip(source.buckets, must, strict=True) if is_due])
         found.buckets = [next(fresh) if is_due else None for is_due in must]
@@ -119,6 +127,55 @@ class SubdirVerdicts:
         for at in range(len(self.buckets)):
             if at not in reached and self.is_same(at):
                 self.buckets[at] = None
+
+    def place_of(self, name: str) -> tuple[int, int]:
+        """The bucket of a name that is listed, and the name's place in it."""
+        position = self.positions[name]
+        at = bisect_right(self._firsts, position) - 1
+        return at, position - self._firsts[at]
+
+    def is_judged(self, name: str) -> bool:
+        """Whether a name that is listed was judged now."""
+        return self.buckets[self.place_of(name)[0]] is not None
+
+    def judge_whole(self, name: str) -> None:
+        """Judge a name that is listed, and keep what becomes of each of its records in `parts`."""
+        self._wanted.add(name)
+        self._judge_again({self.place_of(name)[0]})
+
+    def release(self, released: Mapping[str, Verdict], names: Collection[str]) -> None:
+        """Put these verdicts, by file name, in place of those of the rules (and of what was released before).
+
+        Args:
+            names: The names concerned.
+        """
+        if released != self._released:
+            self._released = dict(released)
+            self._judge_again({self.place_of(name)[0] for name in names})
+
+    def _judge_again(self, places: Collection[int]) -> None:
+        self.judged_again += 1
+        again = sorted(places)
+        for at, judged in zip(again, self.judge([self.source.buckets[at] for at in again]), strict=True):
+            self.buckets[at] = judged
+            self._stops.pop(at, None)
+
+    def changed_names(self) -> set[str]:
+        """The names with other records than in the previous publication, or of which the policy stops others."""
+        if self.previous.map is None:
+            return set()
+        found: set[str] = set()
+        if self.previous.map.source_shards != self.source.shards or self.previous.names != self.source.names:
+            old = dict(zip(self.previous.names, self.previous.map.source_shards.to_rows(), strict=True))
+            new = dict(zip(self.source.names, self.source.shards.to_rows(), strict=True))
+            found = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+        for at, (bucket, judged) in enumerate(zip(self.source.buckets, self.buckets, strict=True)):
+            if judged is not None and not self.is_same(at):
+                for name in self.source.names[bucket.first : bucket.end]:
+                    before = {d.fn for d in self.previous.decisions_of_name(name) if policy_stop(d) is not None}
+                    if before != self._stops_of(at).get(name, {}).keys():
+                        found.add(name)
+        return found
 
     def judge(self, buckets: Sequence[Bucket]) -> Iterator[BucketVerdicts]:
         """Judge every record of these buckets, in order."""
@@ -189,11 +246,17 @@ class SubdirVerdicts:
         self, facts: NameFacts, depends: NameDepends | None, assessments: Sequence[Assessment | None]
     ) -> Iterator[tuple[RecordFacts, Verdict]]:
         """The records of a name whose verdict is not GO, and the verdicts."""
-        judged = self._judge_records(facts, depends, assessments)
-        cooldowns = self._request.policy.fix_cooldowns
+        found = self._judge_records(facts, depends, assessments)
+        cooldowns, now_ms = self._request.policy.fix_cooldowns, self._request.now_ms
         if not cooldowns:
-            return judged
-        return iter(release_fixes(cooldowns, list(judged), facts.fns, facts.builds, self._request.now_ms))
+            return found
+        judged = list(found)
+        if facts.name in self._wanted or any(is_waiting(*one, cooldowns, now_ms) for one in judged):
+            self.parts[facts.name] = sort_records(
+                self.source.subdir, cooldowns, judged, facts.fns, facts.builds, now_ms
+            )
+        released = self._released
+        return ((record, released.get(record.fn, verdict)) for record, verdict in judged)
 
     def _judge_records(
         self, facts: NameFacts, depends: NameDepends | None, assessments: Sequence[Assessment | None]

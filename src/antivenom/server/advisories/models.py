@@ -15,6 +15,7 @@ from antivenom.server.db.base import At, Base, BigId, OptionalAt, StoredAs, Text
 from antivenom.server.events.progress import JobProgress
 
 BUILT_IN_ID = 0  # the feed of knowledge that comes with the release; others are numbered from 1
+CORRECTIONS_ID = 2**63 - 1  # of no feed: the rows of knowledge that administrators applied, which go before all feeds
 
 
 class Feed(Base):
@@ -178,7 +179,10 @@ class ProductMapping(Base):
 
 
 class KnowledgeRow(Base):
-    """A row of knowledge of an administrator's feed; the built-in rows are files (src/antivenom/knowledge)."""
+    """A row of knowledge of an administrator's feed, or an applied correction (CORRECTIONS_ID).
+
+    The built-in rows are files (src/antivenom/knowledge).
+    """
 
     __tablename__ = "knowledge_row"
 

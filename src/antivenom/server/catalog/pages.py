@@ -114,6 +114,7 @@ async def show_package(request: Request, ctx: Context) -> Response:
         head=head,
         package=found.package,
         match_url=_match_url(found),
+        correct_url=_correct_url(found),
         allowed_version=found.allowed_version,
         state=state,
         versions=versions if state.filter("versions") == "all" else versions[:VERSIONS_SHOWN],
@@ -136,6 +137,21 @@ def _match_url(package: PackageDetails) -> Callable[[str, str], str]:
             "advisory": advisory,
         }
         return "/match?" + urlencode({name: value for name, value in query.items() if value})
+
+    return url
+
+
+def _correct_url(package: PackageDetails) -> Callable[..., str]:
+    """The form that says what is wrong about a finding, or about one that is set aside ("missing")."""
+
+    def url(version: str, advisory: str, kind: str = "package") -> str:
+        query = {
+            "kind": kind,
+            "component": f"conda:{package.package.name}={version}",
+            "channel": package.mapping_channel,
+            "advisory": advisory,
+        }
+        return "/corrections/new?" + urlencode({name: value for name, value in query.items() if value})
 
     return url
 

@@ -29,7 +29,7 @@ class Wait(Enum):
 
 @job(
     "findings.await_feeds",
-    on=("feed.synced", "feed.failed", "feed.removed"),
+    on=("feed.synced", "feed.failed", "feed.removed", "correction.applied", "correction.reverted"),
     every_s=60,
     retries=5,
     lock="findings.await_feeds",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -49,6 +50,7 @@ async def show_match(request: Request, ctx: Context) -> Response:
         shown=ITEMS_SHOWN,
         show_urls={outcome: state.url(show=outcome) for outcome, _ in groups},
         whole_url=state.url(advisory=None),
+        correct_url=_correct_url(state),
     )
 
 
@@ -56,6 +58,23 @@ async def _explain(ctx: Context, text: str, state: ListState) -> ComponentExplai
     text = text if text.startswith(("conda:", "pkg:")) else f"conda:{text}"
     body = parse_component(text, state.filter("channel"), state.filter("subdir"))
     return await explaining.explain_component(ctx, service.read_component(body), advisory=state.filter("advisory"))
+
+
+def _correct_url(state: ListState) -> Callable[..., str]:
+    """The form that corrects what is wrong about the component, of a kind and with an advisory."""
+
+    def url(kind: str, advisory: str = "") -> str:
+        text = state.filter("component")
+        query = {
+            "kind": kind,
+            "component": text if ":" in text else f"conda:{text}",
+            "channel": state.filter("channel"),
+            "advisory": advisory or state.filter("advisory"),
+        }
+        is_conda = query["component"].startswith("conda:")
+        return "/corrections/new?" + urlencode({k: v for k, v in query.items() if v}) if is_conda else ""
+
+    return url
 
 
 def _by_outcome(considered: Sequence[Considered]) -> list[tuple[str, list[Considered]]]:

@@ -11,7 +11,13 @@ from urllib.parse import quote
 
 from antivenom.server.events.models import Event
 
-PAGES = {"channel": "/channels/{}", "policy": "/policies/{}", "feed": "/feeds/{}", "token": "/tokens"}
+PAGES = {
+    "channel": "/channels/{}",
+    "policy": "/policies/{}",
+    "feed": "/feeds/{}",
+    "correction": "/corrections/{}",
+    "token": "/tokens",
+}
 ACTORS = {"local": "command line", "system": "Antivenom"}
 HIDDEN = ("index_key", "feed_kind")  # a blob's key means nothing to people; a feed's kind is in its name
 LONG_TEXT = 160
@@ -60,6 +66,8 @@ def _subject_name(kind: str, name: str, data: Mapping[str, Any]) -> str:
     """A name where the subject has one, else what it is and its number."""
     if kind == "feed":
         return f"{data.get('feed_kind') or 'feed'} (feed {name})"
+    if kind == "correction":
+        return f"{data.get('package') or 'correction'} (correction {name})"
     if kind == "knowledge":
         return f"knowledge revision {name}"
     return _short_digests(name) or kind

@@ -28,6 +28,7 @@ _AUTHOR: Final = _READ | {
     "mirrors:write",
     "policies:write",
     "feeds:write",
+    "findings:write",
 }
 GRANTS: Final[dict[str, frozenset[str]]] = {
     "admin": frozenset(f"{category}:{level}" for category in CATEGORIES for level in LEVELS),

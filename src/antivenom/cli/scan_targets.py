@@ -1,0 +1,189 @@
+"""What `antivenom scan` is asked to look at, read from disk: files, prefixes, virtual environments, folders of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from antivenom.core.errors import InvalidInputError
+from antivenom.core.readers.parsing import FILE_MAX_BYTES
+from antivenom.core.readers.prefix import CondaPackages, Distribution, read_distributions, read_records
+from antivenom.core.readers.registry import kind_of_name, read_file
+from antivenom.core.readers.snapshot import Component, Snapshot
+
+RECORD_MAX_BYTES = 64 << 20
+METADATA_MAX_BYTES = 8 << 20
+FILES_MAX = 100_000
+_NOT_ENTERED = {".git", ".hg", ".svn", "node_modules", "__pycache__", "pkgs"}
+_FOUND_IN_FOLDERS = (
+    "pixi-lock",
+    "conda-lock",
+    "explicit",
+    "python-lock",
+    "requirements",
+    "cyclonedx",
+    "spdx",
+    "environment",
+)
+
+
+class Target(NamedTuple):
+    """One thing that was read: where it is, what it is, and the snapshots in it."""
+
+    path: str
+    kind: str
+    snapshots: list[Snapshot]
+
+
+def read_target(text: str, kind: str = "") -> Iterator[Target]:
+    """Everything that one argument names; a folder is searched.
+
+    Args:
+        text: A path, or "-" for standard input.
+        kind: What it is, when somebody says so.
+
+    Raises:
+        InvalidInputError: There is no such thing, it cannot be read, or it is of no known kind.
+    """
+    if text == "-":
+        yield Target("-", *_read(sys.stdin.buffer.read(FILE_MAX_BYTES + 1), "standard input", kind))
+        return
+    path = Path(text)
+    if not path.exists():
+        raise InvalidInputError(f"there is no {text}", hint="name a file, a folder, or an environment with -n or -p")
+    if is_environment(path):
+        yield read_environment(path)
+    elif path.is_dir():
+        yield from _read_folder(path, kind)
+    else:
+        yield Target(text, *_read(_bytes_of(path, FILE_MAX_BYTES), text, kind))
+
+
+def _read(data: bytes, name: str, kind: str) -> tuple[str, list[Snapshot]]:
+    return read_file(data, name, kind)
+
+
+def _bytes_of(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from None
+
+
+# -- environments ------------------------------------------------------------------------------------------------------
+
+
+def find_environment(name: str) -> Path:
+    """The prefix of a conda environment by its name, where conda looks for it.
+
+    Raises:
+        InvalidInputError: No environment of that name is found.
+    """
+    root = os.environ.get("CONDA_ROOT") or _root_of_conda()
+    places = [Path(p) for p in os.environ.get("CONDA_ENVS_PATH", "").split(os.pathsep) if p]
+    places += [Path(root) / "envs"] if root else []
+    places += [Path.home() / ".conda" / "envs"]
+    if name in ("base", "root") and root:
+        return Path(root)
+    for place in places:
+        if is_environment(place / name):
+            return place / name
+    listed = ", ".join(map(str, places))
+    raise InvalidInputError(f"no environment is named {name!r}; looked in {listed}", hint="name its folder with -p")
+
+
+def _root_of_conda() -> str:
+    program = os.environ.get("CONDA_EXE") or os.environ.get("MAMBA_EXE", "")
+    return os.environ.get("MAMBA_ROOT_PREFIX", "") or (str(Path(program).parent.parent) if program else "")
+
+
+def is_environment(path: Path) -> bool:
+    """Whether a folder is a conda prefix or a virtual environment."""
+    return (path / "conda-meta").is_dir() or (path / "pyvenv.cfg").is_file()
+
+
+def read_environment(path: Path) -> Target:
+    """What is installed in a prefix: conda's packages, and those of pip beside them."""
+    records = {}
+    if (path / "conda-meta").is_dir():
+        for entry in os.scandir(path / "conda-meta"):
+            if entry.name.endswith(".json") and entry.is_file():
+                records[f"conda-meta/{entry.name}"] = _bytes_of(Path(entry.path), RECORD_MAX_BYTES)
+    of_conda = read_records(records)
+    of_pip, skipped = read_distributions(_list_distributions(path), of_conda)
+    components = (*of_conda.components, *_python_of_venv(path, of_conda), *of_pip)
+    subdirs = [c.subdir for c in of_conda.components if c.subdir not in ("", "noarch")]
+    snapshot = Snapshot(path.name, subdirs[0] if subdirs else "", components, (*of_conda.skipped, *skipped))
+    return Target(str(path), "prefix" if records else "venv", [snapshot])
+
+
+def _list_distributions(path: Path) -> Iterator[Distribution]:
+    for packages in (*sorted(path.glob("lib/python3*/site-packages")), path / "Lib" / "site-packages"):
+        if not packages.is_dir():
+            continue
+        for entry in os.scandir(packages):
+            folder = Path(entry.path)
+            if entry.name.endswith(".dist-info") and entry.is_dir():
+                url = folder / "direct_url.json"
+                direct = _bytes_of(url, METADATA_MAX_BYTES) if url.is_file() else b""
+                yield Distribution(entry.name, _metadata(folder / "METADATA"), direct)
+            elif entry.name.endswith(".egg-info"):
+                yield Distribution(entry.name, _metadata(folder / "PKG-INFO" if entry.is_dir() else folder))
+
+
+def _metadata(path: Path) -> bytes:
+    return _bytes_of(path, METADATA_MAX_BYTES) if path.is_file() else b""
+
+
+def _python_of_venv(path: Path, of_conda: CondaPackages) -> list[Component]:
+    """The Python that a virtual environment was made of; conda's own is a package."""
+    config = path / "pyvenv.cfg"
+    if of_conda.components or not config.is_file():
+        return []
+    lines = _bytes_of(config, 65_536).decode("utf-8", "replace").splitlines()
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
+    version = facts.get("version") or facts.get("version_info", "")
+    numbers = ".".join(version.split(".")[:3])
+    return [Component("generic", "python", numbers, purl=f"pkg:generic/python@{numbers}")] if numbers else []
+
+
+# -- folders -----------------------------------------------------------------------------------------------------------
+
+
+def _read_folder(folder: Path, kind: str) -> Iterator[Target]:
+    """Everything below a folder that can be scanned, without what git ignores; links are not followed."""
+    ignored = _ignored_by_git(folder)
+    seen = 0
+    for place, folders, files in os.walk(folder):
+        here = Path(place)
+        environments = [name for name in folders if is_environment(here / name)]
+        folders[:] = sorted(
+            name for name in folders
+            if name not in _NOT_ENTERED and name not in environments and str(here / name) not in ignored
+        )  # fmt: skip
+        for name in sorted(environments):
+            if str(here / name) not in ignored:
+                yield read_environment(here / name)
+        for name in sorted(files):
+            path = here / name
+            if kind_of_name(name) not in _FOUND_IN_FOLDERS or str(path) in ignored or path.is_symlink():
+                continue
+            seen += 1
+            if seen > FILES_MAX:
+                raise InvalidInputError(f"{folder} has more than {FILES_MAX:,} files to scan", hint="scan parts of it")
+            yield Target(str(path), *_read(_bytes_of(path, FILE_MAX_BYTES), str(path), kind))
+
+
+def _ignored_by_git(folder: Path) -> frozenset[str]:
+    """Files and folders that git ignores; none where there is no git or no repository."""
+    asked = ["git", "-C", str(folder), "ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z"]
+    try:
+        done = subprocess.run(asked, capture_output=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return frozenset()
+    return frozenset(str(folder / os.fsdecode(name).rstrip("/")) for name in done.stdout.split(b"\0") if name)

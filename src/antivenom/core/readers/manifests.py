@@ -1,0 +1,45 @@
+"""What people ask pixi for: `pixi.toml` and `[tool.pixi]` of `pyproject.toml`. Nothing of it is resolved.
+
+Source: pixi's manifest reference (dependencies, pypi-dependencies, feature, target, environments).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from antivenom.core.readers.parsing import parse_toml, refuse
+from antivenom.core.readers.snapshot import Snapshot
+
+TITLE = "pixi manifest"
+_TABLES = ("dependencies", "host-dependencies", "build-dependencies", "pypi-dependencies")
+_NESTING_MAX = 6
+
+
+def read(data: bytes, name: str) -> list[Snapshot]:
+    """One snapshot without components: every spec of every feature and target is `wanted`.
+
+    Raises:
+        InvalidInputError: It is no TOML, or a `pyproject.toml` without `[tool.pixi]`.
+    """
+    found = parse_toml(data, name, dict[str, Any])
+    tool = found.get("tool")
+    of_pixi = tool.get("pixi") if isinstance(tool, dict) else None
+    if of_pixi is None and name.rpartition("/")[2] == "pyproject.toml":
+        raise refuse(name, "it has no [tool.pixi]", hint="scan the lock file of the project: uv.lock, poetry.lock …")
+    manifest = of_pixi if isinstance(of_pixi, dict) else found
+    about = manifest.get("workspace") or manifest.get("project")
+    title = str(about.get("name", "")) if isinstance(about, dict) else ""
+    return [Snapshot(title, "", (), (), tuple(dict.fromkeys(_wanted(manifest))))]
+
+
+def _wanted(table: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+    for key, value in table.items():
+        if not isinstance(value, dict) or depth > _NESTING_MAX:
+            continue
+        if key in _TABLES:
+            for package, spec in value.items():
+                version = spec if isinstance(spec, str) else spec.get("version", "") if isinstance(spec, dict) else ""
+                yield f"{package} {version}".strip()
+        elif key in ("feature", "target") or depth:
+            yield from _wanted(value, depth + 1)

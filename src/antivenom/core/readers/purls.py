@@ -1,0 +1,42 @@
+"""Components that a package URL names.
+
+Source: package-url specification; the conda type's qualifiers are build, channel, subdir and type.
+"""
+
+from __future__ import annotations
+
+from packageurl import PackageURL
+
+from antivenom.core.errors import InvalidInputError
+from antivenom.core.readers.snapshot import Component, merge
+from antivenom.core.redaction import redact_url
+
+PURL_MAX_CHARACTERS = 4_000
+
+
+def component_of_purl(text: str, stated: Component | None = None) -> Component:
+    """The component that a package URL names; what is `stated` fills in what the URL leaves open.
+
+    Raises:
+        InvalidInputError: It is no package URL, or nothing names a version.
+    """
+    if len(text) > PURL_MAX_CHARACTERS:
+        raise InvalidInputError(f"a package URL has {PURL_MAX_CHARACTERS:,} characters at most")
+    try:
+        purl = PackageURL.from_string(text.strip())
+    except ValueError:
+        raise InvalidInputError(f"{text[:200]!r} is no package URL") from None
+    qualifiers = purl.qualifiers if isinstance(purl.qualifiers, dict) else {}
+    name = f"{purl.namespace}/{purl.name}" if purl.namespace else purl.name
+    found = Component(purl.type, name, purl.version or "", purl="" if purl.type == "conda" else text.strip())
+    if purl.type == "conda":
+        found = found._replace(
+            build=qualifiers.get("build", ""),
+            subdir=qualifiers.get("subdir", ""),
+            channel=redact_url(qualifiers.get("channel", "") or purl.namespace or ""),
+            name=purl.name,
+        )
+    made = merge(stated._replace(type=found.type), found) if stated else found
+    if not made.version:
+        raise InvalidInputError(f"{text[:200]!r} names no version")
+    return made

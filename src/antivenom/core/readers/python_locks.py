@@ -1,0 +1,80 @@
+"""Lock files of Python's own tools: `pylock.toml` (PEP 751), `uv.lock`, `poetry.lock`, `pdm.lock`.
+
+All are lists of packages with a name, a version and where it comes from. What is installed from a folder or is the
+project itself has no version that advisories know.
+
+Source: PEP 751; uv's and Poetry's lock files as they write them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from antivenom.core.readers.parsing import parse_toml, refuse
+from antivenom.core.readers.snapshot import Component, Skipped, Snapshot
+
+TITLE = "Python lock file"
+_LOCAL_SOURCES = ("virtual", "editable", "directory", "path")
+
+
+class _Source(msgspec.Struct, rename="kebab"):
+    registry: str | None = None
+    virtual: str | None = None
+    editable: str | None = None
+    directory: str | None = None
+    path: str | None = None
+    git: str | None = None
+    url: str | None = None
+    type: str | None = None
+
+
+class _Package(msgspec.Struct, rename="kebab"):
+    name: str
+    version: str | None = None
+    source: _Source | str | None = None
+    dependencies: list[Any] | dict[str, Any] = []
+    directory: Any = None
+    vcs: Any = None
+
+
+class _Lock(msgspec.Struct, rename="kebab"):
+    package: list[_Package] = []  # uv, Poetry and PDM
+    packages: list[_Package] = []  # PEP 751
+    lock_version: str | None = None
+    version: int | str | None = None
+
+
+def read(data: bytes, name: str) -> list[Snapshot]:
+    """One snapshot of every package that is locked, whatever its markers say.
+
+    Raises:
+        InvalidInputError: It is of another shape, or of a version of PEP 751 that is not known.
+    """
+    lock = parse_toml(data, name, _Lock)
+    if lock.packages and lock.lock_version and lock.lock_version.partition(".")[0] != "1":
+        raise refuse(name, f"it is of version {lock.lock_version[:20]!r}; known is 1", hint="use a newer Antivenom")
+    components: list[Component] = []
+    skipped: list[Skipped] = []
+    for package in (*lock.package, *lock.packages):
+        if reason := _why_skipped(package):
+            skipped.append(Skipped(package.name, reason))
+        else:
+            components.append(Component("pypi", package.name, package.version or "", depends=_depends(package)))
+    return [Snapshot("", "", tuple(dict.fromkeys(components)), tuple(skipped))]
+
+
+def _why_skipped(package: _Package) -> str:
+    source = package.source if isinstance(package.source, _Source) else _Source()
+    if package.directory is not None or any(getattr(source, kind) is not None for kind in _LOCAL_SOURCES) or (
+        source.type in ("directory", "file")
+    ):  # fmt: skip
+        return "it is the project itself, or installed from a folder"
+    return "" if package.version else "the file names no version of it"
+
+
+def _depends(package: _Package) -> tuple[str, ...]:
+    if isinstance(package.dependencies, dict):
+        return tuple(package.dependencies)
+    return tuple(str(entry["name"]) for entry in package.dependencies if isinstance(entry, dict) and "name" in entry)

@@ -1,0 +1,170 @@
+"""Every format of a scan's result: valid, complete, and free of markup that somebody else wrote."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antivenom.core.matching.advisories import Finding, Severity
+from antivenom.core.readers.snapshot import Component, Skipped
+from antivenom.core.reports import as_json, as_junit, as_markdown, as_sarif
+from antivenom.core.reports.advice import advise
+from antivenom.core.reports.result import (
+    FAIL_ON,
+    AssessedComponent,
+    ScannedSnapshot,
+    count_components,
+    fails,
+    list_hits,
+)
+
+ODD = 'a | b `c` <script>alert(1)</script> "\x00\x1b[31m\n# *d* \ud83d\ude00'.encode("utf-8", "surrogatepass").decode(
+    "utf-8", "replace"
+)
+
+
+@dataclass
+class Given:
+    severity: str = "high"
+    fixed: tuple[str, ...] = ()
+    kev: bool = False
+    risk: float = 10.0
+    name: str = "CVE-2020-1"
+    summary: str = "it is bad"
+
+    def finding(self) -> Finding:
+        kind = "malware" if self.severity == "malware" else "vulnerability"
+        return Finding(
+            (self.name, "GHSA-x"), self.severity, None, self.kev, None, self.risk, self.fixed, "reported", "high", (),
+            summary=self.summary, kind=kind,
+        )  # fmt: skip
+
+
+def snapshot(*components: tuple[str, tuple[Given, ...]], **options: object) -> ScannedSnapshot:
+    assessed = tuple(
+        AssessedComponent(
+            Component("conda", name, "1.0"),
+            bool(findings) or name != "unknown",
+            "why",
+            tuple(f.finding() for f in findings),
+        )
+        for name, findings in components
+    )
+    return ScannedSnapshot("pixi.lock", "pixi-lock", "default", "linux-64", assessed, **options)  # type: ignore[arg-type]
+
+
+SCAN = [
+    snapshot(
+        ("quiet", ()),
+        ("unknown", ()),
+        ("mild", (Given("low", risk=1, name="CVE-2020-2"),)),
+        ("bad", (Given("critical", ("1.2", "2.0"), risk=50), Given("high", ("1.10",), name="CVE-2020-3"))),
+        ("evil", (Given("malware", name="MAL-1", risk=5),)),
+        skipped=(Skipped("mine", "a folder"),),
+    )
+]
+
+
+def test_the_worst_comes_first() -> None:
+    assert [hit.component.name for hit in list_hits(SCAN)] == ["evil", "bad", "bad", "mild"]
+    exploited = [snapshot(("a", (Given(risk=90),)), ("b", (Given(risk=1, kev=True),)))]
+    assert [hit.component.name for hit in list_hits(exploited)] == ["b", "a"]
+    assert count_components(SCAN) == (5, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("findings", "text"),
+    [
+        ([Given(fixed=("1.2", "2.0")), Given(fixed=("1.10",))], "update to 1.10 or later"),
+        ([Given(fixed=("1.2",)), Given()], "update to 1.2 or later; 1 stays open"),
+        ([Given(fixed=("1.2",)), Given(), Given()], "update to 1.2 or later; 2 stay open"),
+        ([Given()], "no release is known to fix it"),
+        ([Given("malware", ("2.0",)), Given(fixed=("3",))], "remove it: it is malware"),
+    ],
+)
+def test_advice_names_the_release_that_ends_all(findings: list[Given], text: str) -> None:
+    assert advise([given.finding() for given in findings]) == text
+
+
+@pytest.mark.parametrize("limit", FAIL_ON)
+def test_a_limit_stands_for_what_is_above_it_and_malware_is_above_all(limit: str) -> None:
+    failing = {name for name in Severity.__members__ if fails(Given(name).finding(), [limit])}
+    above = {s.name for s in Severity if limit in Severity.__members__ and s >= Severity[limit]}
+    assert failing == (set(Severity.__members__) if limit == "any" else above | {"malware"})
+    assert fails(Given("unknown", kev=True).finding(), [limit]) is (limit in ("kev", "any"))
+    assert not fails(Given("malware").finding(), [])
+
+
+def test_json_has_everything() -> None:
+    found = json.loads(as_json.render(SCAN))
+    assert (found["version"], found["components"], found["not_assessed"], found["findings"]) == (1, 5, 1, 4)
+    [one] = found["snapshots"]
+    assert (one["target"], one["platform"], one["skipped"]) == (
+        "pixi.lock",
+        "linux-64",
+        [{"what": "mine", "why": "a folder"}],
+    )
+    bad = next(c for c in one["components"] if c["name"] == "bad")
+    assert (bad["advice"], [f["ids"][0] for f in bad["findings"]]) == (
+        "update to 1.10 or later",
+        ["CVE-2020-1", "CVE-2020-3"],
+    )
+
+
+def test_sarif_has_a_rule_for_each_vulnerability_and_a_result_for_each_component() -> None:
+    log = json.loads(as_sarif.render([*SCAN, snapshot(("other", (Given("critical"),)))], version="1.0.0"))
+    [run] = log["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert (log["version"], len(rules), len(run["results"])) == ("2.1.0", 4, 5)
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        assert result["level"] in ("none", "note", "warning", "error")
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "pixi.lock"
+    prints = [result["partialFingerprints"]["component/v1"] for result in run["results"]]
+    assert len(set(prints)) == 5
+    scores = {rule["id"]: float(rule["properties"]["security-severity"]) for rule in rules}
+    assert scores["MAL-1"] == 10.0 > scores["CVE-2020-1"] > scores["CVE-2020-3"] > scores["CVE-2020-2"] > 0
+
+
+def test_junit_fails_where_the_limits_are_reached_and_skips_what_is_not_assessed() -> None:
+    suites = ElementTree.fromstring(as_junit.render(SCAN, fail_on=["high"]))
+    [suite] = suites
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("5", "2", "1")
+    failed = [case.get("name") for case in suite if case.find("failure") is not None]
+    assert failed == ["bad 1.0", "evil 1.0"]
+    mild = next(case for case in suite if case.get("name") == "mild 1.0")
+    assert "CVE-2020-2" in (mild.findtext("system-out") or "")
+
+
+def test_markdown_shows_counts_and_a_table() -> None:
+    text = as_markdown.render(SCAN)
+    assert text.startswith("## Antivenom: 4 findings in 5 components\n")
+    assert "1 component not assessed, 1 entry left out." in text
+    assert "| **bad** 1.0 | CVE-2020-1 | critical | 1.2, 2.0 | update to 1.10 or later |" in text
+    assert "|  | CVE-2020-3 | high | 1.10 |  |" in text
+
+
+def test_a_long_scan_is_cut_in_markdown() -> None:
+    many = [snapshot(*((f"p{n}", (Given(),)) for n in range(as_markdown.ROWS_MAX + 5)))]
+    assert "and more: the first 500 packages are shown" in as_markdown.render(many)
+
+
+TEXT = st.one_of(st.just(ODD), st.text(max_size=40))
+
+
+@given(TEXT, TEXT, TEXT)
+def test_texts_of_others_stay_texts_in_every_format(name: str, summary: str, identifier: str) -> None:
+    finding = Given(fixed=(name,), name=identifier or "x", summary=summary)
+    scan = [snapshot((name or "x", (finding,)), skipped=(Skipped(name, summary),))]
+    json.loads(as_json.render(scan))
+    json.loads(as_sarif.render(scan, version="1"))
+    ElementTree.fromstring(as_junit.render(scan))
+    lines = as_markdown.render(scan).splitlines()
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith("| Package")]
+    assert len(rows) == 1
+    assert "<" not in rows[0].replace("\\<", "")
