@@ -73,6 +73,7 @@ REFUSED_URLS = [
     "http://169.254.169.254/latest/meta-data/", "http://user:pw@127.0.0.1/", "http://0.0.0.0:8080/", "https://[fe80::1%25eth0]/",
     "http://example.org:99999/", "http://[::1",
     "http://127\u30020\u30020\u30021/x", "http://\u2460\u2461\u2466.\u24ea.\u24ea.\u2460/", "http://\uff11\uff12\uff17.0.0.1/", "http://\u24dbocalhost/",
+    "http://127.1/", "http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/", "http://0/", "http://8.8/x",
     "http://127.0.0.1./", "http://localhost./", "http://169\uff0e254\uff0e169\uff0e254/", "http://127.0.0.1\\@example.org/", "http://xn--/",
 ]  # fmt: skip
 

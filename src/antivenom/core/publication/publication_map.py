@@ -154,7 +154,9 @@ class Counts(msgspec.Struct):
                 for key, number in getattr(part, field).items():
                     counter[key] += number
         for field, counter in counters.items():
-            setattr(total, field, dict(counter))
+            is_severity = field in ("by_severity", "withheld_by_severity")
+            order = [s.name for s in reversed(Severity)] if is_severity else list(counter)  # the worst first
+            setattr(total, field, {key: counter[key] for key in order if key in counter})
         return total
 
 

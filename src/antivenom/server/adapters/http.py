@@ -41,6 +41,7 @@ BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0
 CONDITIONS = frozenset(("If-None-Match", "If-Modified-Since"))
 RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
+_LEGACY_ADDRESS = re.compile(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+))*\.?", re.IGNORECASE)
 USER_AGENT = f"antivenom/{__version__}"
 
 BasicAuth = tuple[str, str]
@@ -111,6 +112,12 @@ class OutboundClient:
         if self._allow.has_host(host, port):
             return
         address = parse_address(host)
+        if address is None and _LEGACY_ADDRESS.fullmatch(host):
+            raise OutboundRefusedError(
+                f"{host} is an address in a form that is not read",
+                hint="write it in full, such as 192.0.2.7, or as a name",
+                permanent=True,
+            )
         if address is not None and not self._may_reach(address):
             raise self._refusal(host)
         if host == "localhost" or host.endswith(".localhost"):
