@@ -80,7 +80,8 @@ def test_the_list_is_read_entry_by_entry() -> None:
         "5": "soon",
     })  # fmt: skip
     assert isinstance(one, Advisory)
-    assert (one.id, one.aliases, one.severity, one.cvss) == ("CVE-2026-0001", (), Severity.medium, 4.8)
+    assert (one.id, one.aliases) == ("NODEJS-CORE-1", ("CVE-2026-0001",))
+    assert (one.severity, one.cvss) == (Severity.medium, 4.8)
     assert one.published == "2018-08-16T00:00:00Z"
     assert one.references == ("https://example.org/1",)
     assert [(a.ecosystem, a.name, a.platforms, a.fixed_versions) for a in one.affected] == [
@@ -91,15 +92,22 @@ def test_the_list_is_read_entry_by_entry() -> None:
     assert isinstance(several, Advisory)
     assert (several.id, several.aliases) == ("NODEJS-CORE-3", ("CVE-2026-0002", "CVE-2026-0003"))
     assert isinstance(bad, SetAside)
-    assert (bad.entry, bad.id) == ("index.json: 4", "CVE-2026-0001")
+    assert (bad.entry, bad.id) == ("index.json: 4", "NODEJS-CORE-4")
     assert "patched 'as soon as possible' is not a range" in bad.reason
     assert isinstance(odd, SetAside)
     assert "is not an entry of Node.js' list" in odd.reason
 
 
+def test_a_cve_id_of_two_entries_has_the_releases_of_both() -> None:
+    entries = read({"1": listed("14.x", "^14.17.4"), "2": listed("14.x", "^14.17.5")})
+    assert [a.id for a in entries if isinstance(a, Advisory)] == ["NODEJS-CORE-1", "NODEJS-CORE-2"]
+    assert ids_of("14.17.4", *(a for a in entries if isinstance(a, Advisory))) == {"CVE-2026-0001"}
+
+
 def test_a_file_of_one_entry_is_numbered_by_its_name() -> None:
     nameless = {**listed("20.x", "^20.3.1"), "cve": []}
     assert [a.id for a in read(nameless, "security-wg-main/vuln/core/170.json")] == ["NODEJS-CORE-170"]
+    assert [a.id for a in read(listed("20.x", "^20.3.1"), "entry.json")] == ["CVE-2026-0001"]
     [refused] = read(nameless, "entry.json")
     assert isinstance(refused, SetAside)
     assert "no number" in refused.reason

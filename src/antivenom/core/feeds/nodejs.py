@@ -105,24 +105,24 @@ def _cves(entry: JsonObject) -> tuple[str, ...]:
 
 
 def _id(number: str, cves: tuple[str, ...]) -> str:
-    if len(cves) == 1:
-        return cves[0]
-    return f"NODEJS-CORE-{number}" if NUMBER.fullmatch(number) else ""
+    if NUMBER.fullmatch(number):  # a CVE id may have two entries
+        return f"NODEJS-CORE-{number}"
+    return cves[0] if len(cves) == 1 else ""
 
 
 def parse_entry(number: str, entry: JsonObject, reading: Reading) -> Advisory:
-    """One entry. Its id is its CVE id; where it has none or several, its number in the list.
+    """One entry. Its id is its number in the list; of one that stands alone, its CVE id.
 
     Raises:
         WrongShapeError: It is something else.
-        EntryError: It has neither one CVE id nor a number, or a range that cannot be read.
+        EntryError: It has neither a number nor one CVE id, or a range that cannot be read.
     """
     if not _is_entry(entry):
         raise WrongShapeError("is not an entry of Node.js' list: it has no vulnerable and patched")
     cves = _cves(entry)
     advisory_id = _id(number, cves)
     if not advisory_id:
-        raise EntryError("has no CVE id of its own, and no number: a file of one entry is called 123.json")
+        raise EntryError("has no number, and no CVE id of its own: a file of one entry is called 123.json")
     vector = text(entry.get("cvss"), 400)  # some lack the CVSS: in front
     vector = f"CVSS:{vector}" if vector[:3] in ("3.0", "3.1") else vector
     kept, cvss, severity = assess([vector], entry.get("severity"))
@@ -134,7 +134,7 @@ def parse_entry(number: str, entry: JsonObject, reading: Reading) -> Advisory:
     return Advisory(
         id=advisory_id,
         source=KIND,
-        aliases=cves if len(cves) > 1 else (),
+        aliases=tuple(cve for cve in cves if cve != advisory_id),
         summary=summarize(text(entry.get("description"), 2_000), details),
         details=details,
         published=published,
