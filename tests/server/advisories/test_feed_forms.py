@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import lzma
+import resource
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import zstandard
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.feeds import tar, unpack
 from antivenom.core.feeds.registry import KINDS, identify
-from antivenom.server.advisories import feed_files
+from antivenom.server.advisories import feed_files, spool
 from antivenom.server.advisories.service import check_kind
 from antivenom.server.advisories.spool import SpoolReport, spool_feed
 from tests.server.advisories.test_feed_files import entry, zipped
@@ -241,6 +242,8 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
     "NVD 1.1": (dump({"CVE_data_type": "CVE", "CVE_Items": []}), "NVD 1.1"),
     "repodata": (dump({"info": {"subdir": "noarch"}, "packages": {}}), "repodata"),
     "OCI": (dump({"schemaVersion": 2, "mediaType": "x", "layers": []}), "OCI image"),
+    "GitHub's API": (dump([{"ghsa_id": "GHSA-a", "cve_id": None, "vulnerabilities": []}]), "OSV format"),
+    "a scanner's report": (dump({"SchemaVersion": 2, "ArtifactName": "x", "Results": []}), "a report of trivy"),
     "an error": (dump({"message": "Not Found", "documentation_url": "x"}), "GitHub's API"),
 }
 
@@ -393,6 +396,31 @@ def test_too_many_files_and_archives_in_archives_are_refused(tmp_path: Path, mon
     path.write_bytes(tarred({f"{n}.json": dump(OSV[0]) for n in range(4)}))
     with pytest.raises(unpack.UnreadableFileError, match="more than 3 members"):
         spool_feed("osv", str(path), str(tmp_path / "rows"), "x", NOW)
+
+
+MANY = 3_000_000
+HUNGRY = {
+    "array of nothings": b"[" + b"{}," * MANY + b"{}]",
+    "texts one after another": b"{}" * MANY,
+    "an entry of many versions": b'{"id": "PYSEC-2026-1", "affected": [{"versions": ['
+    + b'"1",' * 2 * MANY
+    + b'"1"]}]}',
+    "an object of many keys": b"{" + b",".join(b'"%x":[]' % n for n in range(MANY)) + b"}",
+}
+
+
+@pytest.mark.parametrize("kind", ["osv", "name-map", "nodejs"])
+@pytest.mark.parametrize("content", HUNGRY)
+def test_what_takes_far_more_memory_than_it_has_bytes_is_refused(
+    tmp_path: Path, kind: str, content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path, "feed.json.gz", gzip.compress(HUNGRY[content], 1))
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    monkeypatch.setattr(spool, "READ_MEMORY_BYTES", 96 * 2**20)
+    with pytest.raises(InvalidInputError) as refused:
+        spool_feed(kind, str(path), str(tmp_path / "rows"), str(path), NOW)
+    assert "feed.json" in refused.value.message
+    assert resource.getrlimit(resource.RLIMIT_AS) == limits
 
 
 def test_the_kind_of_a_document_is_told_by_its_beginning() -> None:

@@ -49,6 +49,13 @@ OTHER_FILES: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"CVE_data_type", "CVE_Items"}), "an NVD 1.1 file, a format that ended in 2023: use the 2.0 files"),
     (frozenset({"schemaVersion", "mediaType", "layers"}), "the manifest of an OCI image: pull what it names"),
     (frozenset({"message", "documentation_url"}), "an error of GitHub's API"),
+    (
+        frozenset({"ghsa_id", "vulnerabilities"}),
+        "an answer of GitHub's API: its repository has the same in the OSV format",
+    ),
+    (frozenset({"SchemaVersion", "Results"}), "a report of trivy"),
+    (frozenset({"matches", "descriptor"}), "a report of grype"),
+    (frozenset({"results", "experimental_config"}), "a report of osv-scanner"),
 )
 TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\Z)|[{}\[\],]', re.DOTALL)
 CLOSING = {b"{": b"}", b"[": b"]"}

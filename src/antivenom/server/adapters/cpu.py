@@ -94,6 +94,28 @@ def without_cycles() -> Iterator[None]:
         gc.enable()
 
 
+@contextlib.contextmanager
+def bounded_memory(more_bytes: int) -> Iterator[None]:
+    """Let the block map that much more memory than the process has now; beyond it Python raises MemoryError.
+
+    For children that run one call at a time; the limit is the whole process'.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = _mapped_bytes() + more_bytes
+    limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min([wanted, *limits]), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _mapped_bytes() -> int:
+    """What the process maps, by the kernel (Linux: /proc/self/statm, its first number)."""
+    with open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[0]) * resource.getpagesize()
+
+
 class _Child:
     """One child process, started by the first call and again by the next call after it ended."""
 

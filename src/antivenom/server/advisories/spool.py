@@ -16,14 +16,14 @@ from antivenom.core.feeds.entry import Reading, Row, SetAside
 from antivenom.core.feeds.registry import Source, find_source, wrong_kind
 from antivenom.core.matching.advisories import Advisory
 from antivenom.knowledge import built_in
-from antivenom.server.adapters.cpu import without_cycles
+from antivenom.server.adapters.cpu import bounded_memory, without_cycles
 from antivenom.server.advisories import feed_files
 from antivenom.server.advisories.copy_rows import row_line
 
 SET_ASIDE_KEPT = 1_000  # entries shown with their reasons; more are only counted
 WRONG_KIND_AFTER = 20  # a file whose first entries are all refused is of another kind
 PROGRESS_EVERY = 2_000  # entries
-HEAD_BYTES = 4 * 2**20
+READ_MEMORY_BYTES = 3 * 2**30  # the largest real file, a year of NVD in one text, takes a quarter
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ def spool_feed(
     report = SpoolReport()
     files, refusal = 0, None
     try:
-        with Path(target).open("wb") as out, without_cycles():
+        with Path(target).open("wb") as out, without_cycles(), bounded_memory(READ_MEMORY_BYTES):
             for files, member in enumerate(feed_files.members(Path(path)), start=1):  # noqa: B007
                 try:
                     _spool_member(source, member, reading, report, out.write, on_progress)
@@ -85,6 +85,11 @@ def spool_feed(
                 except InvalidInputError as error:  # among others, a file of another kind is only set aside
                     refusal = error
                     report.put_aside(SetAside(member.name, error.message, Path(member.name).stem))
+    except MemoryError:
+        raise unpack.UnreadableFileError(
+            f"refused: reading {Path(path).name} takes more than {READ_MEMORY_BYTES >> 20:,} MiB of memory",
+            hint="no real feed does; split a file that is larger than any, or give a folder of files",
+        ) from None
     except OSError as error:
         raise StorageError(
             f"cannot write a temporary file: {error.strerror or error}", hint="is the disk full?"
