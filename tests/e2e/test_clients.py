@@ -144,7 +144,7 @@ def test_conda_prints_that_a_withheld_file_is_malware(
         done = conda.run("create", "-y", "-p", tmp_path / "env", f"{url}/noarch/{name}-1.82.7-0.conda")
     printed = " ".join((done.stdout + done.stderr).split())
     assert done.returncode != 0
-    assert f"{name} 1.82.7 is malware (PYSEC-2026-2)" in printed
+    assert f"{name} 1.82.7 may be malware (PYSEC-2026-2; equal name: PyPI {name})" in printed
     assert "Never install it" in printed
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import msgspec
 import pytest
 
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.matching.advisories import Assessment, Finding
+from antivenom.core.matching.advisories import Assessment, Confidence, Evidence, Finding
 from antivenom.core.policy.compile import GO, Action, CompiledPolicy, Verdict, compile_policy, parse_policy
 
 NOW_MS = 1_790_000_000_000
@@ -401,6 +402,16 @@ def test_malware_that_a_build_cleared_or_an_exception_names_is_not_stopped() -> 
     item = "allowlist:\n  - {id: x, gate: vulnerabilities, trigger_id: 'PYSEC-2026-2+libfoo', owner: o, reason: r}\n"
     verdict = judge(policy("vulnerabilities", "malware", "{}", more=item), record(), MALWARE)
     assert (verdict.action, [i for i, _ in verdict.excepted]) == (Action.go, ["x"])
+
+
+def test_malware_by_a_guess_is_stopped_and_the_guess_is_said() -> None:
+    guess = Evidence("MAL-2026-1 (osv)", "equal name: PyPI libfoo", "all versions")
+    found = msgspec.structs.replace(MALWARE, confidence=Confidence.low, evidence=(guess,))
+    [reason] = judge(policy("vulnerabilities", "malware", "{}"), record(), found).reasons
+    assert reason.message == (
+        "libfoo 1.0 may be malware (MAL-2026-1; equal name: PyPI libfoo): Two versions were published with malware"
+    )
+    assert reason.action is Action.stop
 
 
 STARS = 150

@@ -81,7 +81,7 @@ def test_a_policy_may_state_its_version_and_have_no_rules() -> None:
         (rule("{id: a, gate: licenses, trigger: license, action: stop, params: {licenses: ['MIT AND ISC']}}"), 3, 81, "rules[0].params.licenses[0]", "expression", "one by one"),
         (rule("{id: a, gate: licenses, trigger: license, action: stop, params: {licenses: ['GPL (>= 2)']}}"), 3, 81, "rules[0].params.licenses[0]", "SPDX", "'GPL-2.0-or-later'"),
         (rule("{id: a, gate: licenses, trigger: license, action: stop, params: {licenses: [BSD]}}"), 3, 81, "rules[0].params.licenses[0]", "SPDX", "families: [bsd]"),
-        (rule("{id: a, gate: packages, trigger: match_spec, action: stop, params: {deny: ['xz >=']}}"), 3, 80, "rules[0].params.deny[0]", "match spec", "NAME"),
+        (rule("{id: a, gate: packages, trigger: match_spec, action: stop, params: {deny: ['xz >=']}}"), 3, 80, "rules[0].params.deny[0]", "is no version", ""),
         (rule("{id: a, gate: packages, trigger: match_spec, action: stop, params: {deny: ['conda-forge::xz']}}"), 3, 80, "rules[0].params.deny[0]", "'channel'", "may ask"),
         (rule("{id: a, gate: metadata, trigger: age, action: stop, params: {less_than_days: -1}}"), 3, 82, "rules[0].params.less_than_days", "out of range", "0"),
         (rule("{id: a, gate: metadata, trigger: age, action: stop, params: {less_than_days: '7'}}"), 3, 82, "rules[0].params.less_than_days", "number", "quotes"),

@@ -303,6 +303,7 @@ async def test_malware_is_first_and_above_critical_and_follows_the_knowledge(
 
     assert (await listed())[:2] == ["MAL-2026-1", "CVE-2026-0003"]
     assert await listed(severity="malware") == ["MAL-2026-1"]
+    assert await listed(epss_min=1.0) == ["MAL-2026-1"]
     assert set(await listed(severity="critical")) == {"MAL-2026-1", "CVE-2026-0003"}
     ours.write_text(
         "malware\tlooks_at\twords\tunless\tsource\tchecked\nmine\tsummary\tdropper*\t-\tour own look\t2026-11-28\n"

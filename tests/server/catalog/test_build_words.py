@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from antivenom.cli.channel import explanation
+from antivenom.core.publication.publication_index import PublicationIndex
+from antivenom.server.catalog import artifact_words, build_words
 from antivenom.server.channels.service import update_channel
 from antivenom.server.mirrors import service as mirrors
 from tests.e2e.upstream_channel import Package, write_upstream
@@ -170,3 +175,37 @@ async def test_the_change_is_in_the_audit_trail(mirror: Person, app_client: Any)
     await trust(mirror)
     events = json.dumps((await app_client.get("/api/v1/events?page_size=200")).json())
     assert "channel.build_statements_changed" in events
+
+
+async def test_what_artifacts_say_is_read_once_a_name_and_beside_other_requests(
+    mirror: Person, app_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name may have thousands of records, each with words of its own."""
+    read: list[tuple[str, bool]] = []  # who read, and whether others waited for it
+
+    def noting(method: str) -> Any:
+        plain = getattr(PublicationIndex, method)
+
+        def note(index: PublicationIndex, name: str) -> Any:
+            reader = Path(sys._getframe(1).f_code.co_filename).stem
+            read.append((reader, threading.current_thread() is threading.main_thread()))
+            return plain(index, name)
+
+        return note
+
+    for method in ("facts", "listed_records"):
+        monkeypatch.setattr(PublicationIndex, method, noting(method))
+    stored: set[bytes] = set()
+
+    async def found(plain: Any, session: Any, digests: list[bytes]) -> Any:
+        stored.update(digests)
+        one = await plain(session, digests)
+        return dict.fromkeys(digests, next(iter(one.values())))  # as if both said something
+
+    for module, name in ((build_words, "find_build_statements"), (artifact_words, "find_artifact_indexes")):
+        monkeypatch.setattr(module, name, partial(found, getattr(module, name)))
+    answer = await app_client.get("/api/v1/channels/main/packages/alpha")
+    assert answer.status_code == 200
+    assert len(stored) == 2
+    assert [reader for reader, others_waited in read if others_waited] == []
+    assert [reader for reader, _ in read if reader.endswith("_words")] == ["build_words", "artifact_words"]

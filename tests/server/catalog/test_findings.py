@@ -45,6 +45,15 @@ def test_every_part_of_a_filter_must_hold(wanted: FindingFilter, places: list[in
     assert wanted.select(ROWS) == [ROWS[place] for place in places]
 
 
+MALWARE = finding("evil", ["MAL-2026-1"], "malware", kind="malware")
+
+
+@pytest.mark.parametrize("severity", ["", "low", "critical", "malware"])
+@pytest.mark.parametrize("epss_min", [None, 0.0, 0.99, 1.0])
+def test_no_lower_bound_hides_malware(severity: str, epss_min: float | None) -> None:
+    assert MALWARE in FindingFilter(severity=severity, epss_min=epss_min).select([*ROWS, MALWARE])
+
+
 def test_severity_sorts_by_rank_then_by_risk() -> None:
     rows = [
         finding("a", ["1"], "low", risk=100.0),

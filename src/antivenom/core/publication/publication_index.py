@@ -139,9 +139,9 @@ class PublicationIndex:
             for facts in self.facts(name)
         ]
 
-    def record(self, name: str, fn: str) -> dict[str, Any] | None:
-        """The record of a file name as the shard has it (digests are bytes); None when it is not listed."""
-        return self._record(name.lower(), fn)
+    def listed_records(self, name: str) -> dict[str, dict[str, Any]]:
+        """The records of a name as the upstream's shard has them (digests are bytes), by file name."""
+        return self._records(name.lower()) if name.lower() in self._positions else {}
 
     def facts(self, name: str) -> list[RecordFacts]:
         """The facts of every record of a name, kept and withheld."""

@@ -76,7 +76,7 @@ async def search_advisories(
     q: str = "",
     severity: str = "",
     kev: bool | None = None,
-    epss_min: Annotated[float | None, Query(description="0 to 1")] = None,
+    epss_min: Annotated[float | None, Query(description="0 to 1; malware is above any")] = None,
     source: str = "",
     withdrawn: bool | None = None,
     sort: str = "-risk",

@@ -47,9 +47,8 @@ from antivenom.server.db.schedule import has_ended, is_due
 from antivenom.server.events.progress import JobProgress
 
 # What is exploited, and malware, comes first (core.matching.risk.rank).
-IS_EXPLOITED: ColumnElement[bool] = Vulnerability.kev | (
-    Vulnerability.severity == literal_column(str(int(Severity.malware)))
-)
+IS_MALWARE: ColumnElement[bool] = Vulnerability.severity == literal_column(str(int(Severity.malware)))
+IS_EXPLOITED: ColumnElement[bool] = Vulnerability.kev | IS_MALWARE
 SORTS: dict[str, Sequence[ColumnElement[Any] | InstrumentedAttribute[Any]]] = {
     "risk": (
         IS_EXPLOITED,
@@ -211,7 +210,7 @@ async def page_vulnerabilities(
     if kev is not None:
         query = query.where(Vulnerability.kev if kev else ~Vulnerability.kev)  # IS TRUE would not use the partial index
     if epss_min is not None:
-        query = query.where(Vulnerability.epss >= epss_min)
+        query = query.where(or_(Vulnerability.epss >= epss_min, IS_MALWARE))
     if source:
         query = query.where(Vulnerability.sources.contains([source]))
     if withdrawn is not None:

@@ -270,7 +270,7 @@ async def search_advisories(
         q: Words that all have to occur in ids, package names or summary.
         severity: At least this one, by name.
         kev: Only those known to be exploited (True), or only the others (False).
-        epss_min: At least this probability, 0-1.
+        epss_min: At least this probability, 0-1; malware is above any.
         source: Only what a feed of this kind knows.
         withdrawn: Only withdrawn ones (True), or none of them (False).
         sort: One of risk, severity, cvss, epss, published, modified, id; `-` before it: from the highest.

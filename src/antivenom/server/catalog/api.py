@@ -87,8 +87,8 @@ async def list_findings(
 ) -> Listing[ChannelFinding] | StreamingResponse:
     """Findings of a channel, one for each version of a package and vulnerability.
 
-    `severity` and `epss_min` are lower bounds. `status=ignored` lists what rows of knowledge and trusted builds set
-    aside, which is in no other list. `stream=true` answers every row (NDJSON).
+    `severity` and `epss_min` are lower bounds, which malware is above. `status=ignored` lists what rows of knowledge
+    and trusted builds set aside, which is in no other list. `stream=true` answers every row (NDJSON).
     """
     wanted = service.FindingFilter(q, severity, kev, epss_min, status, served)
     if stream:

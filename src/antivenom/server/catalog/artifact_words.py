@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -20,16 +22,27 @@ async def add_artifact_words(
     said = await find_artifact_indexes(ctx.session, [bytes.fromhex(row.sha256) for row in rows if row.sha256])
     if not said:
         return rows
-    return await asyncio.to_thread(
-        lambda: [_with_words(row, contents, said.get(bytes.fromhex(row.sha256))) for row in rows]
-    )
+    return await asyncio.to_thread(_add, contents, rows, said)
 
 
-def _with_words(row: RecordDecision, contents: PublicationContents, said: ArtifactIndex | None) -> RecordDecision:
-    if said is None:
-        return row
+def _add(
+    contents: PublicationContents, rows: list[RecordDecision], said: Mapping[bytes, ArtifactIndex]
+) -> list[RecordDecision]:
+    listed: dict[tuple[str, str], Mapping[str, dict[str, Any]]] = {}  # records of a name in a subdir, read once
+    found = []
+    for row in rows:
+        index = said.get(bytes.fromhex(row.sha256)) if row.sha256 else None
+        if index is not None:
+            key = row.subdir, row.name
+            if key not in listed:
+                listed[key] = contents.maps[row.subdir].listed_records(row.name)
+            row = _with_words(row, listed[key].get(row.fn, {}), index)
+        found.append(row)
+    return found
+
+
+def _with_words(row: RecordDecision, record: Mapping[str, Any], said: ArtifactIndex) -> RecordDecision:
     refused = describe_mismatch(said, name=row.name, version=row.version, build=row.build, subdir=row.subdir)
-    record = contents.maps[row.subdir].record(row.name, row.fn) or {}
     differences = [
         ArtifactDifference(found.field, list(found.index), list(found.artifact))
         for found in list_differences(said, record)

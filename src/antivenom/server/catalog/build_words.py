@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+
 import msgspec
 
 from antivenom.core.matching.advisories import SET_ASIDE_STATUSES, Finding
@@ -23,20 +26,38 @@ async def add_build_words(
     """The rows, with what each one's artifact states; only artifacts that were stored here can be asked."""
     digests = [bytes.fromhex(row.sha256) for row in rows if row.sha256 and row.findings]
     stored = await find_build_statements(ctx.session, digests) if digests else {}
-    return [_with_words(row, channel, contents, stored.get(bytes.fromhex(row.sha256))) for row in rows]
+    if not stored:
+        return rows
+    author, trusted = author_of(channel.name, channel.upstream), channel.trust_build_statements
+    return await asyncio.to_thread(_add, contents, rows, stored, author, trusted)
+
+
+def _add(
+    contents: PublicationContents, rows: list[RecordDecision], stored: Mapping[bytes, bytes], author: str, trusted: bool
+) -> list[RecordDecision]:
+    built: dict[tuple[str, str], dict[str, int]] = {}  # when each file of a name in a subdir was built, read once
+    found = []
+    for row in rows:
+        statuses = stored.get(bytes.fromhex(row.sha256)) if row.sha256 else None
+        if statuses is not None:
+            key = row.subdir, row.name
+            if key not in built:
+                built[key] = {
+                    facts.fn: built_before_ms(facts.timestamp_ms, facts.indexed_ms)
+                    for facts in contents.maps[row.subdir].facts(row.name)
+                }
+            word = BuildWord(decode_statuses(statuses), author, built[key].get(row.fn, 0))
+            row = _with_words(row, contents, word, trusted=trusted)
+        found.append(row)
+    return found
 
 
 def _with_words(
-    row: RecordDecision, channel: Channel, contents: PublicationContents, statuses: bytes | None
+    row: RecordDecision, contents: PublicationContents, word: BuildWord, *, trusted: bool
 ) -> RecordDecision:
-    if statuses is None:
-        return row
-    facts = contents.maps[row.subdir].facts_of(row.fn)
-    built_ms = built_before_ms(facts.timestamp_ms, facts.indexed_ms) if facts else 0
-    word = BuildWord(decode_statuses(statuses), author_of(channel.name, channel.upstream), built_ms)
     known = contents.findings_of(row.name, row.version)
     pairs = zip(row.findings, known, strict=True)
-    findings = [_finding(shown, finding, word, trusted=channel.trust_build_statements) for shown, finding in pairs]
+    findings = [_finding(shown, finding, word, trusted=trusted) for shown, finding in pairs]
     aside = sum(finding.build_says is not None and finding.status in SET_ASIDE_STATUSES for finding in findings)
     text = f"{row.assessment}; its build sets {aside} of them aside" if aside else row.assessment
     return msgspec.structs.replace(row, findings=findings, assessment=text)

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from antivenom.core.errors import InvalidInputError, NotFoundError
-from antivenom.core.matching.advisories import FindingStatus, Severity
+from antivenom.core.matching.advisories import FindingStatus, Kind, Severity
 from antivenom.core.policy.compile import Action
 from antivenom.core.publication.publication_map import Decision
 from antivenom.server.catalog.artifact_words import add_artifact_words
@@ -118,12 +118,13 @@ async def get_package(ctx: Context, channel: str, name: str) -> PackageDetails:
             hint=f"search with: antivenom channel packages {channel} TEXT",
         )
     decided = await asyncio.to_thread(_record_decisions, contents, records)
+    packages = await asyncio.to_thread(contents.packages)
     return PackageDetails(
-        package=next(p for p in contents.packages() if p.name == name),
+        package=next(p for p in packages if p.name == name),
         records=await _add_words(ctx, row, contents, decided),
         findings=await asyncio.to_thread(contents.finding_rows_of, name),
         ignored=await asyncio.to_thread(contents.ignored_rows_of, name),
-        allowed_version=contents.allowed_version(name),
+        allowed_version=await asyncio.to_thread(contents.allowed_version, name),
         mapping_channel=contents.findings.basis.mapping_channel if contents.findings.basis else "",
     )
 
@@ -285,8 +286,9 @@ def _assessment_text(contents: PublicationContents, name: str, findings: list[Re
 class FindingFilter:
     """Which findings to list: all given parts must hold.
 
-    `q` is searched in the name and the ids; `severity` and `epss_min` are lower bounds; `served`: whether the channel
-    serves a record of the component. Only the status "ignored" lists what knowledge and trusted builds set aside.
+    `q` is searched in the name and the ids; `severity` and `epss_min` are lower bounds, which malware is above;
+    `served`: whether the channel serves a record of the component. Only the status "ignored" lists what knowledge and
+    trusted builds set aside.
     """
 
     q: str = ""
@@ -309,7 +311,7 @@ class FindingFilter:
             if (not wanted or wanted in row.name or any(wanted in i.lower() for i in row.ids))
             and (least is None or SEVERITY_RANKS[row.severity] >= least)
             and (self.kev is None or row.kev == self.kev)
-            and (self.epss_min is None or (row.epss or 0.0) >= self.epss_min)
+            and (self.epss_min is None or row.kind == Kind.malware or (row.epss or 0.0) >= self.epss_min)
             and (not self.status or row.status == self.status)
             and (self.served is None or (row.records > row.withheld) == self.served)
         ]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from limits import RateLimitItemPerMinute
-from limits.aio.strategies import FixedWindowRateLimiter
 
 from antivenom.core.errors import TooManyRequestsError
 from antivenom.server.context import Actor, Resources
-from antivenom.server.events.rate_limits import PostgresStorage
+from antivenom.server.events.rate_limits import RateLimits
 
 WINDOW_MIN: Final = 10
 PLANS_MAX: Final = 120  # a form plans for every chosen channel
@@ -24,11 +23,9 @@ async def count_plan(resources: Resources, actor: Actor) -> None:
     """
     if actor.role == "admin":
         return
-    counts = PostgresStorage(resources.engine)
-    if not await FixedWindowRateLimiter(counts).hit(_PLANS, actor.label):
-        left_s = await counts.get_wait_s(_PLANS.key_for(actor.label))
+    if refused := await RateLimits(resources.engine).count(_PLANS, actor.label):
         raise TooManyRequestsError(
             f"{actor.label} planned more than {PLANS_MAX} times in {WINDOW_MIN} minutes",
-            hint=f"try again in {-(-left_s // 60)} min",
-            retry_after_s=left_s,
+            hint=refused.hint,
+            retry_after_s=refused.retry_after_s,
         )

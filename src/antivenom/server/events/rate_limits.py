@@ -7,9 +7,12 @@ Counting is one statement that is committed at once: of sixty requests at one mo
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any, Final
 
+from limits import RateLimitItem
 from limits.aio.storage import Storage
+from limits.aio.strategies import FixedWindowRateLimiter
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -85,6 +88,39 @@ class PostgresStorage(Storage):
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             return await connection.scalar(statement, {"key": _stored(key)} if key else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Somebody did something too often, and may do it again after so many seconds."""
+
+    retry_after_s: int
+
+    @property
+    def hint(self) -> str:
+        return f"try again in {-(-self.retry_after_s // 60)} min"
+
+
+class RateLimits:
+    """How often somebody did something lately, in fixed windows, by limit and by whom."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._counts = PostgresStorage(engine)
+        self._limiter = FixedWindowRateLimiter(self._counts)
+
+    async def count(self, limit: RateLimitItem, *whom: str) -> Refusal | None:
+        """Count once more; a refusal when that was once too often."""
+        if await self._limiter.hit(limit, *whom):
+            return None
+        return Refusal(await self._counts.get_wait_s(limit.key_for(*whom)))
+
+    async def take_back(self, limit: RateLimitItem, *whom: str) -> None:
+        """Count once less."""
+        await self._counts.incr(limit.key_for(*whom), limit.get_expiry(), -1)
+
+    async def forget(self, limit: RateLimitItem, *whom: str) -> None:
+        """Begin anew, as if nothing had been counted."""
+        await self._counts.clear(limit.key_for(*whom))
 
 
 def _stored(key: str) -> str:

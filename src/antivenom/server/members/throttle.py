@@ -14,11 +14,10 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.aio.strategies import FixedWindowRateLimiter
 
 from antivenom.core.errors import UnauthenticatedError, UnavailableError
 from antivenom.server.context import Resources
-from antivenom.server.events.rate_limits import PostgresStorage
+from antivenom.server.events.rate_limits import RateLimits
 
 WINDOW_MIN: Final = 15
 FAILURES_MAX: Final = 10  # of a name from one address
@@ -36,8 +35,7 @@ class SignInThrottle:
     """Tries of the current quarter of an hour that have not succeeded."""
 
     def __init__(self, resources: Resources) -> None:
-        self._counts = PostgresStorage(resources.engine)
-        self._limiter = FixedWindowRateLimiter(self._counts)
+        self._counts = RateLimits(resources.engine)
 
     async def begin(self, name: str, address: str) -> None:
         """Count one more try, if another is allowed.
@@ -48,18 +46,17 @@ class SignInThrottle:
             UnauthenticatedError: Too many have failed.
         """
         for limit, *identity in self._limits(name, address):
-            if not await self._limiter.hit(limit, *identity):
-                left_s = await self._counts.get_wait_s(limit.key_for(*identity))
+            if refused := await self._counts.count(limit, *identity):
                 raise UnauthenticatedError(
-                    "too many failed sign-ins", hint=f"try again in {-(-left_s // 60)} min", retry_after_s=left_s
+                    "too many failed sign-ins", hint=refused.hint, retry_after_s=refused.retry_after_s
                 )
 
     async def succeed(self, name: str, address: str) -> None:
         """Forget what was tried for this name from this address; of the other counts, this try alone."""
         (pair, *identity), *others = self._limits(name, address)
-        await self._counts.clear(pair.key_for(*identity))
+        await self._counts.forget(pair, *identity)
         for limit, *who in others:
-            await self._counts.incr(limit.key_for(*who), limit.get_expiry(), -1)
+            await self._counts.take_back(limit, *who)
 
     @staticmethod
     def _limits(name: str, address: str) -> list[tuple[RateLimitItem, str] | tuple[RateLimitItem, str, str]]:

@@ -16,6 +16,7 @@ from antivenom.core.conda.records import RecordFacts
 from antivenom.core.matching.advisories import (
     COUNTABLE_STATUSES,
     OPEN_STATUSES,
+    Confidence,
     Finding,
     FindingStatus,
     Kind,
@@ -147,9 +148,16 @@ def describe_finding(finding: Finding, record: RecordFacts) -> str:
 
 
 def describe_malware(finding: Finding, record: RecordFacts) -> str:
-    """Malware as a sentence: "litellm 1.82.7 is malware (PYSEC-2026-2): Two litellm versions …"."""
+    """Malware as a sentence: "litellm 1.82.7 is malware (PYSEC-2026-2): Two litellm versions …".
+
+    Where only a guess ties it to the package, such as an equal name, the guess is said.
+    """
     about = finding.summary[:SUMMARY_SHOWN].rstrip(". ")
-    return f"{record.name} {record.version} is malware ({finding.ids[0]}){': ' + about if about else ''}"
+    told = f"is malware ({finding.ids[0]})"
+    if finding.confidence == Confidence.low:
+        guess = finding.evidence[0].via if finding.evidence else "with low confidence"
+        told = f"may be malware ({finding.ids[0]}; {guess})"
+    return f"{record.name} {record.version} {told}{': ' + about if about else ''}"
 
 
 def _is_malware(finding: Finding) -> bool:
@@ -254,7 +262,8 @@ TRIGGERS = (
         name="malware",
         summary=(
             "Hits each finding of the kind *malware*: a release that was published, or changed by somebody, to do "
-            "harm. It needs neither a severity nor a score nor a fix."
+            "harm. It needs neither a severity nor a score nor a fix. Where only an equal name ties it to the package, "
+            "the reason says *may be malware*, and by which name."
         ),
         trigger_id="`ID+name`, such as `MAL-2026-0001+libfoo`; any alias will do",
         parameters={},
