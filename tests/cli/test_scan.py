@@ -99,6 +99,21 @@ def test_what_cannot_be_scanned_is_said(knowing: Any, tmp_path: Path, given: lis
     assert (done.returncode, words in done.stderr, done.stdout) == (2, True, "")
 
 
+def test_a_pipeline_fails_on_what_is_new_only(knowing: Any, tmp_path: Path) -> None:
+    old, new = tmp_path / "old.txt", tmp_path / "requirements.txt"
+    old.write_text("requests==2.31.0\n")
+    new.write_text("requests==2.25.0\n")
+    first = knowing.cli("scan", new, "--output", "json")
+    (tmp_path / "baseline.json").write_text(first.stdout)
+    again = knowing.cli("scan", new, "--baseline", tmp_path / "baseline.json", "--fail-on", "any", check=False)
+    assert (again.returncode, "1 finding of" in again.stderr) == (0, True)
+    worse = knowing.cli("scan", "--diff", old, new, "--fail-on", "medium", check=False)
+    assert (worse.returncode, "1 package changed, 1 finding came, 0 findings went" in worse.stderr) == (1, True)
+    better = knowing.cli("scan", "--diff", new, old, "--fail-on", "any", "--output", "markdown", check=False)
+    assert (better.returncode, "| requests | 2.25.0 | 2.31.0 |" in better.stdout) == (0, True)
+    assert knowing.cli("scan", "--diff", old, check=False).returncode == 2
+
+
 # -- what is found on a disk -------------------------------------------------------------------------------------------
 
 

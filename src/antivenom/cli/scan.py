@@ -14,13 +14,15 @@ import typer
 from antivenom import __version__
 from antivenom.cli.client import JsonObject, client
 from antivenom.cli.output import Output, count_of, emit, note, risk_text
-from antivenom.cli.scan_targets import Target, find_environment, read_target
+from antivenom.cli.scan_targets import Target, find_environment, read_bytes, read_target
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Finding
 from antivenom.core.readers.registry import KINDS
 from antivenom.core.readers.snapshot import Component
 from antivenom.core.reports import as_json, as_junit, as_markdown, as_sarif
 from antivenom.core.reports.advice import advise
+from antivenom.core.reports.baseline import only_new, read_baseline
+from antivenom.core.reports.changes import Changes, compare
 from antivenom.core.reports.result import (
     FAIL_ON,
     AssessedComponent,
@@ -59,6 +61,12 @@ def scan(
     fail_on: Annotated[
         list[str] | None, typer.Option("--fail-on", help=f"Exit with 1 on these findings: {', '.join(FAIL_ON)}.")
     ] = None,
+    baseline: Annotated[
+        str, typer.Option("--baseline", metavar="FILE", help="Leave out what this earlier scan (json) found already.")
+    ] = "",
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Compare two targets, OLD NEW: packages, and findings that came and went.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if anything could not be read.")] = False,
     output: Annotated[
         Format, typer.Option("--output", "-o", help="table for people; the others for tools.")
@@ -66,8 +74,15 @@ def scan(
 ) -> None:
     """List the vulnerabilities of what is installed or locked, worst first."""
     limits = _check_limits(fail_on or [])
+    if diff:
+        _compare(targets or [], kind, output, limits)
+        return
+    known = read_baseline(read_bytes(baseline), baseline) if baseline else frozenset()
     snapshots = [found for target in _read(targets or [], name, prefix, kind) for found in _assess(target)]
+    snapshots, left_out = only_new(snapshots, known)
     print_scan(snapshots, output, limits)
+    if baseline:
+        note(f"{count_of(left_out, 'findings')} of {baseline} are left out")
     if any(fails(hit.finding, limits) for hit in list_hits(snapshots)):
         raise typer.Exit(1)
     if strict and any(snapshot.skipped for snapshot in snapshots):
@@ -93,6 +108,43 @@ def _read(targets: Sequence[str], name: str, prefix: str, kind: str) -> Iterator
         )
     for text in targets:
         yield from read_target(text, kind)
+
+
+def _compare(targets: Sequence[str], kind: str, output: Format, limits: Sequence[str]) -> None:
+    """Print what differs between two targets; exit with 1 when a finding came that reaches a limit."""
+    if len(targets) != 2:
+        raise InvalidInputError("--diff compares two targets", hint="antivenom scan --diff old/pixi.lock pixi.lock")
+    if output not in (Format.table, Format.json, Format.markdown):
+        raise InvalidInputError(f"--diff cannot be printed as {output}", hint="one of: table, json, markdown")
+    old, new = ([found for target in read_target(text, kind) for found in _assess(target)] for text in targets)
+    changes = compare(old, new)
+    if output is Format.json:
+        sys.stdout.write(as_json.render_changes(changes))
+    elif output is Format.markdown:
+        sys.stdout.write(as_markdown.render_changes(changes))
+    else:
+        _print_changes(changes)
+    if any(fails(change.finding, limits) for change in changes.came):
+        raise typer.Exit(1)
+
+
+def _print_changes(changes: Changes) -> None:
+    if changes.packages:
+        rows = [{"package": p.name, "type": p.type, "old": p.old, "new": p.new} for p in changes.packages]
+        emit(rows, ("package", "type", "old", "new"), Output.table)
+        print()
+    rows = [
+        {"": mark, "package": change.name, "version": change.version, "finding": change.finding.ids[0],
+         "severity": change.finding.severity, "fixed": ", ".join(change.finding.fixed_versions[:2])}
+        for mark, found in (("new", changes.came), ("gone", changes.went))
+        for change in found
+    ]  # fmt: skip
+    if rows:
+        emit(rows, ("", "package", "version", "finding", "severity", "fixed"), Output.table)
+    note(
+        f"{count_of(len(changes.packages), 'packages')} changed, {count_of(len(changes.came), 'findings')} came, "
+        f"{count_of(len(changes.went), 'findings')} went"
+    )
 
 
 # -- assessing ---------------------------------------------------------------------------------------------------------

@@ -67,6 +67,15 @@ def _read(data: bytes, name: str, kind: str) -> tuple[str, list[Snapshot]]:
     return read_file(data, name, kind)
 
 
+def read_bytes(text: str) -> bytes:
+    """The content of a file that somebody named.
+
+    Raises:
+        InvalidInputError: It cannot be read.
+    """
+    return _bytes_of(Path(text), FILE_MAX_BYTES)
+
+
 def _bytes_of(path: Path, most: int) -> bytes:
     try:
         with path.open("rb") as file:

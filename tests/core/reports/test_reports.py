@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Finding, Severity
 from antivenom.core.readers.snapshot import Component, Skipped
 from antivenom.core.reports import as_json, as_junit, as_markdown, as_sarif
 from antivenom.core.reports.advice import advise
+from antivenom.core.reports.baseline import only_new, read_baseline
+from antivenom.core.reports.changes import compare
 from antivenom.core.reports.result import (
     FAIL_ON,
     AssessedComponent,
@@ -152,6 +155,52 @@ def test_markdown_shows_counts_and_a_table() -> None:
 def test_a_long_scan_is_cut_in_markdown() -> None:
     many = [snapshot(*((f"p{n}", (Given(),)) for n in range(as_markdown.ROWS_MAX + 5)))]
     assert "and more: the first 500 packages are shown" in as_markdown.render(many)
+
+
+def test_what_a_baseline_has_is_no_news_in_whatever_version() -> None:
+    known = read_baseline(as_json.render(SCAN).encode(), "old.json")
+    assert only_new(SCAN, known)[1] == 4
+    renamed = snapshot(
+        ("bad", (Given("critical", name="CVE-2020-9"), Given("high", name="CVE-2020-3"))),
+        ("other", (Given(name="CVE-2020-3"),)),
+    )
+    left, left_out = only_new([renamed], known)
+    assert (left_out, [(hit.component.name, hit.finding.ids[0]) for hit in list_hits(left)]) == (
+        2,
+        [("other", "CVE-2020-3")],
+    )  # its second id, GHSA-x, was known of "bad"
+    for wrong, words in ((b"[]", "old.json"), (b'{"version": 2, "snapshots": []}', "known is 1")):
+        with pytest.raises(InvalidInputError, match=words):
+            read_baseline(wrong, "old.json")
+
+
+def test_two_scans_are_compared_by_package_and_vulnerability() -> None:
+    old = [snapshot(("same", (Given(name="CVE-1"),)), ("went", ()), ("fixed", (Given(name="CVE-2"),)))]
+    new = [
+        snapshot(("same", (Given(name="CVE-1"),)), ("came", (Given("critical", name="CVE-3", risk=50),)), ("fixed", ()))
+    ]
+    new[0] = new[0]._replace(
+        components=tuple(
+            a._replace(component=a.component._replace(version="2.0")) if a.component.name == "fixed" else a
+            for a in new[0].components
+        )
+    )
+    changes = compare(old, new)
+    assert [tuple(change)[1:] for change in changes.packages] == [
+        ("came", "", "1.0"),
+        ("fixed", "1.0", "2.0"),
+        ("went", "1.0", ""),
+    ]
+    assert ([c.finding.ids[0] for c in changes.came], [c.finding.ids[0] for c in changes.went]) == (
+        ["CVE-3"],
+        ["CVE-2"],
+    )
+    assert compare(old, old) == ((), (), ())
+    found = json.loads(as_json.render_changes(changes))
+    assert (found["version"], len(found["packages"]), found["came"][0]["finding"]["ids"][0]) == (1, 3, "CVE-3")
+    text = as_markdown.render_changes(changes)
+    assert text.startswith("## Antivenom: 1 finding came, 1 finding went\n")
+    assert "| fixed | 1.0 | 2.0 |" in text
 
 
 TEXT = st.one_of(st.just(ODD), st.text(max_size=40))

@@ -9,6 +9,7 @@ import msgspec
 from antivenom.core.matching.advisories import Finding
 from antivenom.core.readers.snapshot import Component, Skipped
 from antivenom.core.reports.advice import advise
+from antivenom.core.reports.changes import Changes
 from antivenom.core.reports.result import AssessedComponent, ScannedSnapshot, count_components, list_hits
 
 FORM_VERSION = 1
@@ -65,6 +66,44 @@ def render(snapshots: Sequence[ScannedSnapshot]) -> str:
     components, not_assessed, _ = count_components(snapshots)
     result = ScanResult(
         FORM_VERSION, components, not_assessed, sum(1 for _ in list_hits(snapshots)), tuple(map(_snapshot, snapshots))
+    )
+    return msgspec.json.format(msgspec.json.encode(result), indent=2).decode() + "\n"
+
+
+class ChangeResult(msgspec.Struct, frozen=True):
+    """A finding that came or went."""
+
+    type: str
+    name: str
+    version: str
+    finding: Finding
+
+
+class PackageResult(msgspec.Struct, frozen=True):
+    """A package that changed; "" where it was not, or is not."""
+
+    type: str
+    name: str
+    old: str
+    new: str
+
+
+class ChangesResult(msgspec.Struct, frozen=True):
+    """What differs between two scans."""
+
+    version: int
+    packages: tuple[PackageResult, ...]
+    came: tuple[ChangeResult, ...]
+    went: tuple[ChangeResult, ...]
+
+
+def render_changes(changes: Changes) -> str:
+    """What differs between two scans as one JSON document."""
+    result = ChangesResult(
+        FORM_VERSION,
+        tuple(PackageResult(*change) for change in changes.packages),
+        tuple(ChangeResult(*change) for change in changes.came),
+        tuple(ChangeResult(*change) for change in changes.went),
     )
     return msgspec.json.format(msgspec.json.encode(result), indent=2).decode() + "\n"
 

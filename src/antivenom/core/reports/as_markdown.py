@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from antivenom.core.reports.advice import advise
+from antivenom.core.reports.changes import Changes
 from antivenom.core.reports.result import Hit, ScannedSnapshot, count_components, list_hits
 
 ROWS_MAX = 500
@@ -36,6 +37,31 @@ def render(snapshots: Sequence[ScannedSnapshot]) -> str:
             shown += 1
             if shown >= ROWS_MAX:
                 return "\n".join([*lines, "", f"… and more: the first {ROWS_MAX} packages are shown.", ""])
+        lines.append("")
+    return "\n".join(lines)
+
+
+def render_changes(changes: Changes) -> str:
+    """A heading with the counts, then the findings that came and went, and the packages that changed."""
+    lines = [
+        f"## Antivenom: {_count(len(changes.came), 'finding')} came, {_count(len(changes.went), 'finding')} went",
+        "",
+    ]
+    for title, found in (("New", changes.came), ("Gone", changes.went)):
+        if found:
+            lines += [f"### {title}", "", "| Package | Finding | Severity | Fixed in |", "|---|---|---|---|"]
+            lines += [
+                f"| **{_escape(change.name)}** {_escape(change.version)} | {_escape(change.finding.ids[0])} "
+                f"| {change.finding.severity} | {', '.join(map(_escape, change.finding.fixed_versions[:2])) or '–'} |"
+                for change in found[:ROWS_MAX]
+            ]
+            lines += ["", *([f"… and {len(found) - ROWS_MAX} more.", ""] if len(found) > ROWS_MAX else [])]
+    if changes.packages:
+        lines += ["### Packages", "", "| Package | Old | New |", "|---|---|---|"]
+        lines += [
+            f"| {_escape(change.name)} | {_escape(change.old) or '–'} | {_escape(change.new) or '–'} |"
+            for change in changes.packages[:ROWS_MAX]
+        ]
         lines.append("")
     return "\n".join(lines)
 

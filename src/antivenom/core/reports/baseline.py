@@ -1,0 +1,83 @@
+"""What an earlier scan found already: a later one may look at what is new only.
+
+A finding is the same one while it is the same vulnerability of the same package, in whatever version and environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from antivenom.core.readers.parsing import parse_json, refuse
+from antivenom.core.reports.as_json import FORM_VERSION
+from antivenom.core.reports.result import ScannedSnapshot
+
+
+class _Finding(msgspec.Struct):
+    ids: tuple[str, ...]
+
+
+class _Component(msgspec.Struct):
+    type: str
+    name: str
+    findings: tuple[_Finding, ...] = ()
+
+
+class _Snapshot(msgspec.Struct):
+    components: tuple[_Component, ...] = ()
+
+
+class _Scan(msgspec.Struct):
+    version: int
+    snapshots: tuple[_Snapshot, ...]
+
+
+class KnownFinding(NamedTuple):
+    """A vulnerability, by one of its ids, of a package."""
+
+    type: str
+    name: str
+    id: str
+
+
+def read_baseline(data: bytes, name: str) -> frozenset[KnownFinding]:
+    """The findings of an earlier scan, which `--output json` wrote.
+
+    Raises:
+        InvalidInputError: It is no such file, or of a later form.
+    """
+    scan = parse_json(data, name, _Scan)
+    if scan.version != FORM_VERSION:
+        raise refuse(
+            name, f"it is of version {scan.version}; known is {FORM_VERSION}", hint="scan again to make it anew"
+        )
+    return frozenset(
+        KnownFinding(component.type, component.name, finding_id)
+        for snapshot in scan.snapshots
+        for component in snapshot.components
+        for finding in component.findings
+        for finding_id in finding.ids
+    )
+
+
+def only_new(
+    snapshots: Iterable[ScannedSnapshot], known: Collection[KnownFinding]
+) -> tuple[list[ScannedSnapshot], int]:
+    """The scan without what is known, and how many findings that leaves out. Ids may have come to a vulnerability."""
+    left_out = 0
+    found = []
+    for snapshot in snapshots:
+        components = []
+        for assessed in snapshot.components:
+            of = assessed.component
+            new = tuple(
+                finding
+                for finding in assessed.findings
+                if not any(KnownFinding(of.type, of.name, finding_id) in known for finding_id in finding.ids)
+            )
+            left_out += len(assessed.findings) - len(new)
+            components.append(assessed._replace(findings=new))
+        found.append(snapshot._replace(components=tuple(components)))
+    return found, left_out
