@@ -26,6 +26,7 @@ from antivenom.server.web.problems import explain_to_client
 from tests.core.index_samples import MemoryBlobs, channel, publish_all, record, stop
 
 PUBLISHED_AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
+DATABASE = "postgresql://nowhere/"
 READER, NOBODY = "av-reader", "av-nobody"
 RECORDS = [record("alpha"), record("alpha", "2.0"), record("beta", depends=["alpha"])]
 
@@ -63,7 +64,10 @@ class Stand:
         monkeypatch.setattr(channel_directory, "POLL_S", 3600.0)
         monkeypatch.setattr(actor_cache, "authenticate", self._authenticate)
         resources: Any = SimpleNamespace(
-            blobs=self.store, context=self._context, cpu=SimpleNamespace(run=self._run), engine=SimpleNamespace(url="")
+            blobs=self.store,
+            context=self._context,
+            cpu=SimpleNamespace(run=self._run),
+            engine=SimpleNamespace(url=DATABASE),
         )
         self.files = ChannelFiles(resources, open_artifact=self._open, explain=explain_to_client)
         monkeypatch.setattr(self.files._judge, "judge", self._judge)
@@ -128,7 +132,8 @@ class Stand:
     async def _list_index_keys(self, _session: Any, channel_id: int, subdir: str) -> list[str]:
         return list(self.retained) if (channel_id, subdir) == (1, "noarch") else []
 
-    async def _listen(self, _url: str, handle: Callable[[EventNotice], None]) -> None:
+    async def _listen(self, url: str, handle: Callable[[EventNotice], None]) -> None:
+        assert url == DATABASE
         while True:
             handle(await self._notices.get())
 
@@ -147,6 +152,10 @@ class Stand:
         body = self.artifacts.get(wanted.decision.fn)
         return None if body is None else Content(b'"artifact"', b"application/zip", b"unset", len(body), body=body)
 
-    async def _judge(self, channel_id: int, superseded: Any, _listed: Any) -> tuple[Decision, str] | None:
+    async def _judge(self, channel_id: int, superseded: Any, listed: Any) -> tuple[Decision, str] | None:
         assert (channel_id, superseded.then.fn) == (1, "alpha-1.0-0.conda")
+        assert superseded.index.decision("alpha-1.0-0.conda") == superseded.then
+        served = self.files._directory.served(b"main")
+        assert served is not None
+        assert listed is (served.subdirs["noarch"].index if "noarch" in served.subdirs else None)
         return self.superseded

@@ -69,7 +69,9 @@ async def test_a_blob_up_to_a_size_is_in_memory_and_its_headers_are_those_given(
         path = store.local_path(key)
         assert content.file == (FilePart(path, 0, size) if path is not None else None)
         assert (content.read is None) == (path is not None)
-    assert b"".join([chunk async for chunk in read_chunks(content, 7)]) == data
+    chunks = [chunk async for chunk in read_chunks(content, 7)]
+    assert b"".join(chunks) == data
+    assert content.file is None or {len(chunk) for chunk in chunks[:-1]} == {7}
 
 
 @pytest.mark.parametrize(

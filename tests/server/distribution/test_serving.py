@@ -13,6 +13,7 @@ import zstandard
 
 from antivenom.core.errors import BlockedByPolicyError, DamagedBlobError, StorageError
 from antivenom.core.policy.compile import Action, Reason
+from antivenom.core.publication.publication_index import PublicationIndex
 from antivenom.core.publication.publication_map import Decision
 from antivenom.server.distribution import channel_directory, channel_files, client_documents
 from antivenom.server.distribution.channel_files import ChannelFiles
@@ -197,6 +198,24 @@ async def test_memory_answers_nobody_whom_the_server_would_refuse(
     assert stand.hot(mine, **headers) is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "forgets"),
+    [
+        ("token.revoked", True), ("member.removed", True), ("member.changed", True), ("listening", True),
+        ("publication.made", False), ("channel.edited", False), ("tokens.listed", False),
+    ],
+)  # fmt: skip
+async def test_who_may_read_is_asked_again_after_each_event_that_may_change_it(
+    stand: Stand, kind: str, forgets: bool
+) -> None:
+    path = f"/t/{READER}/conda/closed/noarch/repodata.json.zst"
+    stand.publish("closed", public=False)
+    await stand.ask(path)
+    assert stand.hot(path)
+    stand.announce_now(kind, "token:reader")
+    assert (stand.hot(path) is None) == forgets
+
+
 async def test_a_public_channel_asks_nobody_who_he_is(stand: Stand) -> None:
     stand.publish()
     for start in ("/conda/main", "/t/av-wrong/conda/main", "/conda/t/av-wrong/main"):
@@ -327,10 +346,9 @@ async def test_answers_are_counted_by_kind_wherever_they_come_from(stand: Stand)
     stand.publish()
     path = f"{NOARCH}/repodata.json.zst"
     etag = headers_of(await stand.ask(path))[b"etag"].decode()
-    stand.hot(path)
-    stand.hot(path, if_none_match=etag)
-    stand.hot(path, if_none_match=etag)
-    assert stand.files.counts == {("repodata", 200): 1, ("repodata", 304): 2}
+    for headers in ({}, {}, {"if_none_match": etag}, {"if_none_match": etag}):
+        assert stand.hot(path, **headers)
+    assert stand.files.counts == {("repodata", 200): 2, ("repodata", 304): 2}
 
 
 # -- artifacts ---------------------------------------------------------------------------------------------------------
@@ -378,13 +396,15 @@ async def test_a_withheld_artifact_is_refused_by_the_policy_of_its_publication_w
     ("banned", "expected"),
     [
         (("alpha-2.0-0.conda",), "alpha=1.0"), (("alpha",), ""), (("alpha-1.0-0.conda",), "alpha>=2.0"),
+        (("alpha-1.0-0.conda", "alpha-2.0-0.conda"), "alpha=1.0"),
     ],
 )  # fmt: skip
 async def test_what_to_install_instead_is_the_newest_that_is_served_of_any_subdir(
     stand: Stand, banned: tuple[str, ...], expected: str
 ) -> None:
-    stand.publish("main", *banned, noarch=RECORDS, **{"linux_64": [record("alpha", "0.5")] if expected else []})
-    fn = "alpha-1.0-0.conda" if banned == ("alpha-1.0-0.conda",) else "alpha-2.0-0.conda"
+    others = [record("alpha", "0.5"), *([record("alpha", "1.0", "1")] if len(banned) == 2 else [])]
+    stand.publish("main", *banned, noarch=RECORDS, **{"linux_64": others if expected else []})
+    fn = "alpha-1.0-0.conda" if "alpha-1.0-0.conda" in banned else "alpha-2.0-0.conda"
     with pytest.raises(BlockedByPolicyError) as caught:
         await stand.ask(f"{NOARCH}/{fn}")
     assert caught.value.data["allowed_version"] == expected
@@ -395,12 +415,13 @@ def now_decided(action: Action, *, policy: str = "today's") -> tuple[Decision, s
     return Decision("alpha-1.0-0.conda", "alpha", "1.0", "0", 10, action, (reason,)), policy
 
 
+@pytest.mark.parametrize("is_there", [True, False], ids=["", "its subdir is gone"])
 @pytest.mark.parametrize("verdict", ["go", "warn", "stop", "gone"])
 async def test_a_file_of_a_superseded_publication_is_judged_each_time_and_kept_in_no_memory(
-    stand: Stand, verdict: str
+    stand: Stand, verdict: str, is_there: bool
 ) -> None:
     old = stand.publish()
-    stand.publish(noarch=RECORDS[1:])
+    stand.publish(**{"noarch" if is_there else "linux_64": RECORDS[1:]})
     stand.retained = [keys.index for keys in old.subdirs.values()]
     stand.artifacts["alpha-1.0-0.conda"] = b"bytes"
     stand.superseded = None if verdict == "gone" else now_decided(Action[verdict])
@@ -429,12 +450,20 @@ async def test_decisions_about_files_that_exist_are_kept_and_bounded(
         await stand.ask(f"{NOARCH}/{fn}")
     assert [fn for _, fn in stand.files._decisions] == ["alpha-2.0-0.conda", "beta-1.0-0.conda"]
 
+    def read_again(*_: Any) -> Decision:
+        raise AssertionError("it was decided before")
+
+    monkeypatch.setattr(PublicationIndex, "decision", read_again)
+    for fn in ("alpha-2.0-0.conda", "beta-1.0-0.conda"):
+        await stand.ask(f"{NOARCH}/{fn}")
+    assert [wanted.decision.fn for wanted in stand.asked[-2:]] == ["alpha-2.0-0.conda", "beta-1.0-0.conda"]
+
 
 # -- a whole request ---------------------------------------------------------------------------------------------------
 
 
-async def request(files: ChannelFiles, path: str, method: str = "GET") -> list[Any]:
-    """What is sent for a request."""
+async def request(files: ChannelFiles, path: str, *, raw_path: bytes | None = None) -> list[Any]:
+    """What is sent for a request. `raw_path`: as it was sent; None for a server that does not tell."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -443,7 +472,7 @@ async def request(files: ChannelFiles, path: str, method: str = "GET") -> list[A
     async def receive() -> Any:
         await asyncio.Event().wait()
 
-    await files({"method": method, "path": path, "raw_path": path.encode(), "headers": []}, receive, send)
+    await files({"method": "GET", "path": path, "raw_path": raw_path, "headers": []}, receive, send)
     return sent
 
 
@@ -453,8 +482,43 @@ async def test_a_request_is_counted_and_what_goes_wrong_is_told(stand: Stand) ->
         await request(stand.files, path)
     assert stand.files.counts == {("repodata", 200): 1, ("artifact", 403): 1, ("other", 404): 1}
     sent = await request(stand.files, ALPHA)
+    assert stand.files.counts["artifact", 403] == 2
     problem = json.loads(sent[1]["body"])
     assert (sent[0]["status"], problem["title"], problem["rule_id"]) == (403, "Withheld by policy", "banned")
+
+
+async def test_a_path_is_read_as_it_was_sent_where_the_server_tells(stand: Stand) -> None:
+    stand.publish()
+    other = f"{NOARCH}/other.json"
+    for path, raw_path, status in ((LARGE, other, 404), (other, LARGE, 200), (LARGE, None, 200), (other, None, 404)):
+        sent = await request(stand.files, path, raw_path=raw_path.encode() if raw_path else None)
+        assert sent[0]["status"] == status, (path, raw_path)
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_a_blob_that_is_lost_is_told_to_those_who_mend(
+    stand: Stand, has_begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.publish()
+    told: list[Any] = []
+
+    async def tell(resources: Any, error: DamagedBlobError) -> None:
+        told.append((resources.blobs, error.key))
+
+    async def broken(*_: Any) -> Answer:
+        async def stream() -> Any:
+            yield b"half"
+            raise DamagedBlobError("pack/a")
+
+        if has_begun:
+            return Answer(200, [], stream=stream())
+        raise DamagedBlobError("pack/a")
+
+    monkeypatch.setattr(channel_files, "tell_lost", tell)
+    monkeypatch.setattr(stand.files, "respond", broken)
+    sent = await request(stand.files, LARGE)
+    assert (told, sent[0]["status"]) == ([(stand.store, "pack/a")], 200 if has_begun else 503)
+    assert has_begun or b"pack/a" not in sent[1]["body"]
 
 
 async def test_an_answer_that_breaks_off_after_its_first_byte_is_no_answer(
@@ -472,7 +536,7 @@ async def test_an_answer_that_breaks_off_after_its_first_byte_is_no_answer(
     monkeypatch.setattr(stand.files, "respond", broken)
     sent = await request(stand.files, LARGE)
     assert [message.get("more_body") for message in sent] == [None, True]  # nothing says that this was all
-    assert "repodata.json was broken off" in caplog.text
+    assert "repodata.json was broken off: the store of this server does not answer at the moment" in caplog.messages
 
 
 async def test_a_shard_that_is_damaged_is_not_sent(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -485,9 +549,27 @@ async def test_a_shard_that_is_damaged_is_not_sent(stand: Stand, monkeypatch: py
         return data[:-1] + bytes([data[-1] ^ 1])
 
     monkeypatch.setattr(stand.store, "get_range", damaged)
-    with pytest.raises(DamagedBlobError):
+    with pytest.raises(DamagedBlobError) as caught:
         await stand.ask(path)
+    assert caught.value.key.startswith("pack/")
     assert stand.hot(path) is None
+
+
+async def test_a_shard_is_sent_that_is_whole_in_a_pack_that_is_not(stand: Stand) -> None:
+    """Its own digest is known, so nobody has to read the whole pack for it."""
+    pointer = stand.publish("main", "alpha-1.0-0.conda")
+    paths = await shard_paths(stand)
+    index = PublicationIndex.open(stand._blobs, pointer.subdirs["noarch"].index)
+    location = index.shard_location(paths["alpha"].rpartition("/")[2].removesuffix(".msgpack.zst"))
+    assert location is not None
+    file = stand.store.local_path(location.pack)
+    assert file is not None
+    file.chmod(0o644)
+    data = bytearray(file.read_bytes())
+    other = 0 if location.offset else location.offset + location.length
+    data[other] ^= 1
+    file.write_bytes(data)
+    assert (await stand.ask(paths["alpha"])).status == 200
 
 
 # -- documents that are made when they are asked for -------------------------------------------------------------------
@@ -611,6 +693,7 @@ async def test_changes_are_served_when_they_are_announced(stand: Stand, kind: st
         await until(is_swapped)
     finally:
         await stand.files.stop()
+    assert [task.cancelled() for task in stand.files._directory._tasks] == [True, True]
 
 
 async def test_shards_of_retained_publications_are_served_and_others_are_looked_for_once(stand: Stand) -> None:
@@ -620,6 +703,9 @@ async def test_shards_of_retained_publications_are_served_and_others_are_looked_
     await stand.refresh()
     stand.retained = [keys.index for keys in (*stand.pointers["main"].subdirs.values(), *first.subdirs.values())]
     assert [(await stand.ask(path)).status for path in old.values()] == [200, 200]
+    stand.files._cache.forget_channel(b"main")
+    assert (await stand.ask(f"{NOARCH}/shards/{'0' * 64}.msgpack.zst")).status == 404
+    assert [(await stand.ask(path)).status for path in old.values()] == [200, 200]
     stand.retained = []
     stand.files._cache.forget_channel(b"main")
     assert [(await stand.ask(path)).status for path in old.values()] == [404, 404]
@@ -628,3 +714,14 @@ async def test_shards_of_retained_publications_are_served_and_others_are_looked_
     stand.publish("main")
     await stand.refresh()
     assert [(await stand.ask(path)).status for path in old.values()] == [200, 200]
+
+
+async def test_what_is_known_of_shards_that_are_not_there_is_bounded(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_directory, "ABSENT_SHARDS", 2)
+    stand.publish()
+    for digit in "123":
+        assert (await stand.ask(f"{NOARCH}/shards/{digit * 64}.msgpack.zst")).status == 404
+    absent = stand.files._directory._absent
+    assert [digest.hex()[0] for _, _, digest in absent] == ["2", "3"]
