@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import SCREENSHOTS
 from tests.conftest import RunningServer
 from tests.upstreams import UpstreamServer, make_record, write_channel
 from tests.waiting import wait_until
@@ -268,3 +269,27 @@ def test_a_withheld_package_says_which_rule_and_with_what_evidence(member_page: 
     expect(member_page.get_by_role("heading", name="Versions")).to_be_visible()
     expect(member_page.locator("main")).to_contain_text("Withheld")
     expect(member_page.get_by_role("heading", name="Licences")).to_be_visible()
+
+
+def test_what_is_wrong_is_corrected_from_the_finding_with_its_effect_shown_first(member_page: Page) -> None:
+    member_page.goto("/channels/demo/packages/openssl")
+    member_page.get_by_role("link", name="This is wrong").first.click()
+    expect(member_page.get_by_role("heading", level=1)).to_have_text("This is wrong")
+    member_page.get_by_role("link", name="Not affected").click()
+    member_page.get_by_label("Why").fill("Our build leaves that code out")
+    member_page.get_by_role("button", name="Show the effect").click()
+    effect = member_page.get_by_role("region", name="What would change")
+    expect(effect).to_contain_text("Channel demo")
+    expect(effect).to_contain_text("kept as ignored by affected/openssl/CVE-")
+    for theme in ("light", "dark"):
+        member_page.emulate_media(color_scheme=theme)
+        member_page.screenshot(path=SCREENSHOTS / f"correction-effect-{theme}.png", full_page=True)
+    expect(member_page.get_by_label("Why")).to_have_value("Our build leaves that code out")
+    member_page.get_by_role("button", name="Propose").click()
+    expect(member_page.get_by_text("The correction waits for an administrator.")).to_be_visible()
+    expect(member_page.get_by_role("heading", name="If it is applied")).to_be_visible()
+    member_page.get_by_text("Decline", exact=True).first.click()
+    member_page.locator("form[action$='/decline']").get_by_role("button", name="Decline").click()
+    expect(member_page.get_by_text("The correction was declined.")).to_be_visible()
+    member_page.goto("/corrections?q=openssl")
+    expect(member_page.locator("main")).to_contain_text("Our build leaves that code out")

@@ -57,6 +57,8 @@ def preview(
     print_file(found["text"])
     note("", to_stdout=True)
     _tell_effect(found["effect"])
+    if found["note"]:
+        note(found["note"])
 
 
 @commands.command("propose")

@@ -275,6 +275,14 @@ async def test_what_lacks_something_is_refused_by_its_field(api: Any, body: dict
         assert (answer.status_code, answer.json().get("field")) == (422, field), answer.text
 
 
+async def test_a_vulnerability_that_no_feed_knows_is_told(api: Any) -> None:
+    unknown = (await api.post("/api/v1/corrections/preview", json=wrong("ignore", "redis", "CVE-1999-0001"))).json()
+    assert "No feed that is read knows CVE-1999-0001" in unknown["note"]
+    known = (await api.post("/api/v1/corrections/preview", json=wrong("ignore", "redis", "cve-2026-0003"))).json()
+    assert (known["note"], known["row_ids"]) == ("", ["affected/redis/CVE-2026-0003"])  # as feeds spell it
+    assert known["effect"]["channels"][0]["goes"] == 1
+
+
 async def test_a_tab_in_a_reason_makes_no_second_cell(api: Any) -> None:
     body = wrong("ignore", "redis", "CVE-2026-0003", reason="we\tlooked\nfor it")
     assert "\twe looked for it\t" in (await api.post("/api/v1/corrections/preview", json=body)).json()["text"]
@@ -302,6 +310,11 @@ async def test_the_form_shows_the_effect_first_and_applies(api: Any, person: Per
     assert "kept as ignored by is-not/redis/pypi/redis" in shown.text
     assert "redis\tpypi/redis\tit is the server" in shown.text
     assert (await api.get("/api/v1/corrections")).json()["total"] == 0
+    [values["shown"]] = re.findall(r'name="shown" value="([^"]+)"', shown.text)
+    for changed in ({"reason": "something else"}, {"shown": ""}):  # another effect than the one that was shown
+        again = await member_client.post("/corrections/new", data=values | changed | {"do": "apply"})
+        assert (again.status_code, "What would change" in again.text) == (200, True)
+    assert (await api.get("/api/v1/corrections")).json()["total"] == 0
     done = await member_client.post("/corrections/new", data=values | {"do": "apply"})
     assert done.status_code == 303
     assert re.fullmatch(r"/corrections/\d+", done.headers["location"])
@@ -314,9 +327,10 @@ async def test_the_form_shows_the_effect_first_and_applies(api: Any, person: Per
 
 async def test_every_finding_on_pages_leads_to_the_form(api: Any, member_client: Any) -> None:  # noqa: F811
     package = await member_client.get("/channels/main/packages/redis")
+    listed = await member_client.get("/channels/main/findings")
     matched = await member_client.get("/match", params={"component": "conda:redis=3.0"})
-    for page in (package, matched):
-        links = re.findall(r'href="(/corrections/new\?[^"]+)">This is wrong', page.text)
+    for page in (package, listed, matched):
+        links = re.findall(r'href="(/corrections/new\?[^"]+)"[^>]*>This is wrong', page.text)
         assert any("CVE-2026-0003" in link for link in links), page.text[:200]
         for link in links:
             assert (await member_client.get(link.replace("&amp;", "&"))).status_code == 200

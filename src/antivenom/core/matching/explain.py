@@ -25,7 +25,7 @@ LISTED_MANY = 3  # listed versions from here on are a count
 _RANKS = {
     0: "a correction", 1: "an advisory of its own ecosystem", 2: "another database of its own ecosystem",
     3: "the project itself, as CNA", 4: "the table of curated releases", 5: "NVD", 6: "another database of products",
-    7: "another CNA", 8: "Bitnami", 9: "Julia", 10: "OSS-Fuzz", 11: "a repository",
+    7: "another CNA", 8: "Bitnami", 9: "Julia", 10: "OSS-Fuzz", 11: "an advisory on its repository",
 }  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def explain(index: MatchIndex, component: ComponentKey, channel: str = "") -> Ex
 def _name_tried(index: MatchIndex, traced: Traced, identity: Identity) -> NameTried:
     told = [c.package for claims in traced.claims.values() for c in claims if c.identity.key == identity.key]
     advisories = {package.advisory for package in told}
-    outcome, why = _outcome_of_name(index, identity, len(advisories))
+    outcome, why = _outcome_of_name(index, traced, identity, len(advisories))
     return NameTried(
         ecosystem=identity.ecosystem,
         name=identity.name,
@@ -159,7 +159,7 @@ def _name_tried(index: MatchIndex, traced: Traced, identity: Identity) -> NameTr
     )
 
 
-def _outcome_of_name(index: MatchIndex, identity: Identity, advisories: int) -> tuple[NameOutcome, str]:
+def _outcome_of_name(index: MatchIndex, traced: Traced, identity: Identity, advisories: int) -> tuple[NameOutcome, str]:
     title = ECOSYSTEM_TITLES.get(identity.ecosystem, identity.ecosystem)
     number = f"{advisories:,} {'advisory names' if advisories == 1 else 'advisories name'} it"
     if advisories and identity.ignored_by:
@@ -171,6 +171,8 @@ def _outcome_of_name(index: MatchIndex, identity: Identity, advisories: int) -> 
         return NameOutcome.no_evidence, f"only {what} suggests it, and no advisory names it"
     if identity.ecosystem in index.ecosystems and identity.ecosystem not in PRODUCT_ECOSYSTEMS:
         return NameOutcome.silent, f"the advisories for {title} are read, and none names it"
+    if traced.claims:
+        return NameOutcome.unread, "no advisory that is read names it"
     if identity.ecosystem == "cpe":
         are_read = (
             "feeds with CPE products are read" if "cpe" in index.ecosystems else "no feed with CPE products is read"

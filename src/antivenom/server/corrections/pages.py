@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -135,8 +136,8 @@ async def show_form(request: Request, ctx: Context) -> Response:
 async def submit_form(request: Request, ctx: Context, form: FormData) -> Response:
     values = FormValues.read(form)
     what = str(form.get("do", "preview"))
-    if what == "preview":
-        plan = await service.preview_correction(ctx, values.proposal())
+    plan = await service.preview_correction(ctx, values.proposal())
+    if what == "preview" or form.get("shown") != _digest(plan):  # nothing is kept whose effect was not shown
         return await _render_form(request, ctx, values, plan, None)
     correction = await service.propose_correction(ctx, values.proposal())
     if what == "apply":
@@ -167,10 +168,16 @@ async def _render_form(
         ranges=ranges,
         platforms=(*PLATFORMS, ANY),
         plan=plan,
+        shown=_digest(plan) if plan else "",
         error=error,
         may_propose=is_allowed(ctx.actor, "findings:write"),
         may_apply=is_allowed(ctx.actor, "findings:manage"),
     )
+
+
+def _digest(plan: CorrectionPlan) -> str:
+    """What tells whether the rows are those that were shown. A browser sends no text as it got it (line ends)."""
+    return hashlib.sha256(plan.text.encode()).hexdigest()
 
 
 async def _what_is_told(ctx: Context, values: FormValues) -> tuple[dict[str, str], list[str]]:

@@ -86,15 +86,19 @@ class EffectView(BaseModel):
 
 
 class CorrectionPlanView(BaseModel):
-    """`text`: the rows as a knowledge file. `row_ids`: what counts then; a row of the same id is replaced."""
+    """`text`: the rows as a knowledge file. `row_ids`: what counts then; a row of the same id is replaced.
+
+    `note`: why nothing changes, where that needs words.
+    """
 
     text: str
     row_ids: list[str]
     effect: EffectView
+    note: str
 
     @classmethod
     def of(cls, plan: CorrectionPlan) -> Self:
-        return cls(text=plan.text, row_ids=plan.row_ids, effect=EffectView.of(plan.effect))
+        return cls(text=plan.text, row_ids=plan.row_ids, effect=EffectView.of(plan.effect), note=plan.note)
 
 
 class CorrectionView(BaseModel):

@@ -10,6 +10,7 @@ from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundErro
 from antivenom.core.feeds.correcting import CorrectionKind, Proposal, Row, make_rows, parse_rows, rows_text
 from antivenom.core.feeds.entry import KnowledgeEntry
 from antivenom.core.matching.what_if import Change
+from antivenom.server.advisories import queries as advisories
 from antivenom.server.advisories.knowledge_rows import assemble_knowledge, replace_corrections
 from antivenom.server.advisories.storing import lock_knowledge
 from antivenom.server.context import Context
@@ -24,13 +25,17 @@ STATES = ("proposed", "applied", "declined", "reverted")
 
 
 class CorrectionPlan(msgspec.Struct, frozen=True):
-    """The rows that a proposal makes, as text of a knowledge file, their ids, and what they would change."""
+    """The rows that a proposal makes, as text of a knowledge file, their ids, and what they would change.
+
+    `note`: why that is nothing; "" when that needs no words.
+    """
 
     proposal: Proposal
     rows: list[Row]
     text: str
     row_ids: list[str]
     effect: Effect
+    note: str = ""
 
 
 class CorrectionDetails(msgspec.Struct, frozen=True):
@@ -53,11 +58,26 @@ async def preview_correction(ctx: Context, proposal: Proposal) -> CorrectionPlan
         NotFoundError: No advisory feed has been compiled yet.
     """
     require(ctx, "findings:read", subject="correction:*")
+    proposal, note = await _with_known_id(ctx, proposal)
     now = await assemble_knowledge(ctx)
     rows = make_rows(proposal, now, ctx.now.date())
     entries = parse_rows(rows)
     effect = await measure_effect(ctx, proposal, now, await assemble_knowledge(ctx, more=entries))
-    return CorrectionPlan(proposal, rows, rows_text(rows), [entry.id for entry in entries], effect)
+    return CorrectionPlan(proposal, rows, rows_text(rows), [entry.id for entry in entries], effect, note)
+
+
+async def _with_known_id(ctx: Context, proposal: Proposal) -> tuple[Proposal, str]:
+    """The proposal with the vulnerability's id as feeds spell it; and a note where none knows it."""
+    wanted = proposal.vulnerability
+    if not wanted:
+        return proposal, ""
+    known = await advisories.find_vulnerability(ctx.session, wanted)
+    ids = list(known.ids) if known else []
+    ids += [row.advisory.id for row in await advisories.list_advisories_of(ctx.session, [wanted, wanted.upper()])]
+    spelled = next((i for i in ids if i.casefold() == wanted.casefold()), "")
+    if not spelled:
+        return proposal, f"No feed that is read knows {wanted}: the row has no effect before one does."
+    return msgspec.structs.replace(proposal, vulnerability=spelled), ""
 
 
 async def propose_correction(ctx: Context, proposal: Proposal) -> Correction:
@@ -68,6 +88,7 @@ async def propose_correction(ctx: Context, proposal: Proposal) -> Correction:
         ConflictError: The same rows are proposed or applied already.
     """
     require(ctx, "findings:write", subject="correction:*")
+    proposal, _ = await _with_known_id(ctx, proposal)
     rows = make_rows(proposal, await assemble_knowledge(ctx), ctx.now.date())
     ids = [entry.id for entry in parse_rows(rows)]
     for known in await queries.list_open(ctx.session, proposal.name):

@@ -91,7 +91,8 @@ async def _find(ctx: Context, found: Explanation, advisory: str) -> Considered:
     raise NotFoundError(
         f"{listed[0].advisory.id} is not about {found.component}: {names}{more}, and {found.component} was looked up"
         f" as {tried}",
-        hint="if that is wrong, a row of knowledge says so: docs/reference/feeds.md",
+        hint=f"if it is affected: antivenom correction preview missing conda:{found.component}={found.version}"
+        f" {advisory} --affected RANGES --reason WHY",
     )
 
 
