@@ -263,6 +263,37 @@ def test_what_people_download_by_mistake_is_named(tmp_path: Path, kind: str, con
         assert "feed" in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "data", "told"),
+    [
+        ("osv", "a.json", dump(entry(1, id="../x")), r"a\.json .*though it is of kind osv: it .*'\.\./x' is not an advisory id"),
+        ("osv", "a.jsonl", b"{\n" + b'{"id": \n' * 3, r"a\.jsonl is not"),
+        ("osv", "all.json", dump([entry(1, id=""), entry(2, id="a b")]), r"of kind osv: entry 1: has no id"),
+        ("kev", "kev.json", dump({"catalogVersion": 1, "vulnerabilities": [{"cveID": "x"}]}), r"kind kev: x \(entry 1\): 'X' is not a CVE"),
+        ("kev", "kev.csv", table([list(KEV[0]), ["CVE-1"]], ","), r"kind kev: line 2: 'CVE-1' is not a CVE id"),
+        ("epss", "e.csv", b"cve,epss,percentile\nCVE-2024-0001,high,0\n", r"kind epss: line 2: 'high' is not a number"),
+        ("purl-cpe", "p.tsv", b"purl\tcpe\npkg:pypi/a\tx\n", r"line 2: pkg:pypi/a: names no application"),
+        ("nodejs", "index.json", dump({"7": {"cve": [], "vulnerable": "soon", "patched": "1.x"}}), r"nodejs: 7: .*'soon'"),
+        ("name-map", "m.json", dump({"schema_version": 1, "packages": {"a": {"cpes": ["x"]}}}), r"name-map: a: 'x' is not a"),
+        ("knowledge", "k.tsv", KNOWLEDGE.split(b"\n")[0] + b"\npy-foo\n", r"kind knowledge: line 2: has 1 columns"),
+    ],
+)  # fmt: skip
+def test_a_bad_file_of_the_right_kind_says_what_stands_where(
+    tmp_path: Path, kind: str, name: str, data: bytes, told: str
+) -> None:
+    path = put(tmp_path, name, data)
+    with pytest.raises(InvalidInputError, match=told):
+        spool_feed(kind, str(path), str(tmp_path / "rows"), str(path), NOW)
+
+
+def test_a_file_of_the_right_kind_with_a_bad_beginning_is_read(tmp_path: Path) -> None:
+    path = put(
+        tmp_path, "all.jsonl", b"\n".join(dump(entry(n, id=f"bad id {n}")) for n in range(30)) + b"\n" + dump(OSV[0])
+    )
+    report = spool_feed("osv", str(path), str(tmp_path / "rows"), str(path), NOW)
+    assert (report.rows, report.set_aside_count) == (1, 30)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_long_document_of_another_kind_is_named_too(tmp_path: Path, kind: str) -> None:
     long = [entry(n, details="x" * 1_000) for n in range(400)]

@@ -82,6 +82,9 @@ def wrong_kind(kind: str, name: str, head: bytes, reason: str = "") -> InvalidIn
     hint = f"files of kind {kind}: docs/reference/feeds.md"
     if guess.kind not in ("", kind):
         hint = f"add it as what it is: antivenom feed add {guess.kind} LOCATION"
-    is_other = guess.words and guess.kind != kind
-    detail = f"it seems to be {guess.words}" if is_other else reason or "nothing in it could be read"
-    return InvalidInputError(f"{name} is not of kind {kind}: {detail}", hint=hint)
+    if guess.words and guess.kind != kind:
+        return InvalidInputError(f"{name} is not of kind {kind}: it seems to be {guess.words}", hint=hint)
+    reason = reason.removeprefix(f"{name} ") or "nothing in it could be read"
+    if guess.kind == kind:
+        return InvalidInputError(f"nothing of {name} could be read, though it is of kind {kind}: {reason}", hint=hint)
+    return InvalidInputError(f"{name} is not of kind {kind}: {reason}", hint=hint)

@@ -13,7 +13,7 @@ from pathlib import Path
 from antivenom.core.errors import InvalidInputError, StorageError
 from antivenom.core.feeds import unpack
 from antivenom.core.feeds.entry import Reading, Row, SetAside
-from antivenom.core.feeds.registry import Source, find_source, wrong_kind
+from antivenom.core.feeds.registry import Source, find_source, identify, wrong_kind
 from antivenom.core.matching.advisories import Advisory
 from antivenom.knowledge import built_in
 from antivenom.server.adapters.cpu import bounded_memory, without_cycles
@@ -124,8 +124,10 @@ def _spool_member(
                     report.put_aside(row)
                 elif len(refused) < WRONG_KIND_AFTER:
                     refused.append(row)
+                elif identify(head).kind == source.KIND:  # of this kind, only its beginning is bad
+                    report.put_aside(row)
                 else:
-                    raise InvalidInputError(row.reason)
+                    raise InvalidInputError(_told(member.name, refused[0]))
                 continue
             write(row_line(row))
             rows += 1
@@ -133,13 +135,22 @@ def _spool_member(
             if on_progress is not None and report.rows % PROGRESS_EVERY == 0:
                 on_progress(report.rows, report.set_aside_count)
         if refused and not rows:
-            raise InvalidInputError(refused[0].reason)
+            raise InvalidInputError(_told(member.name, refused[0]))
     except unpack.UnreadableFileError:
         raise
     except InvalidInputError as error:
         raise error if rows else wrong_kind(source.KIND, member.name, head, error.message) from None
     for entry in refused:
         report.put_aside(entry)
+
+
+def _told(name: str, entry: SetAside) -> str:
+    """Why an entry was refused, with its place in the file."""
+    place = entry.entry
+    for prefix in (f"{name}: ", f"{name} ", name):
+        place = place.replace(prefix, "", 1)
+    place = place.replace("()", "").strip()
+    return f"{place}: {entry.reason}" if place else f"it {entry.reason}"
 
 
 def _nothing_usable(kind: str, path: str, report: SpoolReport, files: int) -> InvalidInputError:
