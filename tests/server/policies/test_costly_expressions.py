@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
+from antivenom.core.conda.records import ChannelFacts
 from antivenom.core.errors import TooExpensiveError, UnavailableError
 from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.context import LOCAL, Actor, Resources
+from antivenom.server.mirrors import service as mirrors
 from antivenom.server.policies import service as policies
+from antivenom.server.publications import policy_trial
 from antivenom.server.publications import service as publications
+from antivenom.server.publications.build_publication import BuildRequest
 from antivenom.server.web.leaving import while_connected
 from tests.server.asking import Asker
 from tests.server.mirrors.conftest import Person, ask, person, upstream  # noqa: F401  # fixtures
@@ -64,7 +68,69 @@ async def test_text_that_is_costly_to_check_is_refused_by_whoever_checks_it(
             await main.set_policy("main", OVER_LITERALS)
 
 
-async def test_policy_that_costs_too_much_is_not_published_and_the_channel_says_why(main: Person):
+async def attached(main: Person) -> str:
+    async with main.resources.context(LOCAL) as ctx:
+        found = await channel_policies.get_channel_policy(ctx, "main")
+    return found[1].text if found else ""
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_policy_that_costs_too_much_on_a_channel_is_refused_when_it_is_set(main: Person, everywhere: bool):
+    await main.set_policy("main", "name: loops\nrules: []\n")
+    with pytest.raises(TooExpensiveError, match=r"rule three-loops costs too much: .* 1 s of CPU"):
+        async with main.resources.context(LOCAL) as ctx:
+            if everywhere:
+                await channel_policies.set_policy_everywhere(ctx, OVER_DEPENDS)
+            else:
+                await channel_policies.set_policy(ctx, "main", OVER_DEPENDS)
+    assert await attached(main) == "name: loops\nrules: []\n"
+    async with main.resources.context(LOCAL) as ctx:
+        assert (await policies.get_policy(ctx, "loops"))[1].number == 1
+        assert (await publications.get_channel_summary(ctx, "main")).behind is None
+
+
+async def test_channel_that_has_published_nothing_takes_any_policy_that_can_be_checked(
+    main: Person,
+    upstream: UpstreamServer,  # noqa: F811
+):
+    async with main.resources.context(LOCAL) as ctx:
+        wanted = mirrors.MirrorSettings(upstream.url, subdirs=["noarch"])
+        await mirrors.create_mirror(ctx, "empty", wanted, policy_text=OVER_DEPENDS)
+
+
+@pytest.mark.parametrize(
+    ("costs", "parts", "refused"),
+    [
+        ([0.5] * 8, 8, False),  # all of it was tried
+        ([0.1] * 8, 20, False),
+        ([0.5] * 8, 20, True),
+        ([2.5, *[0.01] * 8], 20, False),  # one odd record, which was counted
+        ([0.1] * 8, 40, True),
+    ],
+)
+def test_what_the_whole_costs_is_told_from_parts(
+    costs: list[float], parts: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(policy_trial, "_try_parts", lambda *_: (costs, parts))
+    request = BuildRequest(
+        {}, ChannelFacts("main", is_mirror=True), "name: p\nrules: []", None, 0, expressions_max_s=1.5
+    )
+    monkeypatch.setattr(policy_trial.BlobStore, "open", lambda _: None)
+    if refused:
+        with pytest.raises(TooExpensiveError, match=r"about \d+ s of CPU on channel main, and may take 1.5 s"):
+            policy_trial.try_expressions("file:///x", request)
+    else:
+        policy_trial.try_expressions("file:///x", request)
+
+
+async def test_policy_that_costs_too_much_is_not_published_and_the_channel_says_why(
+    main: Person, monkeypatch: pytest.MonkeyPatch
+):
+    """What the trial could not see: the channel grew, or what is dear was not tried."""
+
+    async def nothing(*_: Any) -> None: ...
+
+    monkeypatch.setattr(channel_policies, "try_policy", nothing)
     before = await main.kept("main")
     await main.set_policy("main", OVER_DEPENDS)
     async with main.resources.context(LOCAL) as ctx:

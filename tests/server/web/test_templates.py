@@ -51,3 +51,13 @@ def test_a_template_lies_in_the_lowest_room_that_uses_it() -> None:
             continue
         lowest = min(users, key=rooms.ROOMS.index) if "" not in users else room
         assert room == lowest, f"{name} is used by {sorted(users)}"
+
+
+def test_every_risk_on_a_page_says_whether_it_is_estimated() -> None:
+    shown = {
+        f"{path.name}: {arguments}"
+        for path in HERE.rglob("*.html")
+        for arguments in re.findall(r"ui\.risk\(([^)]*)\)", path.read_text())
+    }
+    assert len(shown) >= 5
+    assert [one for one in shown if "risk_estimated" not in one] == []

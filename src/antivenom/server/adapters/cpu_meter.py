@@ -31,6 +31,11 @@ class CpuMeter:
         self._limits = resource.getrlimit(resource.RLIMIT_AS)
         self._most_bytes = 0
 
+    @property
+    def spent_s(self) -> float:
+        """The CPU that was taken so far."""
+        return self._budget_s - self._left_s
+
     def __call__(self, what: str, work: Callable[[], T]) -> T:
         """What `work` returns.
 

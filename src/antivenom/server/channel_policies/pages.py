@@ -109,9 +109,10 @@ async def show_plans(request: Request, ctx: Context, form: FormData) -> Response
 async def save_policy(request: Request, ctx: Context, form: FormData) -> Response:
     """Save a new revision and attach it to the chosen channels; other channels keep theirs."""
     text, chosen = policy_text_of(form), _chosen(form)
+    await service.try_policy(ctx, chosen, text)
     revision = await policies.save_policy(ctx, text)
     for channel in chosen:
-        await service.set_policy(ctx, channel, text)
+        await service.set_policy(ctx, channel, text, is_tried=True)
     name = str(revision.document.get("name"))
     where = f"; {', '.join(chosen)} {'is' if len(chosen) == 1 else 'are'} being republished" if chosen else ""
     return redirect(f"/policies/{name}", flash=f"Revision {revision.number} of {name} is saved{where}.")

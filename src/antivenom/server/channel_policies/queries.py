@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.server.channels.models import Channel
-from antivenom.server.policies.models import PolicyRevision
+from antivenom.server.policies.models import Policy, PolicyRevision
 
 
 async def channels_under_policy(session: AsyncSession, policy_id: int, *, lock: bool = False) -> list[Channel]:
@@ -18,6 +18,18 @@ async def channels_under_policy(session: AsyncSession, policy_id: int, *, lock: 
         .order_by(Channel.id if lock else Channel.name)
     )
     return list(await session.scalars(query.with_for_update(of=Channel) if lock else query))
+
+
+async def names_under_policy(session: AsyncSession, name: str) -> list[str]:
+    """The names of the channels with any revision of the policy of that name attached."""
+    query = (
+        select(Channel.name)
+        .join(PolicyRevision, PolicyRevision.id == Channel.policy_revision_id)
+        .join(Policy, Policy.id == PolicyRevision.policy_id)
+        .where(Policy.name == name)
+        .order_by(Channel.name)
+    )
+    return list(await session.scalars(query))
 
 
 async def count_channels_by_policy(session: AsyncSession) -> dict[int, int]:

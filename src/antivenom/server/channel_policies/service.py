@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from antivenom.core.errors import SIMPLER_POLICY, LostBlobError, TooExpensiveError
 from antivenom.core.publishing.publish import PlanItem
@@ -21,21 +22,45 @@ from antivenom.server.publications import queries as publications_queries
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.build_publication import plan_publication
 from antivenom.server.publications.counts import RecordCounts
+from antivenom.server.publications.policy_trial import has_expressions, try_expressions
 from antivenom.server.publications.publish_channel import defer_republish, request_with_policy
 from antivenom.server.publications.reasons import ReasonView
 from antivenom.server.publications.summaries import ChannelSummary
 
+MATCHING_MAX_S: Final = 60.0  # of CPU, besides the expressions, to read and match what they are tried on
 
-async def set_policy(ctx: Context, channel: str, text: str) -> PolicyRevision:
+
+async def try_policy(ctx: Context, names: Iterable[str], text: str) -> None:
+    """Try what the expressions of a policy cost on some channels; those that have published nothing cost nothing.
+
+    Before anything is locked, for it may take seconds.
+
+    Raises:
+        TooExpensiveError: They would take more than a publication may, and the policy could not be published.
+    """
+    if not has_expressions(await policies.check_policy(ctx.resources, text)):
+        return
+    for name in names:
+        channel = await channels.get_channel(ctx, name, permission="channels:write")
+        if channel.publication_id is not None:
+            request = await request_with_policy(ctx, channel, text)
+            cpu_s = request.expressions_max_s + MATCHING_MAX_S
+            await ctx.resources.plans.run(try_expressions, ctx.resources.blobs.url, request, cpu_s=cpu_s)
+
+
+async def set_policy(ctx: Context, channel: str, text: str, *, is_tried: bool = False) -> PolicyRevision:
     """Attach a policy to one channel and publish it anew. A new text makes a new revision.
 
     Other channels under a policy of the same name keep their revision; see `set_policy_everywhere`.
 
     Raises:
         InvalidInputError: The policy is wrong; `data["problems"]` says where.
+        TooExpensiveError: Its expressions cost too much on this channel (`try_policy`, unless that was done).
     """
     require(ctx, "policies:write", subject=f"channel:{channel}")
     await channels.get_channel(ctx, channel, permission="channels:write")
+    if not is_tried:
+        await try_policy(ctx, [channel], text)
     revision = await policies.save_policy(ctx, text)  # it locks the policy; as everywhere, before a channel is locked
     row = await channels.get_channel(ctx, channel, permission="channels:write", lock=True)
     await _attach(ctx, row, revision)
@@ -45,6 +70,8 @@ async def set_policy(ctx: Context, channel: str, text: str) -> PolicyRevision:
 async def set_policy_everywhere(ctx: Context, text: str) -> tuple[PolicyRevision, list[str]]:
     """Attach a new revision of a policy to every channel under it. Returns the revision and the channels' names."""
     require(ctx, "policies:write", subject="policy:*")
+    name = (await policies.check_policy(ctx.resources, text)).name
+    await try_policy(ctx, await queries.names_under_policy(ctx.session, name), text)
     revision = await policies.save_policy(ctx, text)
     rows = await queries.channels_under_policy(ctx.session, revision.policy_id, lock=True)
     for row in rows:

@@ -154,13 +154,13 @@ class _BuildInputs:
         earlier = _earlier(blobs, request.previous_findings) if request.previous else None
         basis = earlier.basis if earlier else None
         if earlier is None or basis is None:
-            inputs._matched = _open_assessor(blobs, request)
+            inputs._matched = open_assessor(blobs, request)
             return inputs
         changed = set(changed_names(blobs, request.sources, request.previous))
         if (basis.knowledge, basis.mapping_channel) == (inputs._basis.knowledge, inputs._basis.mapping_channel):
-            inputs._reusing = IncrementalAssessor(earlier, changed, lambda: _open_assessor(blobs, request))
+            inputs._reusing = IncrementalAssessor(earlier, changed, lambda: open_assessor(blobs, request))
         else:
-            inputs._matched = _open_assessor(blobs, request)
+            inputs._matched = open_assessor(blobs, request)
             inputs._known = frozenset(c.component for c in earlier.components)
             changed |= inputs._compare(earlier)
         if (basis.channel, basis.build_statements) != (inputs._basis.channel, inputs._basis.build_statements):
@@ -243,7 +243,8 @@ def plan_publication(
     return plan(blobs, request_to_plan, request.previous, on_progress=_by_subdir(on_progress))
 
 
-def _open_assessor(blobs: IndexBlobs, request: BuildRequest) -> ChannelAssessor:
+def open_assessor(blobs: IndexBlobs, request: BuildRequest) -> ChannelAssessor:
+    """What matches a channel's components by the request's knowledge."""
     index = MatchIndex.load(blobs.get(request.knowledge_key), built_in()) if request.knowledge_key else None
     return ChannelAssessor(index, request.mapping_channel)
 

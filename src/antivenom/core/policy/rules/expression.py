@@ -450,7 +450,8 @@ TRIGGERS = (
         summary=(
             "Hits records for which a [CEL](https://cel.dev) expression is true. An expression that cannot be "
             "evaluated for a record warns about it and says why. All expressions of a policy together may take "
-            "`ANTIVENOM_EXPRESSIONS_MAX_S` seconds of CPU; a policy beyond that is neither planned nor published."
+            "`ANTIVENOM_EXPRESSIONS_MAX_S` seconds of CPU; a policy beyond that is neither planned nor published. "
+            "Setting one tries it on the channel first, or on parts of a large one, and refuses what is far beyond."
         ),
         trigger_id="`rule-id+filename`, such as `custom+internal-tools-1.0-0.conda`",
         parameters={"expr": Parameter(_read_expression, "CEL expression", "true for the records to hit")},
