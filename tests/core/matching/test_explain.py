@@ -159,6 +159,13 @@ def test_a_metapackage_says_where_to_look(index: MatchIndex) -> None:
     assert (found.depends_on, found.names, found.considered) == ("python", (), ())
 
 
+def test_a_metapackage_with_advisories_of_its_own_is_explained_by_them() -> None:
+    own = Advisory("MAL-1", "osv", affected=(AffectedPackage("conda", "python-gil", (until("3.12"),)),))
+    index = MatchIndex.load(build_index((*KNOWN, own), None, MAPS, built_in()))
+    found = told(index, "python-gil", "3.11")
+    assert (found.depends_on, one(found, "MAL-1").outcome) == ("", Outcome.finding)
+
+
 @pytest.mark.parametrize("name", ["openssl", "libpq", "pillow", "bash", "no-such-thing", "python-gil"])
 @pytest.mark.parametrize("version", ["1.0", "3.0.5", "3.0.7", "8.0", "17.0", "trunk"])
 @pytest.mark.parametrize("subdir", ["", "linux-64", "win-64"])

@@ -233,8 +233,7 @@ class MatchIndex:
     def _plan_of_conda(self, name: str, purls: tuple[str, ...], channel: str) -> _Planned:
         if not purls and (clean := self._clean_at_once(name, channel)) is not None:
             return clean, None
-        other = self._knowledge.metapackages.get(name)
-        if not purls and other is not None and f"conda/{name}" not in self._index.packages:
+        if not purls and (other := self.depends_on(name)):
             told = f"{name} has no files of its own: it depends on {other}, and what is known is listed there"
             return Assessment(True, told), None
         identities = self._identify(name, purls, channel)
@@ -326,8 +325,8 @@ class MatchIndex:
         return self._rules.explain(row_id)
 
     def depends_on(self, conda_name: str) -> str:
-        """The package that a metapackage stands for; "" for one that has files of its own."""
-        return self._knowledge.metapackages.get(conda_name, "")
+        """The package that a metapackage stands for; "" for one that has files of its own, or advisories of its own."""
+        return "" if f"conda/{conda_name}" in self._index.packages else self._knowledge.metapackages.get(conda_name, "")
 
     def _without_other_parts(self, part: str, by_number: Mapping[int, list[Claim]]) -> dict[int, list[Claim]]:
         """The claims; those about another part of the project are set aside."""

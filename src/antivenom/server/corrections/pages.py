@@ -16,6 +16,7 @@ from starlette.routing import Route
 from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError
 from antivenom.core.feeds.correcting import CorrectionKind, Proposal
 from antivenom.core.matching.component_text import parse_component
+from antivenom.core.matching.knowledge import CORRECTIONS
 from antivenom.core.matching.platforms import ANY, PLATFORMS
 from antivenom.server.context import Context
 from antivenom.server.corrections import service
@@ -194,7 +195,7 @@ async def _what_is_told(ctx: Context, values: FormValues) -> tuple[dict[str, str
         return {f"{n.ecosystem}/{n.name}": n.via for n in told.names if n.advisories}, []
     comparisons = [c for item in told.considered for c in item.comparisons]
     ranges = dict.fromkeys(f"{c.rank}: {' or '.join(c.ranges)}" for c in comparisons if c.ranges)
-    return {c.name: c.via for c in comparisons if not c.name.startswith("conda/")}, list(ranges)
+    return {c.name: c.via for c in comparisons if not c.name.startswith(f"{CORRECTIONS}/")}, list(ranges)
 
 
 async def apply_correction(request: Request, ctx: Context, form: FormData) -> Response:
