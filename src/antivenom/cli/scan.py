@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import groupby
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -19,7 +21,7 @@ from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Finding
 from antivenom.core.readers.registry import KINDS
 from antivenom.core.readers.snapshot import Component
-from antivenom.core.reports import as_json, as_junit, as_markdown, as_sarif
+from antivenom.core.reports import as_cyclonedx, as_json, as_junit, as_markdown, as_sarif
 from antivenom.core.reports.advice import advise
 from antivenom.core.reports.baseline import only_new, read_baseline
 from antivenom.core.reports.changes import Changes, compare
@@ -45,6 +47,7 @@ class Format(StrEnum):
     table = "table"
     json = "json"
     sarif = "sarif"
+    cyclonedx = "cyclonedx"
     markdown = "markdown"
     junit = "junit"
 
@@ -67,6 +70,9 @@ def scan(
     diff: Annotated[
         bool, typer.Option("--diff", help="Compare two targets, OLD NEW: packages, and findings that came and went.")
     ] = False,
+    sbom_out: Annotated[
+        str, typer.Option("--sbom-out", metavar="FILE", help="Also write what was scanned as a CycloneDX document.")
+    ] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if anything could not be read.")] = False,
     output: Annotated[
         Format, typer.Option("--output", "-o", help="table for people; the others for tools.")
@@ -79,6 +85,8 @@ def scan(
         return
     known = read_baseline(read_bytes(baseline), baseline) if baseline else frozenset()
     snapshots = [found for target in _read(targets or [], name, prefix, kind) for found in _assess(target)]
+    if sbom_out:
+        _write_sbom(sbom_out, snapshots)
     snapshots, left_out = only_new(snapshots, known)
     print_scan(snapshots, output, limits)
     if baseline:
@@ -200,11 +208,25 @@ def print_scan(snapshots: Sequence[ScannedSnapshot], output: Format, limits: Seq
 def _render(snapshots: Sequence[ScannedSnapshot], output: Format, limits: Sequence[str]) -> str:
     if output is Format.sarif:
         return as_sarif.render(snapshots, version=__version__)
+    if output is Format.cyclonedx:
+        return as_cyclonedx.render(snapshots, version=__version__, now=_now())
     if output is Format.markdown:
         return as_markdown.render(snapshots)
     if output is Format.junit:
         return as_junit.render(snapshots, fail_on=limits or ("any",))
     return as_json.render(snapshots)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _write_sbom(path: str, snapshots: Sequence[ScannedSnapshot]) -> None:
+    text = as_cyclonedx.render(snapshots, version=__version__, now=_now(), with_findings=False)
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _print_tables(snapshots: Sequence[ScannedSnapshot]) -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Finding, Severity
+from antivenom.core.readers.registry import read_file
 from antivenom.core.readers.snapshot import Component, Skipped
-from antivenom.core.reports import as_json, as_junit, as_markdown, as_sarif
+from antivenom.core.reports import as_cyclonedx, as_json, as_junit, as_markdown, as_sarif
 from antivenom.core.reports.advice import advise
 from antivenom.core.reports.baseline import only_new, read_baseline
 from antivenom.core.reports.changes import compare
@@ -134,6 +135,56 @@ def test_sarif_has_a_rule_for_each_vulnerability_and_a_result_for_each_component
     assert scores["MAL-1"] == 10.0 > scores["CVE-2020-1"] > scores["CVE-2020-3"] > scores["CVE-2020-2"] > 0
 
 
+def test_cyclonedx_names_each_package_once_with_what_it_needs_and_what_it_has() -> None:
+    openssl = Component(
+        "conda",
+        "openssl",
+        "3.0.7",
+        "h_2",
+        "linux-64",
+        "https://c.example/conda-forge",
+        md5="a" * 32,
+        license="Apache 2.0",
+    )
+    python = Component("conda", "python", "3.11.0", depends=("OpenSSL >=3,<4", "tk", "python 3"))
+    flask = Component("pypi", "Flask", "2.0", depends=("python-dateutil>=2",))
+    dateutil = Component("pypi", "python_dateutil", "2.9")
+    bad = AssessedComponent(
+        openssl, True, "", (Given("malware", name="MAL-1").finding(), Given("high", ("3.0.8",)).finding())
+    )
+    rest = tuple(AssessedComponent(c, True, "", ()) for c in (python, flask, dateutil))
+    scan = [ScannedSnapshot("a.lock", "x", "e", p, (bad, *rest)) for p in ("linux-64", "osx-64")]
+    text = as_cyclonedx.render(scan, version="1.0", now="2026-01-01T00:00:00Z")
+    found = json.loads(text)
+    refs = {c["name"]: c["bom-ref"] for c in found["components"]}
+    assert (found["specVersion"], list(refs)) == ("1.6", ["openssl", "python", "Flask", "python_dateutil"])
+    first = found["components"][0]
+    assert first["purl"] == "pkg:conda/openssl@3.0.7?build=h_2&channel=https://c.example/conda-forge&subdir=linux-64"
+    assert (first["hashes"], first["licenses"][0]["expression"]) == (
+        [{"alg": "MD5", "content": "a" * 32}],
+        "Apache-2.0",
+    )
+    needs = {d["ref"]: d.get("dependsOn", []) for d in found["dependencies"]}
+    assert (needs[refs["python"]], needs[refs["Flask"]]) == ([refs["openssl"]], [refs["python_dateutil"]])
+    assert sorted(needs["scanned"]) == sorted(refs.values())
+    malware, high = found["vulnerabilities"]
+    assert (malware["id"], malware["ratings"][0]["severity"], high["recommendation"]) == (
+        "MAL-1",
+        "critical",
+        "update to 3.0.8 or later",
+    )
+    assert [affected["ref"] for affected in high["affects"]] == [refs["openssl"]]
+    again = [(c.type, c.name, c.version) for c in only_components(text)]  # a purl has PyPI's names as PEP 503 has them
+    assert again[2:] == [("pypi", "flask", "2.0"), ("pypi", "python-dateutil", "2.9")]
+    assert again[:2] == [("conda", "openssl", "3.0.7"), ("conda", "python", "3.11.0")]
+    assert "vulnerabilities" not in as_cyclonedx.render(scan, version="1.0", now="", with_findings=False)
+
+
+def only_components(text: str) -> tuple[Component, ...]:
+    [again] = read_file(text.encode(), "bom.json")[1]
+    return again.components
+
+
 def test_junit_fails_where_the_limits_are_reached_and_skips_what_is_not_assessed() -> None:
     suites = ElementTree.fromstring(as_junit.render(SCAN, fail_on=["high"]))
     [suite] = suites
@@ -212,6 +263,7 @@ def test_texts_of_others_stay_texts_in_every_format(name: str, summary: str, ide
     scan = [snapshot((name or "x", (finding,)), skipped=(Skipped(name, summary),))]
     json.loads(as_json.render(scan))
     json.loads(as_sarif.render(scan, version="1"))
+    json.loads(as_cyclonedx.render(scan, version="1", now=""))
     ElementTree.fromstring(as_junit.render(scan))
     lines = as_markdown.render(scan).splitlines()
     rows = [line for line in lines if line.startswith("| ") and not line.startswith("| Package")]
