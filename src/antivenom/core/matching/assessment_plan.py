@@ -265,6 +265,11 @@ class _Vulnerable:
 
 def _platforms(hits: list[Hit]) -> tuple[str, ...]:
     """Where alone the vulnerability exists, by the first source, those that decide first, that says so throughout."""
+    for hit in hits:  # nearly none is of one platform
+        if hit.package.platforms:
+            break
+    else:
+        return ()
     sources: dict[tuple[bool, str], list[Hit]] = {}
     for hit in hits:
         sources.setdefault((not hit.decides, hit.package.source), []).append(hit)

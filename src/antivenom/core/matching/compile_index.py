@@ -28,6 +28,7 @@ from antivenom.core.matching.version_keys import key_after, packaged_release, ve
 
 # Where software is named by product, not by package: databases of C libraries.
 PRODUCT_ECOSYSTEMS = {"cpe", "bitnami", "julia-builds", "oss-fuzz", "git"}
+_FROM_THE_START = ("0", "0.0.0-0")
 COMMITS, UNREADABLE = "commits only", "versions that cannot be read"
 
 
@@ -232,40 +233,35 @@ class _AffectedPackages:
         self._entries.sort(reverse=True)
         for key, entries in groupby(_pop_all(self._entries), itemgetter(0)):
             is_product = key.partition("/")[0] in PRODUCT_ECOSYSTEMS
-            encoded = [
-                (numbers[advisory], speaks, fields)
-                for (_, _, advisory), of_one in groupby(entries, _ENTRY)
-                for speaks, fields in _newest_record(list(of_one))
-            ]
-            alone = {places[0] for places, speaks, _ in encoded if speaks and len(places) == 1}
-            listed = [
-                msgspec.Raw(
-                    _HEADER[:1]
-                    + _encode(number)
-                    + (_taken_back(fields) if is_product and number in rejected else fields)
-                )
-                for places, _, fields in encoded
-                for number in places
-                if len(places) == 1 or number not in alone
-            ]
+            heard: list[tuple[Sequence[int], bool, bytes]] = []
+            for _, of_one in groupby(entries, _SOURCE_AND_ADVISORY):
+                for _, _, advisory, _, _, speaks, fields in _newest_record(list(of_one)):
+                    heard.append((numbers[advisory], speaks, fields))
+            alone = {places[0] for places, speaks, _ in heard if speaks and len(places) == 1}
+            listed = []
+            for places, _, fields in heard:
+                for number in places:
+                    if len(places) == 1 or number not in alone:
+                        rest = _taken_back(fields) if is_product and number in rejected else fields
+                        listed.append(msgspec.Raw(_HEADER[:1] + _encode(number) + rest))
             yield _encode(key) + _encode(listed)
 
 
-_ENTRY = itemgetter(0, 1, 2)
+_SOURCE_AND_ADVISORY = itemgetter(1, 2)
 
 
-def _newest_record(entries: list[_Entry]) -> list[tuple[bool, bytes]]:
-    """What the newest record of an advisory says of a package, of all that feeds have of it.
+def _newest_record(entries: list[_Entry]) -> list[_Entry]:
+    """What the newest record of an advisory says of a package, of all that feeds have of it; each thing once.
 
     What only an older record says is not added to it: a range that was taken back would be heard.
     """
     if len(entries) == 1:
-        return [entries[0][5:]]
+        return entries
     records: dict[int, list[_Entry]] = {}
     for entry in entries:
         records.setdefault(entry[4], []).append(entry)
-    said = [(r[0][3], sum(len(e[6]) for e in r), sorted({e[5:] for e in r})) for r in records.values()]
-    return max(said)[2]
+    said = [(r[0][3], sum(len(e[6]) for e in r), sorted({e[5:]: e for e in r}.items())) for r in records.values()]
+    return [entry for _, entry in max(said)[2]]
 
 
 def _taken_back(fields: bytes) -> bytes:
@@ -363,9 +359,14 @@ def _describe(
     own = [a for i in group.ids if len(numbers[i]) == 1 for a in entries.get(i, ())]
     shared = [a for i in group.ids if len(numbers[i]) > 1 for a in entries.get(i, ())]
     merged = merge_entries(group.ids, own, shared, malware)
-    facts = [e for i in group.ids if (e := exploited.get(i)) is not None]
-    kev, ransomware = any(e.kev for e in facts), any(e.ransomware for e in facts)
-    epss = max((e.epss for e in facts if e.epss is not None), default=None)
+    facts = [exploited[i] for i in group.ids if i in exploited]
+    kev, ransomware = (any(e.kev for e in facts), any(e.ransomware for e in facts)) if facts else (False, False)
+    epss = max([e.epss for e in facts if e.epss is not None], default=None)
+    ecosystems: set[str] = set()
+    platforms: tuple[str, ...] = ()
+    for advisory_id in group.ids:
+        ecosystems.update(spoken.ecosystems.get(advisory_id, ()))
+        platforms = platforms or spoken.platforms.get(advisory_id, ())
     described = CompiledVulnerability(
         group.ids,
         int(merged.severity),
@@ -378,9 +379,9 @@ def _describe(
         merged.published,
         merged.modified,
         merged.summary,
-        tuple(sorted({ecosystem for i in group.ids for ecosystem in spoken.ecosystems.get(i, ())})),
+        tuple(sorted(ecosystems)),
         spoken.parts.other_parts(group.ids),
-        next((spoken.platforms[i] for i in group.ids if i in spoken.platforms), ()),
+        platforms,
     )
     return described, merged.impact
 
@@ -405,12 +406,13 @@ def compile_package(
     versions = affected.versions
     if versions and affected.ecosystem in PRODUCT_ECOSYSTEMS:  # whose lists have versions of distributions
         versions = (*versions, *filter(None, map(packaged_release, versions)))
-    listed = _points(scheme, versions, ranges)
+    listed = _points(scheme, versions, ranges) if versions else []
     fixed = dict.fromkeys(affected.fixed_versions)
     if affected.ecosystem != "julia-builds":  # whose ends are builds, and no releases of the project
-        fixed |= dict.fromkeys(r.fixed for r in affected.ranges if r.fixed)
-    is_unbounded = any(i.low == b"" and i.high is None for i in ranges)
-    is_open = any(i.high is None for i in ranges)
+        for bounds in affected.ranges:
+            if bounds.fixed:
+                fixed[bounds.fixed] = None
+    endless = [i for i in ranges if i.high is None]
     intervals = (*ranges, *listed)
     is_curated = advisory.source == CURATED  # of which one may say: no release at all
     return CompiledPackage(
@@ -420,8 +422,8 @@ def compile_package(
         scheme,
         intervals,
         tuple(fixed),
-        is_unbounded,
-        is_open=is_open,
+        is_unbounded=bool(endless) and any(i.low == b"" for i in endless),
+        is_open=bool(endless),
         target=target,
         is_project=is_project,
         platforms=affected.platforms,
@@ -442,27 +444,31 @@ def _interval(scheme: str, bounds: AffectedRange) -> Interval | None:
 
     Go's pseudo-versions (0.0.0-20240527191746-e0fe7cc39172) name commits: they have no place among releases.
     """
-    if scheme == "generic" and any(_PSEUDO.match(t) for t in (bounds.introduced, bounds.fixed) if t):
+    introduced, fixed = bounds.introduced, bounds.fixed
+    if scheme == "generic" and (_is_pseudo(introduced) or _is_pseudo(fixed)):
         return None
     low: bytes | None = b""
-    if bounds.introduced not in (None, "", "0", "0.0.0-0"):
-        key = key_after if bounds.introduced_excluded else version_key
-        low = key(scheme, bounds.introduced or "")
+    if introduced and introduced not in _FROM_THE_START:
+        low = (key_after if bounds.introduced_excluded else version_key)(scheme, introduced)
     if low is None:  # a start without a number is before everything
         low = b""
     high: bytes | None = None
-    end = bounds.fixed if bounds.fixed is not None else bounds.last_affected
+    end = bounds.last_affected if fixed is None else fixed
     if end is not None:
-        high = version_key(scheme, end) if bounds.fixed is not None else key_after(scheme, end)
+        high = key_after(scheme, end) if fixed is None else version_key(scheme, end)
         if high is None or high <= low:
             return None
     return Interval(low, high, range_text(bounds))
 
 
+def _is_pseudo(version: str | None) -> bool:
+    return version is not None and "0.0.0-" in version and _PSEUDO.match(version) is not None
+
+
 def range_text(bounds: AffectedRange) -> str:
     """A range as people write it: ">=2.0,<2.31.0"; "all versions" when it is open at both ends."""
     parts: list[str] = []
-    if bounds.introduced not in (None, "", "0", "0.0.0-0"):
+    if bounds.introduced and bounds.introduced not in _FROM_THE_START:
         parts.append(f"{'>' if bounds.introduced_excluded else '>='}{bounds.introduced}")
     if bounds.fixed is not None:
         parts.append(f"<{bounds.fixed}")

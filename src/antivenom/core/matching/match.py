@@ -377,7 +377,7 @@ class MatchIndex:
             if packed is None:
                 continue
             for package in _packages.decode(packed):
-                if not is_heard(identity, package):
+                if package.is_withdrawn and not is_heard(identity, package):
                     continue
                 row_id = identity.ignored_by
                 if package.target and package.target != identity.target:

@@ -155,9 +155,13 @@ def _curated(heard: list[Claim], best: int) -> tuple[str, int]:
 
 def best_of(claims: Sequence[Claim]) -> int:
     """The priority of the most precise source; -1 when that took back all that it said, or there is none."""
-    claims = [claim for claim in claims if claim.package.source not in BESIDE] or claims
-    best = min([claim.priority for claim in claims], default=-1)
-    return best if any(c.priority == best and not c.package.is_withdrawn for c in claims) else -1
+    best, is_standing = -1, False
+    for claim in [claim for claim in claims if claim.package.source not in BESIDE] or claims:
+        if best < 0 or claim.priority < best:
+            best, is_standing = claim.priority, not claim.package.is_withdrawn
+        elif claim.priority == best and not claim.package.is_withdrawn:
+            is_standing = True
+    return best if is_standing else -1
 
 
 def priority(identity: Identity, package: CompiledPackage) -> int:

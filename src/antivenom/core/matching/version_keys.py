@@ -81,6 +81,8 @@ _OF_PACKAGER = re.compile(  # one suffix behind the number of a release
 
 def packaged_release(version: str) -> str:
     """The release that a packager's version was made of: 1.2.3 of 1.2.3-1 and of 1.2.3+dfsg; "" for all others."""
+    if version[-1:].isdigit() and "-" not in version and "_" not in version and "+" not in version:
+        return ""  # nearly all, and looking is cheaper
     found = _OF_PACKAGER.fullmatch(clean(version))
     return found["release"] if found is not None else ""
 
