@@ -506,6 +506,20 @@ def test_a_platform_decides_where_a_source_names_it(advisories: list[Advisory], 
         assert answer.findings == (finding,)
 
 
+@pytest.mark.parametrize(
+    ("targets", "platforms"),
+    [(["windows"], ("windows",)), (["windows", "macos"], ("macos", "windows")), (["windows", "*"], ()), (["x64"], ())],
+)
+def test_an_operating_system_as_target_software_is_a_platform(targets: list[str], platforms: tuple[str, ...]) -> None:
+    matches = [
+        {"vulnerable": True, "criteria": f"cpe:2.3:a:python:python:*:*:*:*:*:{t}:*:*", "versionEndExcluding": "9.0"}
+        for t in targets
+    ]
+    index = open_index(by_nvd({"nodes": [{"cpeMatch": matches}]}))
+    [finding] = index.assess([ComponentKey("conda", "python", "2.0")])[0].findings
+    assert finding.platforms == platforms
+
+
 def test_a_negated_configuration_tells_of_nothing_that_is_affected() -> None:
     affected, flags = parse_configurations([{**windows(), "negate": True}])
     assert (affected, "negated-node" in flags) == ((), True)

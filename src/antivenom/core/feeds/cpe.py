@@ -15,6 +15,7 @@ UNESCAPE = re.compile(r"\\(.)")
 PATCH = re.compile(r"patch_?(\d+)")
 ANY = ("*", "")
 NOT_APPLICABLE = "-"
+SYSTEMS = ("linux", "linux_kernel", "unix", "windows", "macos", "mac_os", "mac_os_x")
 # Software made for these runs the same code that conda packages; any other target (wordpress, node.js, android) is
 # another product of the same name.
 SAME_TARGETS = {
@@ -23,26 +24,24 @@ SAME_TARGETS = {
     "",
     "python",
     "conda",
-    "linux",
-    "linux_kernel",
-    "unix",
-    "windows",
-    "macos",
-    "mac_os",
-    "mac_os_x",
     "x64",
     "x86",
+    *SYSTEMS,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class CpeName:
-    """`part` a, o or h; `product` "vendor:product", lower case; `version` "" any, "-" none; `target` "" the usual."""
+    """`part` a, o or h; `product` "vendor:product", lower case; `version` "" any, "-" none; `target` "" the usual.
+
+    `system`: the operating system that stands as target software, "" for none.
+    """
 
     part: str
     product: str
     version: str
     target: str
+    system: str = ""
 
 
 @functools.lru_cache(maxsize=CACHED)  # feeds name the same products again and again
@@ -62,6 +61,7 @@ def parse_name(criteria: str) -> CpeName | None:
         f"{vendor}:{product}",
         version_of(fields[5], fields[6] if len(fields) > 6 else "*"),
         "" if target in SAME_TARGETS else target,
+        target if target in SYSTEMS else "",
     )
 
 

@@ -228,6 +228,8 @@ def _package(match: JsonObject, platforms: tuple[str, ...] = ()) -> AffectedPack
     if name is None or name.version == cpe.NOT_APPLICABLE:
         return None
     product = cpe.package_of(name)
+    if name.system and not platforms:
+        platforms = read_platforms([name.system])
     start, after = bound(match.get("versionStartIncluding")), bound(match.get("versionStartExcluding"))
     fixed, last = bound(match.get("versionEndExcluding")), bound(match.get("versionEndIncluding"))
     if name.version and not (start or after or fixed or last):
