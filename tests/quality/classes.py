@@ -23,6 +23,8 @@ from tests.quality.labels import Component, Labels
 from tests.quality.scoring import Score
 
 HELD_OUT = ("nvd-configurations",)
+# Their labels showed what a row lacked (a name of electron, words of malware), so the row was written from them.
+ROWS_WRITTEN_FROM = frozenset({"CVE-2023-29198", "CVE-2023-39956", "PYSEC-2024-154"})
 FEWEST_VULNERABILITIES = 20  # of a class with labels of fewer, mistakes are counted and no score is given
 
 
@@ -190,7 +192,7 @@ def named_by(knowledge: Knowledge) -> frozenset[str]:
     return frozenset({release.vulnerability for release in knowledge.releases} | set(knowledge.platforms))
 
 
-_ROWS = named_by(built_in())
+_ROWS = named_by(built_in()) | ROWS_WRITTEN_FROM
 
 
 def _ids(index: MatchIndex) -> list[tuple[str, ...]]:
