@@ -8,8 +8,10 @@ import gzip
 import io
 import json
 import lzma
+import os
 import resource
 import tarfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -345,6 +347,15 @@ def test_links_and_hidden_files_of_a_folder_are_passed_over(tmp_path: Path) -> N
     (folder / "link.json").symlink_to(secret)
     (folder / "linked").symlink_to(tmp_path)
     assert [m.name for m in feed_files.members(folder)] == ["a/b/one.json"]
+
+
+def test_a_pipe_is_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(dump(OSV[0]),))
+    writer.start()
+    assert spool_feed("osv", str(pipe), str(tmp_path / "rows"), str(pipe), NOW).rows == 1
+    writer.join()
 
 
 def test_a_device_is_no_feed() -> None:

@@ -21,7 +21,7 @@ def members(path: Path, name: str = "") -> Generator[Member, None, None]:
     if path.is_dir():
         yield from _folder_members(path)
         return
-    if path.exists() and not path.is_file():
+    if path.is_char_device() or path.is_block_device() or path.is_socket():  # a pipe may be read
         raise UnreadableFileError(f"{path} is neither a file nor a folder", hint="give the path of a file")
     try:
         packed_bytes = path.stat().st_size
