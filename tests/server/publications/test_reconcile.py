@@ -15,7 +15,6 @@ from antivenom.server.publications import queries
 from antivenom.server.publications import service as publications
 from antivenom.server.publications.reconcile import reconcile
 from antivenom.server.readiness import list_behind
-from antivenom.server.storage.queries import list_channel_ids
 from tests.server.mirrors.conftest import Person
 from tests.upstreams import UpstreamServer, make_record, write_channel
 
@@ -178,5 +177,3 @@ async def test_who_changes_several_channels_does_so_in_one_order(main: Person, u
         assert [row[0] for row in await queries.list_differing_channels(ctx.session, 0, ctx.now)] == ids
         under = await channels_under_policy(ctx.session, policy_id, lock=True)
         assert [channel.id for channel in under] == ids[1:]
-        names = {"main", "zebra", "other", "another"}
-        assert list(await list_channel_ids(ctx.session, names)) == ids
