@@ -147,6 +147,11 @@ class Administrator:
         # One change is under way at a time: of two at once nobody could say which one the server takes last.
         self._changing = threading.Lock()
 
+    def finish(self) -> None:
+        """Wait until the change that is under way has an answer, or none."""
+        with self._changing:
+            pass
+
     def call(self, method: str, path: str, body: Any = None, port: int | None = None) -> Answer:
         port = port or self.rng.choice(self.era.cluster.web_ports)
         answer = ask(port, method, f"/api/v1{path}", token=self.era.token_of(port), body=body)

@@ -26,6 +26,8 @@ def settle(era: Era, bound_s: float = BOUND_S) -> bool:
     until = began + bound_s
     era.actors.rest(True)
     time.sleep(1.0)
+    for administrator in era.administrators.values():
+        administrator.finish()
     if not era.wait_ready(bound_s):
         bodies = [ask(port, "GET", "/readyz", patience_s=10) for port in era.cluster.web_ports]
         era.find(f"not ready {bound_s:.0f} s after the faults ended: {[(b.status, b.reason, b.body) for b in bodies]}")
