@@ -63,6 +63,21 @@ async def test_a_sudden_loss_is_held_until_somebody_accepts_it(
     assert (await person.sync("main")).state == "ok"
 
 
+async def test_a_small_channel_is_held_when_it_empties_and_not_when_it_is_built_anew(
+    person: Person, odd: OddUpstream
+) -> None:
+    def write(count: int, digit: str) -> None:
+        records = [make_record(f"a{n}", "1.0", sha256=digit * 64) for n in range(count)]
+        write_channel(odd.folder, {"linux-64": records})
+
+    write(6, "a")
+    await person.mirror("main", odd, subdirs=["linux-64"])
+    write(6, "b")  # every record has other bytes
+    assert (await person.sync("main")).state == "ok"
+    write(0, "c")
+    assert (await person.sync("main")).held == {"linux-64": HeldLoss(6, 0)}
+
+
 async def test_a_loss_that_is_accepted_during_a_sync_stays_accepted(
     person: Person, odd: OddUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

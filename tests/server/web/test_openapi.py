@@ -34,7 +34,7 @@ def schemas(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         for method, operation in operations.items():
             for status, answer in operation["responses"].items():
                 for media_type, content in answer.get("content", {}).items():
-                    if status != "422" and media_type != "text/csv":
+                    if status != "422" and not media_type.startswith("text/"):
                         schema = content["schema"]
                         yield f"{method} {path} {media_type}", schema.get("items", schema)
 

@@ -307,11 +307,12 @@ async def _sync_subdir(sync: _Sync, reader: IndexReader, subdir: str, loss_max_p
         sync.refusals.append(error)  # some servers say this of what they do not have
         reading, warning = "missing", error.message
     if reading == "missing":
-        if not _is_held(sync, subdir, HeldLoss(known.records_elsewhere, 0), loss_max_percent):
+        if not _is_held(sync, subdir, HeldLoss(known.records_elsewhere, 0), loss_max_percent, is_emptied=True):
             await _accept_missing(sync, reader, subdir, known)
             sync.states[subdir] = replace(sync.states[subdir], warnings=(warning,) if warning else ())
         return
-    if _is_held(sync, subdir, _loss_of(known, reading), loss_max_percent):
+    is_emptied = not reading.state.records
+    if _is_held(sync, subdir, _loss_of(known, reading), loss_max_percent, is_emptied=is_emptied):
         return
     sync.states[subdir] = reading.state
     sync.has_new_source |= reading.state.source != known.source
@@ -330,11 +331,10 @@ def _loss_of(known: SubdirState, reading: Reading) -> HeldLoss:
     return HeldLoss(before, before - vanished)
 
 
-def _is_held(sync: _Sync, subdir: str, loss: HeldLoss, max_percent: int) -> bool:
+def _is_held(sync: _Sync, subdir: str, loss: HeldLoss, max_percent: int, *, is_emptied: bool) -> bool:
     """Hold a subdir as the last sync left it if it lost too much, unless an administrator accepted that."""
-    is_held = is_suspicious_loss(loss.before, loss.now, max_percent=max_percent) and not _is_accepted(
-        sync, subdir, loss
-    )
+    is_large = is_suspicious_loss(loss.before, loss.now, max_percent=max_percent, is_emptied=is_emptied)
+    is_held = is_large and not _is_accepted(sync, subdir, loss)
     if is_held:
         sync.losses[subdir] = loss
         sync.states[subdir] = sync.known.get(subdir, SubdirState())
