@@ -216,8 +216,8 @@ class Settings:
         _whole(0, 100),
         "percent",
         "50",
-        "A subdir whose upstream lost so many of its records (and 20 or more) is not published until an administrator "
-        "accepts it. 0: publish every loss.",
+        "A subdir whose upstream lost so many of its records (10 or more, or all of 3 or more) is not published until "
+        "an administrator accepts it. 0: publish every loss.",
     )
     outbound_attempts: int = _setting(
         _whole(1, 20), "count", "4", "How often a failing download is tried before it counts as failed."
