@@ -19,6 +19,7 @@ from antivenom.cli.output import Output, count_of, emit, note, risk_text
 from antivenom.cli.scan_targets import Target, find_environment, read_bytes, read_target
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Finding
+from antivenom.core.readers.purls import purl_of
 from antivenom.core.readers.registry import KINDS
 from antivenom.core.readers.snapshot import Component
 from antivenom.core.reports import as_cyclonedx, as_json, as_junit, as_markdown, as_sarif
@@ -183,7 +184,7 @@ def _body(component: Component) -> dict[str, Any]:
         fields = {"name": component.name, "version": component.version, "build": component.build,
                   "channel": component.channel, "subdir": component.subdir}  # fmt: skip
         return {"type": "conda", **{field: value for field, value in fields.items() if value}}
-    return {"purl": component.purl or f"pkg:{component.type}/{component.name}@{component.version}"}
+    return {"purl": purl_of(component)}
 
 
 def _assessed(component: Component, answer: JsonObject) -> AssessedComponent:

@@ -50,7 +50,7 @@ def read_target(text: str, kind: str = "") -> Iterator[Target]:
         InvalidInputError: There is no such thing, it cannot be read, or it is of no known kind.
     """
     if text == "-":
-        yield Target("-", *_read(sys.stdin.buffer.read(FILE_MAX_BYTES + 1), "standard input", kind))
+        yield Target("-", *read_file(sys.stdin.buffer.read(FILE_MAX_BYTES + 1), "standard input", kind))
         return
     path = Path(text)
     if not path.exists():
@@ -60,11 +60,7 @@ def read_target(text: str, kind: str = "") -> Iterator[Target]:
     elif path.is_dir():
         yield from _read_folder(path, kind)
     else:
-        yield Target(text, *_read(_bytes_of(path, FILE_MAX_BYTES), text, kind))
-
-
-def _read(data: bytes, name: str, kind: str) -> tuple[str, list[Snapshot]]:
-    return read_file(data, name, kind)
+        yield Target(text, *read_file(_bytes_of(path, FILE_MAX_BYTES), text, kind))
 
 
 def read_bytes(text: str) -> bytes:
@@ -185,7 +181,7 @@ def _read_folder(folder: Path, kind: str) -> Iterator[Target]:
             seen += 1
             if seen > FILES_MAX:
                 raise InvalidInputError(f"{folder} has more than {FILES_MAX:,} files to scan", hint="scan parts of it")
-            yield Target(str(path), *_read(_bytes_of(path, FILE_MAX_BYTES), str(path), kind))
+            yield Target(str(path), *read_file(_bytes_of(path, FILE_MAX_BYTES), str(path), kind))
 
 
 def _ignored_by_git(folder: Path) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Tar archives as streams: their files one after another, nothing written anywhere, every length bounded.
 
-Names are only for people and for telling data files from others; links, devices and folders are passed over.
+Names are only for people and for telling data files from others; links, devices and folders are passed over. Python's
+`tarfile` is not used: it reads a header of whatever length it says into memory.
 
 Source: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Extended Header"; GNU tar manual, "Basic Tar Format".
 """

@@ -14,7 +14,6 @@ from antivenom.core.readers.parsing import parse_yaml, refuse
 from antivenom.core.readers.snapshot import Component, Skipped, Snapshot, conda_component, pypi_component
 
 TITLE = "conda-lock"
-FILES = ("*conda-lock*.yml", "*conda-lock*.yaml")
 VERSIONS = ("1", "2", "3")
 
 

@@ -13,17 +13,10 @@ from antivenom.core.readers.parsing import decode_text, refuse
 from antivenom.core.readers.snapshot import Component, Skipped, Snapshot, conda_component, pypi_component
 
 TITLE = "explicit list"
-FILES = ("*.lock", "*.txt", "explicit*")
-_MARK = re.compile(r"(?m)^\s*@EXPLICIT\s*$")
 _PLATFORM = re.compile(r"#\s*platform:\s*([a-z0-9_-]+)")
 _PIP = re.compile(r"#\s*pip\s+(?P<name>[A-Za-z0-9._-]+)\s*@\s*(?P<url>\S+)(?P<rest>.*)")
 _SHA256 = re.compile(r"sha256[:=]([0-9a-fA-F]{64})")
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
-
-
-def recognizes(head: str) -> bool:
-    """Whether a text begins like an explicit list."""
-    return _MARK.search(head) is not None
 
 
 def read(data: bytes, name: str) -> list[Snapshot]:

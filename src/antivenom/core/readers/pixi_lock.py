@@ -22,9 +22,7 @@ from antivenom.core.readers.snapshot import Component, Skipped, Snapshot, conda_
 from antivenom.core.redaction import redact_url
 
 TITLE = "pixi.lock"
-FILES = ("pixi.lock", "*.pixi.lock")
 VERSIONS = ("1", "2", "3", "4", "5", "6", "7")
-OF_CONDA_LOCK = ("1", "2", "3")
 _SOURCE = re.compile(r"(?P<name>[^\[\s]+)(?:\[[^\]]*\])?\s*@\s*(?P<path>.+)")
 _SELECTORS = ("name", "version", "build", "subdir")
 
@@ -67,10 +65,6 @@ class _Lock(msgspec.Struct):
     platforms: list[_Platform] | str = []
     environments: dict[str, _Environment] = {}
     packages: list[_Package] | str = []
-
-
-class _Version(msgspec.Struct):
-    version: str = "1"
 
 
 def read(data: bytes, name: str) -> list[Snapshot]:

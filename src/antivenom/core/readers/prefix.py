@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from antivenom.core.errors import InvalidInputError
+from antivenom.core.matching.identity import normalize_python
 from antivenom.core.readers.parsing import parse_json, refuse
 from antivenom.core.readers.snapshot import Component, Skipped
 from antivenom.core.redaction import redact_url
 
 _FIELD = re.compile(r"(?m)^(Name|Version):[ \t]*(\S+)[ \t]*$")
 _DISTRIBUTION = re.compile(r"([^/\\]+\.(?:dist-info|egg-info))(?:/|$)")
-_SEPARATORS = re.compile(r"[-_.]+")
 
 
 class _Record(msgspec.Struct):
@@ -103,7 +103,7 @@ def read_distributions(
     """What pip and its like installed: all projects but those that came with a conda package."""
     components: list[Component] = []
     skipped: list[Skipped] = []
-    conda_names = {_SEPARATORS.sub("-", c.name).lower(): c.version for c in of_conda.components}
+    conda_names = {normalize_python(c.name): c.version for c in of_conda.components}
     for found in sorted(distributions):
         if found.folder in of_conda.distributions:
             continue
@@ -112,7 +112,7 @@ def read_distributions(
         name, version = fields.get("Name", ""), fields.get("Version", "")
         if not name or not version:
             skipped.append(Skipped(found.folder, "its metadata names no project and version"))
-        elif conda_names.get(_SEPARATORS.sub("-", name).lower()) != version or found.direct_url:
+        elif conda_names.get(normalize_python(name)) != version or found.direct_url:
             components.append(Component("pypi", name, version, url=_origin(found.direct_url)))
     return components, skipped
 

@@ -1,4 +1,4 @@
-"""Components that a package URL names.
+"""Components that a package URL names, and the package URL of a component.
 
 Source: package-url specification; the conda type's qualifiers are build, channel, subdir and type.
 """
@@ -40,3 +40,14 @@ def component_of_purl(text: str, stated: Component | None = None) -> Component:
     if not made.version:
         raise InvalidInputError(f"{text[:200]!r} names no version")
     return made
+
+
+def purl_of(component: Component) -> str:
+    """The package URL of a component."""
+    if component.purl:
+        return component.purl
+    if component.type != "conda":
+        return PackageURL(component.type, None, component.name, component.version).to_string()
+    fields = {"build": component.build, "channel": component.channel, "subdir": component.subdir}
+    qualifiers = {name: value for name, value in fields.items() if value}
+    return PackageURL("conda", None, component.name, component.version, qualifiers or None).to_string()

@@ -30,7 +30,7 @@ HEAD_BYTES = 65_536
 
 
 class Kind(NamedTuple):
-    """A kind of file. `files` are patterns of its usual names; `is_found`: a scan of a folder looks for these."""
+    """A kind of file. `files` are patterns of its usual names."""
 
     title: str
     read: Callable[[bytes, str], list[Snapshot]]

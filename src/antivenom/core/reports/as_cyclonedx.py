@@ -10,17 +10,16 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from packageurl import PackageURL
-
 from antivenom.core.conda.licenses import read_license
 from antivenom.core.matching.advisories import Finding
+from antivenom.core.matching.identity import normalize_python
+from antivenom.core.readers.purls import purl_of
 from antivenom.core.readers.snapshot import Component
 from antivenom.core.reports.advice import advise
 from antivenom.core.reports.result import Hit, ScannedSnapshot, list_hits
 
 _SEVERITIES = {"malware": "critical"}
 _NAME = re.compile(r"[^\s=<>!~\[;(,]+")
-_SEPARATORS = re.compile(r"[-_.]+")
 
 
 def render(snapshots: Sequence[ScannedSnapshot], *, version: str, now: str, with_findings: bool = True) -> str:
@@ -53,17 +52,6 @@ def render(snapshots: Sequence[ScannedSnapshot], *, version: str, now: str, with
     if with_findings:
         document["vulnerabilities"] = _vulnerabilities(list_hits(snapshots), refs)
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def purl_of(component: Component) -> str:
-    """The package URL of a component."""
-    if component.purl:
-        return component.purl
-    if component.type != "conda":
-        return PackageURL(component.type, None, component.name, component.version).to_string()
-    fields = {"build": component.build, "channel": component.channel, "subdir": component.subdir}
-    qualifiers = {name: value for name, value in fields.items() if value}
-    return PackageURL("conda", None, component.name, component.version, qualifiers or None).to_string()
 
 
 def _ref(component: Component, number: int) -> str:
@@ -117,7 +105,7 @@ def _normal(component: Component) -> str:
 
 
 def _fold(kind: str, name: str) -> str:
-    return _SEPARATORS.sub("-", name).lower() if kind == "pypi" else name.lower()
+    return normalize_python(name) if kind == "pypi" else name.lower()
 
 
 def _vulnerabilities(hits: Iterable[Hit], refs: dict[Component, str]) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ OnProgress = Callable[..., None]
 PROGRESS_DRAIN_S = 2.0  # how long the last progress may arrive after the result
 NOTE_BYTES = 200
 EXIT_PATIENCE_S = 1.0
+STATM = "/proc/self/statm"
 log = logging.getLogger(__name__)
 
 _progress: Connection | None = None
@@ -98,8 +99,12 @@ def without_cycles() -> Iterator[None]:
 def bounded_memory(more_bytes: int) -> Iterator[None]:
     """Let the block map that much more memory than the process has now; beyond it Python raises MemoryError.
 
-    For children that run one call at a time; the limit is the whole process'.
+    For children that run one call at a time; the limit is the whole process'. Other systems than Linux do not say how
+    much is mapped: there the block has no bound.
     """
+    if not os.path.exists(STATM):
+        yield
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     wanted = _mapped_bytes() + more_bytes
     limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
@@ -111,8 +116,8 @@ def bounded_memory(more_bytes: int) -> Iterator[None]:
 
 
 def _mapped_bytes() -> int:
-    """What the process maps, by the kernel (Linux: /proc/self/statm, its first number)."""
-    with open("/proc/self/statm", "rb") as statm:
+    """What the process maps: the first number that Linux tells."""
+    with open(STATM, "rb") as statm:
         return int(statm.read().split()[0]) * resource.getpagesize()
 
 

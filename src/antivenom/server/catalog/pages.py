@@ -131,12 +131,7 @@ def _match_url(package: PackageDetails) -> Callable[[str, str], str]:
     """The page that explains how one version of a package is matched, with one advisory ("": with all)."""
 
     def url(version: str, advisory: str = "") -> str:
-        query = {
-            "component": f"conda:{package.package.name}={version}",
-            "channel": package.mapping_channel,
-            "advisory": advisory,
-        }
-        return "/match?" + urlencode({name: value for name, value in query.items() if value})
+        return "/match?" + _query(package, version, advisory)
 
     return url
 
@@ -145,15 +140,16 @@ def _correct_url(package: PackageDetails) -> Callable[..., str]:
     """The form that says what is wrong about a finding, or about one that is set aside ("missing")."""
 
     def url(version: str, advisory: str, kind: str = "package") -> str:
-        query = {
-            "kind": kind,
-            "component": f"conda:{package.package.name}={version}",
-            "channel": package.mapping_channel,
-            "advisory": advisory,
-        }
-        return "/corrections/new?" + urlencode({name: value for name, value in query.items() if value})
+        return "/corrections/new?" + _query(package, version, advisory, kind=kind)
 
     return url
+
+
+def _query(package: PackageDetails, version: str, advisory: str, **more: str) -> str:
+    """What tells another page which version of a package, and which advisory, it is about."""
+    component = f"conda:{package.package.name}={version}"
+    query = {**more, "component": component, "channel": package.mapping_channel, "advisory": advisory}
+    return urlencode({name: value for name, value in query.items() if value})
 
 
 def _worst_first(findings: list[ChannelFinding]) -> list[MergedFinding]:

@@ -188,10 +188,7 @@ async def apply_correction(ctx: Context, correction_id: int) -> Correction:
         NotFoundError: There is none of that number.
         ConflictError: It is not proposed.
     """
-    require(ctx, "findings:manage", subject=f"correction:{correction_id}")
-    correction = await _find(ctx, correction_id, lock=True)
-    _check_state(correction, "proposed", "applied")
-    effect = await _effect_of(ctx, correction, parse_rows(correction.rows))
+    correction, effect = await _take(ctx, correction_id, "proposed", "applied")
     correction.state, correction.applied_at, correction.applied_by = "applied", ctx.now, ctx.actor.label
     await _publish(ctx, correction, "correction.applied", effect)
     return correction
@@ -204,10 +201,7 @@ async def revert_correction(ctx: Context, correction_id: int) -> Correction:
         NotFoundError: There is none of that number.
         ConflictError: It is not applied.
     """
-    require(ctx, "findings:manage", subject=f"correction:{correction_id}")
-    correction = await _find(ctx, correction_id, lock=True)
-    _check_state(correction, "applied", "reverted")
-    effect = await _effect_of(ctx, correction, parse_rows(correction.rows))
+    correction, effect = await _take(ctx, correction_id, "applied", "reverted")
     correction.state, correction.ended_at, correction.ended_by = "reverted", ctx.now, ctx.actor.label
     await _publish(ctx, correction, "correction.reverted", effect)
     return correction
@@ -236,6 +230,14 @@ async def export_corrections(ctx: Context) -> str:
     applied = await queries.list_applied(ctx.session)
     # Of rows with one id the first of a file counts, and here the last that was applied.
     return rows_text([row for correction in reversed(applied) for row in correction.rows])
+
+
+async def _take(ctx: Context, correction_id: int, needed: str, wanted: str) -> tuple[Correction, Effect | None]:
+    """The correction, locked and in the state that is needed, and what its change to another would change."""
+    require(ctx, "findings:manage", subject=f"correction:{correction_id}")
+    correction = await _find(ctx, correction_id, lock=True)
+    _check_state(correction, needed, wanted)
+    return correction, await _effect_of(ctx, correction, parse_rows(correction.rows))
 
 
 async def _publish(ctx: Context, correction: Correction, event: str, effect: Effect | None) -> None:

@@ -20,7 +20,7 @@ from contextvars import ContextVar
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from antivenom.core.errors import UnavailableError
 
@@ -50,12 +50,7 @@ async def blobs_in_use(engine: AsyncEngine) -> AsyncIterator[CheckHeld]:
         async def check_held(session: AsyncSession) -> None:
             # From here to the commit this transaction holds the lock too; until here the connection did, if it lives.
             await session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _LOCK})
-            try:
-                await connection.scalar(text("SELECT 1"))
-            except (SQLAlchemyError, OSError):
-                raise UnavailableError(
-                    "the database went away while blobs were in use", hint="it is tried again"
-                ) from None
+            await _check_alive(connection, "blobs were in use")
 
         token = _held.set(check_held)
         try:
@@ -84,15 +79,18 @@ async def blobs_for_deletion(engine: AsyncEngine, *, wait_s: float = WAIT_S) -> 
             await asyncio.sleep(ASK_EVERY_S)
 
         async def check_alone() -> None:
-            try:
-                await connection.scalar(text("SELECT 1"))
-            except (SQLAlchemyError, OSError):
-                raise UnavailableError(
-                    "the database went away while blobs were deleted", hint="it is tried again"
-                ) from None
+            await _check_alive(connection, "blobs were deleted")
 
         try:
             yield check_alone
         finally:
             with contextlib.suppress(SQLAlchemyError, OSError):
                 await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+
+
+async def _check_alive(connection: AsyncConnection, doing: str) -> None:
+    """Raise UnavailableError when the connection that holds the lock is gone, and the lock with it."""
+    try:
+        await connection.scalar(text("SELECT 1"))
+    except (SQLAlchemyError, OSError):
+        raise UnavailableError(f"the database went away while {doing}", hint="it is tried again") from None
