@@ -283,6 +283,10 @@ class RunningServer:
             raise AssertionError(f"antivenom {' '.join(map(str, arguments))} exited {done.returncode}:\n{done.stderr}")
         return done
 
+    def log_text(self) -> str:
+        """All that it said."""
+        return (self.home.parent / f"{self.home.name}.out").read_text(errors="replace")
+
     def stop(self) -> int:
         """Ask it to stop and wait until it has; its exit code."""
         self.process.terminate()

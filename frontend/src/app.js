@@ -131,10 +131,17 @@ function replaceContent(html) {
   const main = document.getElementById("content");
   main.replaceChildren(...page.getElementById("content").childNodes);
   htmx.process(main);
-  const outcome = main.querySelector("[data-outcome]");
+  showOutcome(main);
+}
+
+// What a form led to is what its reader wants next, however it was sent.
+function showOutcome(main) {
+  const outcome = main?.querySelector("[data-outcome]");
   outcome?.focus({ preventScroll: true });
   outcome?.scrollIntoView({ block: "nearest" });
 }
+
+showOutcome(document.getElementById("content"));
 
 document.addEventListener("click", (event) => {
   const target = event.target;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,16 @@ def _wait_for_demo(server: RunningServer) -> None:
         return shown.returncode == 0 and bool(json.loads(shown.stdout)["counts"].get("exploited"))
 
     wait_until(has_findings)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """A test that failed shows what the server said last."""
+    report = yield
+    server = getattr(item, "funcargs", {}).get("demo_server")
+    if report.failed and server is not None:
+        report.sections.append(("the server's log", "\n".join(server.log_text().splitlines()[-60:])))
+    return report
 
 
 @dataclass

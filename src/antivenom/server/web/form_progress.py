@@ -99,7 +99,9 @@ def _outcome(working: asyncio.Future[Response]) -> PageLine | LocationLine | Pla
     """The last line; for an unexpected error, PlainLine."""
     if error := working.exception():
         log.warning(
-            "%s while a form was handled: the browser is asked to send it as an ordinary form", type(error).__name__
+            "%s while a form was handled: the browser is asked to send it as an ordinary form",
+            type(error).__name__,
+            exc_info=error,
         )
         return PlainLine()
     response = working.result()
