@@ -122,3 +122,18 @@ def test_what_is_no_name_never_becomes_another_address(name: str) -> None:
     with pytest.raises(InvalidInputError):
         parse_name(name)
     assert parse_name("main-2.x") == "main-2.x"
+
+
+def test_seconds_and_bytes_are_printed_with_their_units(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({"every_s": 5400, "retry_s": 0.5, "size_bytes": 1_500_000, "stored_bytes": None}, None, Output.table)
+    told = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert told == [["every", "90m"], ["retry", "0.5s"], ["size", "1.5 MB"], ["stored", "-"]]
+    emit([{"name": "a", "every_s": 86_400}, {"name": "b", "every_s": 0}], ("name", "every_s"), Output.table)
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["name", "every"], ["a", "1d"], ["b", "0s"],
+    ]  # fmt: skip
+
+
+def test_counts_by_severity_are_listed_the_worst_first(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({"counts": {"by_severity": {"low": 1, "critical": 2, "unknown": 3, "malware": 4}}}, None, Output.table)
+    assert "malware 4, critical 2, low 1, unknown 3" in capsys.readouterr().out

@@ -67,7 +67,29 @@ def _emit_facts(row: Row) -> None:
         facts.update((part, found) for part, found in inner if part not in facts)
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
-        print(f"{_style(name.replace('_', ' ').ljust(width), '2')}  {_cell(value)}")
+        print(f"{_style(_label(name).ljust(width), '2')}  {_cell(_with_unit(name, value))}")
+
+
+def _label(name: str) -> str:
+    """What people call a field of the API; its unit stands beside the value."""
+    return name.removesuffix("_s").removesuffix("_bytes").replace("_", " ")
+
+
+def _with_unit(name: str, value: Any) -> Any:
+    """A number of seconds or bytes as people say it; other values as they are."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if name.endswith("_s"):
+        return duration_of(value)
+    return size_of(int(value)) if name.endswith("_bytes") else value
+
+
+def duration_of(seconds: float) -> str:
+    """ "90s", "30m", "1h", "7d": in the largest unit that needs no fraction."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds and seconds % length == 0:
+            return f"{int(seconds // length)}{unit}"
+    return f"{seconds:g}s"
 
 
 def _emit_table(rows: Iterable[Row], columns: Sequence[str] | None) -> None:
@@ -77,15 +99,16 @@ def _emit_table(rows: Iterable[Row], columns: Sequence[str] | None) -> None:
         note("nothing to list")
         return
     names = list(columns or head[0])
-    cells = [[_cell(row.get(name)) for name in names] for row in head]
-    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
+    cells = [[_cell(_with_unit(name, row.get(name))) for name in names] for row in head]
+    labels = [_label(name) for name in names]
+    widths = [max(len(label), *(len(line[i]) for line in cells)) for i, label in enumerate(labels)]
     if sys.stdout.isatty():
         widths = _fit(widths)
-    print(_style(_line([name.replace("_", " ") for name in names], widths), "1"))
+    print(_style(_line(labels, widths), "1"))
     for line in cells:
         print(_line(line, widths))
     for row in iterator:
-        print(_line([_cell(row.get(name)) for name in names], widths))
+        print(_line([_cell(_with_unit(name, row.get(name))) for name in names], widths))
 
 
 def _fit(widths: list[int]) -> list[int]:
@@ -117,10 +140,18 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_cell(item)}" for name, item in value.items()) or "-"
+        ordered = sorted(value.items(), key=_by_severity)
+        return ", ".join(f"{name} {_cell(item)}" for name, item in ordered) or "-"
     if isinstance(value, list | tuple):
         return ", ".join(_cell(item) for item in value)
     return _printable(_local_time(str(value)))
+
+
+def _by_severity(item: tuple[str, Any]) -> int:
+    """Counts by severity are listed the worst first; other names keep their order."""
+    from antivenom.core.matching.advisories import Severity
+
+    return -Severity[item[0]] if item[0] in Severity.__members__ else 0
 
 
 def _local_time(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from antivenom.core.conda.records import RecordFacts
-from antivenom.core.conda.specs import parse_record_spec
+from antivenom.core.conda.specs import is_same_release, parse_record_spec
 from antivenom.core.errors import InvalidInputError
 
 TABLE = json.loads(Path(__file__).with_name("match_specs.json").read_text(encoding="utf-8"))
@@ -58,3 +58,16 @@ def test_refusal_says_what_to_write(spec: str, words: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         parse_record_spec(spec)
     assert re.search(words, f"{refused.value.message} {refused.value.hint}")
+
+
+@pytest.mark.parametrize(
+    ("version", "release", "is_same"),
+    [
+        ("1.2", "1.2", True), ("1.2.0", "1.2", True), ("1.2", "1.2.0", True), ("1.2.0.0", "1.2", True),
+        ("1.2.0.1", "1.2", True), ("1.2rc1", "1.2", True), ("1.2.0rc1", "1.2.0", True),
+        ("1.2rc1", "1.2.0", False), ("2.0rc1", "2.0.0", False), ("2rc1", "2.0", False), ("1.20", "1.2", False),
+        ("not a version!", "1.2", False),
+    ],
+)  # fmt: skip
+def test_a_candidate_is_of_the_release_only_that_it_spells_out(version: str, release: str, is_same: bool) -> None:
+    assert is_same_release(version, release) is is_same

@@ -220,11 +220,13 @@ def compare_versions(one: str, other: str) -> int:
 
 
 def is_same_release(version: str, release: str) -> bool:
-    """Whether conda's `name=release` admits a version: `1.2` admits 1.2, 1.2.0 and 1.2rc1."""
+    """Whether conda's `name=release` admits a version: `1.2` admits 1.2, 1.2.0 and 1.2rc1, `1.2.0` not the last."""
     if version == release:
         return True
     mine, theirs = version_order(version), version_order(release)
-    return mine is not None and theirs is not None and mine.starts_with(theirs)
+    if mine is None or theirs is None or not mine.starts_with(theirs):
+        return False
+    return mine >= theirs or version.startswith(release)  # rattler drops the zeros, and takes 1.2rc1 for 1.2.0rc1
 
 
 class Dependency:
