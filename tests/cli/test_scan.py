@@ -6,14 +6,21 @@ import json
 import os
 import shutil
 import subprocess
+import tracemalloc
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
-from antivenom.cli.scan_targets import find_environment, read_target
+from antivenom.cli.scan_assessing import Answer, assess
+from antivenom.cli.scan_targets import Target, find_environment, read_target
 from antivenom.core.errors import InvalidInputError
+from antivenom.core.matching.advisories import Finding
+from antivenom.core.readers.snapshot import Component, Snapshot
+from antivenom.core.reports.as_json import JsonReport
 from tests.cli.test_match import ADVISORY
 from tests.core.readers import samples
 
@@ -114,6 +121,82 @@ def test_a_pipeline_fails_on_what_is_new_only(knowing: Any, tmp_path: Path) -> N
     assert knowing.cli("scan", "--diff", old, check=False).returncode == 2
 
 
+def test_a_file_that_cannot_be_read_among_many_is_said_and_the_rest_goes_on(knowing: Any, tmp_path: Path) -> None:
+    good, broken = tmp_path / "all" / "requirements.txt", tmp_path / "all" / "a" / "uv.lock"
+    broken.parent.mkdir(parents=True)
+    good.write_text("requests==2.25.0\n")
+    broken.write_text("[[package]]\nname = \n")
+    for options, code in ((["--strict"], 2), ([], 0), (["--fail-on", "any"], 1)):
+        done = knowing.cli("scan", tmp_path / "all", *options, check=False)
+        assert (done.returncode, "CVE-2023-32681" in done.stdout) == (code, True)
+        assert "error: " in done.stderr
+        assert "uv.lock, line 2: it is no TOML" in done.stderr
+        assert "1 finding in 1 component of 1 environment" in done.stderr
+    named = knowing.cli("scan", broken, good, tmp_path / "gone", "--output", "json", check=False)
+    found = json.loads(named.stdout)
+    assert (named.returncode, [bool(s["error"]) for s in found["snapshots"]]) == (2, [True, False, True])
+    alone = knowing.cli("scan", broken, "--output", "json", check=False)
+    assert (alone.returncode, alone.stdout) == (2, "")
+    compared = knowing.cli("scan", "--diff", tmp_path / "all", good, check=False)
+    assert (compared.returncode, compared.stdout) == (2, "")
+
+
+# -- many targets ------------------------------------------------------------------------------------------------------
+
+
+def target(number: int, *versions: str) -> Target:
+    components = tuple(Component("pypi", f"p{v}", v, depends=("a",), md5=f"{number}") for v in versions)
+    return Target(f"{number}/uv.lock", "python-lock", [Snapshot("", "", components)])
+
+
+def test_equal_components_of_many_targets_are_asked_for_once_and_in_batches() -> None:
+    asked: list[list[str]] = []
+
+    def ask(components: Sequence[Component]) -> list[Answer]:
+        asked.append([c.version for c in components])
+        return [Answer(True, c.version, ()) for c in components]
+
+    versions = [str(n) for n in range(2_500)]
+    found = list(assess((target(number, *versions) for number in range(7)), ask))
+    assert [len(part) for part in asked] == [1000, 1000, 500]
+    assert sorted(v for part in asked for v in part) == sorted(versions)
+    assert [(s.target, [a.reason for a in s.components]) for s in found] == [
+        (f"{number}/uv.lock", versions) for number in range(7)
+    ]
+    assert found[3].components[0].component.md5 == "3"  # what each file says stays its own
+
+
+def test_ten_thousand_targets_stream_in_the_memory_of_a_few() -> None:
+    finding = Finding(("CVE-1",), "high", None, False, None, 1.0, (), "reported", "high", ())
+
+    def ask(components: Sequence[Component]) -> list[Answer]:
+        return [Answer(True, c.version, tuple(msgspec.structs.replace(finding, summary=f"{c.version}{n}") for n in range(3))) for c in components]  # fmt: skip
+
+    def peak(count: int) -> int:
+        report = JsonReport()
+        tracemalloc.start()
+        targets = (target(number, *(f"{number}.{n}" for n in range(10))) for number in range(count))
+        assert sum(len(report.add(snapshot)) for snapshot in assess(targets, ask)) > count * 1000
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used
+
+    full = peak(2_000)  # answers are remembered up to a limit
+    assert peak(10_000) < full * 1.3
+
+
+def test_what_is_scanned_is_printed_before_the_last_target_is_read() -> None:
+    read: list[int] = []
+
+    def targets() -> Iterator[Target]:
+        for number in range(100):
+            read.append(number)
+            yield target(number, *map(str, range(1000)))
+
+    first = next(assess(targets(), lambda components: [Answer(True, "", ()) for _ in components]))
+    assert (first.target, len(read)) == ("0/uv.lock", 5)
+
+
 # -- what is found on a disk -------------------------------------------------------------------------------------------
 
 
@@ -155,6 +238,30 @@ def test_an_environment_is_found_by_its_name_where_conda_keeps_them(
     assert find_environment("base") == tmp_path / "root"
     with pytest.raises(InvalidInputError, match="looked in"):
         find_environment("other")
+
+
+def test_pipes_and_closed_folders_among_many_files_do_not_hold_up_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "uv.lock").write_text(samples.UV)
+    for name in ("pipe", "shut", "sick/conda-meta"):
+        (tmp_path / name).mkdir(parents=True)
+    os.mkfifo(tmp_path / "pipe" / "uv.lock")
+    scandir = os.scandir
+
+    def refuse(path: Any = ".") -> Any:  # tests may run as root, to whom nothing is shut
+        if str(path).endswith(("shut", "conda-meta")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = {os.path.relpath(t.path, tmp_path): t.error for t in read_target(str(tmp_path))}
+    assert sorted(found) == ["shut", "sick", "uv.lock"]
+    assert found["uv.lock"] == ""
+    assert "shut cannot be read: Permission denied" in found["shut"]
+    assert "conda-meta cannot be read: Permission denied" in found["sick"]
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        list(read_target(str(tmp_path / ("x" * 300))))
 
 
 def test_a_file_that_never_ends_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

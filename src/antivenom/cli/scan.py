@@ -3,54 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from enum import StrEnum
-from itertools import groupby
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 
-from antivenom import __version__
-from antivenom.cli.client import JsonObject, client
-from antivenom.cli.output import Output, count_of, emit, note, risk_text
-from antivenom.cli.scan_targets import Target, find_environment, read_bytes, read_target
+from antivenom.cli.output import Output, count_of, emit, note
+from antivenom.cli.scan_assessing import ask_server, assess
+from antivenom.cli.scan_output import Format, Progress, Summary, make_report, make_sbom
+from antivenom.cli.scan_targets import Reading, Target, find_environment, read_bytes, read_target
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.matching.advisories import Finding
-from antivenom.core.readers.purls import purl_of
-from antivenom.core.readers.registry import KINDS
-from antivenom.core.readers.snapshot import Component
-from antivenom.core.reports import as_cyclonedx, as_json, as_junit, as_markdown, as_sarif
-from antivenom.core.reports.advice import advise
-from antivenom.core.reports.baseline import only_new, read_baseline
+from antivenom.core.readers.registry import KINDS, check_kind
+from antivenom.core.reports import as_json, as_markdown
+from antivenom.core.reports.baseline import KnownFinding, only_new, read_baseline
 from antivenom.core.reports.changes import Changes, compare
-from antivenom.core.reports.result import (
-    FAIL_ON,
-    AssessedComponent,
-    ScannedSnapshot,
-    count_components,
-    fails,
-    list_hits,
-)
+from antivenom.core.reports.result import FAIL_ON, Report, ScannedSnapshot, fails
 
 commands = typer.Typer()
-
-COMPONENTS_AT_ONCE = 10_000
-COLUMNS = ("package", "version", "finding", "severity", "risk", "kev", "fixed", "what to do")
-SHOWN_LEFT_OUT = 10
-
-
-class Format(StrEnum):
-    """How a scan is printed."""
-
-    table = "table"
-    json = "json"
-    sarif = "sarif"
-    cyclonedx = "cyclonedx"
-    markdown = "markdown"
-    junit = "junit"
 
 
 @commands.command("scan")
@@ -81,20 +51,22 @@ def scan(
 ) -> None:
     """List the vulnerabilities of what is installed or locked, worst first."""
     limits = _check_limits(fail_on or [])
+    check_kind(kind)
+    named = _named(targets or [], name, prefix)
     if diff:
-        _compare(targets or [], kind, output, limits)
+        _compare(named, kind, output, limits)
         return
     known = read_baseline(read_bytes(baseline), baseline) if baseline else frozenset()
-    snapshots = [found for target in _read(targets or [], name, prefix, kind) for found in _assess(target)]
+    reading = Reading(named, kind)
+    run = Run(make_report(output, limits), make_sbom() if sbom_out else None, known, limits)
+    run.stream(reading)
     if sbom_out:
-        _write_sbom(sbom_out, snapshots)
-    snapshots, left_out = only_new(snapshots, known)
-    print_scan(snapshots, output, limits)
+        _write(sbom_out, run.sbom_text)
     if baseline:
-        note(f"{count_of(left_out, 'findings')} of {baseline} are left out")
-    if any(fails(hit.finding, limits) for hit in list_hits(snapshots)):
+        note(f"{count_of(run.left_out, 'findings')} of {baseline} are left out")
+    if run.is_failed:
         raise typer.Exit(1)
-    if strict and any(snapshot.skipped for snapshot in snapshots):
+    if reading.failed or (strict and run.is_incomplete):
         raise typer.Exit(2)
 
 
@@ -105,18 +77,83 @@ def _check_limits(limits: list[str]) -> list[str]:
     return limits
 
 
-def _read(targets: Sequence[str], name: str, prefix: str, kind: str) -> Iterator[Target]:
-    if name:
-        yield from read_target(str(find_environment(name)))
-    if prefix:
-        yield from read_target(prefix, kind)
-    if not targets and not name and not prefix:
+def _named(targets: Sequence[str], name: str, prefix: str) -> list[str]:
+    """The paths of everything that is to be scanned."""
+    named = [str(find_environment(name))] if name else []
+    named += [prefix] if prefix else []
+    named += targets
+    if not named:
         raise InvalidInputError(
             "there is nothing to scan",
             hint="antivenom scan .  or  antivenom scan -n base  or  antivenom scan pixi.lock",
         )
-    for text in targets:
-        yield from read_target(text, kind)
+    return named
+
+
+class Run:
+    """One scan: snapshots are read, assessed and printed one after another, and none of them is kept.
+
+    `is_failed`: a finding reached a limit. `is_incomplete`: something could not be read. `left_out`: findings that the
+    baseline has already.
+    """
+
+    def __init__(
+        self, report: Report, sbom: Report | None, known: Collection[KnownFinding], limits: Sequence[str]
+    ) -> None:
+        self._report, self._sbom, self._known, self._limits = report, sbom, known, limits
+        self._progress = Progress()
+        self._summary = Summary()
+        self.is_failed = self.is_incomplete = False
+        self.left_out = 0
+        self.sbom_text = ""
+
+    def stream(self, reading: Reading) -> None:
+        """Print the scan of everything that is read.
+
+        Raises:
+            InvalidInputError: There was one target, and it could not be read.
+        """
+        is_empty = True
+        try:
+            for snapshot in assess(self._watch(reading), ask_server):
+                if is_empty and reading.is_lost:
+                    raise reading.failed[0]
+                is_empty = False
+                self._take(snapshot)
+        finally:
+            self._progress.clear()
+        sys.stdout.write(self._report.end())
+        sys.stdout.flush()
+        if self._sbom is not None:
+            self.sbom_text += self._sbom.end()
+        self._summary.show()
+
+    def _watch(self, reading: Reading) -> Iterator[Target]:
+        for target in reading:
+            self._progress.show(target.path)
+            yield target
+
+    def _take(self, snapshot: ScannedSnapshot) -> None:
+        if self._sbom is not None:
+            self.sbom_text += self._sbom.add(snapshot)
+        if self._known:
+            [snapshot], left_out = only_new([snapshot], self._known)
+            self.left_out += left_out
+        self.is_incomplete |= bool(snapshot.skipped or snapshot.error)
+        self.is_failed |= any(fails(f, self._limits) for assessed in snapshot.components for f in assessed.findings)
+        self._progress.clear()
+        sys.stdout.write(self._report.add(snapshot))
+        self._summary.add(snapshot)
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+# -- comparing ---------------------------------------------------------------------------------------------------------
 
 
 def _compare(targets: Sequence[str], kind: str, output: Format, limits: Sequence[str]) -> None:
@@ -125,7 +162,7 @@ def _compare(targets: Sequence[str], kind: str, output: Format, limits: Sequence
         raise InvalidInputError("--diff compares two targets", hint="antivenom scan --diff old/pixi.lock pixi.lock")
     if output not in (Format.table, Format.json, Format.markdown):
         raise InvalidInputError(f"--diff cannot be printed as {output}", hint="one of: table, json, markdown")
-    old, new = ([found for target in read_target(text, kind) for found in _assess(target)] for text in targets)
+    old, new = (_scan_one(text, kind) for text in targets)
     changes = compare(old, new)
     if output is Format.json:
         sys.stdout.write(as_json.render_changes(changes))
@@ -135,6 +172,15 @@ def _compare(targets: Sequence[str], kind: str, output: Format, limits: Sequence
         _print_changes(changes)
     if any(fails(change.finding, limits) for change in changes.came):
         raise typer.Exit(1)
+
+
+def _scan_one(text: str, kind: str) -> list[ScannedSnapshot]:
+    """A target as a whole; nothing may be missing from it, or it would look as if that had changed."""
+    snapshots = list(assess(read_target(text, kind), ask_server))
+    for snapshot in snapshots:
+        if snapshot.error:
+            raise InvalidInputError(snapshot.error)
+    return snapshots
 
 
 def _print_changes(changes: Changes) -> None:
@@ -154,120 +200,3 @@ def _print_changes(changes: Changes) -> None:
         f"{count_of(len(changes.packages), 'packages')} changed, {count_of(len(changes.came), 'findings')} came, "
         f"{count_of(len(changes.went), 'findings')} went"
     )
-
-
-# -- assessing ---------------------------------------------------------------------------------------------------------
-
-
-def _assess(target: Target) -> Iterator[ScannedSnapshot]:
-    """The snapshots of a target with what the server knows; equal components are asked for once."""
-    distinct = list(dict.fromkeys(c for snapshot in target.snapshots for c in snapshot.components))
-    known: dict[Component, AssessedComponent] = {}
-    for start in range(0, len(distinct), COMPONENTS_AT_ONCE):
-        part = distinct[start : start + COMPONENTS_AT_ONCE]
-        answers: list[JsonObject] = client().post("/api/v1/match", json={"components": [_body(c) for c in part]})
-        known.update(zip(part, map(_assessed, part, answers), strict=True))
-    for snapshot in target.snapshots:
-        yield ScannedSnapshot(
-            target.path,
-            target.kind,
-            snapshot.environment,
-            snapshot.platform,
-            tuple(known[component] for component in snapshot.components),
-            snapshot.skipped,
-            snapshot.wanted,
-        )
-
-
-def _body(component: Component) -> dict[str, Any]:
-    if component.type == "conda":
-        fields = {"name": component.name, "version": component.version, "build": component.build,
-                  "channel": component.channel, "subdir": component.subdir}  # fmt: skip
-        return {"type": "conda", **{field: value for field, value in fields.items() if value}}
-    return {"purl": purl_of(component)}
-
-
-def _assessed(component: Component, answer: JsonObject) -> AssessedComponent:
-    findings = msgspec.convert(answer["findings"], tuple[Finding, ...])
-    return AssessedComponent(
-        component, answer["assessed"], answer["reason"], findings, tuple(answer.get("undecided") or ())
-    )
-
-
-# -- printing ----------------------------------------------------------------------------------------------------------
-
-
-def print_scan(snapshots: Sequence[ScannedSnapshot], output: Format, limits: Sequence[str]) -> None:
-    """Print a scan: the result to stdout, what people should know beside it to stderr."""
-    if output is Format.table:
-        _print_tables(snapshots)
-    else:
-        sys.stdout.write(_render(snapshots, output, limits))
-    _print_summary(snapshots)
-
-
-def _render(snapshots: Sequence[ScannedSnapshot], output: Format, limits: Sequence[str]) -> str:
-    if output is Format.sarif:
-        return as_sarif.render(snapshots, version=__version__)
-    if output is Format.cyclonedx:
-        return as_cyclonedx.render(snapshots, version=__version__, now=_now())
-    if output is Format.markdown:
-        return as_markdown.render(snapshots)
-    if output is Format.junit:
-        return as_junit.render(snapshots, fail_on=limits or ("any",))
-    return as_json.render(snapshots)
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _write_sbom(path: str, snapshots: Sequence[ScannedSnapshot]) -> None:
-    text = as_cyclonedx.render(snapshots, version=__version__, now=_now(), with_findings=False)
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def _print_tables(snapshots: Sequence[ScannedSnapshot]) -> None:
-    for title, hits in groupby(list_hits(snapshots), key=lambda hit: hit.snapshot.title):
-        note(title, to_stdout=True)
-        rows = []
-        for _, group in groupby(hits, key=lambda hit: id(hit.assessed)):
-            of_component = list(group)
-            for number, hit in enumerate(of_component):
-                finding = hit.finding
-                rows.append(
-                    {
-                        "package": " " if number else hit.component.name,
-                        "version": " " if number else hit.component.version,
-                        "finding": finding.ids[0],
-                        "severity": finding.severity,
-                        "risk": risk_text({"risk": finding.risk, "risk_estimated": finding.risk_estimated}),
-                        "kev": "yes" if finding.kev else "",
-                        "fixed": ", ".join(finding.fixed_versions[:2]),
-                        "what to do": " " if number else advise(hit.assessed.findings),
-                    }
-                )
-        emit(rows, COLUMNS, Output.table)
-        print()
-
-
-def _print_summary(snapshots: Sequence[ScannedSnapshot]) -> None:
-    components, not_assessed, _ = count_components(snapshots)
-    found = list(list_hits(snapshots))
-    of = count_of(len(snapshots), "environments")
-    note(f"{count_of(len(found), 'findings')} in {count_of(components, 'components')} of {of}")
-    if not_assessed:
-        names = sorted({a.component.name for s in snapshots for a in s.components if not a.assessed})
-        shown = ", ".join(names[:SHOWN_LEFT_OUT]) + (" …" if len(names) > SHOWN_LEFT_OUT else "")
-        note(f"{not_assessed} not assessed: {shown}")
-    for snapshot in snapshots:
-        for what, why in snapshot.skipped[:SHOWN_LEFT_OUT]:
-            note(f"{snapshot.title}: {what} is left out: {why}")
-        if len(snapshot.skipped) > SHOWN_LEFT_OUT:
-            note(f"{snapshot.title}: {len(snapshot.skipped) - SHOWN_LEFT_OUT} more are left out")
-        if snapshot.wanted:
-            asked = ", ".join(snapshot.wanted[:SHOWN_LEFT_OUT])
-            note(f"{snapshot.title}: {len(snapshot.wanted)} specs are not resolved ({asked}): scan the lock file")

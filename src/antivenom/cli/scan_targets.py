@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 from antivenom.core.errors import InvalidInputError
@@ -32,15 +33,40 @@ _FOUND_IN_FOLDERS = (
 
 
 class Target(NamedTuple):
-    """One thing that was read: where it is, what it is, and the snapshots in it."""
+    """One thing that was read: where it is, what it is, and the snapshots in it; `error`: why it could not be read."""
 
     path: str
     kind: str
     snapshots: list[Snapshot]
+    error: str = ""
+
+
+class Reading:
+    """Everything that some arguments name, read one after another; what cannot be read is a target with its error.
+
+    `failed`: the errors of what was named itself, not found in a folder.
+    """
+
+    def __init__(self, texts: Sequence[str], kind: str = "") -> None:
+        self._texts, self._kind = texts, kind
+        self.failed: list[InvalidInputError] = []
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the only thing that was named could not be read: then there is nothing to report on."""
+        return len(self._texts) == len(self.failed) == 1
+
+    def __iter__(self) -> Iterator[Target]:
+        for text in self._texts:
+            try:
+                yield from read_target(text, self._kind)
+            except InvalidInputError as error:
+                self.failed.append(error)
+                yield Target(text, self._kind, [], error.message)
 
 
 def read_target(text: str, kind: str = "") -> Iterator[Target]:
-    """Everything that one argument names; a folder is searched.
+    """Everything that one argument names; a folder is searched, and what cannot be read there is a target, too.
 
     Args:
         text: A path, or "-" for standard input.
@@ -53,8 +79,13 @@ def read_target(text: str, kind: str = "") -> Iterator[Target]:
         yield Target("-", *read_file(sys.stdin.buffer.read(FILE_MAX_BYTES + 1), "standard input", kind))
         return
     path = Path(text)
-    if not path.exists():
-        raise InvalidInputError(f"there is no {text}", hint="name a file, a folder, or an environment with -n or -p")
+    try:
+        path.stat()
+    except FileNotFoundError:
+        hint = "name a file, a folder, or an environment with -n or -p"
+        raise InvalidInputError(f"there is no {text}", hint=hint) from None
+    except OSError as error:
+        raise _cannot_read(path, error) from None
     if is_environment(path):
         yield read_environment(path)
     elif path.is_dir():
@@ -77,7 +108,11 @@ def _bytes_of(path: Path, most: int) -> bytes:
         with path.open("rb") as file:
             return file.read(most + 1)
     except OSError as error:
-        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from None
+        raise _cannot_read(path, error) from None
+
+
+def _cannot_read(path: Path, error: OSError) -> InvalidInputError:
+    return InvalidInputError(f"{path} cannot be read: {error.strerror or error}")
 
 
 # -- environments ------------------------------------------------------------------------------------------------------
@@ -113,7 +148,18 @@ def is_environment(path: Path) -> bool:
 
 
 def read_environment(path: Path) -> Target:
-    """What is installed in a prefix: conda's packages, and those of pip beside them."""
+    """What is installed in a prefix: conda's packages, and those of pip beside them.
+
+    Raises:
+        InvalidInputError: A folder of it cannot be read.
+    """
+    try:
+        return _read_environment(path)
+    except OSError as error:
+        raise _cannot_read(Path(error.filename or path), error) from None
+
+
+def _read_environment(path: Path) -> Target:
     records = {}
     if (path / "conda-meta").is_dir():
         for entry in os.scandir(path / "conda-meta"):
@@ -162,26 +208,56 @@ def _python_of_venv(path: Path, of_conda: CondaPackages) -> list[Component]:
 
 def _read_folder(folder: Path, kind: str) -> Iterator[Target]:
     """Everything below a folder that can be scanned, without what git ignores; links are not followed."""
+    for seen, (path, error) in enumerate(_find(folder)):
+        if seen >= FILES_MAX:
+            raise InvalidInputError(f"{folder} has more than {FILES_MAX:,} files to scan", hint="scan parts of it")
+        try:
+            if error is not None:
+                raise _cannot_read(path, error)
+            if path.is_dir():
+                yield read_environment(path)
+            else:
+                yield Target(str(path), *read_file(_bytes_of(path, FILE_MAX_BYTES), str(path), kind))
+        except InvalidInputError as refused:
+            yield Target(str(path), kind or kind_of_name(path.name), [], refused.message)
+
+
+def _find(folder: Path) -> Iterator[tuple[Path, OSError | None]]:
+    """The files and environments below a folder in the order of their names, and the folders that cannot be entered."""
     ignored = _ignored_by_git(folder)
-    seen = 0
-    for place, folders, files in os.walk(folder):
+    closed: list[OSError] = []
+    for place, folders, files in os.walk(folder, onerror=closed.append):
+        yield from ((Path(error.filename), error) for error in closed)
+        closed.clear()
         here = Path(place)
-        environments = [name for name in folders if is_environment(here / name)]
+        environments = [name for name in folders if _is_environment_below(here / name)]
         folders[:] = sorted(
             name for name in folders
             if name not in _NOT_ENTERED and name not in environments and str(here / name) not in ignored
         )  # fmt: skip
-        for name in sorted(environments):
-            if str(here / name) not in ignored:
-                yield read_environment(here / name)
-        for name in sorted(files):
+        for name in sorted((*environments, *files)):
             path = here / name
-            if kind_of_name(name) not in _FOUND_IN_FOLDERS or str(path) in ignored or path.is_symlink():
+            if str(path) in ignored:
                 continue
-            seen += 1
-            if seen > FILES_MAX:
-                raise InvalidInputError(f"{folder} has more than {FILES_MAX:,} files to scan", hint="scan parts of it")
-            yield Target(str(path), *read_file(_bytes_of(path, FILE_MAX_BYTES), str(path), kind))
+            if name in environments or (kind_of_name(name) in _FOUND_IN_FOLDERS and _is_plain_file(path)):
+                yield path, None
+    yield from ((Path(error.filename), error) for error in closed)
+
+
+def _is_environment_below(path: Path) -> bool:
+    """Whether a folder that was found is an environment; a link is not followed, and a closed folder is walked into."""
+    try:
+        return not path.is_symlink() and is_environment(path)
+    except OSError:
+        return False
+
+
+def _is_plain_file(path: Path) -> bool:
+    """Whether it is a file itself: no link, which may lead anywhere, and no pipe, which may never end."""
+    try:
+        return S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _ignored_by_git(folder: Path) -> frozenset[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -14,17 +16,24 @@ from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Finding, Severity
 from antivenom.core.readers.registry import read_file
 from antivenom.core.readers.snapshot import Component, Skipped
-from antivenom.core.reports import as_cyclonedx, as_json, as_junit, as_markdown, as_sarif
+from antivenom.core.reports import as_json, as_markdown
 from antivenom.core.reports.advice import advise
+from antivenom.core.reports.as_cyclonedx import CycloneDxReport
+from antivenom.core.reports.as_json import JsonReport
+from antivenom.core.reports.as_junit import JunitReport
+from antivenom.core.reports.as_markdown import MarkdownReport
+from antivenom.core.reports.as_sarif import SarifReport
 from antivenom.core.reports.baseline import only_new, read_baseline
 from antivenom.core.reports.changes import compare
 from antivenom.core.reports.result import (
     FAIL_ON,
     AssessedComponent,
+    Report,
     ScannedSnapshot,
-    count_components,
+    Totals,
     fails,
     list_hits,
+    render,
 )
 
 ODD = 'a | b `c` <script>alert(1)</script> "\x00\x1b[31m\n# *d* \ud83d\ude00'.encode("utf-8", "surrogatepass").decode(
@@ -78,7 +87,10 @@ def test_the_worst_comes_first() -> None:
     assert [hit.component.name for hit in list_hits(SCAN)] == ["evil", "bad", "bad", "mild"]
     exploited = [snapshot(("a", (Given(risk=90),)), ("b", (Given(risk=1, kev=True),)))]
     assert [hit.component.name for hit in list_hits(exploited)] == ["b", "a"]
-    assert count_components(SCAN) == (5, 1, 1)
+    totals = Totals()
+    for one in SCAN:
+        totals.add(one)
+    assert (totals.components, totals.not_assessed, totals.left_out) == (5, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +117,7 @@ def test_a_limit_stands_for_what_is_above_it_and_malware_is_above_all(limit: str
 
 
 def test_json_has_everything() -> None:
-    found = json.loads(as_json.render(SCAN))
+    found = json.loads(render(JsonReport(), SCAN))
     assert (found["version"], found["components"], found["not_assessed"], found["findings"]) == (1, 5, 1, 4)
     [one] = found["snapshots"]
     assert (one["target"], one["platform"], one["skipped"]) == (
@@ -121,7 +133,7 @@ def test_json_has_everything() -> None:
 
 
 def test_sarif_has_a_rule_for_each_vulnerability_and_a_result_for_each_component() -> None:
-    log = json.loads(as_sarif.render([*SCAN, snapshot(("other", (Given("critical"),)))], version="1.0.0"))
+    log = json.loads(render(SarifReport(version="1.0.0"), [*SCAN, snapshot(("other", (Given("critical"),)))]))
     [run] = log["runs"]
     rules = run["tool"]["driver"]["rules"]
     assert (log["version"], len(rules), len(run["results"])) == ("2.1.0", 4, 5)
@@ -154,7 +166,7 @@ def test_cyclonedx_names_each_package_once_with_what_it_needs_and_what_it_has() 
     )
     rest = tuple(AssessedComponent(c, True, "", ()) for c in (python, flask, dateutil))
     scan = [ScannedSnapshot("a.lock", "x", "e", p, (bad, *rest)) for p in ("linux-64", "osx-64")]
-    text = as_cyclonedx.render(scan, version="1.0", now="2026-01-01T00:00:00Z")
+    text = render(CycloneDxReport(version="1.0", now="2026-01-01T00:00:00Z"), scan)
     found = json.loads(text)
     refs = {c["name"]: c["bom-ref"] for c in found["components"]}
     assert (found["specVersion"], list(refs)) == ("1.6", ["openssl", "python", "Flask", "python_dateutil"])
@@ -177,7 +189,7 @@ def test_cyclonedx_names_each_package_once_with_what_it_needs_and_what_it_has() 
     again = [(c.type, c.name, c.version) for c in only_components(text)]  # a purl has PyPI's names as PEP 503 has them
     assert again[2:] == [("pypi", "flask", "2.0"), ("pypi", "python-dateutil", "2.9")]
     assert again[:2] == [("conda", "openssl", "3.0.7"), ("conda", "python", "3.11.0")]
-    assert "vulnerabilities" not in as_cyclonedx.render(scan, version="1.0", now="", with_findings=False)
+    assert "vulnerabilities" not in render(CycloneDxReport(version="1.0", now="", with_findings=False), scan)
 
 
 def only_components(text: str) -> tuple[Component, ...]:
@@ -186,7 +198,7 @@ def only_components(text: str) -> tuple[Component, ...]:
 
 
 def test_junit_fails_where_the_limits_are_reached_and_skips_what_is_not_assessed() -> None:
-    suites = ElementTree.fromstring(as_junit.render(SCAN, fail_on=["high"]))
+    suites = ElementTree.fromstring(render(JunitReport(fail_on=["high"]), SCAN))
     [suite] = suites
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("5", "2", "1")
     failed = [case.get("name") for case in suite if case.find("failure") is not None]
@@ -196,7 +208,7 @@ def test_junit_fails_where_the_limits_are_reached_and_skips_what_is_not_assessed
 
 
 def test_markdown_shows_counts_and_a_table() -> None:
-    text = as_markdown.render(SCAN)
+    text = render(MarkdownReport(), SCAN)
     assert text.startswith("## Antivenom: 4 findings in 5 components\n")
     assert "1 component not assessed, 1 entry left out." in text
     assert "| **bad** 1.0 | CVE-2020-1 | critical | 1.2, 2.0 | update to 1.10 or later |" in text
@@ -205,11 +217,11 @@ def test_markdown_shows_counts_and_a_table() -> None:
 
 def test_a_long_scan_is_cut_in_markdown() -> None:
     many = [snapshot(*((f"p{n}", (Given(),)) for n in range(as_markdown.ROWS_MAX + 5)))]
-    assert "and more: the first 500 packages are shown" in as_markdown.render(many)
+    assert "and more: the first 500 packages are shown" in render(MarkdownReport(), many)
 
 
 def test_what_a_baseline_has_is_no_news_in_whatever_version() -> None:
-    known = read_baseline(as_json.render(SCAN).encode(), "old.json")
+    known = read_baseline(render(JsonReport(), SCAN).encode(), "old.json")
     assert only_new(SCAN, known)[1] == 4
     renamed = snapshot(
         ("bad", (Given("critical", name="CVE-2020-9"), Given("high", name="CVE-2020-3"))),
@@ -254,6 +266,45 @@ def test_two_scans_are_compared_by_package_and_vulnerability() -> None:
     assert "| fixed | 1.0 | 2.0 |" in text
 
 
+REPORTS: dict[str, Callable[[], Report]] = {
+    "json": JsonReport,
+    "sarif": lambda: SarifReport(version="1"),
+    "cyclonedx": lambda: CycloneDxReport(version="1", now="2026-01-01T00:00:00Z"),
+    "junit": JunitReport,
+    "markdown": MarkdownReport,
+}
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_report_of_many_targets_needs_no_more_memory_than_one_of_few(name: str) -> None:
+    def peak(count: int) -> int:
+        report = REPORTS[name]()
+        tracemalloc.start()
+        for number in range(count):
+            [one] = SCAN
+            report.add(one._replace(target=f"{number}/pixi.lock", skipped=(Skipped(f"{number} mine", "a folder"),)))
+        report.end()
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used
+
+    peak(1)  # what is imported and compiled once
+    assert peak(8000) < peak(2000) + 1_000_000  # six thousand more, of a kilobyte and more each
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_report_without_a_target_is_whole_and_one_of_a_lost_target_says_so(name: str) -> None:
+    lost = ScannedSnapshot("b/uv.lock", "python-lock", "", "", (), error="b/uv.lock, line 2: it is no TOML")
+    for scan in ([], [lost], [*SCAN, lost]):
+        text = render(REPORTS[name](), scan)
+        if name == "junit":
+            suites = ElementTree.fromstring(text)
+            assert [s.get("errors") for s in suites] == ["1" if one.error else "0" for one in scan]
+        elif name != "markdown":
+            json.loads(text)
+        assert ("it is no TOML" in text) is (lost in scan and name != "cyclonedx")
+
+
 TEXT = st.one_of(st.just(ODD), st.text(max_size=40))
 
 
@@ -261,11 +312,11 @@ TEXT = st.one_of(st.just(ODD), st.text(max_size=40))
 def test_texts_of_others_stay_texts_in_every_format(name: str, summary: str, identifier: str) -> None:
     finding = Given(fixed=(name,), name=identifier or "x", summary=summary)
     scan = [snapshot((name or "x", (finding,)), skipped=(Skipped(name, summary),))]
-    json.loads(as_json.render(scan))
-    json.loads(as_sarif.render(scan, version="1"))
-    json.loads(as_cyclonedx.render(scan, version="1", now=""))
-    ElementTree.fromstring(as_junit.render(scan))
-    lines = as_markdown.render(scan).splitlines()
+    json.loads(render(JsonReport(), scan))
+    json.loads(render(SarifReport(version="1"), scan))
+    json.loads(render(CycloneDxReport(version="1", now=""), scan))
+    ElementTree.fromstring(render(JunitReport(), scan))
+    lines = render(MarkdownReport(), scan).splitlines()
     rows = [line for line in lines if line.startswith("| ") and not line.startswith("| Package")]
     assert len(rows) == 1
     assert "<" not in rows[0].replace("\\<", "")

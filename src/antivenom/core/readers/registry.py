@@ -85,13 +85,22 @@ def read_file(data: bytes, name: str, kind: str = "") -> tuple[str, list[Snapsho
     Raises:
         InvalidInputError: It is of no known kind, or malformed: file, line and reason.
     """
-    if kind and kind not in KINDS:
-        raise InvalidInputError(f"{kind!r} is no kind of file that can be scanned", hint=f"one of: {', '.join(KINDS)}")
+    check_kind(kind)
     found = kind or recognize(name, data[:HEAD_BYTES])
     if not found:
         hint = f"say which it is with --as: {', '.join(KINDS)}"
         raise refuse(name, "it is none of the kinds of files that can be scanned", hint=hint)
     return found, KINDS[found].read(data, name)
+
+
+def check_kind(kind: str) -> None:
+    """Refuse what is no key of `KINDS`; "" is none that anybody says.
+
+    Raises:
+        InvalidInputError: There is no such kind.
+    """
+    if kind and kind not in KINDS:
+        raise InvalidInputError(f"{kind!r} is no kind of file that can be scanned", hint=f"one of: {', '.join(KINDS)}")
 
 
 def recognize(name: str, head: bytes) -> str:

@@ -6,52 +6,69 @@ Source: CycloneDX 1.6 JSON; the conda type of package-url (build, channel, subdi
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from antivenom.core.conda.licenses import read_license
 from antivenom.core.matching.advisories import Finding
-from antivenom.core.matching.identity import normalize_python
 from antivenom.core.readers.purls import purl_of
 from antivenom.core.readers.snapshot import Component
 from antivenom.core.reports.advice import advise
-from antivenom.core.reports.result import Hit, ScannedSnapshot, list_hits
+from antivenom.core.reports.needs import add_needs
+from antivenom.core.reports.result import ScannedSnapshot, list_hits
 
 _SEVERITIES = {"malware": "critical"}
-_NAME = re.compile(r"[^\s=<>!~\[;(,]+")
+TITLE_CHARACTERS = 500
 
 
-def render(snapshots: Sequence[ScannedSnapshot], *, version: str, now: str, with_findings: bool = True) -> str:
-    """The scan as one document.
+class CycloneDxReport:
+    """One document, written at the end: each component once, what it needs in any environment, what affects it.
 
     Args:
         version: Of this program.
         now: RFC 3339 UTC.
         with_findings: False leaves an SBOM.
     """
-    components = dict.fromkeys(assessed.component for snapshot in snapshots for assessed in snapshot.components)
-    refs = {component: _ref(component, number) for number, component in enumerate(components)}
-    document: dict[str, Any] = {
-        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "version": 1,
-        "metadata": {
-            "timestamp": now,
-            "tools": {"components": [{"type": "application", "name": "antivenom", "version": version}]},
-            "component": {
-                "type": "application",
-                "bom-ref": "scanned",
-                "name": ", ".join(s.title for s in snapshots)[:500] or "-",
+
+    def __init__(self, *, version: str, now: str, with_findings: bool = True) -> None:
+        self._version, self._now, self._with_findings = version, now, with_findings
+        self._title = ""
+        self._refs: dict[Component, str] = {}
+        self._needs: dict[str, dict[str, None]] = {}
+        self._found: dict[str, tuple[Finding, dict[str, str]]] = {}
+
+    def add(self, snapshot: ScannedSnapshot) -> str:
+        if len(self._title) < TITLE_CHARACTERS:
+            self._title += f"{', ' if self._title else ''}{snapshot.title}"
+        for assessed in snapshot.components:
+            self._refs.setdefault(assessed.component, _ref(assessed.component, len(self._refs)))
+        add_needs(self._needs, snapshot, self._refs)
+        for hit in list_hits([snapshot]) if self._with_findings else ():
+            _, affected = self._found.setdefault(hit.finding.ids[0], (hit.finding, {}))
+            affected[self._refs[hit.component]] = hit.component.version
+        return ""
+
+    def end(self) -> str:
+        document: dict[str, Any] = {
+            "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+            "bomFormat": "CycloneDX",
+            "specVersion": "1.6",
+            "version": 1,
+            "metadata": {
+                "timestamp": self._now,
+                "tools": {"components": [{"type": "application", "name": "antivenom", "version": self._version}]},
+                "component": {
+                    "type": "application",
+                    "bom-ref": "scanned",
+                    "name": self._title[:TITLE_CHARACTERS] or "-",
+                },
             },
-        },
-        "components": [_component(component, ref) for component, ref in refs.items()],
-        "dependencies": _dependencies(snapshots, refs),
-    }
-    if with_findings:
-        document["vulnerabilities"] = _vulnerabilities(list_hits(snapshots), refs)
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+            "components": [_component(component, ref) for component, ref in self._refs.items()],
+            "dependencies": _dependencies(self._needs),
+        }
+        if self._with_findings:
+            document["vulnerabilities"] = [_vulnerability(*found) for found in self._found.values()]
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _ref(component: Component, number: int) -> str:
@@ -83,37 +100,9 @@ def _license(text: str) -> dict[str, Any]:
     return {"expression": expression.text, "acknowledgement": "declared"}
 
 
-def _dependencies(snapshots: Iterable[ScannedSnapshot], refs: dict[Component, str]) -> list[dict[str, Any]]:
-    """What needs what, within each environment."""
-    needs: dict[str, dict[str, None]] = {}
-    for snapshot in snapshots:
-        by_name = {(a.component.type, _normal(a.component)): refs[a.component] for a in snapshot.components}
-        for assessed in snapshot.components:
-            component = assessed.component
-            found = needs.setdefault(refs[component], {})
-            for text in component.depends:
-                name = _NAME.match(text)
-                wanted = by_name.get((component.type, _fold(component.type, name[0]))) if name else None
-                if wanted and wanted != refs[component]:
-                    found[wanted] = None
+def _dependencies(needs: Mapping[str, Iterable[str]]) -> list[dict[str, Any]]:
     listed = [{"ref": ref, "dependsOn": list(found)} if found else {"ref": ref} for ref, found in needs.items()]
     return [{"ref": "scanned", "dependsOn": list(needs)}, *listed]
-
-
-def _normal(component: Component) -> str:
-    return _fold(component.type, component.name)
-
-
-def _fold(kind: str, name: str) -> str:
-    return normalize_python(name) if kind == "pypi" else name.lower()
-
-
-def _vulnerabilities(hits: Iterable[Hit], refs: dict[Component, str]) -> list[dict[str, Any]]:
-    by_id: dict[str, tuple[Finding, dict[str, str]]] = {}
-    for hit in hits:
-        _, affected = by_id.setdefault(hit.finding.ids[0], (hit.finding, {}))
-        affected[refs[hit.component]] = hit.component.version
-    return [_vulnerability(finding, affected) for finding, affected in by_id.values()]
 
 
 def _vulnerability(finding: Finding, affected: dict[str, str]) -> dict[str, Any]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from antivenom.core.matching.advisories import Finding
 from antivenom.core.readers.snapshot import Component, Skipped
 from antivenom.core.reports.advice import advise
 from antivenom.core.reports.changes import Changes
-from antivenom.core.reports.result import AssessedComponent, ScannedSnapshot, count_components, list_hits
+from antivenom.core.reports.result import AssessedComponent, ScannedSnapshot, Totals
 
 FORM_VERSION = 1
 
@@ -40,7 +38,10 @@ class SkippedResult(msgspec.Struct, frozen=True):
 
 
 class SnapshotResult(msgspec.Struct, frozen=True):
-    """One environment on one platform. `wanted`: what the file asks for and nobody has solved."""
+    """One environment on one platform. `wanted`: what the file asks for and nobody has solved.
+
+    `error`: why the target could not be read.
+    """
 
     target: str
     kind: str
@@ -49,25 +50,27 @@ class SnapshotResult(msgspec.Struct, frozen=True):
     components: tuple[ComponentResult, ...]
     skipped: tuple[SkippedResult, ...]
     wanted: tuple[str, ...]
+    error: str
 
 
-class ScanResult(msgspec.Struct, frozen=True):
-    """A whole scan."""
+class JsonReport:
+    """`{"version", "snapshots": […], "components", "not_assessed", "findings"}`: the counts follow the snapshots."""
 
-    version: int
-    components: int
-    not_assessed: int
-    findings: int
-    snapshots: tuple[SnapshotResult, ...]
+    def __init__(self) -> None:
+        self._totals = Totals()
+        self._next = f'{{\n  "version": {FORM_VERSION},\n  "snapshots": ['
 
+    def add(self, snapshot: ScannedSnapshot) -> str:
+        self._totals.add(snapshot)
+        before, self._next = self._next, ","
+        text = msgspec.json.format(msgspec.json.encode(_snapshot(snapshot)), indent=2).decode()
+        return f"{before}\n    " + text.replace("\n", "\n    ")  # no text in JSON holds a line end
 
-def render(snapshots: Sequence[ScannedSnapshot]) -> str:
-    """The scan as one JSON document."""
-    components, not_assessed, _ = count_components(snapshots)
-    result = ScanResult(
-        FORM_VERSION, components, not_assessed, sum(1 for _ in list_hits(snapshots)), tuple(map(_snapshot, snapshots))
-    )
-    return msgspec.json.format(msgspec.json.encode(result), indent=2).decode() + "\n"
+    def end(self) -> str:
+        begun = "" if self._next == "," else self._next
+        of = self._totals
+        counts = {"components": of.components, "not_assessed": of.not_assessed, "findings": of.findings}
+        return begun + "\n  ]" + "".join(f',\n  "{name}": {count}' for name, count in counts.items()) + "\n}\n"
 
 
 class ChangeResult(msgspec.Struct, frozen=True):
@@ -117,6 +120,7 @@ def _snapshot(snapshot: ScannedSnapshot) -> SnapshotResult:
         tuple(map(_component, snapshot.components)),
         tuple(_skipped(entry) for entry in snapshot.skipped),
         snapshot.wanted,
+        snapshot.error,
     )
 
 

@@ -13,26 +13,43 @@ from antivenom.core.reports.result import AssessedComponent, ScannedSnapshot, fa
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def render(snapshots: Sequence[ScannedSnapshot], *, fail_on: Sequence[str] = ("any",)) -> str:
-    """The scan as one document.
+class JunitReport:
+    """One document with a test suite for each snapshot.
 
     Args:
         fail_on: Which findings make a component fail; others are listed in its output.
     """
-    root = Element("testsuites", name="antivenom scan")
-    for snapshot in snapshots:
-        cases = [_case(assessed, fail_on) for assessed in snapshot.components]
-        suite = SubElement(
-            root,
-            "testsuite",
-            name=_text(snapshot.title),
-            tests=str(len(cases)),
-            failures=str(sum(case.find("failure") is not None for case in cases)),
-            skipped=str(sum(case.find("skipped") is not None for case in cases)),
-        )
+
+    def __init__(self, *, fail_on: Sequence[str] = ("any",)) -> None:
+        self._fail_on = fail_on
+        self._next = '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="antivenom scan">\n'
+
+    def add(self, snapshot: ScannedSnapshot) -> str:
+        before, self._next = self._next, ""
+        cases = [_case(assessed, self._fail_on) for assessed in snapshot.components]
+        if snapshot.error:
+            cases.append(_unreadable(snapshot))
+        counts = {
+            "tests": str(len(cases)),
+            "failures": str(sum(case.find("failure") is not None for case in cases)),
+            "errors": str(sum(case.find("error") is not None for case in cases)),
+            "skipped": str(sum(case.find("skipped") is not None for case in cases)),
+        }
+        suite = Element("testsuite", {"name": _text(snapshot.title), **counts})
         suite.extend(cases)
-    ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+        if told := [f"{what} is left out: {why}" for what, why in snapshot.skipped]:
+            SubElement(suite, "system-out").text = _text("\n".join(told))
+        ElementTree.indent(suite)
+        return f"{before}{ElementTree.tostring(suite, encoding='unicode')}\n"
+
+    def end(self) -> str:
+        return f"{self._next}</testsuites>\n"
+
+
+def _unreadable(snapshot: ScannedSnapshot) -> Element:
+    case = Element("testcase", classname=_text(snapshot.kind or "file"), name=_text(snapshot.target))
+    SubElement(case, "error", type="unreadable", message=_text(snapshot.error))
+    return case
 
 
 def _case(assessed: AssessedComponent, fail_on: Sequence[str]) -> Element:

@@ -3,42 +3,54 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from itertools import groupby
 
 from antivenom.core.reports.advice import advise
 from antivenom.core.reports.changes import Changes
-from antivenom.core.reports.result import Hit, ScannedSnapshot, count_components, list_hits
+from antivenom.core.reports.result import Hit, ScannedSnapshot, Totals, list_hits
 
 ROWS_MAX = 500
+ERRORS_MAX = 20
+_HEAD = ("| Package | Finding | Severity | Fixed in | What to do |", "|---|---|---|---|---|")
 _ESCAPED = re.compile(r"([\\`*_{}\[\]<>|~#])")
 
 
-def render(snapshots: Sequence[ScannedSnapshot]) -> str:
-    """A heading with the counts, then a table for each snapshot with findings."""
-    components, not_assessed, left_out = count_components(snapshots)
-    hits = list(list_hits(snapshots))
-    lines = [f"## Antivenom: {_count(len(hits), 'finding')} in {_count(components, 'component')}", ""]
-    if not_assessed or left_out:
-        lines += [
-            f"{_count(not_assessed, 'component')} not assessed, {_count(left_out, 'entry', 'entries')} left out.",
-            "",
-        ]
-    shown = 0
-    for title, of_snapshot in groupby(hits, key=lambda hit: hit.snapshot.title):
-        lines += [
-            f"### {_escape(title)}",
-            "",
-            "| Package | Finding | Severity | Fixed in | What to do |",
-            "|---|---|---|---|---|",
-        ]
-        for _, group in groupby(of_snapshot, key=lambda hit: id(hit.assessed)):
-            lines += _rows(list(group))
-            shown += 1
-            if shown >= ROWS_MAX:
-                return "\n".join([*lines, "", f"… and more: the first {ROWS_MAX} packages are shown.", ""])
-        lines.append("")
-    return "\n".join(lines)
+class MarkdownReport:
+    """A heading with the counts, then a table for each snapshot with findings; the first `ROWS_MAX` packages."""
+
+    def __init__(self) -> None:
+        self._totals = Totals()
+        self._lines: list[str] = []
+        self._errors: list[str] = []
+        self._packages = 0
+
+    def add(self, snapshot: ScannedSnapshot) -> str:
+        self._totals.add(snapshot)
+        if snapshot.error and len(self._errors) < ERRORS_MAX:
+            self._errors.append(f"* {_escape(snapshot.error)}")
+        groups = [list(group) for _, group in groupby(list_hits([snapshot]), key=lambda hit: id(hit.assessed))]
+        if shown := groups[: max(0, ROWS_MAX - self._packages)]:
+            self._lines += [
+                f"### {_escape(snapshot.title)}",
+                "",
+                *_HEAD,
+                *(row for hits in shown for row in _rows(hits)),
+                "",
+            ]
+        self._packages += len(groups)
+        return ""
+
+    def end(self) -> str:
+        of = self._totals
+        lines = [f"## Antivenom: {_count(of.findings, 'finding')} in {_count(of.components, 'component')}", ""]
+        if of.not_assessed or of.left_out:
+            left_out = _count(of.left_out, "entry", "entries")
+            lines += [f"{_count(of.not_assessed, 'component')} not assessed, {left_out} left out.", ""]
+        lines += [*self._errors, ""] if self._errors else []
+        lines += self._lines
+        if self._packages > ROWS_MAX:
+            lines += [f"… and more: the first {ROWS_MAX} packages are shown.", ""]
+        return "\n".join(lines)
 
 
 def render_changes(changes: Changes) -> str:

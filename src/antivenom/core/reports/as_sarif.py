@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from antivenom.core.matching.advisories import Finding
@@ -15,6 +14,7 @@ from antivenom.core.reports.advice import advise
 from antivenom.core.reports.result import Hit, ScannedSnapshot, list_hits
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+NOTES_MAX = 1000
 _LEVELS = {
     "unknown": "warning",
     "low": "note",
@@ -26,25 +26,54 @@ _LEVELS = {
 _SCORES = {"unknown": 0.0, "low": 2.0, "medium": 5.5, "high": 8.0, "critical": 9.5, "malware": 10.0}
 
 
-def render(snapshots: Sequence[ScannedSnapshot], *, version: str) -> str:
-    """The scan as one SARIF log with one run.
+class SarifReport:
+    """One SARIF log with one run: its results as they come, then the tool with the rules that they name.
 
     Args:
         version: Of this program.
     """
-    hits = list(list_hits(snapshots))
-    rules: dict[str, dict[str, Any]] = {}
-    for hit in hits:
-        rules.setdefault(hit.finding.ids[0], _rule(hit.finding))
-    places = {rule_id: place for place, rule_id in enumerate(rules)}
-    driver = {
-        "name": "Antivenom",
-        "semanticVersion": version,
-        "rules": list(rules.values()),
-    }
-    results = [_result(hit, places[hit.finding.ids[0]]) for hit in hits]
-    log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
-    return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
+
+    def __init__(self, *, version: str) -> None:
+        self._version = version
+        self._rules: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._notes: list[dict[str, Any]] = []
+        self._all_read = True
+        self._next = f'{{\n  "$schema": "{SCHEMA}",\n  "version": "2.1.0",\n  "runs": [\n    {{\n      "results": ['
+
+    def add(self, snapshot: ScannedSnapshot) -> str:
+        self._note(snapshot)
+        parts = []
+        for hit in list_hits([snapshot]):
+            name = hit.finding.ids[0]
+            place, _ = self._rules.get(name) or self._rules.setdefault(name, (len(self._rules), _rule(hit.finding)))
+            before, self._next = self._next, ","
+            parts.append(f"{before}\n        {_dumps(_result(hit, place))}")
+        return "".join(parts)
+
+    def _note(self, snapshot: ScannedSnapshot) -> None:
+        """Keep what could not be assessed, as far as people read."""
+        self._all_read &= not snapshot.error
+        left_out = [f"{snapshot.title}: {what} is left out: {why}" for what, why in snapshot.skipped]
+        for text in (*((snapshot.error,) if snapshot.error else ()), *left_out):
+            if len(self._notes) < NOTES_MAX:
+                level = "error" if snapshot.error else "warning"
+                self._notes.append({"level": level, "message": {"text": text}})
+
+    def end(self) -> str:
+        begun = "" if self._next == "," else self._next
+        driver = {
+            "name": "Antivenom",
+            "semanticVersion": self._version,
+            "rules": [rule for _, rule in self._rules.values()],
+        }
+        invocation = {"executionSuccessful": self._all_read, "toolExecutionNotifications": self._notes}
+        rest = {"tool": {"driver": driver}, "invocations": [invocation]}
+        members = ",\n".join(f'      "{name}": {_dumps(value)}' for name, value in rest.items())
+        return f"{begun}\n      ],\n{members}\n    }}\n  ]\n}}\n"
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _rule(finding: Finding) -> dict[str, Any]:

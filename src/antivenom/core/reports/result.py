@@ -1,9 +1,9 @@
-"""The result of a scan, which every format renders."""
+"""The result of a scan, which every format renders, one snapshot after another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 from antivenom.core.matching.advisories import Finding, Severity
 from antivenom.core.readers.snapshot import Component, Skipped
@@ -22,7 +22,10 @@ class AssessedComponent(NamedTuple):
 
 
 class ScannedSnapshot(NamedTuple):
-    """One environment on one platform, assessed. `target` is the path of what was scanned, `kind` what it is."""
+    """One environment on one platform, assessed. `target` is the path of what was scanned, `kind` what it is.
+
+    `error`: why the target could not be read; then there is nothing else.
+    """
 
     target: str
     kind: str
@@ -31,6 +34,7 @@ class ScannedSnapshot(NamedTuple):
     components: tuple[AssessedComponent, ...]
     skipped: tuple[Skipped, ...] = ()
     wanted: tuple[str, ...] = ()
+    error: str = ""
 
     @property
     def title(self) -> str:
@@ -51,7 +55,25 @@ class Hit(NamedTuple):
         return self.assessed.component
 
 
-def list_hits(snapshots: Sequence[ScannedSnapshot]) -> Iterator[Hit]:
+class Report(Protocol):
+    """A format of a scan: the text that each snapshot adds, and what completes the document.
+
+    A report holds no snapshot: at most what differs between them, so that any number of them can be scanned.
+    """
+
+    def add(self, snapshot: ScannedSnapshot) -> str:
+        """The next part of the document."""
+
+    def end(self) -> str:
+        """The rest of the document; without any snapshot, a whole one."""
+
+
+def render(report: Report, snapshots: Iterable[ScannedSnapshot]) -> str:
+    """A whole document."""
+    return "".join((*map(report.add, snapshots), report.end()))
+
+
+def list_hits(snapshots: Iterable[ScannedSnapshot]) -> Iterator[Hit]:
     """Every finding, snapshot by snapshot: the component with the worst finding first, its findings worst first."""
     for snapshot in snapshots:
         with_findings = [assessed for assessed in snapshot.components if assessed.findings]
@@ -65,11 +87,22 @@ def _worst_first(finding: Finding) -> tuple[bool, bool, float, int]:
     return severity is not Severity.malware, not finding.kev, -finding.risk, -int(severity)
 
 
-def count_components(snapshots: Sequence[ScannedSnapshot]) -> tuple[int, int, int]:
-    """How many components there are, how many of them are not assessed, and how much was skipped or is wanted only."""
-    components = [assessed for snapshot in snapshots for assessed in snapshot.components]
-    left_out = sum(len(snapshot.skipped) + len(snapshot.wanted) for snapshot in snapshots)
-    return len(components), sum(not assessed.assessed for assessed in components), left_out
+class Totals:
+    """How much a scan has seen: taken while it streams.
+
+    `left_out`: what was skipped, is wanted only, or could not be read.
+    """
+
+    def __init__(self) -> None:
+        self.snapshots = self.components = self.not_assessed = self.findings = self.left_out = 0
+
+    def add(self, snapshot: ScannedSnapshot) -> None:
+        """Count one more snapshot; one that could not be read is none."""
+        self.snapshots += not snapshot.error
+        self.components += len(snapshot.components)
+        self.not_assessed += sum(not assessed.assessed for assessed in snapshot.components)
+        self.findings += sum(len(assessed.findings) for assessed in snapshot.components)
+        self.left_out += len(snapshot.skipped) + len(snapshot.wanted) + bool(snapshot.error)
 
 
 def fails(finding: Finding, limits: Sequence[str]) -> bool:

@@ -1,0 +1,164 @@
+"""How a scan is printed while it streams: the result to stdout, what people should know beside it to stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import groupby
+
+from antivenom import __version__
+from antivenom.cli.output import Output, count_of, emit, note, risk_text
+from antivenom.core.reports.advice import advise
+from antivenom.core.reports.as_cyclonedx import CycloneDxReport
+from antivenom.core.reports.as_json import JsonReport
+from antivenom.core.reports.as_junit import JunitReport
+from antivenom.core.reports.as_markdown import MarkdownReport
+from antivenom.core.reports.as_sarif import SarifReport
+from antivenom.core.reports.result import Report, ScannedSnapshot, Totals, list_hits
+
+COLUMNS = ("package", "version", "finding", "severity", "risk", "kev", "fixed", "what to do")
+SHOWN_NAMES = 10
+SHOWN_NOTES = 100
+
+
+class Format(StrEnum):
+    """How a scan is printed."""
+
+    table = "table"
+    json = "json"
+    sarif = "sarif"
+    cyclonedx = "cyclonedx"
+    markdown = "markdown"
+    junit = "junit"
+
+
+class TableReport:
+    """Tables for people, a snapshot after another."""
+
+    def add(self, snapshot: ScannedSnapshot) -> str:
+        """Print a snapshot's table itself: its columns are as wide as the terminal allows."""
+        if rows := _rows(snapshot):
+            note(snapshot.title, to_stdout=True)
+            emit(rows, COLUMNS, Output.table)
+            print()
+        return ""
+
+    def end(self) -> str:
+        return ""
+
+
+def _rows(snapshot: ScannedSnapshot) -> list[dict[str, str]]:
+    rows = []
+    for _, group in groupby(list_hits([snapshot]), key=lambda hit: id(hit.assessed)):
+        for number, hit in enumerate(group):
+            finding = hit.finding
+            rows.append(
+                {
+                    "package": " " if number else hit.component.name,
+                    "version": " " if number else hit.component.version,
+                    "finding": finding.ids[0],
+                    "severity": finding.severity,
+                    "risk": risk_text({"risk": finding.risk, "risk_estimated": finding.risk_estimated}),
+                    "kev": "yes" if finding.kev else "",
+                    "fixed": ", ".join(finding.fixed_versions[:2]),
+                    "what to do": " " if number else advise(hit.assessed.findings),
+                }
+            )
+    return rows
+
+
+def make_report(output: Format, limits: Sequence[str]) -> Report:
+    """The report of a format.
+
+    Args:
+        limits: With which findings the scan fails.
+    """
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    makers: dict[Format, Callable[[], Report]] = {
+        Format.table: TableReport,
+        Format.json: JsonReport,
+        Format.sarif: lambda: SarifReport(version=__version__),
+        Format.cyclonedx: lambda: CycloneDxReport(version=__version__, now=now),
+        Format.markdown: MarkdownReport,
+        Format.junit: lambda: JunitReport(fail_on=limits or ("any",)),
+    }
+    return makers[output]()
+
+
+def make_sbom() -> Report:
+    """The report of what was scanned, without what is known of it."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return CycloneDxReport(version=__version__, now=now, with_findings=False)
+
+
+class Summary:
+    """What people should know beside the result: counts, what is not assessed, what is left out and why."""
+
+    def __init__(self) -> None:
+        self._totals = Totals()
+        self._not_assessed: set[str] = set()
+        self._notes: list[str] = []
+        self._more = 0
+
+    def add(self, snapshot: ScannedSnapshot) -> None:
+        """Take in one more snapshot."""
+        self._totals.add(snapshot)
+        if len(self._not_assessed) <= SHOWN_NAMES:
+            self._not_assessed |= {a.component.name for a in snapshot.components if not a.assessed}
+        for text in _notes(snapshot):
+            if len(self._notes) < SHOWN_NOTES:
+                self._notes.append(text)
+            else:
+                self._more += 1
+
+    def show(self) -> None:
+        """Print it."""
+        of = self._totals
+        environments = count_of(of.snapshots, "environments")
+        note(f"{count_of(of.findings, 'findings')} in {count_of(of.components, 'components')} of {environments}")
+        if of.not_assessed:
+            names = sorted(self._not_assessed)
+            shown = ", ".join(names[:SHOWN_NAMES]) + (" …" if len(names) > SHOWN_NAMES else "")
+            note(f"{of.not_assessed:,} not assessed: {shown}")
+        for text in self._notes:
+            note(text)
+        if self._more:
+            note(f"{self._more:,} more notes like these: --output json has all of them")
+
+
+def _notes(snapshot: ScannedSnapshot) -> list[str]:
+    """What is to be said of one snapshot: why nothing was read, what is left out, what nobody has resolved."""
+    notes = [f"error: {snapshot.error}"] if snapshot.error else []
+    notes += [f"{snapshot.title}: {what} is left out: {why}" for what, why in snapshot.skipped[:SHOWN_NAMES]]
+    if len(snapshot.skipped) > SHOWN_NAMES:
+        notes.append(f"{snapshot.title}: {len(snapshot.skipped) - SHOWN_NAMES} more are left out")
+    if snapshot.wanted:
+        asked = ", ".join(snapshot.wanted[:SHOWN_NAMES])
+        notes.append(f"{snapshot.title}: {len(snapshot.wanted)} specs are not resolved ({asked}): scan the lock file")
+    return notes
+
+
+class Progress:
+    """One line on stderr that is rewritten while targets are read; nothing where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self._is_shown = sys.stderr.isatty()
+        self._length = 0
+        self._count = 0
+
+    def show(self, path: str) -> None:
+        """Say what is read now."""
+        self._count += 1
+        if self._is_shown:
+            text = f"{self._count:,} read: {path[-60:]}"
+            line = "".join(c if c.isprintable() else "?" for c in text)
+            print(f"\r{line.ljust(self._length)}", end="", file=sys.stderr, flush=True)
+            self._length = len(line)
+
+    def clear(self) -> None:
+        """Make room for something else."""
+        if self._length:
+            print(f"\r{' ' * self._length}\r", end="", file=sys.stderr, flush=True)
+            self._length = 0
