@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
 
+import pytest
+import typer
+
+from antivenom.cli import admin, waiting
 from antivenom.cli.admin import describe_lost, storage_row
 from antivenom.cli.output import size_of
 
@@ -44,3 +48,50 @@ def test_kind_that_is_only_freed_has_a_row():
     assert storage_row("scratch", report) == {
         "kind": "scratch", "stored": 0, "size": "0 B", "freed": 2, "freed_size": "5 B",
     }  # fmt: skip
+
+
+class StoreWithLosses:
+    """A server whose list of lost blobs gets shorter from look to look, then stays as it is."""
+
+    def __init__(self, lost: list[dict[str, str]], *looks: set[str]) -> None:
+        self.report = {"lost": lost, "lost_count": len(lost), "notes": [], "checked": {"count": 9, "size_bytes": 90}}
+        self.looks = list(looks)
+
+    def post(self, path: str, json: object) -> dict[str, object]:
+        return {"id": 1, "state": "done", "report": self.report}
+
+    def list_items(self, path: str) -> Iterator[dict[str, str]]:
+        assert path == "/api/v1/storage/lost"
+        yield from ({"key": key} for key in (self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]))
+
+
+@pytest.mark.parametrize(
+    ("plans", "looks", "code", "told"),
+    [
+        ({"a": "x", "b": "x"}, [{"a", "b"}, {"b"}, set()], 0, "2 blobs missing or damaged; mended all that can be"),
+        ({"a": "x", "b": "x"}, [{"a", "b"}, {"b", "later"}], 3, "2 blobs missing or damaged; mended all but 1 blob"),
+        ({"a": "x", "b": ""}, [{"b"}], 3, "of which 1 blob cannot be mended: restore from a backup; mended all that"),
+        ({"b": ""}, [{"b"}], 3, "of which 1 blob cannot be mended"),
+    ],
+)
+def test_repair_waits_until_all_is_mended_that_can_be(
+    plans: dict[str, str],
+    looks: list[set[str]],
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    server = StoreWithLosses([{**ROW, "key": key, "plan": plan} for key, plan in plans.items()], *looks)
+    seconds = iter(range(100_000))
+    monkeypatch.setattr(admin, "client", lambda: server)
+    monkeypatch.setattr(waiting, "client", lambda: server)
+    monkeypatch.setattr(waiting.time, "sleep", lambda pause_s: None)
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: float(next(seconds)))
+    try:
+        admin.verify(repair=True, wait=True)
+        ended = 0
+    except typer.Exit as error:
+        ended = error.exit_code
+    assert ended == code
+    assert told in capsys.readouterr().err

@@ -10,7 +10,7 @@ import typer
 from antivenom.cli.arguments import OutputOption, parse_name
 from antivenom.cli.client import JsonObject, client
 from antivenom.cli.output import Output, count_of, emit, note, size_of
-from antivenom.cli.waiting import wait_for_run
+from antivenom.cli.waiting import wait_for_run, wait_until_mended
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -80,13 +80,19 @@ def verify(
     repair: Annotated[
         bool, typer.Option("--repair", help="Fetch or make again what is lost, where that can be done.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="With --repair: wait until it is mended. --no-wait: only begin.")
+    ] = True,
     output: OutputOption = Output.table,
 ) -> None:
     """Read every stored blob, and list those that are missing or damaged, who needs them, and what mends them.
 
-    Exits 3 when something is lost. --repair begins to mend it; run this again to see what is left.
+    Exits 3 when something is lost, or still is after --repair.
     """
     report = wait_for_run(client().post("/api/v1/storage/verifications", json={"repair": repair}))["report"]
+    left: set[str] | None = None
+    if repair and wait and report["lost"]:
+        left = wait_until_mended({row["key"] for row in report["lost"] if row["plan"]})
     if output is Output.json:
         emit(report, None, output)
     else:
@@ -96,13 +102,14 @@ def verify(
             note(text)
         checked = report["checked"]
         note(f"read {count_of(checked['count'], 'blobs')}, {size_of(checked['size_bytes'])}")
-        note(describe_lost(report, repair=repair))
-    if report["lost_count"]:
+        note(describe_lost(report, repair=repair, left=left))
+    beyond = any(not row["plan"] for row in report["lost"])
+    if report["lost_count"] if left is None else left or beyond:
         raise typer.Exit(3)
 
 
-def describe_lost(report: JsonObject, *, repair: bool) -> str:
-    """What a verification found, in a line."""
+def describe_lost(report: JsonObject, *, repair: bool, left: set[str] | None = None) -> str:
+    """What a verification found, in a line. `left`: what is still lost of what was to be mended, if that is known."""
     count = report["lost_count"]
     if not count:
         return "nothing is missing or damaged"
@@ -110,7 +117,9 @@ def describe_lost(report: JsonObject, *, repair: bool) -> str:
     parts = [f"{count_of(count, 'blobs')} missing or damaged"]
     if beyond:
         parts.append(f"of which {count_of(beyond, 'blobs')} cannot be mended: restore from a backup")
-    if count > beyond:
+    if left is not None:
+        parts.append(f"mended all but {count_of(len(left), 'blobs')}" if left else "mended all that can be")
+    elif count > beyond:
         parts.append("mending has begun" if repair else "hint: antivenom admin verify --repair")
     return "; ".join(parts)
 

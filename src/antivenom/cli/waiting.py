@@ -13,6 +13,7 @@ from antivenom.core.errors import UnavailableError
 
 BUSY = ("new", "queued", "syncing")
 POLL_FIRST_S, POLL_LONGEST_S = 0.1, 0.5  # a long sync is polled less often
+MENDING_PATIENCE_S = 180.0  # the server tries again after one minute, then after two
 
 WaitOption = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Wait for the sync; exit 3 when it fails. --no-wait: only request it.")
@@ -35,6 +36,19 @@ def wait_for_run(run: JsonObject) -> JsonObject:
     if run["state"] == "failed":
         raise UnavailableError(run["error"], hint="try again in a while; the server does so by itself")
     return run
+
+
+def wait_until_mended(keys: set[str]) -> set[str]:
+    """Those lost blobs that are still lost when all are mended, or when none was for a few minutes."""
+    left, total, changed_at = keys, len(keys), time.monotonic()
+    with progress("blob store") as show_progress:
+        while left and time.monotonic() - changed_at < MENDING_PATIENCE_S:
+            show_progress({"phase": "mending", "done": total - len(left), "total": total})
+            time.sleep(POLL_LONGEST_S)
+            now = left & {row["key"] for row in client().list_items("/api/v1/storage/lost")}
+            if now != left:
+                left, changed_at = now, time.monotonic()
+    return left
 
 
 def wait_for_sync(path: str, title: str) -> JsonObject:
