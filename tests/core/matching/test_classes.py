@@ -29,7 +29,7 @@ MAPS = NameMaps(
             "old-name": ("msgpack-python",),
             "big-bundle": ("aiohttp", "big", "big-bundle", "idna", "yarl"),
             "pypdf2": ("pypdf2",),
-            "rustfs": (),
+            "namesake": (),
         }.items()
     },
     {
@@ -77,8 +77,8 @@ def found(index: MatchIndex, name: str, version: str = "2.0") -> tuple[list[str]
         ("grpc-cpp", "grpc:grpc@node.js", "ignore/other-language-target"),
         ("pillow", "python:pillow@node.js", "ignore/other-language-software"),
         ("pgadmin4", "pgadmin:pgadmin_4@postgresql", ""),  # the map names the target, too
-        ("rustfs", "rustfs:rustfs@wordpress", "ignore/same-name-software"),
-        ("rustfs", "rustfs:rustfs@rust", ""),
+        ("namesake", "namesake:namesake@wordpress", "ignore/same-name-software"),
+        ("namesake", "namesake:namesake@rust", ""),
     ],
 )
 def test_a_tools_language_is_not_its_target(name: str, product: str, rule: str) -> None:
@@ -440,7 +440,7 @@ def test_a_dispute_lowers_confidence_and_hides_nothing() -> None:
         ("pkg:pypi/pillow@2.0", osv("GHSA-1", "pillow"), "exact", "high"),
         ("pillow", osv("GHSA-1", "pillow"), "high", "medium"),
         ("python", nvd("CVE-1-1", "python:python"), "medium", "low"),
-        ("rustfs", nvd("CVE-1-1", "rustfs:rustfs"), "low", "low"),
+        ("namesake", nvd("CVE-1-1", "namesake:namesake"), "low", "low"),
     ):
         key = ComponentKey("purl" if name.startswith("pkg:") else "conda", name, "2.0")
         for disputed, confidence, status in ((False, before, "reported"), (True, after, "disputed")):

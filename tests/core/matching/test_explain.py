@@ -17,7 +17,7 @@ from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.knowledge import built_in
 
 MAPS = NameMaps(
-    {"pillow": {"conda-forge": {"pypi": ("pillow",)}}, "rustfs": {"conda-forge": {"pypi": ()}}},
+    {"pillow": {"conda-forge": {"pypi": ("pillow",)}}, "namesake": {"conda-forge": {"pypi": ()}}},
     {"pypi/pillow": ("python:pillow",)},
 )
 

@@ -165,7 +165,8 @@ def _outcome_of_name(index: MatchIndex, traced: Traced, identity: Identity, advi
     if advisories and identity.ignored_by:
         return NameOutcome.set_aside, f"{number}; set aside: {index.explain_rule(identity.ignored_by).reason}"
     if advisories:
-        return NameOutcome.heard, number
+        silence = "; only an equal name suggests it, so silence is no evidence" if identity.is_guess else ""
+        return NameOutcome.heard, number + silence
     if identity.is_guess or identity.is_fallback:
         what = "an equal name" if identity.is_guess else "a map of products"
         return NameOutcome.no_evidence, f"only {what} suggests it, and no advisory names it"

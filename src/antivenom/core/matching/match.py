@@ -278,19 +278,34 @@ class MatchIndex:
             if i.key in self._index.packages
             or (i.ecosystem in self.ecosystems and i.ecosystem not in PRODUCT_ECOSYSTEMS and not i.is_guess)
         ]
-        own = [i for i in known if not (i.is_fallback or i.ignored_by or i.is_correction)]
+        by_number = self._claims(known)
+        own = self._evidence(known, by_number)
         if own:
             clean = Assessment(True, min(own, key=lambda i: CONFIDENCE_RANK[i.confidence]).reason)
-        else:  # what only a map of names suggests can show a vulnerability, but not that there is none
-            clean = Assessment(False, self._unread(name, identities) or missing)
+        else:  # what only a map of names or an equal name suggests can show a vulnerability, but not that there is none
+            clean = Assessment(
+                False, self._unread(name, identities) or _no_evidence(name, known, self.explain_rule) or missing
+            )
         if not known:
             return Traced(tuple(identities), known, clean, frozenset(), {})
-        by_number = self._claims(known)
         if conda_name in self._knowledge.parts:
             by_number = self._without_other_parts(conda_name, by_number)
         clean = self._with_undecided(clean, by_number)
         packaged = frozenset(i.ecosystem for i in own if i.ecosystem not in PRODUCT_ECOSYSTEMS)
         return Traced(tuple(identities), known, clean, packaged, by_number)
+
+    def _evidence(self, known: Sequence[Identity], by_number: Mapping[int, Sequence[Claim]]) -> list[Identity]:
+        """The identities by which silence means that nothing is known: not what only suggests a name, nor what a row
+        sets aside, be it the name or each thing that is told of it (the product of that name is another one).
+        """
+        told = {claim.identity.key for claims in by_number.values() for claim in claims}
+        counting = {c.identity.key for claims in by_number.values() for c in claims if not c.ignored_by}
+        return [
+            i
+            for i in known
+            if not (i.is_guess or i.is_fallback or i.ignored_by or i.is_correction)
+            and (i.key not in told or i.key in counting or i.ecosystem not in PRODUCT_ECOSYSTEMS)
+        ]
 
     def trace(self, component: ComponentKey, channel: str = "") -> Traced:
         """What an assessment is made from: names, and what each source says under them. Empty for what is no component.
@@ -359,7 +374,7 @@ class MatchIndex:
 
     def _unread(self, name: str, identities: Sequence[Identity]) -> str:
         """Which feeds would name it; "" when none that is known of would."""
-        own = [i for i in identities if not i.is_guess and not i.is_fallback]
+        own = [i for i in identities if not (i.is_guess or i.is_fallback or i.ignored_by)]
         unread = sorted({ECOSYSTEM_TITLES.get(i.ecosystem, i.ecosystem) for i in own})
         if not unread:
             return ""
@@ -386,6 +401,21 @@ class MatchIndex:
                 claim = Claim(priority(identity, package), package, identity, row_id)
                 found.setdefault(package.vulnerability, []).append(claim)
         return found
+
+
+def _no_evidence(name: str, known: Sequence[Identity], explain: Callable[[str], IgnoredBy]) -> str:
+    """Why names of which advisories are read leave it open whether there is anything; "" when there are none."""
+    if not known:
+        return ""
+    listed = " or ".join(dict.fromkeys(i.name for i in known[:3]))
+    if all(i.is_guess for i in known):
+        return (
+            f"only an equal name ties {name} to {listed}: what advisories tell of that may be of {name}, but that they "
+            "tell nothing is no evidence"
+        )
+    if all(i.ignored_by for i in known):
+        return f"no advisory source knows conda package {name}: {explain(known[0].ignored_by).reason}"
+    return f"no name of {name} counts as evidence: what advisories tell of {listed} may be of another thing"
 
 
 _NO_VERSION = Assessment(False, "the package URL names no version")
