@@ -15,7 +15,7 @@ PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-deps --require-
 INSTALL = UV_PYTHON_DOWNLOADS=never $(PY) -m uv pip install --quiet --compile-bytecode --python $(PY) --no-deps --require-hashes \
 	--requirement $(1) || { echo "uv could not install $(1); trying pip"; $(PIP) $(1); }
 COMPILE := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-annotate --no-emit-index-url --no-emit-find-links --quiet --upgrade
+	--no-annotate --no-emit-index-url --no-emit-find-links --no-emit-package antivenom-client --quiet --upgrade
 FRONTEND_SOURCES := $(wildcard frontend/*.js frontend/*.json frontend/.npmrc frontend/src/*) \
 	$(wildcard src/antivenom/server/templates/*.html src/antivenom/server/*/templates/*.html)
 
@@ -81,7 +81,7 @@ release-check: .venv/.dev ## Say what a release still lacks; ARGS=--tag tags one
 clean: ## Remove everything that these targets built
 	rm -rf .venv frontend/node_modules src/antivenom/server/static docs/_build dist build
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src client tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- what is built, and from what ------------------------------------------------------------------------------
 
@@ -106,10 +106,10 @@ clean: ## Remove everything that these targets built
 	@$(call INSTALL,requirements/server.txt)
 	@touch $@
 
-# Editable: the code in src/ is what runs.
-.venv/.project: pyproject.toml .venv/.server
-	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(PY) -m compileall -q src
+# Editable: the code in src/ and client/src/ is what runs.
+.venv/.project: pyproject.toml client/pyproject.toml .venv/.server
+	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable client --editable .
+	@$(PY) -m compileall -q src client/src
 	@touch $@
 
 .venv/.dev: requirements/dev.txt .venv/.project

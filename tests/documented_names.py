@@ -92,7 +92,13 @@ def sources() -> Names:
     names = Names()
     for path in committed():
         if path.endswith(".py"):
-            dotted = path.removesuffix(".py").removesuffix("/__init__").removeprefix("src/").replace("/", ".")
+            dotted = (
+                path.removesuffix(".py")
+                .removesuffix("/__init__")
+                .removeprefix("client/")
+                .removeprefix("src/")
+                .replace("/", ".")
+            )
             _read_module(names, dotted, ast.parse((REPO / path).read_text(encoding="utf-8")))
     return names
 

@@ -25,6 +25,7 @@ SOURCE = REPO / "src" / "antivenom"
 
 # Everything that core may import besides the standard library's pure parts and itself.
 CORE_LIBRARIES = {
+    "antivenom_client",
     "cel",
     "cvss",
     "license_expression",

@@ -87,7 +87,7 @@ def prepare(area: str) -> Path:
     """A copy of the tree for one area. What was tried of functions that are the same stays."""
     folder = WORK / area.replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("src", "tests", "docs"):
+    for name in ("src", "client", "tests", "docs"):
         shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(REPO / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
     (folder / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)  # which test reaches what, and how long it takes
@@ -101,7 +101,7 @@ def prepare(area: str) -> Path:
 source_paths = ["src"]
 only_mutate = ["src/antivenom/{pattern}"]
 do_not_mutate = [{apart_areas}]
-also_copy = ["docs"]
+also_copy = ["docs", "client"]
 pytest_add_cli_args = ["-p", "no:randomly", "-p", "tests.mutation.quick_first", "--hypothesis-seed=0"{apart}]
 pytest_add_cli_args_test_selection = [{tests}]
 """

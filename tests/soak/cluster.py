@@ -24,7 +24,8 @@ from tests.soak.journal import Journal
 
 RESTART_AFTER_S = 0.5
 LOOK_EVERY_S = 0.1
-SOURCE = Path(__file__).resolve().parents[2] / "src"
+REPO = Path(__file__).resolve().parents[2]
+SOURCES = os.pathsep.join(str(REPO / folder) for folder in ("src", "client/src"))
 ANTIVENOM = (sys.executable, "-P", "-m", "antivenom")
 
 
@@ -198,7 +199,7 @@ def kind_of(process: psutil.Process, part: str) -> str:
 def clean_environment(**settings: str) -> dict[str, str]:
     """Ours, without settings of whoever started the soak. What is tried is the source beside these tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANTIVENOM_", "AWS_"))}
-    kept["PYTHONPATH"] = str(SOURCE)
+    kept["PYTHONPATH"] = SOURCES
     return kept | {f"ANTIVENOM_{name.upper()}": value for name, value in settings.items()}
 
 

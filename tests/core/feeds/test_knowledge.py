@@ -31,8 +31,8 @@ from antivenom.core.matching.knowledge import (
     VersionRule,
     WordList,
 )
-from antivenom.core.matching.version_keys import version_key
 from antivenom.knowledge import built_in, entries
+from antivenom_client.version_keys import version_key
 
 READING = Reading(datetime(2026, 11, 28, tzinfo=UTC))
 FOLDER = Path(antivenom.knowledge.__file__).parent

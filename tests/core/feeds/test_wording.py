@@ -15,8 +15,8 @@ from antivenom.core.feeds.wording import stated_ranges
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 from antivenom.core.matching.compile_index import build_index, range_text
 from antivenom.core.matching.match import ComponentKey, MatchIndex
-from antivenom.core.matching.version_keys import version_key
 from antivenom.knowledge import built_in
+from antivenom_client.version_keys import version_key
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,11 @@ def make_publications(folder: str) -> None:
 def keys_of(folder: Path, seed: str) -> list[str]:
     """The keys of all blobs that a process with this hash seed writes."""
     script = f"from {__name__} import make_publications; make_publications({str(folder)!r})"
-    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": f"{REPO / 'src'}{os.pathsep}{REPO}"}
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": seed,
+        "PYTHONPATH": os.pathsep.join(map(str, (REPO / "src", REPO / "client/src", REPO))),
+    }
     subprocess.run([sys.executable, "-c", script], check=True, cwd=REPO, env=environment)
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 

@@ -12,7 +12,7 @@ import re
 
 from antivenom.core.feeds.wording import SCHEME, stated_ranges
 from antivenom.core.matching.advisories import AffectedPackage, AffectedRange
-from antivenom.core.matching.version_keys import version_key
+from antivenom_client.version_keys import version_key
 
 ECOSYSTEM = "julia-builds"
 _OPENSSL_LETTERS = re.compile(r"1\.1\.([0-9]{1,2})\Z")  # builds of 1.1.1 count its letters: 1.1.14 was made of 1.1.1n

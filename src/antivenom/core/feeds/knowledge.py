@@ -53,7 +53,7 @@ from antivenom.core.matching.knowledge import (
     is_not_id,
     release_id,
 )
-from antivenom.core.matching.version_keys import VERSION_MAX_CHARACTERS, version_key
+from antivenom_client.version_keys import VERSION_MAX_CHARACTERS, version_key
 
 KIND = "knowledge"
 TITLE = "Knowledge (curated names, releases and rules)"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from antivenom.core.matching.advisories import AffectedRange
-from antivenom.core.matching.version_keys import version_key
+from antivenom_client.version_keys import version_key
 
 Event = tuple[str, str]  # ("introduced" | "fixed" | "last_affected" | "limit", version)
 EVENT_WORDS = ("introduced", "fixed", "last_affected", "limit")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from antivenom.core.matching.advisories import AffectedRange
-from antivenom.core.matching.version_keys import version_key
+from antivenom_client.version_keys import version_key
 
 TEXT_MAX_CHARACTERS = 4_000  # bounds stand in the first sentences
 SCHEME = "generic"

@@ -30,7 +30,7 @@ from antivenom.core.matching.compile_index import CompiledVulnerability
 from antivenom.core.matching.platforms import ANY, is_on
 from antivenom.core.matching.precedence import Hit
 from antivenom.core.matching.risk import rank
-from antivenom.core.matching.version_keys import version_key
+from antivenom_client.version_keys import version_key
 
 CONFIDENCE_RANK = {Confidence.exact: 0, Confidence.high: 1, Confidence.medium: 2, Confidence.low: 3}
 

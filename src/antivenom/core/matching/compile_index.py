@@ -24,7 +24,7 @@ from antivenom.core.matching.malware import MalwareRules
 from antivenom.core.matching.merging import merge_entries
 from antivenom.core.matching.parts import PartsOfProjects
 from antivenom.core.matching.risk import expect_threats, risk_score, sum_epss, threat_of
-from antivenom.core.matching.version_keys import key_after, packaged_release, version_key
+from antivenom_client.version_keys import key_after, packaged_release, version_key
 
 # Where software is named by product, not by package: databases of C libraries.
 PRODUCT_ECOSYSTEMS = {"cpe", "bitnami", "julia-builds", "oss-fuzz", "git"}

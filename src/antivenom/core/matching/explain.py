@@ -18,7 +18,7 @@ from antivenom.core.matching.compile_index import PRODUCT_ECOSYSTEMS, CompiledPa
 from antivenom.core.matching.identity import Identity
 from antivenom.core.matching.match import ECOSYSTEM_TITLES, ComponentKey, MatchIndex, Traced
 from antivenom.core.matching.precedence import BESIDE, OPEN_RANK, Claim
-from antivenom.core.matching.version_keys import version_key
+from antivenom_client.version_keys import version_key
 
 RANGES_SHOWN = 6  # of one source about one vulnerability
 LISTED_MANY = 3  # listed versions from here on are a count

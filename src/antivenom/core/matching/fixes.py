@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from antivenom.core.matching.advisories import Assessment, Finding
-from antivenom.core.matching.version_keys import version_key
+from antivenom_client.version_keys import version_key
 
 
 def fix_in_channel(finding: Finding, channel_versions: Iterable[str]) -> bool:

@@ -10,7 +10,7 @@ Source: package-url specification (types, normalization); PEP 503; docs/concepts
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -82,8 +82,8 @@ class NameMaps(msgspec.Struct, frozen=True):
     `products`: "type/name" of a purl → CPE products ("vendor:product").
     """
 
-    conda: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
-    products: dict[str, tuple[str, ...]] = {}
+    conda: Mapping[str, dict[str, dict[str, tuple[str, ...]]]] = {}
+    products: Mapping[str, tuple[str, ...]] = {}
 
 
 class Identities(msgspec.Struct, frozen=True):

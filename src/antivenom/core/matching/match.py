@@ -1,7 +1,7 @@
 """Advisories compiled to a compact index, and components assessed against it.
 
 Compiling: advisories that are aliases of each other become one vulnerability (union-find over ids), and each affected
-package a list of intervals on its scheme's byte keys (core/matching/version_keys.py). Assessing: the name is tested
+package a list of intervals on its scheme's byte keys (antivenom_client.version_keys). Assessing: the name is tested
 first, since nine components in ten have a name that no advisory mentions; what may be found of a name is laid out once
 (assessment_plan.py). Which source is heard when several speak of one vulnerability: precedence.py.
 
@@ -11,9 +11,9 @@ Source: OSV schema 1.7 (evaluation); NVD API 2.0 (CPE match bounds); docs/dev/me
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 import zstandard
@@ -85,6 +85,21 @@ def _decoder_of(packed: Sequence[msgspec.Raw]) -> Callable[[int], CompiledVulner
     return cache(lambda number: _vulnerability.decode(packed[number]))
 
 
+class OpenedIndex(Protocol):
+    """What matching needs of a compiled index, wherever it lies: in memory, or in an advisory file."""
+
+    @property
+    def ecosystems(self) -> tuple[str, ...]: ...
+    @property
+    def packages(self) -> Mapping[str, msgspec.Raw]: ...
+    @property
+    def vulnerabilities(self) -> Sized: ...
+    @property
+    def maps(self) -> NameMaps: ...
+    @property
+    def knowledge(self) -> Knowledge | None: ...
+
+
 class Traced(NamedTuple):
     """What an assessment of one name is made from.
 
@@ -106,14 +121,25 @@ _Planned = tuple[AssessmentPlan | Assessment, SetAsidePlan | None]
 class MatchIndex:
     """The compiled index, opened. Not for two threads at once; answers are shared between equal components."""
 
-    def __init__(self, index: CompiledIndex, knowledge: Knowledge = NOTHING) -> None:
+    def __init__(
+        self,
+        index: OpenedIndex,
+        knowledge: Knowledge = NOTHING,
+        vulnerability: Callable[[int], CompiledVulnerability] | None = None,
+    ) -> None:
+        """Take an index.
+
+        Args:
+            knowledge: For an index without any.
+            vulnerability: By its number, for an index that is not in memory.
+        """
         self._index = index
         self.maps: NameMaps = index.maps
         self._knowledge = knowledge if index.knowledge is None else index.knowledge
         self._rules = IgnoreRules(self._knowledge.ignore, self._knowledge.reasons())
         self.ecosystems = frozenset(index.ecosystems)
         # Plans hold this and not the index: objects in a reference cycle live until the collector finds them.
-        self.vulnerability = _decoder_of(index.vulnerabilities)
+        self.vulnerability = vulnerability or _decoder_of(self.compiled.vulnerabilities)
         self._plans: dict[_Key, AssessmentPlan | Assessment] = {}
         self._set_aside: dict[_Key, SetAsidePlan] = {}
         self.names_set_aside: set[str] = set()  # of components asked for, of which a row of knowledge sets aside
@@ -138,6 +164,8 @@ class MatchIndex:
 
     @property
     def compiled(self) -> CompiledIndex:
+        if not isinstance(self._index, CompiledIndex):
+            raise TypeError("this index is not in memory")
         return self._index
 
     @property

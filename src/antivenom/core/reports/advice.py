@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from antivenom.core.matching.advisories import Finding, Kind
-from antivenom.core.matching.version_keys import version_key
+from antivenom_client.version_keys import version_key
 
 
 def advise(findings: Sequence[Finding]) -> str:

@@ -202,7 +202,7 @@ def _identifier(part: str) -> bytes:
 def version_key(scheme: str, text: str) -> bytes | None:
     """The place of a version in its scheme's order; None when the text holds no number or is longer than any version.
 
-    Source: measured, no order violation against `packaging` (tests/core/matching/test_version_keys.py).
+    Source: measured, no order violation against `packaging` (tests/client/test_version_keys.py).
     """
     if scheme == "semver":
         return _semver(clean(text, is_lowered=False))

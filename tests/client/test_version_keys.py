@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from antivenom.core.matching.version_keys import SCHEMES, key_after, version_key
+from antivenom_client.version_keys import SCHEMES, key_after, version_key
 
 NUMBER = st.integers(0, 70_000)
 PEP440 = st.builds(
