@@ -1,0 +1,643 @@
+"""`feed pull`: what it brings, what it trusts, and that the old file stays good whatever happens."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from antivenom_client import fetching
+from antivenom_client import pull as pulling
+from antivenom_client.advisory_file import AdvisoryFile
+from antivenom_client.fetching import Limits
+from antivenom_client.manifest import Manifest, fingerprint, signed_bytes, to_document, to_text
+from antivenom_client.pull import PullError, Wish, locked, pull, read_state
+from tests.client.publisher import FileServer, always, break_off, send
+
+MANIFEST = "/advisories/manifest.json"
+QUICK = Limits(timeout_s=5, slow_after_s=5, tries=3, pause_s=0)
+NAMES = [f"package{number}" for number in range(200)]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[FileServer]:
+    (tmp_path / "server").mkdir()
+    with FileServer(tmp_path / "server") as publisher:
+        publisher.publish(NAMES)
+        yield publisher
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "advisories.db"
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def wish(server: FileServer, said: list[str]) -> Wish:
+    return Wish(url=server.base, limits=QUICK, say=said.append)
+
+
+def names_in(path: Path) -> list[str]:
+    opened = AdvisoryFile.open(path)
+    found = [key.removeprefix("pypi/") for (key,) in opened.rows("SELECT key FROM packages ORDER BY key")]
+    opened.close()
+    return found
+
+
+def hidden_files(path: Path) -> list[str]:
+    return sorted(p.name for p in path.parent.iterdir() if p.name not in (path.name, f".{path.name}.lock"))
+
+
+def refuse(path: Path, wish: Wish, match: str) -> PullError:
+    """A pull that fails and leaves what was there as it was."""
+    before = path.read_bytes() if path.exists() else None
+    state = read_state(path)
+    with pytest.raises(PullError, match=match) as refusal:
+        pull(path, wish)
+    assert (path.read_bytes() if path.exists() else None) == before
+    assert read_state(path) == state
+    return refusal.value
+
+
+# -- what it brings ----------------------------------------------------------------------------------------------------
+
+
+def test_it_works(server: FileServer, path: Path, wish: Wish, said: list[str]) -> None:
+    done = pull(path, wish, now=7.0)
+    assert done.way == "whole"
+    assert done.manifest_made_at == "2026-11-28T12:00:00Z"
+    assert names_in(path) == sorted(NAMES)
+    assert said == [
+        f"trusting the key {fingerprint(server.public)} of {server.base}{MANIFEST} from now on; "
+        "compare it with: antivenom admin advisory-key"
+    ]
+    assert read_state(path).pulled_at == 7.0
+    assert hidden_files(path) == ["advisories.db.state.json"]
+
+
+def test_second_pull_asks_for_the_manifest_alone(server: FileServer, path: Path, wish: Wish) -> None:
+    pull(path, wish)
+    server.asked.clear()
+    assert pull(path, replace(wish, url=""), now=9.0).way == "unchanged"
+    assert [asked[0] for asked in server.asked] == [MANIFEST]
+    assert read_state(path).pulled_at == 9.0
+
+
+def test_small_change_comes_as_deltas(server: FileServer, path: Path, wish: Wish) -> None:
+    pull(path, wish)
+    server.publish([*NAMES, "more"])
+    newest = server.publish([*NAMES[1:], "more"], made_at="2026-11-29T00:00:00Z")
+    server.asked.clear()
+    done = pull(path, wish)
+    assert (done.way, done.deltas) == ("deltas", 2)
+    assert done.received == sum(delta.blob.size for delta in server.deltas) < newest.file.size / 10
+    assert names_in(path) == sorted([*NAMES[1:], "more"])
+    assert server.path_of(newest.file) not in [asked[0] for asked in server.asked]
+    assert read_state(path).content == newest.content
+    assert hidden_files(path) == ["advisories.db.state.json"]
+
+
+def test_large_change_comes_whole(server: FileServer, path: Path, wish: Wish) -> None:
+    pull(path, wish)
+    server.publish([f"other{number}" for number in range(200)])
+    assert pull(path, wish).way == "whole"
+
+
+def test_unknown_content_comes_whole(server: FileServer, path: Path, wish: Wish) -> None:
+    pull(path, wish)
+    manifest = server.publish([*NAMES, "more"])
+    server.sign(replace(manifest, deltas=()))
+    assert pull(path, wish).way == "whole"
+
+
+def test_way_back_to_an_earlier_content_is_found(server: FileServer, path: Path, wish: Wish) -> None:
+    server.publish([*NAMES, "more"])
+    server.publish(NAMES)
+    pull(path, wish)
+    server.publish([*NAMES, "more"])
+    assert (pull(path, wish).deltas, names_in(path)) == (1, sorted([*NAMES, "more"]))
+
+
+def test_file_that_was_spoilt_or_removed_comes_again(server: FileServer, path: Path, wish: Wish) -> None:
+    for spoil in (lambda: path.unlink(), lambda: path.write_bytes(b"x"), lambda: path.write_bytes(b"")):
+        pull(path, wish)
+        spoil()
+        assert pull(path, wish).way == "whole"
+        assert names_in(path) == sorted(NAMES)
+
+
+def test_file_that_was_only_copied_is_recognised(server: FileServer, path: Path, wish: Wish) -> None:
+    pull(path, wish)
+    os.utime(path, (1, 1))
+    server.asked.clear()
+    assert pull(path, wish).way == "unchanged"
+    assert [asked[0] for asked in server.asked] == [MANIFEST]
+
+
+def test_damaged_base_of_a_delta_comes_whole(server: FileServer, path: Path, wish: Wish, said: list[str]) -> None:
+    pull(path, wish)
+    facts, data = path.stat(), bytearray(path.read_bytes())
+    place = data.index(b"pypi/package7")
+    data[place + 5] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    server.publish([*NAMES, "more"])
+    assert pull(path, wish).way == "whole"
+    assert "the changes alone cannot be used" in said[-1]
+    assert names_in(path) == sorted([*NAMES, "more"])
+
+
+def test_reader_of_the_old_file_goes_on(server: FileServer, path: Path, wish: Wish) -> None:
+    pull(path, wish)
+    opened = AdvisoryFile.open(path)
+    server.publish([f"other{number}" for number in range(200)])
+    pull(path, wish)
+    assert len(opened.rows("SELECT * FROM packages WHERE key GLOB 'pypi/package*'")) == 200
+    opened.close()
+    assert names_in(path)[0] == "other0"
+
+
+def test_exported_file_can_be_pulled_where_no_network_is(
+    server: FileServer, tmp_path: Path, path: Path, wish: Wish
+) -> None:
+    stick = tmp_path / "stick" / "advisories.db"
+    pull(stick, wish)
+    shutil.copy(pulling.state_path(stick), "/dev/null")
+    stick.with_name("advisories.db.manifest.json").write_bytes(server.files[MANIFEST])
+    assert pull(path, replace(wish, url=str(stick))).way == "whole"
+    assert names_in(path) == sorted(NAMES)
+    assert pull(path, replace(wish, url="")).way == "unchanged"
+    stick.write_bytes(stick.read_bytes()[:-1])
+    path.unlink()
+    refuse(path, wish=replace(wish, url=str(stick)), match="not the one that was signed")
+
+
+# -- whom it trusts ----------------------------------------------------------------------------------------------------
+
+
+def test_pinned_key_is_trusted_without_a_word(server: FileServer, path: Path, wish: Wish, said: list[str]) -> None:
+    pull(path, replace(wish, pin=fingerprint(server.public)))
+    assert said == []
+    assert names_in(path)
+
+
+def test_other_key_than_the_pinned_one_is_refused(server: FileServer, path: Path, wish: Wish) -> None:
+    refuse(path, replace(wish, pin=fingerprint(bytes(32))), "is signed with the key SHA256:")
+    pull(path, wish)
+    refuse(path, replace(wish, pin=fingerprint(bytes(32))), "is signed with the key SHA256:")
+
+
+def test_changed_key_is_refused_until_it_is_pinned(server: FileServer, path: Path, wish: Wish) -> None:
+    pull(path, wish)
+    server.key = Ed25519PrivateKey.generate()
+    server.publish([*NAMES, "more"])
+    refusal = refuse(path, wish, "signed with another key than before")
+    assert fingerprint(server.public) in refusal.hint
+    pull(path, replace(wish, pin=fingerprint(server.public)))
+    server.publish(NAMES)
+    pull(path, wish)
+    assert names_in(path) == sorted(NAMES)
+
+
+def test_key_that_the_old_one_signed_is_trusted(server: FileServer, path: Path, wish: Wish, said: list[str]) -> None:
+    pull(path, wish)
+    for _ in range(2):
+        server.rotate()
+    server.publish([*NAMES, "more"])
+    pull(path, wish)
+    assert "was replaced by" in said[-1]
+    assert read_state(path).trusted[server.base + MANIFEST].key == server.public.hex()
+
+
+def test_key_that_signed_itself_is_refused(server: FileServer, path: Path, wish: Wish) -> None:
+    pull(path, wish)
+    server.rotate(signed_by=Ed25519PrivateKey.generate())
+    server.publish([*NAMES, "more"])
+    refuse(path, wish, "signed with another key")
+
+
+def test_old_key_may_sign_no_more(server: FileServer, path: Path, wish: Wish) -> None:
+    pull(path, wish)
+    old = server.key
+    server.rotate()
+    server.publish([*NAMES, "more"])
+    pull(path, wish)
+    server.key = old
+    server.publish(NAMES)
+    refuse(path, wish, "signed with another key")
+
+
+def test_older_manifest_is_refused_unless_wished_for(server: FileServer, path: Path, wish: Wish) -> None:
+    older = server.files[MANIFEST]
+    server.publish([*NAMES, "more"])
+    pull(path, wish)
+    server.files[MANIFEST] = older
+    refuse(path, wish, "offers an older advisory file")
+    pull(path, replace(wish, may_be_older=True))
+    assert names_in(path) == sorted(NAMES)
+
+
+def test_older_manifest_is_refused_even_when_the_file_is_gone(server: FileServer, path: Path, wish: Wish) -> None:
+    older = server.files[MANIFEST]
+    server.publish([*NAMES, "more"])
+    pull(path, wish)
+    path.unlink()
+    server.files[MANIFEST] = older
+    refuse(path, wish, "offers an older advisory file")
+
+
+@pytest.mark.parametrize("field", ["sequence", "made_at", "content", "key", "deltas", "rotations"])
+def test_changed_manifest_is_refused(server: FileServer, path: Path, wish: Wish, field: str) -> None:
+    document = json.loads(server.files[MANIFEST])
+    manifest = json.loads(document["manifest"])
+    manifest[field] = {
+        "sequence": 99, "made_at": "2027-01-01T00:00:00Z", "content": "0" * 64,
+        "key": "A" * 43 + "=", "deltas": [], "rotations": [],
+    }[field]  # fmt: skip
+    document["manifest"] = json.dumps(manifest) + " "
+    server.files[MANIFEST] = json.dumps(document).encode()
+    refuse(path, wish, "signature is wrong")
+
+
+def test_signature_of_another_text_is_refused(server: FileServer, path: Path, wish: Wish) -> None:
+    assert server.manifest is not None
+    text = to_text(server.manifest)
+    server.files[MANIFEST] = to_document(text, server.key.sign(text.encode()))  # without what it is a signature of
+    refuse(path, wish, "signature is wrong")
+
+
+# -- faults ------------------------------------------------------------------------------------------------------------
+
+
+def signed(server: FileServer, **changes: Any) -> None:
+    """Serve a manifest with any fields, rightly signed."""
+    assert server.manifest is not None
+    text = json.dumps({**json.loads(to_text(server.manifest)), **changes})
+    server.files[MANIFEST] = to_document(text, server.key.sign(signed_bytes(text)))
+
+
+def test_no_server(path: Path, wish: Wish) -> None:
+    with FileServer(path.parent.parent / "server") as gone:
+        url = gone.base
+    assert "is the address right" in refuse(path, replace(wish, url=url), "the connection to 127.0.0.1:").hint
+
+
+def test_no_address(path: Path, wish: Wish) -> None:
+    refuse(path, replace(wish, url=""), "no server is known")
+
+
+@pytest.mark.parametrize("url", ["ftp://x/y", "http://", "http://h:port/", "http://a b/", "file:///etc/passwd"])
+def test_wrong_address(path: Path, wish: Wish, url: str) -> None:
+    refuse(path, replace(wish, url=url), "address")
+
+
+def test_token_in_the_address_is_refused(path: Path, wish: Wish) -> None:
+    refuse(path, replace(wish, url="https://u:secret@host.example/"), "does not belong into the address")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "match"),
+    [
+        (500, b"<html>oops", "answered 500"),
+        (404, b"", "answered 404"),
+        (401, b'{"detail": "this needs a sign-in"}', "answered 401: this needs a sign-in"),
+        (403, b"[1]", "answered 403"),
+        (204, b"", "answered 204"),
+        (200, b"", "no manifest"),
+        (200, b"<!doctype html><title>Sign in</title>", "it is a web page"),
+        (200, b"\xff\xfe\0", "no manifest"),
+        (200, b"[" * 100_000, "no manifest"),
+        (200, b"{}", "no manifest"),
+        (200, b'{"manifest": "{}", "signature": "x"}', "no manifest"),
+        (200, b'{"manifest": "\\ud800", "signature": "' + b"A" * 86 + b'=="}', "no manifest"),
+        (200, b" " * (1 << 20) + b"{}", "answers more than"),
+    ],
+)
+def test_wrong_answers(server: FileServer, path: Path, wish: Wish, status: int, body: bytes, match: str) -> None:
+    pull(path, wish)
+    server.answers[MANIFEST] = always(status, body)
+    refuse(path, replace(wish, pin=fingerprint(server.public)), match)
+    del server.answers[MANIFEST]
+    assert pull(path, wish).way == "unchanged"
+
+
+def test_manifest_of_a_newer_format_is_refused(server: FileServer, path: Path, wish: Wish) -> None:
+    signed(server, format=2, file="something else")
+    assert "update" in refuse(path, wish, "has format 2; this antivenom knows 1").hint
+
+
+def test_file_of_a_newer_format_is_refused(server: FileServer, path: Path, wish: Wish) -> None:
+    signed(server, file_format=2)
+    assert "update" in refuse(path, wish, "has format 2; this antivenom knows").hint
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"file": None}, {"file": {}}, {"sequence": -1}, {"sequence": True}, {"sequence": "1"}, {"content": "xyz"},
+        {"made_at": "yesterday"}, {"key": "AAAA"}, {"key": 7}, {"deltas": [{}]}, {"deltas": 7}, {"rotations": [[]]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_signed_nonsense_is_refused(server: FileServer, path: Path, wish: Wish, changes: dict[str, Any]) -> None:
+    signed(server, **changes)
+    refuse(path, wish, "lacks something|signature is wrong")
+
+
+def test_deltas_that_do_not_follow_each_other_are_refused(server: FileServer, path: Path, wish: Wish) -> None:
+    manifest = server.publish([*NAMES, "more"])
+    server.sign(replace(manifest, deltas=(*manifest.deltas, *manifest.deltas)))
+    refuse(path, wish, "do not follow")
+
+
+def test_download_goes_on_after_a_broken_connection(server: FileServer, path: Path, wish: Wish) -> None:
+    place = file_path(server)
+    server.answers[place] = break_off(100, times=2)
+    assert pull(path, wish).way == "whole"
+    assert [asked[1] for asked in server.asked if asked[0] == place] == ["", "bytes=100-", "bytes=200-"]
+
+
+def test_next_pull_goes_on_where_the_last_one_broke_off(server: FileServer, path: Path, wish: Wish) -> None:
+    place = file_path(server)
+    server.answers[place] = break_off(100, times=1)
+    refuse(path, replace(wish, limits=replace(QUICK, tries=1)), "broke off after 100")
+    assert pull(path, wish).way == "whole"
+    assert [asked[1] for asked in server.asked if asked[0] == place] == ["", "bytes=100-"]
+    assert hidden_files(path) == ["advisories.db.state.json"]
+
+
+def test_server_without_ranges_sends_all_again(server: FileServer, path: Path, wish: Wish) -> None:
+    place = file_path(server)
+    server.answers[place] = break_off(100, times=1)
+    refuse(path, replace(wish, limits=replace(QUICK, tries=1)), "broke off")
+    server.answers[place] = lambda request, data: send(request, 200, data)
+    assert pull(path, wish).way == "whole"
+
+
+def test_connection_that_always_breaks_is_given_up(server: FileServer, path: Path, wish: Wish) -> None:
+    server.answers[file_path(server)] = break_off(0, times=100)
+    refuse(path, wish, "broke off after 0")
+    assert len(server.asked) == 1 + QUICK.tries
+
+
+@pytest.mark.parametrize(
+    "change", [lambda data: data[:-9] + b"x" * 9, lambda data: data + b"x", lambda data: b"x" * len(data)]
+)
+def test_file_with_other_bytes_is_refused(server: FileServer, path: Path, wish: Wish, change: Any) -> None:
+    place = file_path(server)
+    server.answers[place] = lambda request, data: send(request, 200, change(data))
+    refuse(path, wish, "other bytes than its manifest|longer than its manifest")
+    del server.answers[place]
+    assert pull(path, wish).way == "whole"
+
+
+def test_signed_file_that_is_no_advisory_file_is_refused(server: FileServer, path: Path, wish: Wish) -> None:
+    assert server.manifest is not None
+    server.sign(replace(server.manifest, file=server.add(b"no gzip", 7, "db")))
+    refuse(path, wish, "cannot be unpacked|not the one")
+
+
+def test_bomb_is_not_unpacked(server: FileServer, path: Path, wish: Wish) -> None:
+    import gzip
+
+    assert server.manifest is not None
+    server.sign(replace(server.manifest, file=server.add(gzip.compress(bytes(50 << 20)), 1000, "db")))
+    refuse(path, wish, "not the one that was signed")
+
+
+def test_deltas_that_cannot_be_had_are_no_reason_to_fail(
+    server: FileServer, path: Path, wish: Wish, said: list[str]
+) -> None:
+    pull(path, wish)
+    server.publish([*NAMES, "more"])
+    server.answers[server.path_of(server.deltas[0].blob)] = always(404, b"")
+    assert pull(path, wish).way == "whole"
+    assert "getting the whole file" in said[-1]
+    assert names_in(path) == sorted([*NAMES, "more"])
+
+
+def test_deltas_that_make_something_else_are_no_reason_to_fail(server: FileServer, path: Path, wish: Wish) -> None:
+    pull(path, wish)
+    wrong = server.publish([*NAMES, "wrong"]).deltas[0]
+    server.deltas.clear()
+    manifest = server.publish([*NAMES, "more"])
+    lying = replace(wrong, after=manifest.content)
+    server.sign(replace(manifest, deltas=(lying,)))
+    assert pull(path, wish).way == "whole"
+    assert names_in(path) == sorted([*NAMES, "more"])
+
+
+def file_path(server: FileServer) -> str:
+    assert server.manifest is not None
+    return server.path_of(server.manifest.file)
+
+
+def test_slow_server_is_given_up(server: FileServer, path: Path, wish: Wish, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def never(request: BaseHTTPRequestHandler, data: bytes) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(data)))
+        request.end_headers()
+        request.wfile.write(data[:10])
+        request.wfile.flush()
+        ended.wait()
+        request.close_connection = True
+
+    server.answers[file_path(server)] = never
+    refuse(path, replace(wish, limits=Limits(timeout_s=0.2, tries=1)), "did not answer in time")
+    # Whoever sends a little now and then is given up too.
+    clock = iter(range(0, 10_000, 50))
+    monkeypatch.setattr(fetching, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    server.answers[file_path(server)] = lambda request, data: send(request, 200, data)
+    refuse(path, replace(wish, limits=Limits(timeout_s=5, slow_after_s=40, tries=1)), "sends too slowly")
+    ended.set()
+
+
+def test_full_disk_is_told_before_and_while(
+    server: FileServer, path: Path, wish: Wish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pull(path, wish)
+    server.publish([f"other{number}" for number in range(200)])
+    with monkeypatch.context() as patch:
+        patch.setattr(pulling.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 0))  # type: ignore[attr-defined]
+        assert "free some space" in refuse(path, wish, "0 MiB free").hint
+    with monkeypatch.context() as patch:
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        patch.setattr(pulling, "_copy_checked", full)
+        assert "free some space" in refuse(path, wish, "No space left on device").hint
+    assert pull(path, wish).way == "whole"
+
+
+def test_folder_that_cannot_be_written_is_told(server: FileServer, tmp_path: Path, wish: Wish) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(PullError, match="cannot write"):
+        pull(tmp_path / "file" / "advisories.db", wish)
+
+
+KILLED = """
+import sys, os, signal
+from pathlib import Path
+from antivenom_client import pull as pulling
+real = {name: getattr(pulling, name) for name in ("_put", "write_state", "apply_deltas", "_copy_checked")}
+at, when = sys.argv[3], sys.argv[4]
+def die(*arguments, **options):
+    if when == "after":
+        real[at](*arguments, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(pulling, at, die)
+pulling.pull(Path(sys.argv[1]), pulling.Wish(url=sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("at", ["_put", "write_state", "apply_deltas", "_copy_checked"])
+def test_killed_pull_leaves_a_good_file(server: FileServer, path: Path, wish: Wish, at: str, when: str) -> None:
+    pull(path, wish)
+    server.publish([*NAMES, "more"] if at == "apply_deltas" else [f"other{number}" for number in range(200)])
+    before = names_in(path)
+    command = [sys.executable, "-c", KILLED, str(path), server.base, at, when]
+    environment = {**os.environ, "PYTHONPATH": str(Path(pulling.__file__).parent.parent)}
+    assert subprocess.run(command, env=environment, capture_output=True).returncode == -signal.SIGKILL
+    is_put = at == "write_state" or (at, when) == ("_put", "after")
+    assert (names_in(path) == before) is not is_put
+    pull(path, wish)
+    assert names_in(path) != before
+    assert hidden_files(path) == ["advisories.db.state.json"]
+
+
+def test_two_pulls_at_once_wait_for_each_other(server: FileServer, path: Path, wish: Wish, said: list[str]) -> None:
+    outcomes: list[str] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait_then_answer(request: BaseHTTPRequestHandler, data: bytes) -> None:
+        begun.set()
+        go_on.wait()
+        send(request, 200, data)
+
+    server.answers[file_path(server)] = wait_then_answer
+    threads = [threading.Thread(target=lambda: outcomes.append(pull(path, wish).way)) for _ in range(2)]
+    threads[0].start()
+    assert begun.wait()
+    is_waiting = threading.Event()
+    second = replace(wish, say=lambda text: is_waiting.set())
+    threads[1] = threading.Thread(target=lambda: outcomes.append(pull(path, second).way))
+    threads[1].start()
+    assert is_waiting.wait()
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert outcomes == ["whole", "unchanged"]
+
+
+def test_pull_that_never_ends_is_told(path: Path, said: list[str]) -> None:
+    path.parent.mkdir()
+    with locked(path, said.append), pytest.raises(PullError, match="does not end"):
+        with locked(path, said.append, patience_s=0.0):
+            pass
+    assert said == []
+
+
+def test_clock_in_the_past_changes_nothing(server: FileServer, path: Path, wish: Wish) -> None:
+    pull(path, wish, now=0.0)
+    server.publish([*NAMES, "more"])
+    assert pull(path, wish, now=-5.0).way == "deltas"
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"trusted": {"u": {"key": "zz", "sequence": 1}}}'])
+def test_unreadable_state_is_begun_anew(server: FileServer, path: Path, wish: Wish, content: bytes) -> None:
+    pull(path, wish)
+    pulling.state_path(path).write_bytes(content)
+    assert pull(path, wish).way == "unchanged"  # by the content of the file
+
+
+# -- tokens, redirects, proxies ----------------------------------------------------------------------------------------
+
+
+def test_token_goes_in_a_header(server: FileServer, path: Path, wish: Wish) -> None:
+    pull(path, replace(wish, token="secret"))
+    assert {asked[2] for asked in server.asked} == {"Bearer secret"}
+    assert "secret" not in pulling.state_path(path).read_text()
+
+
+def test_token_does_not_follow_a_redirect_to_another_server(
+    server: FileServer, tmp_path: Path, path: Path, wish: Wish
+) -> None:
+    with FileServer(tmp_path / "server") as other:
+        other.files = server.files
+        for place in server.files:
+            server.answers[place] = always(302, b"", Location=other.base + place)
+        pull(path, replace(wish, token="secret"))
+        assert {asked[2] for asked in server.asked} == {"Bearer secret"}
+        assert {asked[2] for asked in other.asked} == {""}
+
+
+def test_token_goes_to_no_other_server_that_a_manifest_names(
+    server: FileServer, tmp_path: Path, path: Path, wish: Wish
+) -> None:
+    with FileServer(tmp_path / "server") as other:
+        other.files = server.files
+        assert server.manifest is not None
+        there = replace(server.manifest.file, url=f"{other.base}/advisories/{server.manifest.file.url}")
+        server.sign(replace(server.manifest, file=there))
+        pull(path, replace(wish, token="secret"))
+        assert [asked[2] for asked in other.asked] == [""]
+
+
+@pytest.mark.parametrize("to", ["file:///etc/passwd", "ftp://host.example/x", "gopher://x"])
+def test_redirect_elsewhere_is_not_followed(server: FileServer, path: Path, wish: Wish, to: str) -> None:
+    server.answers[MANIFEST] = always(302, b"", Location=to)
+    refuse(path, wish, "not followed|answered 302")
+
+
+def test_endless_redirects_end(server: FileServer, path: Path, wish: Wish) -> None:
+    server.answers[MANIFEST] = always(302, b"", Location=server.base + MANIFEST)
+    refuse(path, wish, "answered 302")
+
+
+def test_proxy_of_the_environment_is_asked(
+    server: FileServer, path: Path, wish: Wish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.base)
+    monkeypatch.setenv("no_proxy", "")
+    asked = "http://advisories.example/advisories/"
+    server.files = {asked + place.removeprefix("/advisories/"): data for place, data in server.files.items()}
+    pull(path, replace(wish, url="http://advisories.example"))
+    assert names_in(path)
+
+
+def test_manifest_survives_its_own_text(server: FileServer) -> None:
+    server.rotate()
+    manifest: Manifest = server.publish([*NAMES, "more"])
+    from antivenom_client.manifest import read_document
+
+    assert read_document(server.files[MANIFEST]) == manifest
+
+
+def test_time_is_that_of_the_pull(server: FileServer, path: Path, wish: Wish) -> None:
+    before = time.time()
+    pull(path, wish)
+    assert before <= read_state(path).pulled_at <= time.time()
