@@ -30,6 +30,10 @@ from tests.waiting import wait_until
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = REPO.parent / "shared"
+# Processes that tests start run the code beside the tests, as the tests do (`pythonpath` of pyproject.toml).
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(REPO / "src"), str(REPO / "client" / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 TEMPLATE = "antivenom_template"
 

@@ -29,15 +29,18 @@ def home() -> Path:
     return Path(os.environ.get("ANTIVENOM_HOME") or DEFAULT_HOME).expanduser()
 
 
-def find_server() -> tuple[str, str]:
+def find_server(named: str = "") -> tuple[str, str]:
     """URL and token: ANTIVENOM_URL and ANTIVENOM_TOKEN, else what the server of this machine's home wrote.
 
     The local token is sent only to the server that wrote it.
 
+    Args:
+        named: A URL that goes before ANTIVENOM_URL.
+
     Raises:
         UnavailableError: No server is named and none runs here.
     """
-    url, token = os.environ.get("ANTIVENOM_URL", "").rstrip("/"), os.environ.get("ANTIVENOM_TOKEN", "")
+    url, token = (named or os.environ.get("ANTIVENOM_URL", "")).rstrip("/"), os.environ.get("ANTIVENOM_TOKEN", "")
     local = _read_local()
     if not url:
         if local is None:
@@ -47,7 +50,7 @@ def find_server() -> tuple[str, str]:
             )
         url = local[0]
     elif not url.startswith(("http://", "https://")):
-        raise InvalidInputError(f"ANTIVENOM_URL={url} is no http:// or https:// address")
+        raise InvalidInputError(f"{'' if named else 'ANTIVENOM_URL='}{url} is no http:// or https:// address")
     if not token and local is not None and url == local[0]:
         token = local[1]
     return url, token

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from antivenom.cli.output import Output, count_of, emit, note
-from antivenom.cli.scan_assessing import ask_server, assess
+from antivenom.cli.scan_assessing import Ask, assess
+from antivenom.cli.scan_knowledge import choose_knowledge
 from antivenom.cli.scan_output import Format, Progress, Summary, make_report, make_sbom
 from antivenom.cli.scan_targets import Reading, Target, find_environment, read_bytes, read_target
 from antivenom.core.errors import InvalidInputError
@@ -44,6 +45,10 @@ def scan(
     sbom_out: Annotated[
         str, typer.Option("--sbom-out", metavar="FILE", help="Also write what was scanned as a CycloneDX document.")
     ] = "",
+    advisories: Annotated[
+        str, typer.Option("--advisories", metavar="FILE", help="Ask this advisory file, and no server.")
+    ] = "",
+    server: Annotated[str, typer.Option("--server", metavar="URL", help="Ask this server, and no advisory file.")] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if anything could not be read.")] = False,
     output: Annotated[
         Format, typer.Option("--output", "-o", help="table for people; the others for tools.")
@@ -53,12 +58,13 @@ def scan(
     limits = _check_limits(fail_on or [])
     check_kind(kind)
     named = _named(targets or [], name, prefix)
+    ask = choose_knowledge(advisories=advisories, server=server)
     if diff:
-        _compare(named, kind, output, limits)
+        _compare(named, kind, output, limits, ask)
         return
     known = read_baseline(read_bytes(baseline), baseline) if baseline else frozenset()
     reading = Reading(named, kind)
-    run = Run(make_report(output, limits), make_sbom() if sbom_out else None, known, limits)
+    run = Run(ask, make_report(output, limits), make_sbom() if sbom_out else None, known, limits)
     run.stream(reading)
     if sbom_out:
         _write(sbom_out, run.sbom_text)
@@ -98,8 +104,9 @@ class Run:
     """
 
     def __init__(
-        self, report: Report, sbom: Report | None, known: Collection[KnownFinding], limits: Sequence[str]
+        self, ask: Ask, report: Report, sbom: Report | None, known: Collection[KnownFinding], limits: Sequence[str]
     ) -> None:
+        self._ask = ask
         self._report, self._sbom, self._known, self._limits = report, sbom, known, limits
         self._progress = Progress()
         self._summary = Summary()
@@ -115,7 +122,7 @@ class Run:
         """
         is_empty = True
         try:
-            for snapshot in assess(self._watch(reading), ask_server):
+            for snapshot in assess(self._watch(reading), self._ask):
                 if is_empty and reading.is_lost:
                     raise reading.failed[0]
                 is_empty = False
@@ -156,13 +163,13 @@ def _write(path: str, text: str) -> None:
 # -- comparing ---------------------------------------------------------------------------------------------------------
 
 
-def _compare(targets: Sequence[str], kind: str, output: Format, limits: Sequence[str]) -> None:
+def _compare(targets: Sequence[str], kind: str, output: Format, limits: Sequence[str], ask: Ask) -> None:
     """Print what differs between two targets; exit with 1 when a finding came that reaches a limit."""
     if len(targets) != 2:
         raise InvalidInputError("--diff compares two targets", hint="antivenom scan --diff old/pixi.lock pixi.lock")
     if output not in (Format.table, Format.json, Format.markdown):
         raise InvalidInputError(f"--diff cannot be printed as {output}", hint="one of: table, json, markdown")
-    old, new = (_scan_one(text, kind) for text in targets)
+    old, new = (_scan_one(text, kind, ask) for text in targets)
     changes = compare(old, new)
     if output is Format.json:
         sys.stdout.write(as_json.render_changes(changes))
@@ -174,9 +181,9 @@ def _compare(targets: Sequence[str], kind: str, output: Format, limits: Sequence
         raise typer.Exit(1)
 
 
-def _scan_one(text: str, kind: str) -> list[ScannedSnapshot]:
+def _scan_one(text: str, kind: str, ask: Ask) -> list[ScannedSnapshot]:
     """A target as a whole; nothing may be missing from it, or it would look as if that had changed."""
-    snapshots = list(assess(read_target(text, kind), ask_server))
+    snapshots = list(assess(read_target(text, kind), ask))
     for snapshot in snapshots:
         if snapshot.error:
             raise InvalidInputError(snapshot.error)

@@ -6,9 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
-from antivenom.cli.client import JsonObject, client
 from antivenom.cli.scan_targets import Target
 from antivenom.core.matching.advisories import Finding
 from antivenom.core.readers.purls import purl_of
@@ -108,20 +105,6 @@ def question_of(component: Component) -> Question:
     if component.type == "conda":
         return ("conda", component.name, component.version, component.build, component.channel, component.subdir)
     return (purl_of(component),)
-
-
-def ask_server(components: Sequence[Component]) -> list[Answer]:
-    """What the server knows."""
-    answers: list[JsonObject] = client().post("/api/v1/match", json={"components": list(map(request_of, components))})
-    return [
-        Answer(
-            answer["assessed"],
-            answer["reason"],
-            msgspec.convert(answer["findings"], tuple[Finding, ...]),
-            tuple(answer.get("undecided") or ()),
-        )
-        for answer in answers
-    ]
 
 
 def request_of(component: Component) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def write(index: MatchIndex, path: FilePath, *, about: About) -> None:
     advisory_file.write(path, tables_of(index, about))
 
 
-def open(path: FilePath) -> MatchIndex:  # `advisory_file.open`, as one would call it
+def open(path: FilePath) -> AdvisoryFileIndex:  # `advisory_file.open`, as one would call it
     """The index behind an advisory file. It reads what it is asked for, and keeps the file open.
 
     Raises:

@@ -24,6 +24,8 @@ T = TypeVar("T")
 CLIENT_VARIABLES = {
     "ANTIVENOM_URL": "The server that the command line talks to. Default: the one that runs from this machine's home.",
     "ANTIVENOM_TOKEN": "The token that the command line sends.",
+    "ANTIVENOM_ADVISORIES": "The advisory file that a scan asks where no server is named. Default: "
+    "`~/.local/share/antivenom/advisories.db`, or the same below XDG_DATA_HOME.",
 }
 """Read by the command line alone; listed here so that one page knows every variable."""
 

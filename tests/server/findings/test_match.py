@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange, Assessment, Finding
+from antivenom.core.matching.component_request import read_component
 from antivenom.core.source.source_map import Component
 from antivenom.server.advisories.copy_rows import package_keys, split_prose
 from antivenom.server.advisories.feed_state import FeedCounts, FeedCursor
@@ -212,7 +213,7 @@ async def store(ctx: Context, revision: int, assessment: Assessment) -> None:
 
 
 async def assess(ctx: Context) -> Assessment:
-    key = service.read_component(conda("requests", "2.25.0"))
+    key = read_component(conda("requests", "2.25.0"))
     [assessment] = await service.match_components(ctx, [key])
     return assessment
 

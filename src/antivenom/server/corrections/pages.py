@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError
 from antivenom.core.feeds.correcting import CorrectionKind, Proposal
+from antivenom.core.matching.component_request import read_component
 from antivenom.core.matching.component_text import parse_component
 from antivenom.core.matching.knowledge import CORRECTIONS
 from antivenom.core.matching.platforms import ANY, PLATFORMS
@@ -22,7 +23,6 @@ from antivenom.server.context import Context
 from antivenom.server.corrections import service
 from antivenom.server.corrections.service import CorrectionPlan
 from antivenom.server.findings import explaining
-from antivenom.server.findings import service as findings
 from antivenom.server.members.authorization import is_allowed
 from antivenom.server.web.rendering import ListState, action, page, redirect, render
 
@@ -66,7 +66,7 @@ class FormValues:
         return "/corrections/new?" + urlencode({"kind": str(kind)} | {k: v for k, v in kept.items() if v})
 
     def component(self) -> dict[str, str]:
-        """The component as `findings.read_component` takes it.
+        """The component as `read_component` takes it.
 
         Raises:
             InvalidInputError: It is none of conda.
@@ -187,7 +187,7 @@ async def _what_is_told(ctx: Context, values: FormValues) -> tuple[dict[str, str
         return {}, []
     advisory = "" if values.kind is CorrectionKind.missing else values.texts["advisory"].strip()
     try:
-        request = findings.read_component(values.component())
+        request = read_component(values.component())
         told = (await explaining.explain_component(ctx, request, advisory=advisory)).explanation
     except (InvalidInputError, NotFoundError):
         return {}, []

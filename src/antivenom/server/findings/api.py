@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Response
 
 from antivenom.core.matching.advisories import Severity
+from antivenom.core.matching.component_request import read_component
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT
 from antivenom.server.findings import explaining, service
 from antivenom.server.findings.schemas import (
@@ -27,7 +28,7 @@ router = APIRouter(tags=["findings"])
 @router.post("/match", response_model=list[AssessmentView])
 async def match_components(ctx: RequestContext, body: MatchBody) -> Response:
     """What is known of each component, in the order given."""
-    requests = [service.read_component(item) for item in body.components]
+    requests = [read_component(item) for item in body.components]
     answers = await service.match_components(ctx, requests, include_ignored=body.include_ignored)
     # Ten thousand components can have half a million findings: msgspec writes them far faster than pydantic.
     return Response(await asyncio.to_thread(msgspec.json.encode, answers), media_type="application/json")
@@ -36,7 +37,7 @@ async def match_components(ctx: RequestContext, body: MatchBody) -> Response:
 @router.post("/match/explain")
 async def explain_match(ctx: RequestContext, body: ExplainBody) -> ExplanationView:
     """How one component comes to its findings, and why all else that is told of its names is none."""
-    request = service.read_component(body.component)
+    request = read_component(body.component)
     return ExplanationView.of(await explaining.explain_component(ctx, request, advisory=body.advisory))
 
 

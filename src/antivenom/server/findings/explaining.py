@@ -10,6 +10,7 @@ import msgspec
 from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.core.feeds.registry import find_source
 from antivenom.core.matching.compile_index import package_key
+from antivenom.core.matching.component_request import MatchRequest
 from antivenom.core.matching.explain import Considered, Explanation, explain
 from antivenom.core.matching.identity import NameMaps
 from antivenom.core.matching.knowledge import CURATED
@@ -17,7 +18,7 @@ from antivenom.server.advisories import queries as advisories
 from antivenom.server.advisories.models import Feed
 from antivenom.server.context import Context
 from antivenom.server.findings.open_index import open_index
-from antivenom.server.findings.service import MatchRequest, current_knowledge, wait_for_new_feeds
+from antivenom.server.findings.service import current_knowledge, wait_for_new_feeds
 from antivenom.server.members.authorization import require
 
 ADVISORY_TABLE, NAME_TABLE, PRODUCT_TABLE = "advisory", "name", "product"

@@ -11,10 +11,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundError
+from antivenom.core.matching.component_request import read_component
 from antivenom.core.matching.component_text import parse_component
 from antivenom.core.matching.explain import Considered
 from antivenom.server.context import Context
-from antivenom.server.findings import explaining, service
+from antivenom.server.findings import explaining
 from antivenom.server.findings.explaining import ComponentExplained
 from antivenom.server.members.authorization import require
 from antivenom.server.web.rendering import ListState, page, render
@@ -57,7 +58,7 @@ async def show_match(request: Request, ctx: Context) -> Response:
 async def _explain(ctx: Context, text: str, state: ListState) -> ComponentExplained:
     text = text if text.startswith(("conda:", "pkg:")) else f"conda:{text}"
     body = parse_component(text, state.filter("channel"), state.filter("subdir"))
-    return await explaining.explain_component(ctx, service.read_component(body), advisory=state.filter("advisory"))
+    return await explaining.explain_component(ctx, read_component(body), advisory=state.filter("advisory"))
 
 
 def _correct_url(state: ListState) -> Callable[..., str]:

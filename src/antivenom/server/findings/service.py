@@ -14,8 +14,7 @@ from sqlalchemy import text
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import NO_KNOWLEDGE, Assessment, Severity
 from antivenom.core.matching.build_statements import Curated, parse_security
-from antivenom.core.matching.identity import PURL_MAX_CHARACTERS, channel_name
-from antivenom.core.matching.match import ComponentKey, MatchIndex
+from antivenom.core.matching.component_request import MatchRequest, answer
 from antivenom.core.source.source_map import Component
 from antivenom.server.advisories.queries import has_asked_since, is_syncing, newest_revision, oldest_pending_revision
 from antivenom.server.context import SYSTEM, Context, Resources
@@ -28,7 +27,6 @@ from antivenom.server.members.authorization import require
 
 MATCH_COMPONENTS_MAX = 10_000
 STORE_ROWS = 2_000
-SUBDIR_MAX_CHARACTERS = 32
 JUST_ASKED = timedelta(minutes=10)
 MATCH_PATIENCE_S = 60.0
 KNOWLEDGE_POLL_S = 0.2
@@ -43,15 +41,6 @@ class Knowledge:
 
     revision: int
     index_key: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class MatchRequest:
-    """One component to match; `error` is why it cannot be matched."""
-
-    key: ComponentKey | None
-    channel: str = ""
-    error: str = ""
 
 
 async def current_knowledge(ctx: Context) -> Knowledge:
@@ -110,64 +99,10 @@ async def match_components(
         )
     await wait_for_new_feeds(ctx.resources)
     knowledge = await current_knowledge(ctx)
-    answers: list[Assessment] = [Assessment(False, c.error) if c.key is None else NO_KNOWLEDGE for c in components]
     if knowledge.index_key is None:
-        return answers
-    by_channel: dict[str, list[int]] = {}
-    for place, component in enumerate(components):
-        if component.key is not None:
-            by_channel.setdefault(component.channel, []).append(place)
+        return [Assessment(False, c.error) if c.key is None else NO_KNOWLEDGE for c in components]
     async with open_index(ctx.resources.blobs, knowledge.index_key) as index:
-        for channel, places in by_channel.items():
-            keys = [key for place in places if (key := components[place].key) is not None]
-            found = await asyncio.to_thread(_assess, index, keys, channel, include_ignored)
-            for place, assessment in zip(places, found, strict=True):
-                answers[place] = assessment
-    return answers
-
-
-def _assess(index: MatchIndex, keys: Sequence[ComponentKey], channel: str, include_ignored: bool) -> list[Assessment]:
-    found = index.assess(keys, channel)
-    if include_ignored:
-        listed = zip(found, index.list_ignored(keys, channel), strict=True)
-        found = [msgspec.structs.replace(a, ignored=ignored) if ignored else a for a, ignored in listed]
-    return found
-
-
-def read_component(item: object) -> MatchRequest:
-    """One component of a request's body; a wrong one is answered in its place and does not refuse the others."""
-    if not isinstance(item, dict):
-        return MatchRequest(None, error="a component is an object with type, name and version, or with purl")
-    if "purl" in item:
-        purl = item["purl"]
-        if not isinstance(purl, str) or not purl.strip():
-            return MatchRequest(None, error="purl is not a text")
-        if len(purl) > PURL_MAX_CHARACTERS:
-            return MatchRequest(None, error=f"the purl is longer than {PURL_MAX_CHARACTERS:,} characters")
-        return MatchRequest(ComponentKey("purl", purl.strip(), ""), channel_name(_text(item.get("channel"))))
-    kind = item.get("type", "conda")
-    if kind != "conda":
-        return MatchRequest(
-            None, error=f"components of type {str(kind)[:40]!r} are not known: use conda, or give a purl"
-        )
-    name, version = _text(item.get("name")).strip(), item.get("version")
-    if not name:
-        return MatchRequest(None, error="the component has no name")
-    if not isinstance(version, str) or not version.strip():
-        return MatchRequest(None, error=f"{name[:128]} has no version (a text)")
-    if len(name) > 128 or len(version) > 256:
-        return MatchRequest(None, error="the name or the version is longer than any conda package's")
-    given = item["purls"] if isinstance(item.get("purls"), list) else []
-    purls = tuple(p for p in given if isinstance(p, str) and len(p) <= PURL_MAX_CHARACTERS)
-    subdir = _text(item.get("subdir")).strip()
-    if len(subdir) > SUBDIR_MAX_CHARACTERS:
-        return MatchRequest(None, error="the subdir is longer than any platform's")
-    key = ComponentKey("conda", name.lower(), version.strip(), _text(item.get("build")), purls[:20], subdir)
-    return MatchRequest(key, channel_name(_text(item.get("channel"))))
-
-
-def _text(value: object) -> str:
-    return value[:1_000] if isinstance(value, str) else ""
+        return await asyncio.to_thread(answer, index, components, include_ignored=include_ignored)
 
 
 async def store_assessments(ctx: Context, revision: int, components: Iterable[tuple[Component, Assessment]]) -> None:
