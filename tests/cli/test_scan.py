@@ -141,6 +141,76 @@ def test_a_file_that_cannot_be_read_among_many_is_said_and_the_rest_goes_on(know
     assert (compared.returncode, compared.stdout) == (2, "")
 
 
+POLICY = """name: team
+rules:
+- {id: severe, gate: vulnerabilities, trigger: package, action: stop, params: {severity: '>= medium'}}
+- {id: copyleft, gate: licenses, trigger: license, action: stop, params: {families: [gpl]}}
+"""
+ALLOWED = """allowlist:
+- {id: ok, gate: vulnerabilities, trigger_id: CVE-2023-32681+requests, owner: ana, reason: not reachable}
+"""
+
+
+def test_a_policy_judges_a_scan_and_its_allowlist_sets_aside(knowing: Any, tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("requests==2.25.0\n")
+    (tmp_path / "team.yml").write_text(POLICY)
+    (tmp_path / "allowing.yml").write_text(POLICY + ALLOWED)
+    given = tmp_path / "requirements.txt"
+    stopped = knowing.cli("scan", given, "--policy", tmp_path / "team.yml", check=False)
+    assert (stopped.returncode, "policy: 1 stopped, 0 with a warning, 0 go" in stopped.stderr) == (1, True)
+    assert "rule copyleft could not be evaluated for 1 component: nothing states its licence" in stopped.stderr
+    assert stopped.stdout.splitlines()[2].split()[6] == "stop"
+    other = knowing.cli("scan", given, "--policy", tmp_path / "team.yml", "--fail-on", "kev", check=False)
+    assert other.returncode == 0
+    allowed = knowing.cli("scan", given, "--policy", tmp_path / "allowing.yml", check=False)
+    assert (allowed.returncode, "1 finding set aside" in allowed.stderr) == (0, True)
+    (tmp_path / "wrong.yml").write_text("name: p\nrules:\n- {id: a, gate: nothing, trigger: b, action: stop}\n")
+    for policy, words in ((tmp_path / "wrong.yml", "wrong.yml:3:"), ("no-such", "no-such"), ("../x", "cannot be read")):
+        wrong = knowing.cli("scan", given, "--policy", policy, check=False)
+        assert (wrong.returncode != 0, words in wrong.stderr, wrong.stdout) == (True, True, "")
+    assert knowing.cli("scan", given, "--fail-on", "stop", check=False).returncode == 2
+
+
+def test_a_baseline_holds_for_what_a_policy_stops(knowing: Any, tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("requests==2.25.0\n")
+    (tmp_path / "team.yml").write_text(
+        POLICY + "- {id: banned, gate: packages, trigger: names, action: stop, params: {deny: [requests]}}\n"
+    )
+    given = ("scan", tmp_path / "requirements.txt", "--policy", tmp_path / "team.yml", "--output", "json")
+    first = knowing.cli(*given, check=False)
+    assert first.returncode == 1
+    (tmp_path / "baseline.json").write_text(first.stdout)
+    again = knowing.cli(*given, "--baseline", tmp_path / "baseline.json", check=False)
+    assert (again.returncode, json.loads(again.stdout)["policy_stop"]) == (0, 0)
+
+
+def test_a_policy_of_the_server_is_asked_for_by_its_name(knowing: Any, tmp_path: Path) -> None:
+    (tmp_path / "team.yml").write_text(POLICY)
+    (tmp_path / "requirements.txt").write_text("requests==2.25.0\n")
+    knowing.cli("channel", "create", "judged")
+    knowing.cli("policy", "set", tmp_path / "team.yml", "--channel", "judged")
+    done = knowing.cli("scan", tmp_path / "requirements.txt", "--policy", "team", check=False)
+    assert (done.returncode, "policy: 1 stopped" in done.stderr) == (1, True)
+
+
+def test_a_vex_document_sets_aside_what_it_says_is_no_danger(knowing: Any, tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("requests==2.25.0\n")
+    statement = {
+        "vulnerability": {"name": "CVE-2023-32681"},
+        "products": [{"@id": "pkg:pypi/requests"}],
+        "status": "not_affected",
+    }
+    untied = {**statement, "products": [{"@id": "https://app.example"}]}
+    (tmp_path / "vex.json").write_text(
+        json.dumps({"@context": "https://openvex.dev/ns/v0.2.0", "statements": [statement, untied]})
+    )
+    done = knowing.cli(
+        "scan", tmp_path / "requirements.txt", "--vex", tmp_path / "vex.json", "--fail-on", "any", check=False
+    )
+    assert (done.returncode, done.stdout, "1 finding set aside" in done.stderr) == (0, "", True)
+    assert "1 statement without a package URL" in done.stderr
+
+
 # -- many targets ------------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,15 +11,15 @@ import typer
 
 from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.cli.scan_assessing import Ask, assess
+from antivenom.cli.scan_judging import Judging, check_limits, read_judging
 from antivenom.cli.scan_knowledge import choose_knowledge
 from antivenom.cli.scan_output import Format, Progress, Summary, make_report, make_sbom
-from antivenom.cli.scan_targets import Reading, Target, find_environment, read_bytes, read_target
+from antivenom.cli.scan_targets import Reading, Target, find_environment, read_target
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.readers.registry import KINDS, check_kind
 from antivenom.core.reports import as_json, as_markdown
-from antivenom.core.reports.baseline import KnownFinding, only_new, read_baseline
 from antivenom.core.reports.changes import Changes, compare
-from antivenom.core.reports.result import FAIL_ON, Report, ScannedSnapshot, fails
+from antivenom.core.reports.result import FAIL_ON, Report, ScannedSnapshot, component_fails, fails
 
 commands = typer.Typer()
 
@@ -49,38 +49,37 @@ def scan(
         str, typer.Option("--advisories", metavar="FILE", help="Ask this advisory file, and no server.")
     ] = "",
     server: Annotated[str, typer.Option("--server", metavar="URL", help="Ask this server, and no advisory file.")] = "",
+    policy: Annotated[
+        str, typer.Option("--policy", metavar="FILE|NAME", help="Judge by a policy: a file, or one of the server's.")
+    ] = "",
+    vex: Annotated[
+        list[str] | None,
+        typer.Option("--vex", metavar="FILE", help="What is known not to affect: OpenVEX, CycloneDX or CSAF."),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if anything could not be read.")] = False,
     output: Annotated[
         Format, typer.Option("--output", "-o", help="table for people; the others for tools.")
     ] = Format.table,
 ) -> None:
     """List the vulnerabilities of what is installed or locked, worst first."""
-    limits = _check_limits(fail_on or [])
+    limits = check_limits(fail_on or [], policy)
     check_kind(kind)
     named = _named(targets or [], name, prefix)
     ask = choose_knowledge(advisories=advisories, server=server)
     if diff:
         _compare(named, kind, output, limits, ask)
         return
-    known = read_baseline(read_bytes(baseline), baseline) if baseline else frozenset()
+    judging = read_judging(vex or [], policy, baseline)
     reading = Reading(named, kind)
-    run = Run(ask, make_report(output, limits), make_sbom() if sbom_out else None, known, limits)
+    run = Run(ask, make_report(output, limits), make_sbom() if sbom_out else None, judging, limits)
     run.stream(reading)
     if sbom_out:
         _write(sbom_out, run.sbom_text)
-    if baseline:
-        note(f"{count_of(run.left_out, 'findings')} of {baseline} are left out")
+    judging.show()
     if run.is_failed:
         raise typer.Exit(1)
     if reading.failed or (strict and run.is_incomplete):
         raise typer.Exit(2)
-
-
-def _check_limits(limits: list[str]) -> list[str]:
-    for limit in limits:
-        if limit not in FAIL_ON:
-            raise InvalidInputError(f"--fail-on {limit} is not known", hint=f"one of: {', '.join(FAIL_ON)}")
-    return limits
 
 
 def _named(targets: Sequence[str], name: str, prefix: str) -> list[str]:
@@ -99,19 +98,15 @@ def _named(targets: Sequence[str], name: str, prefix: str) -> list[str]:
 class Run:
     """One scan: snapshots are read, assessed and printed one after another, and none of them is kept.
 
-    `is_failed`: a finding reached a limit. `is_incomplete`: something could not be read. `left_out`: findings that the
-    baseline has already.
+    `is_failed`: a finding reached a limit, or the policy stops something. `is_incomplete`: something could not be read.
     """
 
-    def __init__(
-        self, ask: Ask, report: Report, sbom: Report | None, known: Collection[KnownFinding], limits: Sequence[str]
-    ) -> None:
+    def __init__(self, ask: Ask, report: Report, sbom: Report | None, judging: Judging, limits: Sequence[str]) -> None:
         self._ask = ask
-        self._report, self._sbom, self._known, self._limits = report, sbom, known, limits
+        self._report, self._sbom, self._judging, self._limits = report, sbom, judging, limits
         self._progress = Progress()
         self._summary = Summary()
         self.is_failed = self.is_incomplete = False
-        self.left_out = 0
         self.sbom_text = ""
 
     def stream(self, reading: Reading) -> None:
@@ -143,11 +138,9 @@ class Run:
     def _take(self, snapshot: ScannedSnapshot) -> None:
         if self._sbom is not None:
             self.sbom_text += self._sbom.add(snapshot)
-        if self._known:
-            [snapshot], left_out = only_new([snapshot], self._known)
-            self.left_out += left_out
+        snapshot = self._judging.judge(snapshot)
         self.is_incomplete |= bool(snapshot.skipped or snapshot.error)
-        self.is_failed |= any(fails(f, self._limits) for assessed in snapshot.components for f in assessed.findings)
+        self.is_failed |= any(component_fails(assessed, self._limits) for assessed in snapshot.components)
         self._progress.clear()
         sys.stdout.write(self._report.add(snapshot))
         self._summary.add(snapshot)

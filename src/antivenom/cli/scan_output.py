@@ -16,9 +16,10 @@ from antivenom.core.reports.as_json import JsonReport
 from antivenom.core.reports.as_junit import JunitReport
 from antivenom.core.reports.as_markdown import MarkdownReport
 from antivenom.core.reports.as_sarif import SarifReport
-from antivenom.core.reports.result import Report, ScannedSnapshot, Totals, list_hits
+from antivenom.core.reports.result import Hit, Report, ScannedSnapshot, Totals, count_undecided, list_hits, reasons_of
 
-COLUMNS = ("package", "version", "finding", "severity", "risk", "kev", "fixed", "what to do")
+COLUMNS = ("package", "version", "finding", "severity", "risk", "kev", "policy", "fixed", "what to do")
+REASON_COLUMNS = ("policy", "package", "version", "rule", "why")
 SHOWN_NAMES = 10
 SHOWN_NOTES = 100
 
@@ -39,9 +40,15 @@ class TableReport:
 
     def add(self, snapshot: ScannedSnapshot) -> str:
         """Print a snapshot's table itself: its columns are as wide as the terminal allows."""
-        if rows := _rows(snapshot):
+        rows, reasons = _rows(snapshot), _reason_rows(snapshot)
+        if rows or reasons:
             note(snapshot.title, to_stdout=True)
-            emit(rows, COLUMNS, Output.table)
+        if rows:
+            is_judged = any(assessed.judgement for assessed in snapshot.components)
+            emit(rows, COLUMNS if is_judged else [name for name in COLUMNS if name != "policy"], Output.table)
+            print()
+        if reasons:
+            emit(reasons, REASON_COLUMNS, Output.table)
             print()
         return ""
 
@@ -62,11 +69,29 @@ def _rows(snapshot: ScannedSnapshot) -> list[dict[str, str]]:
                     "severity": finding.severity,
                     "risk": risk_text({"risk": finding.risk, "risk_estimated": finding.risk_estimated}),
                     "kev": "yes" if finding.kev else "",
+                    "policy": _action_on(hit),
                     "fixed": ", ".join(finding.fixed_versions[:2]),
                     "what to do": " " if number else advise(hit.assessed.findings),
                 }
             )
     return rows
+
+
+def _action_on(hit: Hit) -> str:
+    """What the policy says of one finding."""
+    ids = {i.casefold() for i in hit.finding.ids}
+    actions = (r.action for r in reasons_of(hit.assessed) if r.trigger_id.partition("+")[0].casefold() in ids)
+    return next(actions, "go") if hit.assessed.judgement else ""
+
+
+def _reason_rows(snapshot: ScannedSnapshot) -> list[dict[str, str]]:
+    """What the policy says that is about no finding, what it stops first."""
+    told = [(a.component, reason) for a in snapshot.components for reason in a.other_reasons]
+    told.sort(key=lambda one: one[1].action != "stop")
+    return [
+        {"policy": r.action, "package": c.name, "version": c.version, "rule": r.rule_id, "why": r.message}
+        for c, r in told
+    ]
 
 
 def make_report(output: Format, limits: Sequence[str]) -> Report:
@@ -122,6 +147,11 @@ class Summary:
             names = sorted(self._not_assessed)
             shown = ", ".join(names[:SHOWN_NAMES]) + (" …" if len(names) > SHOWN_NAMES else "")
             note(f"{of.not_assessed:,} not assessed: {shown}")
+        if of.set_aside:
+            note(f"{count_of(of.set_aside, 'findings')} set aside: --output json has them, and why")
+        if of.actions:
+            stopped, warned, go = (of.actions[action] for action in ("stop", "warn", "go"))
+            note(f"policy: {stopped:,} stopped, {warned:,} with a warning, {go:,} go")
         for text in self._notes:
             note(text)
         if self._more:
@@ -134,6 +164,10 @@ def _notes(snapshot: ScannedSnapshot) -> list[str]:
     notes += [f"{snapshot.title}: {what} is left out: {why}" for what, why in snapshot.skipped[:SHOWN_NAMES]]
     if len(snapshot.skipped) > SHOWN_NAMES:
         notes.append(f"{snapshot.title}: {len(snapshot.skipped) - SHOWN_NAMES} more are left out")
+    notes += [
+        f"{snapshot.title}: rule {rule} could not be evaluated for {count_of(count, 'components')}: {why}"
+        for (rule, why), count in count_undecided(snapshot).items()
+    ]
     if snapshot.wanted:
         asked = ", ".join(snapshot.wanted[:SHOWN_NAMES])
         notes.append(f"{snapshot.title}: {len(snapshot.wanted)} specs are not resolved ({asked}): scan the lock file")

@@ -14,6 +14,7 @@ from antivenom.core.errors import InvalidInputError
 from antivenom.core.readers import environment_yml, manifests, pixi_lock, python_locks, requirements
 from antivenom.core.readers.parsing import DEPTH_MAX
 from antivenom.core.readers.prefix import Distribution, read_distributions, read_records
+from antivenom.core.readers.purls import purl_of
 from antivenom.core.readers.registry import KINDS, read_file, recognize
 from antivenom.core.readers.snapshot import Component, Snapshot
 from tests.core.readers import samples
@@ -187,6 +188,12 @@ def test_a_newer_one_of_pip_beside_condas_is_another_component() -> None:
 def test_a_broken_record_among_good_ones_is_left_out(broken: bytes) -> None:
     found = read_records({"conda-meta/a.json": RECORD, "conda-meta/b.json": broken})
     assert (len(found.components), [s.what for s in found.skipped]) == (1, ["conda-meta/b.json"])
+
+
+@pytest.mark.parametrize("name", ["/", "//", " ", "..", "\x85", "a/b", "#?@%"])
+def test_every_name_has_a_package_url(name: str) -> None:
+    for kind in ("conda", "pypi"):
+        assert purl_of(Component(kind, name, "1.0", "0")).startswith(f"pkg:{kind}/")
 
 
 # -- hostile input -----------------------------------------------------------------------------------------------------

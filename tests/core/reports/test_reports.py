@@ -23,13 +23,16 @@ from antivenom.core.reports.as_json import JsonReport
 from antivenom.core.reports.as_junit import JunitReport
 from antivenom.core.reports.as_markdown import MarkdownReport
 from antivenom.core.reports.as_sarif import SarifReport
-from antivenom.core.reports.baseline import only_new, read_baseline
+from antivenom.core.reports.baseline import KnownFinding, only_new, read_baseline, without_known_reasons
 from antivenom.core.reports.changes import compare
 from antivenom.core.reports.result import (
     FAIL_ON,
     AssessedComponent,
+    Judgement,
+    PolicyReason,
     Report,
     ScannedSnapshot,
+    Statement,
     Totals,
     fails,
     list_hits,
@@ -107,13 +110,14 @@ def test_advice_names_the_release_that_ends_all(findings: list[Given], text: str
     assert advise([given.finding() for given in findings]) == text
 
 
-@pytest.mark.parametrize("limit", FAIL_ON)
+@pytest.mark.parametrize("limit", [limit for limit in FAIL_ON if limit != "stop"])
 def test_a_limit_stands_for_what_is_above_it_and_malware_is_above_all(limit: str) -> None:
     failing = {name for name in Severity.__members__ if fails(Given(name).finding(), [limit])}
     above = {s.name for s in Severity if limit in Severity.__members__ and s >= Severity[limit]}
     assert failing == (set(Severity.__members__) if limit == "any" else above | {"malware"})
     assert fails(Given("unknown", kev=True).finding(), [limit]) is (limit in ("kev", "any"))
     assert not fails(Given("malware").finding(), [])
+    assert not fails(Given("malware").finding(), ["stop"])  # the policy says what it stops
 
 
 def test_json_has_everything() -> None:
@@ -303,6 +307,87 @@ def test_a_report_without_a_target_is_whole_and_one_of_a_lost_target_says_so(nam
         elif name != "markdown":
             json.loads(text)
         assert ("it is no TOML" in text) is (lost in scan and name != "cyclonedx")
+
+
+STOP = PolicyReason("cooldown", "metadata", "age", "age+judged-1.0.conda", "stop", "judged-1.0.conda is too young")
+UNSURE = PolicyReason("small", "metadata", "size", "small+x", "warn", "rule small could not be …: nothing states its size",
+                      is_undecided=True)  # fmt: skip
+ON_FINDING = PolicyReason("severe", "vulnerabilities", "package", "CVE-2020-7+judged", "stop", "CVE-2020-7 is severe")
+JUDGED = [
+    ScannedSnapshot(
+        "pixi.lock",
+        "pixi-lock",
+        "default",
+        "linux-64",
+        (
+            AssessedComponent(
+                Component("conda", "judged", "1.0"),
+                True,
+                "",
+                (Given(name="CVE-2020-7").finding(),),
+                set_aside=(
+                    (
+                        Given(name="CVE-2020-8").finding(),
+                        Statement("not_affected", "a.json", "component_not_present", "x"),
+                    ),
+                    (Given(name="CVE-2020-9").finding(), Statement("excepted", "allowlist of p, i", "", "why (ana)")),
+                ),
+                statements=(("CVE-2020-7", Statement("under_investigation", "a.json", "", "we look")),),
+                judgement=Judgement("stop", (STOP, ON_FINDING, UNSURE), (("i", ON_FINDING),)),
+            ),
+        ),
+    )
+]
+
+
+def test_a_policy_and_what_is_set_aside_are_in_every_format() -> None:
+    found = json.loads(render(JsonReport(), JUDGED))
+    [component] = found["snapshots"][0]["components"]
+    assert (found["findings"], found["set_aside"], found["policy_stop"], found["policy_go"]) == (1, 2, 1, 0)
+    assert [s["status"] for s in component["set_aside"]] == ["not_affected", "excepted"]
+    assert component["statements"][0]["finding"]["ids"][0] == "CVE-2020-7"
+    assert [r["undecided"] for r in component["policy"]["reasons"]] == [False, False, True]
+    assert component["policy"]["excepted"][0]["excepted_by"] == "i"
+
+    [run] = json.loads(render(SarifReport(version="1"), JUDGED))["runs"]
+    by_rule = {result["ruleId"]: result for result in run["results"]}
+    assert set(by_rule) == {"CVE-2020-7", "CVE-2020-8", "CVE-2020-9", "policy/cooldown"}
+    assert (
+        by_rule["CVE-2020-8"]["suppressions"][0]["justification"] == "not affected (a.json): component not present: x"
+    )
+    assert "suppressions" not in by_rule["CVE-2020-7"]
+    assert by_rule["CVE-2020-7"]["properties"] == {"policy": "stop"}
+    assert by_rule["policy/cooldown"]["level"] == "error"
+    [note] = run["invocations"][0]["toolExecutionNotifications"]
+    assert (
+        "rule small could not be evaluated for 1 of the components: nothing states its size" in note["message"]["text"]
+    )
+
+    bom = json.loads(render(CycloneDxReport(version="1", now=""), JUDGED))
+    states = {v["id"]: v.get("analysis", {}).get("state") for v in bom["vulnerabilities"]}
+    assert states == {"CVE-2020-7": "in_triage", "CVE-2020-8": "not_affected", "CVE-2020-9": "exploitable"}
+    assert bom["components"][0]["properties"][0] == {"name": "antivenom:policy", "value": "stop"}
+
+    [suite] = ElementTree.fromstring(render(JunitReport(fail_on=["stop"]), JUDGED))
+    failure = suite[0].find("failure")
+    assert failure is not None
+    assert (failure.get("type"), failure.get("message")) == ("policy", STOP.message)
+
+    text = render(MarkdownReport(), JUDGED)
+    assert "Policy: 1 stopped, 0 with a warning." in text
+    assert "2 findings set aside" in text
+    assert "| **judged** 1.0 | stop | cooldown |" in text
+
+
+def test_a_reason_that_the_baseline_has_stops_nothing() -> None:
+    known = read_baseline(render(JsonReport(), JUDGED).encode(), "old.json")
+    [again] = (without_known_reasons(one, known) for one in JUDGED)
+    assert again.components[0].judgement == Judgement("go", (), (("i", ON_FINDING),))
+    [other] = (
+        without_known_reasons(one, known - {KnownFinding("conda", "judged", UNSURE.trigger_id)}) for one in JUDGED
+    )
+    assert other.components[0].judgement is not None
+    assert other.components[0].judgement.action == "warn"
 
 
 TEXT = st.one_of(st.just(ODD), st.text(max_size=40))

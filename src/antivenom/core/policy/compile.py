@@ -63,6 +63,12 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 GO = Verdict(Action.go)
+UNKNOWN_WORDS = {
+    "license": "licence", "license_family": "licence family", "timestamp_ms": "age", "indexed_ms": "age",
+    "size_bytes": "size", "signed": "signature", "replaced_ms": "replacement", "subdir": "platform",
+    "build_number": "build number", "purls": "package URLs", "depends": "dependencies",
+}  # fmt: skip
+"""Facts by the words that people know."""
 # Stands for checks that are not known yet; true, unlike the empty tuple of checks when none is concerned.
 _UNDECIDED: tuple[Check, ...] = (Check(Rule("", "", "", Action.go)),)
 
@@ -80,13 +86,14 @@ def _parts(policy: Policy | None) -> set[tuple[str, bytes]]:
     return {(item.gate, type(item).__name__.encode() + encode(item)) for item in items}
 
 
-def compile_policy(policy: Policy, meter: Meter = unmetered) -> CompiledPolicy:
+def compile_policy(policy: Policy, meter: Meter = unmetered, unknown: frozenset[str] = frozenset()) -> CompiledPolicy:
     """The policy ready to judge. Picklable: another process compiles it anew, without the meter.
 
     Args:
         meter: Runs the expressions of its rules.
+        unknown: Facts that nobody knows of the records to be judged; rules that need one cannot be evaluated.
     """
-    return CompiledPolicy(policy, meter)
+    return CompiledPolicy(policy, meter, unknown)
 
 
 class CompiledPolicy:
@@ -97,9 +104,12 @@ class CompiledPolicy:
     the closure aside. `fix_cooldowns`: the cooldowns that let fixes through (fixes.py), in ms, by rule.
     """
 
-    def __init__(self, policy: Policy, meter: Meter = unmetered) -> None:
+    def __init__(self, policy: Policy, meter: Meter = unmetered, unknown: frozenset[str] = frozenset()) -> None:
         self.policy = policy
-        checks = [check for rule in policy.rules for check in TRIGGERS[rule.gate, rule.trigger].checks(rule)]
+        self._unknown = unknown
+        every = [check for rule in policy.rules for check in TRIGGERS[rule.gate, rule.trigger].checks(rule)]
+        checks = [check for check in every if check.needs.isdisjoint(unknown)]
+        self._unanswered = [check for check in every if not check.needs.isdisjoint(unknown)]
         for check in checks:
             check.meter = meter
         self.fix_cooldowns = {check.rule.id: check.fix_cooldown_ms for check in checks if check.fix_cooldown_ms}
@@ -119,8 +129,8 @@ class CompiledPolicy:
         self._channel: ChannelFacts | None = None
         self._now_ms = -1
 
-    def __reduce__(self) -> tuple[Callable[[Policy], CompiledPolicy], tuple[Policy]]:
-        return compile_policy, (self.policy,)
+    def __reduce__(self) -> tuple[Callable[..., CompiledPolicy], tuple[Policy, Meter, frozenset[str]]]:
+        return compile_policy, (self.policy, unmetered, self._unknown)
 
     def judge(self, record: RecordFacts, assessment: Assessment | None, channel: ChannelFacts, now_ms: int) -> Verdict:
         """The verdict on one record; GO itself when no rule touches it.
@@ -154,7 +164,18 @@ class CompiledPolicy:
         for check in self._direct:
             if check.concerns(facts):
                 _add(results, check.evaluate(facts))
+        if self._unanswered:
+            results += self._undecided(record)
         return self._conclude(results, record, now_ms, remember=remember and shared == len(results)) if results else GO
+
+    def _undecided(self, record: RecordFacts) -> Iterable[RuleResult]:
+        """A warning for each rule that may concern the record and needs a fact that nobody knows."""
+        rules: dict[str, RuleResult] = {}
+        for check in self._unanswered:
+            if check.names is None or record.name in check.names:
+                missing = ", ".join(UNKNOWN_WORDS.get(fact, fact) for fact in sorted(check.needs & self._unknown))
+                rules.setdefault(check.rule.id, check.undecided(record, f"nothing states its {missing}"))
+        return rules.values()
 
     def touched_positions(
         self,

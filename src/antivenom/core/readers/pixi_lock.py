@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from antivenom.core.conda.record_fields import timestamp_ms
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.readers import conda_lock
 from antivenom.core.readers.conda_lock import unknown_version
@@ -42,6 +43,8 @@ class _Package(msgspec.Struct):
     md5: str = ""
     sha256: str = ""
     license: str = ""
+    size: str = ""
+    timestamp: str = ""
     depends: list[str] | str = []
     requires_dist: list[str] | str = []
     purls: list[str] | str = []
@@ -113,6 +116,10 @@ def _select(packages: list[_Package], entry: Mapping[str, Any]) -> _Package | No
     return fitting[0] if fitting else None
 
 
+def _number(text: str) -> int:
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
+
+
 def _component(kind: str, address: str, package: _Package, platform: str) -> Component:
     needs = package.requires_dist if kind == "pypi" else package.depends
     stated = Component(
@@ -127,6 +134,8 @@ def _component(kind: str, address: str, package: _Package, platform: str) -> Com
         license=package.license,
         depends=tuple(needs) if isinstance(needs, list) else (),
         purls=tuple(package.purls) if isinstance(package.purls, list) else (),
+        size_bytes=_number(package.size),
+        timestamp_ms=timestamp_ms(_number(package.timestamp)),
     )
     if kind == "pypi":
         return pypi_component(address, stated)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from antivenom.core.conda.record_fields import timestamp_ms
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.identity import normalize_python
 from antivenom.core.readers.parsing import parse_json, refuse
@@ -38,6 +39,8 @@ class _Record(msgspec.Struct):
     license: str | None = None
     depends: list[str] | None = None
     purls: list[str] | None = None
+    size: Any = None
+    timestamp: Any = None
     files: list[str] | None = None
 
 
@@ -94,6 +97,8 @@ def _component(record: _Record, name: str) -> Component:
         record.license or "",
         tuple(record.depends or ()),
         tuple(record.purls or ()),
+        size_bytes=record.size if isinstance(record.size, int) else 0,
+        timestamp_ms=timestamp_ms(record.timestamp),
     )
 
 

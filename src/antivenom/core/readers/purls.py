@@ -5,6 +5,8 @@ Source: package-url specification; the conda type's qualifiers are build, channe
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from packageurl import PackageURL
 
 from antivenom.core.errors import InvalidInputError
@@ -46,8 +48,9 @@ def purl_of(component: Component) -> str:
     """The package URL of a component."""
     if component.purl:
         return component.purl
-    if component.type != "conda":
-        return PackageURL(component.type, None, component.name, component.version).to_string()
     fields = {"build": component.build, "channel": component.channel, "subdir": component.subdir}
-    qualifiers = {name: value for name, value in fields.items() if value}
-    return PackageURL("conda", None, component.name, component.version, qualifiers or None).to_string()
+    qualifiers = {name: value for name, value in fields.items() if value and component.type == "conda"}
+    try:
+        return PackageURL(component.type, None, component.name, component.version, qualifiers or None).to_string()
+    except (ValueError, TypeError):  # the library takes no name of slashes or blanks alone
+        return f"pkg:{quote(component.type)}/{quote(component.name, safe='')}@{quote(component.version, safe='')}"

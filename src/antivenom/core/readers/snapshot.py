@@ -21,6 +21,7 @@ class Component(NamedTuple):
 
     `type` is "conda" or the type of a purl ("pypi", "npm"). `channel` is a name or an address without secrets. `purl`
     is as an SBOM writes it. `depends` are names or match specs, `purls` those that a conda record has itself.
+    `size_bytes` and `timestamp_ms` (when it was built, ms since 1970 UTC) are 0 when unknown.
     """
 
     type: str
@@ -36,6 +37,8 @@ class Component(NamedTuple):
     depends: tuple[str, ...] = ()
     purls: tuple[str, ...] = ()
     purl: str = ""
+    size_bytes: int = 0
+    timestamp_ms: int = 0
 
 
 class Skipped(NamedTuple):

@@ -15,9 +15,16 @@ from antivenom.core.readers.purls import purl_of
 from antivenom.core.readers.snapshot import Component
 from antivenom.core.reports.advice import advise
 from antivenom.core.reports.needs import add_needs
-from antivenom.core.reports.result import ScannedSnapshot, list_hits
+from antivenom.core.reports.result import AssessedComponent, Judgement, ScannedSnapshot, Statement
 
 _SEVERITIES = {"malware": "critical"}
+_STATES = {
+    "not_affected": "not_affected",
+    "fixed": "resolved",
+    "affected": "exploitable",
+    "under_investigation": "in_triage",
+    "excepted": "exploitable",
+}
 TITLE_CHARACTERS = 500
 
 
@@ -35,7 +42,8 @@ class CycloneDxReport:
         self._title = ""
         self._refs: dict[Component, str] = {}
         self._needs: dict[str, dict[str, None]] = {}
-        self._found: dict[str, tuple[Finding, dict[str, str]]] = {}
+        self._found: dict[tuple[str, Statement | None], tuple[Finding, dict[str, str]]] = {}
+        self._judged: dict[str, Judgement] = {}
 
     def add(self, snapshot: ScannedSnapshot) -> str:
         if len(self._title) < TITLE_CHARACTERS:
@@ -43,10 +51,20 @@ class CycloneDxReport:
         for assessed in snapshot.components:
             self._refs.setdefault(assessed.component, _ref(assessed.component, len(self._refs)))
         add_needs(self._needs, snapshot, self._refs)
-        for hit in list_hits([snapshot]) if self._with_findings else ():
-            _, affected = self._found.setdefault(hit.finding.ids[0], (hit.finding, {}))
-            affected[self._refs[hit.component]] = hit.component.version
+        if self._with_findings:
+            for assessed in snapshot.components:
+                self._add_findings(assessed)
         return ""
+
+    def _add_findings(self, assessed: AssessedComponent) -> None:
+        ref = self._refs[assessed.component]
+        said = dict(assessed.statements)
+        told = [(finding, said.get(finding.ids[0])) for finding in assessed.findings]
+        for finding, statement in (*told, *assessed.set_aside):
+            _, affected = self._found.setdefault((finding.ids[0], statement), (finding, {}))
+            affected[ref] = assessed.component.version
+        if assessed.judgement and _rank(assessed.judgement) > _rank(self._judged.get(ref)):
+            self._judged[ref] = assessed.judgement
 
     def end(self) -> str:
         document: dict[str, Any] = {
@@ -63,11 +81,14 @@ class CycloneDxReport:
                     "name": self._title[:TITLE_CHARACTERS] or "-",
                 },
             },
-            "components": [_component(component, ref) for component, ref in self._refs.items()],
+            "components": [_component(c, ref) | _policy(self._judged.get(ref)) for c, ref in self._refs.items()],
             "dependencies": _dependencies(self._needs),
         }
         if self._with_findings:
-            document["vulnerabilities"] = [_vulnerability(*found) for found in self._found.values()]
+            document["vulnerabilities"] = [
+                _vulnerability(finding, affected, statement, number)
+                for number, ((_, statement), (finding, affected)) in enumerate(self._found.items())
+            ]
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -105,12 +126,33 @@ def _dependencies(needs: Mapping[str, Iterable[str]]) -> list[dict[str, Any]]:
     return [{"ref": "scanned", "dependsOn": list(needs)}, *listed]
 
 
-def _vulnerability(finding: Finding, affected: dict[str, str]) -> dict[str, Any]:
+def _rank(judgement: Judgement | None) -> int:
+    return ("", "go", "warn", "stop").index(judgement.action if judgement else "")
+
+
+def _policy(judgement: Judgement | None) -> dict[str, Any]:
+    """What the policy decides, as properties of a component; the worst of all environments."""
+    if judgement is None:
+        return {}
+    told = [{"name": "antivenom:policy", "value": judgement.action}]
+    told += [{"name": "antivenom:policy:reason", "value": reason.message} for reason in judgement.reasons]
+    return {"properties": told}
+
+
+def _analysis(statement: Statement) -> dict[str, Any]:
+    """A statement in the words of CycloneDX. An exception of a policy accepts a risk: it does not say there is none."""
+    found: dict[str, Any] = {"state": _STATES[statement.status], "detail": statement.sentence}
+    return found | ({"response": ["will_not_fix"]} if statement.status == "excepted" else {})
+
+
+def _vulnerability(
+    finding: Finding, affected: dict[str, str], statement: Statement | None, number: int
+) -> dict[str, Any]:
     rating: dict[str, Any] = {"severity": _SEVERITIES.get(finding.severity, finding.severity)}
     if finding.cvss is not None:
         rating["score"] = finding.cvss
     found: dict[str, Any] = {
-        "bom-ref": f"vulnerability-{finding.ids[0]}",
+        "bom-ref": f"vulnerability-{number}-{finding.ids[0]}",
         "id": finding.ids[0],
         "references": [{"id": other, "source": {"name": other.partition("-")[0]}} for other in finding.ids[1:]],
         "ratings": [rating],
@@ -124,6 +166,8 @@ def _vulnerability(finding: Finding, affected: dict[str, str]) -> dict[str, Any]
             {"name": "antivenom:risk", "value": f"{finding.risk:g}"},
         ],
     }
+    if statement is not None:
+        found["analysis"] = _analysis(statement)
     if finding.published:
         found["published"] = finding.published
     if finding.modified:

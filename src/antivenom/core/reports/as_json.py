@@ -8,13 +8,48 @@ from antivenom.core.matching.advisories import Finding
 from antivenom.core.readers.snapshot import Component, Skipped
 from antivenom.core.reports.advice import advise
 from antivenom.core.reports.changes import Changes
-from antivenom.core.reports.result import AssessedComponent, ScannedSnapshot, Totals
+from antivenom.core.reports.result import AssessedComponent, Judgement, ScannedSnapshot, Totals
 
 FORM_VERSION = 1
 
 
+class StatementResult(msgspec.Struct, frozen=True):
+    """What a VEX document or an allowlist item says of one finding."""
+
+    finding: Finding
+    status: str
+    source: str
+    justification: str
+    text: str
+
+
+class ReasonResult(msgspec.Struct, frozen=True):
+    """One reason of a policy. `excepted_by`: the allowlist item that puts it aside."""
+
+    rule_id: str
+    gate: str
+    trigger: str
+    trigger_id: str
+    action: str
+    message: str
+    recommendation: str
+    undecided: bool
+    excepted_by: str = ""
+
+
+class PolicyResult(msgspec.Struct, frozen=True):
+    """What the policy decides: go, warn or stop."""
+
+    action: str
+    reasons: tuple[ReasonResult, ...]
+    excepted: tuple[ReasonResult, ...]
+
+
 class ComponentResult(msgspec.Struct, frozen=True):
-    """One component. `advice` is empty without findings."""
+    """One component. `advice` is empty without findings; `policy` is null without one.
+
+    `set_aside`: findings that do not count, and why. `statements`: what is said of findings that do.
+    """
 
     type: str
     name: str
@@ -28,6 +63,9 @@ class ComponentResult(msgspec.Struct, frozen=True):
     undecided: tuple[str, ...]
     advice: str
     findings: tuple[Finding, ...]
+    set_aside: tuple[StatementResult, ...]
+    statements: tuple[StatementResult, ...]
+    policy: PolicyResult | None
 
 
 class SkippedResult(msgspec.Struct, frozen=True):
@@ -54,7 +92,10 @@ class SnapshotResult(msgspec.Struct, frozen=True):
 
 
 class JsonReport:
-    """`{"version", "snapshots": […], "components", "not_assessed", "findings"}`: the counts follow the snapshots."""
+    """`{"version", "snapshots": […], "components", "not_assessed", "findings", "set_aside"}`: the counts come last.
+
+    With a policy, `policy_go`, `policy_warn` and `policy_stop` count what it lets pass, warns of and stops.
+    """
 
     def __init__(self) -> None:
         self._totals = Totals()
@@ -69,7 +110,13 @@ class JsonReport:
     def end(self) -> str:
         begun = "" if self._next == "," else self._next
         of = self._totals
-        counts = {"components": of.components, "not_assessed": of.not_assessed, "findings": of.findings}
+        counts = {
+            "components": of.components,
+            "not_assessed": of.not_assessed,
+            "findings": of.findings,
+            "set_aside": of.set_aside,
+        }
+        counts |= {f"policy_{action}": of.actions[action] for action in ("go", "warn", "stop") if of.actions}
         return begun + "\n  ]" + "".join(f',\n  "{name}": {count}' for name, count in counts.items()) + "\n}\n"
 
 
@@ -143,4 +190,19 @@ def _component(assessed: AssessedComponent) -> ComponentResult:
         assessed.undecided,
         advise(assessed.findings) if assessed.findings else "",
         assessed.findings,
+        tuple(StatementResult(finding, *statement) for finding, statement in assessed.set_aside),
+        tuple(
+            StatementResult(finding, *statement)
+            for name, statement in assessed.statements
+            for finding in assessed.findings
+            if finding.ids[0] == name
+        ),
+        _policy(assessed.judgement) if assessed.judgement else None,
+    )
+
+
+def _policy(judgement: Judgement) -> PolicyResult:
+    reasons = tuple(ReasonResult(*reason) for reason in judgement.reasons)
+    return PolicyResult(
+        judgement.action, reasons, tuple(ReasonResult(*reason, item) for item, reason in judgement.excepted)
     )

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from antivenom.core.reports.advice import advise
-from antivenom.core.reports.result import AssessedComponent, ScannedSnapshot, fails
+from antivenom.core.reports.result import AssessedComponent, ScannedSnapshot, component_fails, fails, reasons_of
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -57,12 +57,19 @@ def _case(assessed: AssessedComponent, fail_on: Sequence[str]) -> Element:
     case = Element("testcase", classname=_text(component.type), name=_text(f"{component.name} {component.version}"))
     if not assessed.assessed:
         SubElement(case, "skipped", message=_text(f"not assessed: {assessed.reason}"))
-    told = "\n".join(f"{finding.ids[0]} {finding.severity}: {finding.summary}".strip() for finding in assessed.findings)
-    if any(fails(finding, fail_on) for finding in assessed.findings):
-        failure = SubElement(case, "failure", type="vulnerability", message=_text(advise(assessed.findings)))
-        failure.text = _text(told)
+    told = [f"{finding.ids[0]} {finding.severity}: {finding.summary}".strip() for finding in assessed.findings]
+    told += [f"set aside: {finding.ids[0]}: {statement.sentence}" for finding, statement in assessed.set_aside]
+    told += [f"{name}: {statement.sentence}" for name, statement in assessed.statements]
+    told += [f"policy: {reason.action}: {reason.message}" for reason in reasons_of(assessed)]
+    if component_fails(assessed, fail_on):
+        is_of_policy = not any(fails(finding, fail_on) for finding in assessed.findings)
+        message = next((r.message for r in reasons_of(assessed)), "") if is_of_policy else advise(assessed.findings)
+        failure = SubElement(
+            case, "failure", type="policy" if is_of_policy else "vulnerability", message=_text(message)
+        )
+        failure.text = _text("\n".join(told))
     elif told:
-        SubElement(case, "system-out").text = _text(told)
+        SubElement(case, "system-out").text = _text("\n".join(told))
     return case
 
 

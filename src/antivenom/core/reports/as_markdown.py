@@ -7,7 +7,7 @@ from itertools import groupby
 
 from antivenom.core.reports.advice import advise
 from antivenom.core.reports.changes import Changes
-from antivenom.core.reports.result import Hit, ScannedSnapshot, Totals, list_hits
+from antivenom.core.reports.result import Hit, ScannedSnapshot, Totals, count_undecided, list_hits
 
 ROWS_MAX = 500
 ERRORS_MAX = 20
@@ -38,7 +38,31 @@ class MarkdownReport:
                 "",
             ]
         self._packages += len(groups)
+        self._add_policy(snapshot)
         return ""
+
+    def _add_policy(self, snapshot: ScannedSnapshot) -> None:
+        """What the policy says beside the findings, as far as there is room."""
+        told = [(a.component, reason) for a in snapshot.components for reason in a.other_reasons]
+        told.sort(key=lambda one: one[1].action != "stop")
+        if told and self._packages < ROWS_MAX:
+            self._lines += [
+                f"### Policy: {_escape(snapshot.title)}",
+                "",
+                "| Package | Action | Rule | Why |",
+                "|---|---|---|---|",
+            ]
+            self._lines += [
+                f"| **{_escape(c.name)}** {_escape(c.version)} | {r.action} "
+                f"| {_escape(r.rule_id)} | {_escape(r.message)} |"
+                for c, r in told[: ROWS_MAX - self._packages]
+            ]
+            self._lines.append("")
+            self._packages += len(told)
+        for (rule, why), count in count_undecided(snapshot).items():
+            if len(self._errors) < ERRORS_MAX:
+                told_of = f"{_escape(snapshot.title)}: rule {_escape(rule)} could not be evaluated"
+                self._errors.append(f"* {told_of} for {_count(count, 'component')}: {_escape(why)}")
 
     def end(self) -> str:
         of = self._totals
@@ -46,6 +70,10 @@ class MarkdownReport:
         if of.not_assessed or of.left_out:
             left_out = _count(of.left_out, "entry", "entries")
             lines += [f"{_count(of.not_assessed, 'component')} not assessed, {left_out} left out.", ""]
+        if of.set_aside:
+            lines += [f"{_count(of.set_aside, 'finding')} set aside by VEX statements or the policy's allowlist.", ""]
+        if of.actions:
+            lines += [f"Policy: {of.actions['stop']:,} stopped, {of.actions['warn']:,} with a warning.", ""]
         lines += [*self._errors, ""] if self._errors else []
         lines += self._lines
         if self._packages > ROWS_MAX:

@@ -19,10 +19,19 @@ class _Finding(msgspec.Struct):
     ids: tuple[str, ...]
 
 
+class _Reason(msgspec.Struct):
+    trigger_id: str
+
+
+class _Policy(msgspec.Struct):
+    reasons: tuple[_Reason, ...] = ()
+
+
 class _Component(msgspec.Struct):
     type: str
     name: str
     findings: tuple[_Finding, ...] = ()
+    policy: _Policy | None = None
 
 
 class _Snapshot(msgspec.Struct):
@@ -35,7 +44,7 @@ class _Scan(msgspec.Struct):
 
 
 class KnownFinding(NamedTuple):
-    """A vulnerability, by one of its ids, of a package."""
+    """A vulnerability, by one of its ids, of a package; or a reason of a policy, by its trigger_id."""
 
     type: str
     name: str
@@ -57,8 +66,10 @@ def read_baseline(data: bytes, name: str) -> frozenset[KnownFinding]:
         KnownFinding(component.type, component.name, finding_id)
         for snapshot in scan.snapshots
         for component in snapshot.components
-        for finding in component.findings
-        for finding_id in finding.ids
+        for finding_id in (
+            *(i for finding in component.findings for i in finding.ids),
+            *(reason.trigger_id for reason in (component.policy.reasons if component.policy else ())),
+        )
     )
 
 
@@ -81,3 +92,15 @@ def only_new(
             components.append(assessed._replace(findings=new))
         found.append(snapshot._replace(components=tuple(components)))
     return found, left_out
+
+
+def without_known_reasons(snapshot: ScannedSnapshot, known: Collection[KnownFinding]) -> ScannedSnapshot:
+    """The judged scan without the reasons of the policy that are known; what is left decides."""
+    components = []
+    for assessed in snapshot.components:
+        of, judgement = assessed.component, assessed.judgement
+        if judgement is not None and judgement.reasons:
+            new = tuple(r for r in judgement.reasons if KnownFinding(of.type, of.name, r.trigger_id) not in known)
+            judgement = judgement._replace(action=new[0].action if new else "go", reasons=new)
+        components.append(assessed._replace(judgement=judgement))
+    return snapshot._replace(components=tuple(components))

@@ -2,23 +2,89 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from antivenom.core.matching.advisories import Finding, Severity
 from antivenom.core.readers.snapshot import Component, Skipped
 
-FAIL_ON = ("low", "medium", "high", "critical", "kev", "malware", "any")
+FAIL_ON = ("low", "medium", "high", "critical", "kev", "malware", "any", "stop")
+STOP = "stop"
+
+
+class PolicyReason(NamedTuple):
+    """Why a policy does not simply let a component pass: the words of a channel's reason (core/policy).
+
+    `is_undecided`: the rule could not be evaluated.
+    """
+
+    rule_id: str
+    gate: str
+    trigger: str
+    trigger_id: str
+    action: str
+    message: str
+    recommendation: str = ""
+    is_undecided: bool = False
+
+
+class Judgement(NamedTuple):
+    """What a policy decides for a component: "go", "warn" or "stop", and why, the worst first.
+
+    `excepted`: reasons that an allowlist item puts aside, each with the item's id.
+    """
+
+    action: str
+    reasons: tuple[PolicyReason, ...] = ()
+    excepted: tuple[tuple[str, PolicyReason], ...] = ()
+
+
+class Statement(NamedTuple):
+    """What somebody says of a vulnerability of a component: a VEX document, or an allowlist item.
+
+    `status`: a status of VEX, or "excepted" by an allowlist item. `source`: the document, or the policy and the item.
+    """
+
+    status: str
+    source: str
+    justification: str = ""
+    text: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """All of it for people."""
+        why = ": ".join(part for part in (self.justification.replace("_", " "), self.text) if part)
+        return f"{self.status.replace('_', ' ')} ({self.source})" + (f": {why}" if why else "")
 
 
 class AssessedComponent(NamedTuple):
-    """A component and what is known of it. `assessed` False: no source covers it, and `reason` says why."""
+    """A component and what is known of it. `assessed` False: no source covers it, and `reason` says why.
+
+    `set_aside`: findings that a statement sets aside; they count nowhere. `statements`: what else is said of findings,
+    by their first id. `judgement`: what a policy decides; None without one.
+    """
 
     component: Component
     assessed: bool
     reason: str
     findings: tuple[Finding, ...]
     undecided: tuple[str, ...] = ()
+    set_aside: tuple[tuple[Finding, Statement], ...] = ()
+    statements: tuple[tuple[str, Statement], ...] = ()
+    judgement: Judgement | None = None
+
+    @property
+    def other_reasons(self) -> list[PolicyReason]:
+        """The reasons of the policy that are about none of the findings, and were decided."""
+        shown = {i.casefold() for finding in self.findings for i in finding.ids}
+        return [
+            r for r in reasons_of(self) if not r.is_undecided and r.trigger_id.partition("+")[0].casefold() not in shown
+        ]
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.judgement is not None and self.judgement.action == STOP
 
 
 class ScannedSnapshot(NamedTuple):
@@ -90,11 +156,13 @@ def _worst_first(finding: Finding) -> tuple[bool, bool, float, int]:
 class Totals:
     """How much a scan has seen: taken while it streams.
 
-    `left_out`: what was skipped, is wanted only, or could not be read.
+    `left_out`: what was skipped, is wanted only, or could not be read. `actions`: how many components a policy lets
+    pass, warns of and stops.
     """
 
     def __init__(self) -> None:
-        self.snapshots = self.components = self.not_assessed = self.findings = self.left_out = 0
+        self.snapshots = self.components = self.not_assessed = self.findings = self.left_out = self.set_aside = 0
+        self.actions: Counter[str] = Counter()
 
     def add(self, snapshot: ScannedSnapshot) -> None:
         """Count one more snapshot; one that could not be read is none."""
@@ -102,16 +170,40 @@ class Totals:
         self.components += len(snapshot.components)
         self.not_assessed += sum(not assessed.assessed for assessed in snapshot.components)
         self.findings += sum(len(assessed.findings) for assessed in snapshot.components)
+        self.set_aside += sum(len(assessed.set_aside) for assessed in snapshot.components)
+        self.actions.update(assessed.judgement.action for assessed in snapshot.components if assessed.judgement)
         self.left_out += len(snapshot.skipped) + len(snapshot.wanted) + bool(snapshot.error)
+
+
+def reasons_of(assessed: AssessedComponent) -> tuple[PolicyReason, ...]:
+    """The reasons of the policy, the worst first; none without a policy."""
+    return assessed.judgement.reasons if assessed.judgement else ()
+
+
+def count_undecided(snapshot: ScannedSnapshot) -> Counter[tuple[str, str]]:
+    """For how many components each rule could not be evaluated, by the rule and why."""
+    return Counter(
+        (reason.rule_id, reason.message.rpartition(": ")[2])
+        for assessed in snapshot.components
+        for reason in reasons_of(assessed)
+        if reason.is_undecided
+    )
+
+
+def component_fails(assessed: AssessedComponent, limits: Sequence[str]) -> bool:
+    """Whether a component is one of those for which a scan fails: by a finding, or because a policy stops it."""
+    stopped = assessed.is_stopped and (STOP in limits or "any" in limits)
+    return stopped or any(fails(finding, limits) for finding in assessed.findings)
 
 
 def fails(finding: Finding, limits: Sequence[str]) -> bool:
     """Whether a finding is one of those for which a scan fails.
 
     Args:
-        limits: Of `FAIL_ON`; a severity also stands for those above it. Malware fails with every limit.
+        limits: Of `FAIL_ON`; a severity also stands for those above it. Malware fails with every limit but "stop": that
+            is for the policy to say.
     """
-    if not limits:
+    if not set(limits) - {STOP}:
         return False
     severity = Severity[finding.severity]
     least = [Severity[limit] for limit in limits if limit in Severity.__members__]

@@ -14,6 +14,7 @@ from antivenom.core.matching.advisories import Assessment
 from antivenom.core.policy.rules.parameters import Parameter
 
 MS_PER_DAY = 86_400_000
+UNDECIDED = "could not be evaluated"
 
 
 class Action(IntEnum):
@@ -126,19 +127,25 @@ class Check:
 
     Equal `reads` give equal answers of `concerns`; equal `result_reads` (and the same assessment) give equal
     results of `evaluate`. Both name fields of RecordFacts, or "assessment"; the channel and the instant are the same
-    for a whole sweep. `direct`: asking is cheaper than remembering. `fix_cooldown_ms`: how long it withholds what is
-    new, where it lets fixes through (fixes.py); else 0.
+    for a whole sweep. `direct`: asking is cheaper than remembering; `direct_reads` are the fields that it asks.
+    `fix_cooldown_ms`: how long it withholds what is new, where it lets fixes through (fixes.py); else 0.
     """
 
     reads: tuple[str, ...] = ()
     result_reads: tuple[str, ...] = ()
     names: frozenset[str] | None = None  # the only names it can concern; None is any
     direct: ClassVar[bool] = False
+    direct_reads: ClassVar[tuple[str, ...]] = ()
     fix_cooldown_ms: int = 0
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.meter: Meter = unmetered
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The facts of a record without which there is no answer."""
+        return frozenset((*self.reads, *self.result_reads, *self.direct_reads)) - {"assessment", "fn"}
 
     def concerns(self, facts: Facts) -> bool:
         """Whether `evaluate` returns anything but NOTHING."""
@@ -170,7 +177,7 @@ class Check:
 
     def undecided(self, record: RecordFacts, why: str) -> RuleResult:
         """A warning in place of an answer: a rule that cannot be evaluated is never silently a go."""
-        message = f"rule {self.rule.id} could not be evaluated for {record.name} {record.version}: {why}"
+        message = f"rule {self.rule.id} {UNDECIDED} for {record.name} {record.version}: {why}"
         return RuleResult((self.hit((f"{self.rule.id}+{record.fn}",), message, action=Action.warn),))
 
 

@@ -49,6 +49,7 @@ class AgeCheck(Check):
     """
 
     direct: ClassVar[bool] = True
+    direct_reads: ClassVar[tuple[str, ...]] = ("timestamp_ms",)
 
     def __init__(self, rule: Rule, params: Mapping[str, Any]) -> None:
         super().__init__(rule)
@@ -99,6 +100,7 @@ class SignedCheck(Check):
     """Records that are signed, or are not."""
 
     direct: ClassVar[bool] = True
+    direct_reads: ClassVar[tuple[str, ...]] = ("signed",)
 
     def __init__(self, rule: Rule, params: Mapping[str, Any]) -> None:
         super().__init__(rule)
@@ -122,6 +124,7 @@ class ReplacedCheck(Check):
     """Records whose file was replaced: this channel saw another one under the same file name before."""
 
     direct: ClassVar[bool] = True
+    direct_reads: ClassVar[tuple[str, ...]] = ("replaced_ms",)
 
     def __init__(self, rule: Rule, params: Mapping[str, Any]) -> None:
         super().__init__(rule)
@@ -149,6 +152,7 @@ class SizeCheck(Check):
     """Artifacts that are larger or smaller than the limits; a record that states no size is neither."""
 
     direct: ClassVar[bool] = True
+    direct_reads: ClassVar[tuple[str, ...]] = ("size_bytes",)
 
     def __init__(self, rule: Rule, params: Mapping[str, Any]) -> None:
         super().__init__(rule)
