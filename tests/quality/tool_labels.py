@@ -34,7 +34,8 @@ class Tool:
     """A conda package that is the whole of a program, and its names elsewhere.
 
     `go`: modules. `github`: "owner/repository". `assigner`: only CVEs of this CNA are about it; Bitnami's Java holds
-    JavaFX, too, with its WebKit. Packages that the name map ties to PyPI are no tools (conda's elasticsearch is the client).
+    JavaFX, too, with its WebKit. `apart`: what the CNA calls the components that the package does not have; what is
+    affected by their CVEs carries no label. `foreign`: releases that the CNA numbers otherwise: Oracle's 8u371 is OpenJDK's 8u372. Packages that the name map ties to PyPI are no tools (conda's elasticsearch is the client).
     """
 
     conda: str
@@ -43,6 +44,8 @@ class Tool:
     crate: str = ""
     github: str = ""
     assigner: str = ""
+    apart: tuple[str, ...] = ()
+    foreign: str = "$^"
     since: int = 0  # conda's releases begin with this number; Java's old ones (1.8.0) are numbered anew
 
 
@@ -100,7 +103,14 @@ RUST = (
     Tool("nushell", crate="nu"),
 )
 JAVA = (
-    Tool("openjdk", bitnami="java", assigner="oracle", since=7),
+    Tool(
+        "openjdk",
+        bitnami="java",
+        assigner="oracle",
+        apart=("JavaFX", "Deployment", "Install"),
+        foreign=r"8\.0\.[0-9]*1",
+        since=7,
+    ),
     Tool("gradle", bitnami="gradle", github="gradle/gradle"),
     Tool("maven", bitnami="maven"),
     Tool("cassandra", bitnami="cassandra"),
@@ -198,6 +208,8 @@ def label_tools(data: Path, tools: Iterable[Tool]) -> Labels:
     bounds: dict[tuple[str, str], set[str]] = defaultdict(set)
     tools = tuple(tools)
     since = {tool.conda: tool.since for tool in tools}
+    foreign = {tool.conda: re.compile(tool.foreign) for tool in tools}
+    apart = {tool.conda: _of_components(data, tool.apart) for tool in tools if tool.apart}
     for statement in _statements(data, tools):
         of_cve = (statement.tool, statement.cve)
         by_cve[of_cve].append(statement)
@@ -221,7 +233,9 @@ def label_tools(data: Path, tools: Iterable[Tool]) -> Labels:
                     continue
                 answers = {s.has(version) for s in by_cve[of_cve] if s.speaks_of(version)}
                 if answers:
-                    labels.add(Component(tool, text), of_cve[1], answers.pop() if len(answers) == 1 else None)
+                    is_told = answers == {False} or (len(answers) == 1 and of_cve[1] not in apart.get(tool, ()))
+                    is_told &= text not in bounds[of_cve] or not foreign[tool].fullmatch(text)
+                    labels.add(Component(tool, text), of_cve[1], answers.pop() if is_told else None)
     return labels
 
 
@@ -326,6 +340,13 @@ def _of_github(data: Path, repositories: dict[str, str]) -> Iterator[Statement]:
 def _assigners(data: Path) -> dict[str, str]:
     """The CNA of each CVE that CISA enriched."""
     return {record["cve"]: record["cna"] for record in _read(data, "cve-vulnrichment")}
+
+
+@cache
+def _of_components(data: Path, names: tuple[str, ...]) -> frozenset[str]:
+    """The CVEs whose CNA names one of these components alone, as Oracle does: "(component: JavaFX)"."""
+    words = re.compile(rf"\(component: (?:{'|'.join(map(re.escape, names))})(?: \([^)]*\))?\)")
+    return frozenset(r["cve"] for r in _read(data, "cve-vulnrichment") if words.search(r.get("description") or ""))
 
 
 @cache

@@ -197,6 +197,18 @@ def test_curated_releases_stand_between_the_project_and_nvd() -> None:
         ("curl", "haxx:curl", "overwriting a local file when the -J flag is used", ""),
         ("liblzma", "tukaani:xz", "arbitrary file write in xzgrep", "parts/liblzma"),
         ("libuuid", "kernel:util-linux", "wall allows escape sequences", "parts/libuuid"),
+        ("libmysqlclient", "oracle:mysql", "", "parts/libmysqlclient"),  # nothing says that it is of the part
+        ("libmysqlclient", "oracle:mysql_client", "(component: Client: mysqldump)", "parts/libmysqlclient"),
+        ("libmysqlclient", "oracle:mysql", "a flaw in libmysqlclient", ""),
+        ("mysql-client", "oracle:mysql", "(component: Client programs)", ""),
+        ("mysql-client", "oracle:mysql", "(component: InnoDB)", "parts/mysql-client"),
+        ("mysql-common", "oracle:mysql", "(component: Client programs)", "parts/mysql-common"),
+        ("openjdk", "oracle:openjdk", "Vulnerability in Oracle Java SE (component: JavaFX)", "parts/openjdk"),
+        ("openjdk", "oracle:openjdk", "Processing web content may run code. Fixed in Safari 17", "parts/openjdk"),
+        ("openjdk", "oracle:openjdk", "GStreamer has an out-of-bounds read", "parts/openjdk"),
+        ("openjdk", "oracle:openjdk", "(component: AWT, JavaFX)", ""),
+        ("openjdk", "oracle:openjdk", "(component: 2D) ... sandboxed Java Web Start applications", ""),
+        ("openjdk", "oracle:openjdk", "", ""),
         ("libnghttp2", "nghttp2:nghttp2", "nghttpx forwards an HTTP/1 request", "parts/libnghttp2"),
     ],
 )
@@ -215,6 +227,13 @@ def test_every_description_of_a_vulnerability_tells_of_what_part_it_is() -> None
     assert found(open_index(terse), "libpq") == ([], {"CVE-1-1": "parts/libpq"})
     assert found(open_index(terse, other), "libpq") == (["CVE-1-1"], {})
     assert found(open_index(terse, taken_back), "libpq") == ([], {"CVE-1-1": "parts/libpq"})
+
+
+def test_what_tells_of_the_part_may_name_another_product() -> None:
+    terse = nvd("CVE-1-1", "oracle:mysql")
+    told = Advisory("CVE-1-1", "cve5", summary="(component: Client: mysqldump)", affected=cna("", "", "a:b").affected)
+    assert found(open_index(terse), "mysql-client") == ([], {"CVE-1-1": "parts/mysql-client"})
+    assert found(open_index(terse, told), "mysql-client") == (["CVE-1-1"], {})
 
 
 def test_every_part_has_a_project_and_no_metapackage_is_one() -> None:

@@ -111,7 +111,7 @@ def test_a_servers_vulnerability_is_ignored_on_a_client_package() -> None:
         nvd("CVE-1-1", "oracle:mysql", until("8.1"), "MySQL Server (component: InnoDB)"),
         nvd("CVE-1-2", "oracle:mysql", until("8.1"), "MySQL (component: C API)"),
     )
-    assert found(index, "mysql-libs", "8.0.1") == (["CVE-1-2"], {"CVE-1-1": "ignore/server-side"})
+    assert found(index, "mysql-libs", "8.0.1") == (["CVE-1-2"], {"CVE-1-1": "parts/mysql-libs"})
     assert found(index, "mysql-libs", "8.1.0") == ([], {})
     assert found(index, "mysql-server", "8.0.1") == (["CVE-1-1", "CVE-1-2"], {})
 
@@ -156,7 +156,7 @@ def test_what_was_taken_back_is_not_listed_as_ignored() -> None:
 
 def test_a_purl_and_a_version_without_a_number_have_ignored_findings_of_their_own() -> None:
     index = open_index(nvd("CVE-1-1", "oracle:mysql", until("8.1"), "(component: InnoDB)"))
-    assert found(index, "pkg:conda/mysql-libs@8.0.1", "") == ([], {"CVE-1-1": "ignore/server-side"})
+    assert found(index, "pkg:conda/mysql-libs@8.0.1", "") == ([], {"CVE-1-1": "parts/mysql-libs"})
     assert found(index, "pkg:conda/mysql-libs@8.1.1", "") == ([], {})
     assert found(index, "mysql-libs", "unknown") == ([], {})
 
@@ -175,7 +175,10 @@ def test_a_row_that_is_switched_off_sets_nothing_aside_and_one_of_ones_own_does(
         nvd("CVE-1-2", "oracle:mysql", until("8.1"), "in the optimizer"),
     )
     mine = IgnoreRule("part", "summary", ("optimizer",), (), "The client has no optimizer.")
-    layers = [[(entry.id, entry.fact) for entry in entries()], [("ignore/server-side", None), ("ignore/mine", mine)]]
+    layers = [
+        [(entry.id, entry.fact) for entry in entries()],
+        [("parts/mysql-libs", None), ("ignore/server-side", None), ("ignore/mine", mine)],
+    ]
     index = open_index(*advisories, knowledge=assemble(layers))
     assert found(index, "mysql-libs", "8.0") == (["CVE-1-1"], {"CVE-1-2": "ignore/mine"})
 
@@ -206,7 +209,7 @@ def test_findings_of_a_channel_keep_what_is_ignored_apart() -> None:
         ("8.0.1", ["CVE-1-1"]),
         ("8.0.2", ["CVE-1-1"]),
     ]
-    assert stored.ignored[0].findings[0].ignored_by.rule == "ignore/server-side"
+    assert stored.ignored[0].findings[0].ignored_by.rule == "parts/mysql-libs"
     assert [f.ids[0] for c in stored.components for f in c.assessment.findings] == ["CVE-1-2", "CVE-1-2"]
     assert stored.counts().vulnerabilities["unknown"] == 1
 

@@ -380,7 +380,7 @@ def _describe(
         merged.modified,
         merged.summary,
         tuple(sorted(ecosystems)),
-        spoken.parts.other_parts(group.ids),
+        spoken.parts.other_parts(group.ids, merged.summary),
         platforms,
     )
     return described, merged.impact

@@ -46,12 +46,16 @@ class PartsOfProjects:
         self._parts.setdefault(advisory.id, set()).update(names)
         self._texts.setdefault(advisory.id, {})[f"{advisory.summary}\n{advisory.details}"] = None
 
-    def other_parts(self, ids: Iterable[str]) -> tuple[str, ...]:
-        """The packages, sorted, that the vulnerability of these ids is not of, though it is of their project."""
+    def other_parts(self, ids: Iterable[str], summary: str) -> tuple[str, ...]:
+        """The packages, sorted, that the vulnerability of these ids is not of, though it is of their project.
+
+        Args:
+            summary: That of all its entries: one that names other products may be the only one that tells anything.
+        """
         known = [i for i in ids if i in self._parts]
         if not known:
             return ()
-        text = "\n".join(text for i in known for text in self._texts[i])
+        text = "\n".join((summary, *(text for i in known for text in self._texts[i])))
         return tuple(sorted({n for i in known for n in self._parts[i] if self._is_of_another(n, text)}))
 
     def _is_of_another(self, name: str, text: str) -> bool:

@@ -115,7 +115,7 @@ def _change_parts(
         for number, about in _told_of(index, name):
             about = changed.get(number, about)
             others = set(about.other_parts) - {name}
-            if name in parts.other_parts(about.ids):
+            if name in parts.other_parts(about.ids, about.summary):
                 others.add(name)
             changed[number] = msgspec.structs.replace(about, other_parts=tuple(sorted(others)))
 
