@@ -1,15 +1,17 @@
 """All that can be found of one name, cut into segments of its versions.
 
 The intervals of a name are bits. Each line of versions is cut by all intervals that lie on it, and versions between the
-same cuts lie in the same intervals: they share one Assessment.
+same cuts lie in the same intervals: they share one Assessment, as far as the same fixed versions lie above them.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
 from operator import attrgetter, xor
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -41,7 +43,10 @@ _LESS_SURE = {
     Confidence.low: Confidence.low,
 }
 
+T = TypeVar("T")
 Vulnerability = Callable[[int], CompiledVulnerability]
+_Ignored = tuple[IgnoredFinding, ...]
+_Place = tuple[int, ...]  # the spans that a version lies in, line by line
 
 
 class _Axis:
@@ -84,7 +89,7 @@ class _Spans:
             self.listed += group
         self._known: dict[int, _Vulnerable] = {}  # by spans, all of one vulnerability
 
-    def place(self, version: str) -> tuple[int, ...]:
+    def place(self, version: str) -> _Place:
         """The spans that a version lies in, line by line; -1 where it has no place."""
         return tuple([axis.hits(version) for axis in self._axes])
 
@@ -114,41 +119,77 @@ def _lowest(bits: int) -> int:
     return (bits & -bits).bit_length() - 1
 
 
+# What is found at one place, and what makes an answer of it for a version.
+_Found = tuple[list["_Vulnerable"], Callable[[str], T]]
+
+
+class _Answers(Generic[T]):
+    """Answers, `by_place` but for those places that fixed versions divide: these have one for each part.
+
+    A range until 10 and one from 3 until 4 leave 1 and 6 in the same span, and 4 is a fix for the first alone.
+    """
+
+    __slots__ = ("_divided", "by_place")
+
+    def __init__(self) -> None:
+        self.by_place: dict[_Place, T] = {}
+        self._divided: dict[_Place, tuple[list[_Vulnerable], Callable[[str], T], dict[_Place, T]]] = {}
+
+    def add(self, place: _Place, version: str, look: Callable[[], _Found[T]]) -> T:
+        """Keep the answer for versions like this one, if it is not there yet, and return it."""
+        divided = self._divided.get(place)
+        if divided is None:
+            found, answer = look()
+            by = [one for one in found if one.is_divided]
+            if not by:
+                return self.by_place.setdefault(place, answer(version))
+            divided = self._divided[place] = by, answer, {}
+        by, answer, parts = divided
+        part = tuple([one.cut(version) for one in by])
+        if part not in parts:
+            parts[part] = answer(version)
+        return parts[part]
+
+
 class AssessmentPlan:
     """All that one name can be assessed to: versions that lie in the same spans share one Assessment."""
 
-    __slots__ = ("_answers", "_clean", "_deciding", "_name", "_spans")
+    __slots__ = ("_answers", "_clean", "_deciding", "_known", "_name", "_spans")
 
     def __init__(self, name: str, clean: Assessment, spans: Sequence[Hit], vulnerability: Vulnerability) -> None:
         self._name, self._clean = name, clean
         self._spans = _Spans(spans, vulnerability)
         self._deciding = [(number, every, decide) for number, (every, decide) in self._spans.masks().items()]
-        self._answers: dict[tuple[int, ...], Assessment] = {}
+        self._answers: _Answers[Assessment] = _Answers()
+        self._known = self._answers.by_place
 
     def assess(self, version: str) -> Assessment:
         """What is known of a component of this version."""
         place = self._spans.place(version)
-        answer = self._answers.get(place)
+        answer = self._known.get(place)
         if answer is None:
-            answer = self._answers[place] = self._answer(place, version)
+            answer = self._answers.add(place, version, partial(self._look, place))
         return answer
 
-    def _answer(self, place: tuple[int, ...], version: str) -> Assessment:
+    def _look(self, place: _Place) -> _Found[Assessment]:
         if place and all(hits < 0 for hits in place):
-            return Assessment(
-                False, f"the version of {self._name} has no number, so no affected range can be compared with it"
-            )
+            told = f"the version of {self._name} has no number, so no affected range can be compared with it"
+            return [], lambda _: Assessment(False, told)
         hits = sum(hits for hits in place if hits > 0)
         found = [
             self._spans.vulnerable(number, hits & every) for number, every, decide in self._deciding if hits & decide
         ]
         if not found:
-            return self._clean
+            return [], lambda _: self._clean
         found.sort(key=attrgetter("tie"))
         found.sort(key=attrgetter("rank"), reverse=True)
         reason = self._clean.reason if self._clean.assessed else self._spans.listed[_lowest(hits)].identity.reason
-        findings = tuple([one.finding(version) for one in found])
-        return Assessment(True, reason, findings, undecided=self._clean.undecided)
+
+        def answer(version: str) -> Assessment:
+            findings = tuple([one.finding(version) for one in found])
+            return Assessment(True, reason, findings, undecided=self._clean.undecided)
+
+        return found, answer
 
 
 class SetAsidePlan:
@@ -160,27 +201,31 @@ class SetAsidePlan:
         self._given, self._vulnerability, self._explain, self._version = spans, vulnerability, explain, version
         self._spans: _Spans | None = None
         self._rows: list[tuple[int, int, int, str]] = []  # number, spans that decide, that would, id of the row
-        self._answers: dict[tuple[int, ...], tuple[IgnoredFinding, ...]] = {}
+        self._answers: _Answers[_Ignored] = _Answers()
 
-    def ignored(self, version: str) -> tuple[IgnoredFinding, ...]:
+    def ignored(self, version: str) -> _Ignored:
         """What is set aside of a component of this version, the worst first."""
         if self._spans is None:
             self._spans = self._lay_out()
         version = self._version or version
         place = self._spans.place(version)
-        answer = self._answers.get(place)
+        answer = self._answers.by_place.get(place)
         if answer is None:
-            hits = sum(hits for hits in place if hits > 0)
-            found = [
-                (self._spans.vulnerable(number, hits & would), row_id)
-                for number, decide, would, row_id in self._rows
-                if hits & would and not hits & decide
-            ]
-            found.sort(key=lambda item: item[0].tie)
-            found.sort(key=lambda item: item[0].rank, reverse=True)
-            answer = tuple([one.ignored(version, self._explain(row_id)) for one, row_id in found])
-            self._answers[place] = answer
+            answer = self._answers.add(place, version, partial(self._look, self._spans, place))
         return answer
+
+    def _look(self, spans: _Spans, place: _Place) -> _Found[_Ignored]:
+        hits = sum(hits for hits in place if hits > 0)
+        found = [
+            (spans.vulnerable(number, hits & would), self._explain(row_id))
+            for number, decide, would, row_id in self._rows
+            if hits & would and not hits & decide
+        ]
+        found.sort(key=lambda item: item[0].tie)
+        found.sort(key=lambda item: item[0].rank, reverse=True)
+        return [one for one, _ in found], lambda version: tuple(
+            [as_ignored(one.finding(version), by) for one, by in found]
+        )
 
     def at(self, version: str) -> SetAsidePlan:
         """The same for components that have this version whatever they say."""
@@ -201,10 +246,10 @@ class SetAsidePlan:
 class _Vulnerable:
     """What one set of hits says of one vulnerability: a finding whose fixed versions depend on the component's.
 
-    The worst has the highest `rank`.
+    The worst has the highest `rank`. `is_divided`: fixed versions lie among the versions that have all these hits.
     """
 
-    __slots__ = ("_by_cut", "_finding", "_fixed", "_keys", "_scheme", "_version", "rank", "tie")
+    __slots__ = ("_by_cut", "_finding", "_fixed", "_keys", "_scheme", "_version", "is_divided", "rank", "tie")
 
     def __init__(self, about: CompiledVulnerability, hits: list[Hit]) -> None:
         self.tie = about.epss is None, about.ids[0]  # what is known before what is estimated
@@ -237,29 +282,23 @@ class _Vulnerable:
         self._scheme, self._version, fixed = _fixed(hits)
         self._keys = sorted(fixed)
         self._fixed = [fixed[key] for key in self._keys]
-        self._by_cut: dict[int, Finding] = {}
+        self._by_cut = {len(self._keys): self._finding}
+        together = [h.interval for h in hits if (h.package.scheme, h.identity.version) == (self._scheme, self._version)]
+        self.is_divided = not self._version and any(
+            all(span.low < key and (span.high is None or key < span.high) for span in together) for key in self._keys
+        )
+
+    def cut(self, version: str) -> int:
+        """How many of the fixed versions are not above this one."""
+        return bisect_right(self._keys, version_key(self._scheme, self._version or version) or b"")
 
     def finding(self, version: str) -> Finding:
         """The finding of a component of this version: fixed versions are those above its own, ascending."""
-        if not self._keys:
-            return self._finding
-        own = version_key(self._scheme, self._version or version) or b""
-        cut = bisect_right(self._keys, own)
+        cut = self.cut(version)
         found = self._by_cut.get(cut)
         if found is None:
             fixed = tuple(self._fixed[cut:])
             found = self._by_cut[cut] = msgspec.structs.replace(self._finding, fixed_versions=fixed)
-        return found
-
-    def ignored(self, version: str, by: IgnoredBy) -> IgnoredFinding:
-        """The same finding, set aside; `by` is always the same one."""
-        own = version_key(self._scheme, self._version or version) or b""
-        cut = bisect_right(self._keys, own)
-        found = self._by_cut.get(cut)
-        if not isinstance(found, IgnoredFinding):
-            fixed = tuple(self._fixed[cut:])
-            found = as_ignored(msgspec.structs.replace(self._finding, fixed_versions=fixed), by)
-            self._by_cut[cut] = found
         return found
 
 
