@@ -100,7 +100,11 @@ def test_the_exit_code_is_that_of_the_limits(knowing: Any, tmp_path: Path, limit
         (["--as", "wheel", "."], "no kind of file"),
     ],
 )
-def test_what_cannot_be_scanned_is_said(knowing: Any, tmp_path: Path, given: list[str], words: str) -> None:
+def test_what_cannot_be_scanned_is_said(
+    knowing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], words: str
+) -> None:
+    for variable in ("CONDA_PREFIX", "VIRTUAL_ENV"):
+        monkeypatch.delitem(knowing.environment, variable, raising=False)
     (tmp_path / "requirements.txt").write_text("a==1\n")
     done = knowing.cli("scan", *[str(tmp_path) if part == "." else part for part in given], check=False)
     assert (done.returncode, words in done.stderr, done.stdout) == (2, True, "")
@@ -267,6 +271,13 @@ def test_what_is_scanned_is_printed_before_the_last_target_is_read() -> None:
     assert (first.target, len(read)) == ("0/uv.lock", 5)
 
 
+def test_the_active_environment_is_scanned_where_nothing_is_named(
+    knowing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(knowing.environment, "CONDA_PREFIX", str(write_prefix(tmp_path / "work")))
+    assert "work (work)" in knowing.cli("scan").stdout
+
+
 # -- what is found on a disk -------------------------------------------------------------------------------------------
 
 
@@ -305,6 +316,8 @@ def test_an_environment_is_found_by_its_name_where_conda_keeps_them(
     write_prefix(tmp_path / "root" / "envs" / "work")
     monkeypatch.setenv("CONDA_EXE", str(tmp_path / "root" / "bin" / "conda"))
     assert find_environment("work") == tmp_path / "root" / "envs" / "work"
+    write_prefix(tmp_path / "root" / "envs" / "base")  # a folder of that name is not what conda calls base
+    (tmp_path / "root" / "conda-meta").mkdir()
     assert find_environment("base") == tmp_path / "root"
     with pytest.raises(InvalidInputError, match="looked in"):
         find_environment("other")

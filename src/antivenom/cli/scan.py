@@ -20,6 +20,7 @@ from antivenom.core.readers.registry import KINDS, check_kind
 from antivenom.core.reports import as_json, as_markdown
 from antivenom.core.reports.changes import Changes, compare
 from antivenom.core.reports.result import FAIL_ON, Report, ScannedSnapshot, component_fails, fails
+from antivenom_client.environments import active_environment
 
 commands = typer.Typer()
 
@@ -83,10 +84,12 @@ def scan(
 
 
 def _named(targets: Sequence[str], name: str, prefix: str) -> list[str]:
-    """The paths of everything that is to be scanned."""
+    """The paths of everything that is to be scanned; the environment that is active where nothing is named."""
     named = [str(find_environment(name))] if name else []
     named += [prefix] if prefix else []
     named += targets
+    if not named and (active := active_environment()):
+        named.append(active)
     if not named:
         raise InvalidInputError(
             "there is nothing to scan",
