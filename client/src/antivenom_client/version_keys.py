@@ -48,7 +48,7 @@ _numbers: dict[str, bytes] = {}  # of short numbers, of which there are few
 
 def packaged_release(version: str) -> str:
     """The release that a packager's version was made of: 1.2.3 of 1.2.3-1 and of 1.2.3+dfsg; "" for all others."""
-    if version[-1:].isdigit() and "-" not in version and "_" not in version and "+" not in version:
+    if version.replace(".", "").isdigit():
         return ""  # nearly all, and looking is cheaper
     from antivenom_client.version_patterns import OF_PACKAGER
 
@@ -163,7 +163,7 @@ def _tokens(text: str) -> list[bytes]:
 
 def _generic(text: str) -> bytes | None:
     if "!" in text:
-        text = text.split("!", 1)[1]
+        text = text.partition("!")[2]
     start = _first_digit(text)
     return None if start < 0 else b"".join(_tokens(text[start:])) + _END
 
@@ -178,7 +178,7 @@ def _semver(written: str) -> bytes | None:
         return b"".join(_tokens(written)) + _END
     from antivenom_client.version_patterns import ANNOUNCED, DASHED, TOKEN
 
-    text = written.split("+", 1)[0]
+    text = written.partition("+")[0]
     found = DASHED.match(text.removeprefix("V"))
     if found is not None:
         core, announced = found.groups()
