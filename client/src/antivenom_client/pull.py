@@ -26,7 +26,16 @@ from typing import Any, BinaryIO
 from antivenom_client.advisory_file import KNOWN_FORMATS, AdvisoryFile, UnusableFile
 from antivenom_client.content import RowError, content_digest
 from antivenom_client.delta import DeltaError, apply_deltas
-from antivenom_client.fetching import DiskError, FetchError, Limits, check_url, disk_error, download, get_small
+from antivenom_client.fetching import (
+    DiskError,
+    FetchError,
+    Limits,
+    Progress,
+    check_url,
+    disk_error,
+    download,
+    get_small,
+)
 from antivenom_client.manifest import (
     MANIFEST_MAX_BYTES,
     Blob,
@@ -105,6 +114,7 @@ class Wish:
     may_be_older: bool = False
     limits: Limits = field(default_factory=Limits)
     say: Say = print
+    progress: Progress | None = None
 
 
 def pull(path: Path, wish: Wish, *, now: float | None = None) -> Pulled:
@@ -161,6 +171,37 @@ def _pull(path: Path, wish: Wish, now: float) -> Pulled:
         ),
     )
     return done
+
+
+def export(path: Path, wish: Wish) -> Pulled:
+    """Write a server's advisory file to `path`, verified, and its manifest beside it, to be pulled from elsewhere.
+
+    Raises:
+        PullError: It could not be had; what was there still is.
+    """
+    try:
+        return _export(path, wish)
+    except (FetchError, ManifestError, UnusableFile) as error:
+        raise PullError(error.message, error.hint) from None
+    except OSError as error:
+        failed = disk_error(path, error)
+        raise PullError(failed.message, failed.hint) from None
+
+
+def _export(path: Path, wish: Wish) -> Pulled:
+    url, new = manifest_url(wish.url), path.with_name(f".{path.name}.new")
+    _, document = _get_manifest(url, "", wish)
+    manifest = read_document(document or b"")
+    check_trust(manifest, url, None, wish)
+    try:
+        received = make_whole(new, url, manifest, wish)
+        _put(new, path)
+        beside = path.with_name(path.name + SIDECAR)
+        new.write_bytes(document or b"")
+        os.replace(new, beside)
+    finally:
+        new.unlink(missing_ok=True)
+    return Pulled("whole", manifest.made_at, fingerprint(manifest.key), received)
 
 
 def _get_manifest(url: str, etag: str, wish: Wish) -> tuple[str, bytes | None]:
@@ -297,7 +338,7 @@ def _fetch(new: Path, url: str, blob: Blob, wish: Wish) -> Path:
     address = urllib.parse.urljoin(url, blob.url)
     check_url(address)
     token = wish.token if urllib.parse.urlsplit(address).netloc == urllib.parse.urlsplit(url).netloc else ""
-    download(address, part, size=blob.size, sha256=blob.sha256, token=token, limits=wish.limits)
+    download(address, part, size=blob.size, sha256=blob.sha256, token=token, limits=wish.limits, progress=wish.progress)
     return part
 
 

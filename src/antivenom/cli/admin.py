@@ -136,6 +136,28 @@ def storage_row(kind: str, report: JsonObject) -> JsonObject:
     }
 
 
+@commands.command("advisory-key")
+def advisory_key(
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Sign with a new key from now on, which the old one vouches for.")
+    ] = False,
+    output: OutputOption = Output.table,
+) -> None:
+    """Show the fingerprint of the key that signs the advisory file; `feed pull` shows it too.
+
+    Whoever pulled before --rotate goes on without a question. Rotate when others may have seen the database or a backup
+    of it; then tell people to pull with --key, for who has the old key can vouch for one of their own.
+    """
+    path = "/api/v1/advisory-file"
+    shown = client().post(f"{path}/keys") if rotate else client().get(path)
+    if output is Output.json:
+        emit(shown, None, output)
+        return
+    *older, newest = shown["keys"]
+    note(newest["fingerprint"], to_stdout=True)
+    note(f"signs since {newest['since'][:10]}" + (f"; before: {older[-1]['fingerprint']}" if older else ""))
+
+
 @commands.command("remove-demo")
 def remove_demo(output: OutputOption = Output.table) -> None:
     """Remove the demo: its channel, its feeds with their advisories, its policy."""

@@ -1,4 +1,4 @@
-"""`antivenom feed`: where advisories, exploitation facts and name maps come from."""
+"""`antivenom feed`: where advisories, exploitation facts and name maps come from, and what is made of them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import typer
 
 from antivenom.cli.arguments import EveryOption, OutputOption, parse_interval
 from antivenom.cli.client import JsonObject, client
+from antivenom.cli.feed_file import export_file, pull_file
 from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.cli.waiting import WaitOption, wait_for_sync
 from antivenom.core.errors import InvalidInputError, UpstreamError
 
 commands = typer.Typer(no_args_is_help=True)
+
+commands.command("pull")(pull_file)
+commands.command("export")(export_file)
 
 COLUMNS = (
     "id", "kind", "state", "entries", "set_aside", "outcome", "location", "every_s", "last_success_at", "last_error",

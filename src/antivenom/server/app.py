@@ -26,6 +26,7 @@ from starlette_compress import CompressMiddleware
 from antivenom import __version__
 from antivenom.core.errors import AntivenomError, LostBlobError, UnauthenticatedError
 from antivenom.server import demo, pages, rooms
+from antivenom.server.advisory_files import files as advisory_files
 from antivenom.server.context import Resources
 from antivenom.server.distribution.channel_files import ChannelFiles
 from antivenom.server.events.lost_blobs import tell_lost
@@ -108,6 +109,7 @@ def create_site(resources: Resources, metrics: Metrics) -> FastAPI:
         site.include_router(module.router, prefix="/api/v1")
     site.include_router(demo.router, prefix="/api/v1")
     site.router.routes.extend(_own_routes(resources, metrics, site))
+    site.router.routes.extend(advisory_files.routes)
     site.router.routes.extend(pages.routes)
     for module in rooms.load("pages"):
         site.router.routes.extend(module.routes)

@@ -11,6 +11,7 @@ from typing import Literal
 ROOMS = (
     "events",
     "members",
+    "advisory_files",
     "policies",
     "advisories",
     "channels",

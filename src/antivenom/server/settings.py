@@ -296,6 +296,12 @@ class Settings:
         "no",
         "Whether anybody may read `/api/openapi.json`; otherwise it needs a token or a sign-in.",
     )
+    advisory_file_public: bool = _setting(
+        _yes_or_no,
+        "yes or no",
+        "no",
+        "Whether anybody may fetch the advisory file below `/advisories/`; otherwise it needs a token.",
+    )
     session_hours: int = _setting(_whole(1, 24 * 90), "hours", "12", "How long a sign-in to the pages lasts.")
     log_level: str = _setting(
         _one_of("debug", "info", "warning", "error"), "debug, info, warning or error", "info", "How much the logs say."

@@ -10,9 +10,9 @@ import pytest
 from antivenom.core.errors import DamagedBlobError, MissingBlobError
 from antivenom.core.source.packs import content_key
 from antivenom.server.adapters.blobs import FolderStore
-from antivenom.server.distribution import blob_content
-from antivenom.server.distribution.blob_content import open_blob, read_chunks
+from antivenom.server.web import blob_content
 from antivenom.server.web.answers import Content, FilePart
+from antivenom.server.web.blob_content import open_blob, read_chunks
 
 SMALL, CHUNK = 100, 64
 DATA = bytes(range(256)) * 2

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from antivenom.server.adapters.cpu import CpuPool
-from antivenom.server.distribution import blob_content
+from antivenom.server.web import blob_content
 from tests.e2e.upstream_channel import Package, write_upstream
 from tests.s3_service import ACCESS
 from tests.server.asking import Asker

@@ -14,6 +14,7 @@ from antivenom.core.errors import AntivenomError, InvalidInputError, NotFoundErr
 from antivenom.core.feeds.registry import SOURCES
 from antivenom.server.advisories import service
 from antivenom.server.advisories.schemas import AdvisorySummary
+from antivenom.server.advisory_files import service as advisory_files
 from antivenom.server.context import Context
 from antivenom.server.web.rendering import ListState, action, page, redirect, render
 
@@ -79,6 +80,8 @@ async def _render_feeds(
         state=state,
         found=found,
         feeds=[(feed, service.freshness_of(feed, ctx.now)) for feed in found.items],
+        published=await advisory_files.describe(ctx),
+        signed_by=(await advisory_files.show_keys(ctx))[-1].fingerprint,
         is_busy=any(feed.state in BUSY for feed in found.items),
         has_own_feeds=any(not feed.is_built_in for feed in found.items),
         kinds=list(SOURCES.values()),

@@ -39,7 +39,6 @@ from antivenom.server.context import Resources
 from antivenom.server.distribution import client_documents
 from antivenom.server.distribution.actor_cache import ActorCache, Credentials, may_read
 from antivenom.server.distribution.answer_cache import AnswerCache, CachedAnswer
-from antivenom.server.distribution.blob_content import open_blob
 from antivenom.server.distribution.channel_directory import ChannelDirectory, PublishedChannel, PublishedSubdir
 from antivenom.server.distribution.refusal import explain_refusal
 from antivenom.server.distribution.superseded_files import SupersededFileJudge
@@ -60,6 +59,7 @@ from antivenom.server.web.answers import (
     problem,
     send_answer,
 )
+from antivenom.server.web.blob_content import open_blob
 
 logger = logging.getLogger(__name__)
 

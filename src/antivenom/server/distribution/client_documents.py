@@ -27,8 +27,8 @@ from antivenom.core.source.packs import content_key
 from antivenom.server.adapters.blobs import BlobStore, check_bytes
 from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.context import Resources
-from antivenom.server.distribution.blob_content import read_chunks
 from antivenom.server.web.answers import Content
+from antivenom.server.web.blob_content import read_chunks
 
 SMALL_RECORDS = 5000
 SMALL_BYTES = 1 << 19  # a plain document up to this size is kept in memory, so that its answer can be cached

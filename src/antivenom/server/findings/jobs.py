@@ -8,8 +8,10 @@ from enum import Enum
 from typing import Any
 
 from antivenom.server.advisories import queries as advisories
+from antivenom.server.advisory_files.service import MAKE
 from antivenom.server.context import SYSTEM, Resources
 from antivenom.server.events.jobs import Lane, job
+from antivenom.server.findings.advisory_file import make_newest
 from antivenom.server.findings.compiling import compile_newest
 from antivenom.server.findings.service import request_compilation
 
@@ -70,3 +72,17 @@ async def _wait_for_others(resources: Resources) -> Wait:
 async def compile_knowledge(resources: Resources) -> None:
     """Compile the match index of the newest knowledge; `advisory.changed` follows when there was something new."""
     await compile_newest(resources)
+
+
+@job(
+    MAKE,
+    on=("advisory.changed",),
+    every_s=60,
+    retries=5,
+    lock=MAKE,
+    queueing_lock=MAKE,
+    lane=Lane.knowledge,
+)
+async def make_advisory_file(resources: Resources, **_event: Any) -> None:
+    """Make the advisory file of what was compiled, and the delta from the one before; nothing when that was done."""
+    await make_newest(resources)

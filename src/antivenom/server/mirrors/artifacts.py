@@ -27,7 +27,6 @@ from antivenom.server.adapters.http_answers import Stream
 from antivenom.server.adapters.index_blobs import StoreBlobs
 from antivenom.server.channels.queries import find_channel
 from antivenom.server.context import SYSTEM, Resources
-from antivenom.server.distribution.blob_content import open_blob
 from antivenom.server.distribution.channel_files import WantedArtifact
 from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.events.service import record
@@ -41,6 +40,7 @@ from antivenom.server.mirrors.subdir_state import SubdirState
 from antivenom.server.mirrors.upstream_url import artifact_address
 from antivenom.server.publications.queries import find_publication
 from antivenom.server.web.answers import Content
+from antivenom.server.web.blob_content import open_blob
 
 logger = logging.getLogger(__name__)
 

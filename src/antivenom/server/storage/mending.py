@@ -17,6 +17,7 @@ from enum import Enum
 
 from antivenom.core.errors import DamagedBlobError, NotFoundError, UnavailableError
 from antivenom.server.adapters.blobs import BlobStore
+from antivenom.server.advisory_files.service import make_again
 from antivenom.server.context import SYSTEM, Context, Resources
 from antivenom.server.db.blob_guard import CheckAlone, blobs_for_deletion
 from antivenom.server.events.service import record
@@ -45,6 +46,7 @@ class Way(Enum):
     resync = "its mirror reads the upstream anew"
     republish = "its channel is published again"
     recompile = "compiled again from the feeds"
+    remake = "the advisory file is made again"
     retire = "only superseded publications need it: they are retired"
     nothing = ""
 
@@ -112,6 +114,8 @@ def _choose(need: Need, mirrored: Collection[str]) -> Way:
         return Way.rederive
     if role == "knowledge":
         return Way.recompile
+    if role == "advisory_file":
+        return Way.remake
     if by.number and not by.is_needed:
         return Way.retire
     if role in ("index", "monolith", "findings"):
@@ -262,6 +266,8 @@ async def _act(ctx: Context, diagnoses: Sequence[Diagnosis]) -> None:
         keys = [diagnosis.key for diagnosis in diagnoses if Way.recompile in diagnosis.ways]
         await queries.forget_compiled(ctx.session, keys)
         await request_compilation(ctx)
+    if asked[Way.remake]:
+        await make_again(ctx, [diagnosis.key for diagnosis in diagnoses if Way.remake in diagnosis.ways])
     for by in sorted(asked[Way.retire]):
         if by.channel in channels and await queries.retire(ctx.session, channels[by.channel], by.number, ctx.now):
             await record(ctx, "publication.retired", subject=f"channel:{by.channel}", numbers=[by.number])

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.core.publication.client_documents import derived_keys
 from antivenom.server.advisories.models import KnowledgeRevision
+from antivenom.server.advisory_files.models import AdvisoryFile
 from antivenom.server.channels.models import Channel
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.publications.models import Publication
@@ -32,7 +33,8 @@ class Namer(NamedTuple):
     is_needed: bool = True
 
     def __str__(self) -> str:
-        place = f"{self.channel}/{self.subdir}" if self.subdir else self.channel or "what is known of vulnerabilities"
+        place = f"{self.channel}/{self.subdir}" if self.channel and self.subdir else self.channel or self.subdir
+        place = place or "what is known of vulnerabilities"
         return f"{place}, publication {self.number}" if self.number else place
 
 
@@ -49,7 +51,12 @@ class NamedBlob(NamedTuple):
 
 async def list_named(session: AsyncSession) -> list[NamedBlob]:
     """Every blob key that the database names: the one place that knows all columns that hold keys."""
-    found = [*await _of_publications(session), *await _of_mirrors(session), *await _of_knowledge(session)]
+    found = [
+        *await _of_publications(session),
+        *await _of_mirrors(session),
+        *await _of_knowledge(session),
+        *await _of_advisory_files(session),
+    ]
     return [named for named in found if named.key]
 
 
@@ -110,6 +117,15 @@ async def _of_knowledge(session: AsyncSession) -> list[NamedBlob]:
     )
     kept = list(dict.fromkeys(key for key in keys if key))[:KNOWLEDGE_KEPT]
     return [NamedBlob(key, "knowledge", Namer(is_needed=position == 0)) for position, key in enumerate(kept)]
+
+
+async def _of_advisory_files(session: AsyncSession) -> list[NamedBlob]:
+    by = Namer("", "advisory file")
+    return [
+        NamedBlob(key, "advisory_file", by)
+        for made in await session.scalars(select(AdvisoryFile).order_by(AdvisoryFile.id.desc()))
+        for key in (made.blob_key, made.delta_key)
+    ]
 
 
 # -- runs --------------------------------------------------------------------------------------------------------------

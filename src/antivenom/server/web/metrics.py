@@ -31,6 +31,8 @@ _BLOBS = text(
     """
 )
 
+_ADVISORY_FILE = text("SELECT size, extract(epoch FROM now() - made_at) FROM advisory_file ORDER BY id DESC LIMIT 1")
+
 
 class Metrics:
     """Has its own registry, so that several applications can run in one process (tests do that)."""
@@ -73,6 +75,16 @@ class Metrics:
             ("kind", "named"),
             registry=self.registry,
         )
+        self._advisory_file_bytes = Gauge(
+            "antivenom_advisory_file_bytes",
+            "Bytes of the advisory file that is served, packed.",
+            registry=self.registry,
+        )
+        self._advisory_file_age = Gauge(
+            "antivenom_advisory_file_age_seconds",
+            "How long ago the advisory file was made. It is made anew when knowledge changes.",
+            registry=self.registry,
+        )
         build = Gauge("antivenom_build_info", "The running version.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
 
@@ -100,6 +112,9 @@ class Metrics:
             )
             behind = await ctx.session.execute(_BEHIND)
             self._lost.set(await ctx.session.scalar(text("SELECT count(*) FROM lost_blob")) or 0)
+            if (made := (await ctx.session.execute(_ADVISORY_FILE)).first()) is not None:
+                self._advisory_file_bytes.set(made[0])
+                self._advisory_file_age.set(made[1])
             self._show_blobs((await ctx.session.execute(_BLOBS)).all())
             counts: dict[str, int] = {state: count for state, count in rows}  # noqa: C416  # a Row is no pair to mypy
         channels, seconds = behind.one()
