@@ -22,6 +22,7 @@ from antivenom.core.matching.advisories import Finding
 from antivenom.core.readers.snapshot import Component, Snapshot
 from antivenom.core.reports.as_json import JsonReport
 from tests.cli.test_match import ADVISORY
+from tests.conftest import ANTIVENOM
 from tests.core.readers import samples
 
 RECORD = {
@@ -67,7 +68,7 @@ def test_an_environment_is_scanned_and_what_is_not_known_is_said(knowing: Any, t
     assert strict.returncode == 2
 
 
-@pytest.mark.parametrize("output", ["json", "sarif", "junit", "markdown"])
+@pytest.mark.parametrize("output", ["json", "sarif", "junit", "markdown", "spdx", "openvex", "html"])
 def test_stdout_holds_the_result_alone(knowing: Any, tmp_path: Path, output: str) -> None:
     (tmp_path / "pixi.lock").write_text(samples.PIXI_7)
     text = knowing.cli("scan", tmp_path / "pixi.lock", "--output", output).stdout
@@ -75,6 +76,12 @@ def test_stdout_holds_the_result_alone(knowing: Any, tmp_path: Path, output: str
         assert (json.loads(text)["components"], json.loads(text)["findings"]) == (2, 1)
     elif output == "sarif":
         assert len(json.loads(text)["runs"][0]["results"]) == 1
+    elif output == "html":
+        assert "CVE-2023-32681" in text
+    elif output == "openvex":
+        assert [s["vulnerability"]["name"] for s in json.loads(text)["statements"]] == ["CVE-2023-32681"]
+    elif output == "spdx":
+        assert [p["name"] for p in json.loads(text)["packages"][1:]] == ["openssl", "requests"]
     elif output == "junit":
         assert ElementTree.fromstring(text)[0].get("failures") == "1"
     else:
@@ -211,6 +218,27 @@ def test_a_vex_document_sets_aside_what_it_says_is_no_danger(knowing: Any, tmp_p
     assert "1 statement without a package URL" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "member"),
+    [
+        ("a.json", (), "bomFormat"),
+        ("a.spdx.json", (), "spdxVersion"),
+        ("a.json", ("--sbom-format", "spdx"), "spdxVersion"),
+    ],
+)
+def test_an_sbom_is_written_beside_the_result(
+    knowing: Any, tmp_path: Path, name: str, options: tuple[str, ...], member: str
+) -> None:
+    (tmp_path / "pixi.lock").write_text(samples.PIXI_7)
+    knowing.cli("scan", tmp_path / "pixi.lock", "--sbom-out", tmp_path / name, *options)
+    document = json.loads((tmp_path / name).read_text())
+    assert member in document
+    [again] = list(read_target(str(tmp_path / name)))
+    assert [(c.type, c.name, c.version) for c in again.snapshots[0].components] == [
+        ("conda", "openssl", "3.0.7"), ("pypi", "requests", "2.25.0")
+    ]  # fmt: skip
+
+
 # -- many targets ------------------------------------------------------------------------------------------------------
 
 
@@ -267,6 +295,12 @@ def test_what_is_scanned_is_printed_before_the_last_target_is_read() -> None:
     assert (first.target, len(read)) == ("0/uv.lock", 5)
 
 
+def test_the_active_environment_is_scanned_where_nothing_is_named(knowing: Any, tmp_path: Path) -> None:
+    environment = knowing.environment | {"CONDA_PREFIX": str(write_prefix(tmp_path / "work"))}
+    done = subprocess.run([*ANTIVENOM, "scan"], env=environment, capture_output=True, text=True, check=True)
+    assert "work (work)" in done.stdout
+
+
 # -- what is found on a disk -------------------------------------------------------------------------------------------
 
 
@@ -305,6 +339,8 @@ def test_an_environment_is_found_by_its_name_where_conda_keeps_them(
     write_prefix(tmp_path / "root" / "envs" / "work")
     monkeypatch.setenv("CONDA_EXE", str(tmp_path / "root" / "bin" / "conda"))
     assert find_environment("work") == tmp_path / "root" / "envs" / "work"
+    write_prefix(tmp_path / "root" / "envs" / "base")  # a folder of that name is not what conda calls base
+    (tmp_path / "root" / "conda-meta").mkdir()
     assert find_environment("base") == tmp_path / "root"
     with pytest.raises(InvalidInputError, match="looked in"):
         find_environment("other")

@@ -30,6 +30,8 @@ NEAR = {
     "core/publishing": ("tests/core/publishing",),
     "core/publishing/incremental_closure": ("tests/core/closure", "tests/core/publishing", *SMALL_WORLDS),
     "core/matching": ("tests/core/matching",),
+    "client/assessing": ("tests/core/matching",),
+    "client/version_keys": ("tests/client/test_version_keys.py", "tests/client/test_version_key_laws.py"),
     # Those that need no database; a server of its own for each change would take ten times as long.
     "server/distribution": tuple(
         f"tests/server/distribution/test_{name}.py"
@@ -53,7 +55,7 @@ APART = (
     "tests/core/publishing/test_publish.py::test_judging_one_record_for_all_that_agree_says_the_same_as_judging_each",
 )
 _STRICT = re.compile(r",\s*(?:strict=\w+)?\)")  # of zip: says what holds anyway
-_NAME = re.compile(r"antivenom\.(?P<module>.+)\.x(?:ǁ(?P<owner>\w+)ǁ|_)(?P<function>\w+)__mutmut_\d+")
+_NAME = re.compile(r"antivenom(?:\.|_(?=client))(?P<module>.+)\.x(?:ǁ(?P<owner>\w+)ǁ|_)(?P<function>\w+)__mutmut_\d+")
 
 
 def main() -> int:
@@ -61,14 +63,15 @@ def main() -> int:
     folder = prepare(options.area)
     if options.minutes:
         # mutmut tries again what it is given names of, and without names only what it has not tried.
-        names = [f"antivenom.{options.area.replace('/', '.')}.{pattern}" for pattern in options.only]
+        module = place_of(options.area).removeprefix("src/").replace("/", ".")
+        names = [f"{module}.{pattern}" for pattern in options.only]
         run(folder, names or (unnoticed(folder) if options.again else []), options.minutes)
     return report(folder)
 
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("area", choices=sorted(NEAR), help="the folder of src/antivenom to change")
+    parser.add_argument("area", choices=sorted(NEAR), help="the folder or module to change")
     parser.add_argument(
         "--only",
         nargs="+",
@@ -83,6 +86,11 @@ def read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def place_of(area: str) -> str:
+    """Where an area is in the copy, in which src/ holds both distributions."""
+    return f"src/antivenom_{area}" if area.startswith("client") else f"src/antivenom/{area}"
+
+
 def prepare(area: str) -> Path:
     """A copy of the tree for one area. What was tried of functions that are the same stays."""
     folder = WORK / area.replace("/", "-")
@@ -90,16 +98,18 @@ def prepare(area: str) -> Path:
     for name in ("src", "client", "tests", "docs"):
         shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(REPO / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
+    shutil.copytree(REPO / "client/src/antivenom_client", folder / "src/antivenom_client")
     (folder / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)  # which test reaches what, and how long it takes
     tests = ", ".join(f'"{test}"' for test in NEAR[area])
-    apart_areas = ", ".join(f'"src/antivenom/{other}.py"' for other in NEAR if other.startswith(f"{area}/"))
-    pattern = f"{area}/*" if (REPO / "src" / "antivenom" / area).is_dir() else f"{area}.py"
+    place = place_of(area)
+    apart_areas = ", ".join(f'"{place_of(other)}.py"' for other in NEAR if other.startswith(f"{area}/"))
+    pattern = f"{place}/*" if (folder / place).is_dir() else f"{place}.py"
     apart = "".join(f', "--deselect={test}"' for test in APART)
     (folder / "pyproject.toml").write_text(
         f"""{(REPO / "pyproject.toml").read_text()}
 [tool.mutmut]
 source_paths = ["src"]
-only_mutate = ["src/antivenom/{pattern}"]
+only_mutate = ["{pattern}"]
 do_not_mutate = [{apart_areas}]
 also_copy = ["docs", "client"]
 pytest_add_cli_args = ["-p", "no:randomly", "-p", "tests.mutation.quick_first", "--hypothesis-seed=0"{apart}]

@@ -19,42 +19,21 @@ of order, the generic rules are those of the version strings that NVD publishes.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from urllib.parse import unquote
 
 VERSION_MAX_CHARACTERS = 128  # the longest real one has 48; more is somebody's experiment
 SCHEMES = ("pep440", "semver", "cpe", "generic")
 
-_PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)*\Z")
-_PEP440 = re.compile(
-    r"""v?
-    (?:(?P<epoch>[0-9]+)!)?
-    (?P<release>[0-9]+(?:\.[0-9]+)*)
-    (?:[-_.]?(?P<pre>alpha|a|beta|b|preview|pre|c|rc)[-_.]?(?P<pre_number>[0-9]+)?)?
-    (?P<post>-(?P<post_implicit>[0-9]+)|[-_.]?(?:post|rev|r)[-_.]?(?P<post_number>[0-9]+)?)?
-    (?P<dev>[-_.]?dev[-_.]?(?P<dev_number>[0-9]+)?)?
-    (?:\+(?P<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?""",
-    re.VERBOSE | re.ASCII,
-)
 _PRE_PHASE = {"a": b"\x02", "alpha": b"\x02", "b": b"\x03", "beta": b"\x03"}  # c, rc, pre and preview are one phase
 _DEV_ONLY, _CANDIDATE, _RELEASED = b"\x01", b"\x04", b"\x05"
-_TOKEN = re.compile(r"[0-9]+|[a-z]+", re.ASCII)
 _ANNOUNCING = {
     "dev": 1, "snapshot": 1, "nightly": 1, "git": 1, "alpha": 2, "a": 2, "beta": 3, "b": 3, "milestone": 4, "m": 4,
     "pre": 5, "preview": 5, "prerelease": 5, "c": 6, "rc": 6, "cr": 6, "candidate": 6,
 }  # fmt: skip
 _SAID_BY_NUMBER_ONLY = {"a", "b", "c", "m"}  # 1.0b2 announces 1.0; OpenSSL's 1.0.2b follows 1.0.2
 _NOTHING_WORDS = {"final", "ga", "na", "release", "stable", "version"}
-_DASHED = re.compile(r"v?([0-9]+(?:\.[0-9]+)*)(?:-([0-9a-zA-Z-].*))?\Z", re.ASCII)
-_ANNOUNCED = re.compile(  # conda cannot write 1.0.0-rc.1 and says 1.0.0rc1 or 1.0.0_rc1
-    r"v?([0-9]+(?:\.[0-9]+)*)[._]?"
-    r"((?:(?:dev|snapshot|nightly|alpha|beta|milestone|preview|pre|rc|cr)(?![a-z])|[abcm][0-9]).*)\Z",
-    re.ASCII,
-)
-_IDLE_SUFFIX = re.compile(r"[-_.]?(?:na|final|ga)\Z")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
 _END = b"\x02"
+_DIGITS = frozenset("0123456789")
 
 
 def _number(digits: str) -> bytes:
@@ -64,32 +43,24 @@ def _number(digits: str) -> bytes:
     return bytes((length + 1,)) + value.to_bytes(length, "big")
 
 
-_SMALL = {str(n): _number(str(n)) for n in range(3000)}
-
-
-_OF_PACKAGER = re.compile(  # one suffix behind the number of a release
-    r"""(?P<release>v?[0-9]+(?:\.[0-9]+)+(?:[a-z]|(?:rc|beta|alpha|p)[0-9]{1,3})?)
-    (?: [+~.-]?(?:dfsg|ds|repack|really|debian|deb|ubuntu)[0-9]*\b.*   # 1.2.3+dfsg-4ubuntu1
-      | -[1-9][0-9]?(?:[.+~]?(?:dfsg|deb|ubuntu|bpo|build|el|fc|amzn|mga|suse|redhat)[0-9a-z_.+~]*)?  # 1.2.3-1.el9
-      | -0(?:\+deb|ubuntu)[0-9a-z.]*
-      | [-_]r[1-9][0-9]?     # Alpine, Gentoo
-      | _[1-9]               # Homebrew, FreeBSD; _13 is an update of Java
-      )""",
-    re.VERBOSE | re.ASCII,
-)
+_numbers: dict[str, bytes] = {}  # of short numbers, of which there are few
 
 
 def packaged_release(version: str) -> str:
     """The release that a packager's version was made of: 1.2.3 of 1.2.3-1 and of 1.2.3+dfsg; "" for all others."""
-    if version[-1:].isdigit() and "-" not in version and "_" not in version and "+" not in version:
+    if version.replace(".", "").isdigit():
         return ""  # nearly all, and looking is cheaper
-    found = _OF_PACKAGER.fullmatch(clean(version))
+    from antivenom_client.version_patterns import OF_PACKAGER
+
+    found = OF_PACKAGER.fullmatch(clean(version))
     return found["release"] if found is not None else ""
 
 
 def clean(text: str, *, is_lowered: bool = True) -> str:
     """The version as one lower-case text: blanks off, `%21` of URL-quoted records as `!`; "" when it cannot be one."""
     if "%" in text:
+        from urllib.parse import unquote
+
         text = unquote(text)
     text = text.strip()
     if is_lowered:
@@ -101,8 +72,20 @@ def _release(numbers: list[str]) -> bytes:
     end = len(numbers)
     while end > 1 and not numbers[end - 1].strip("0"):
         end -= 1
-    small = _SMALL
-    return b"".join([small.get(n) or _number(n) for n in numbers[:end]]) + b"\0"
+    return b"".join([_numbers.get(n) or _short_number(n) for n in numbers[:end]]) + b"\0"
+
+
+def _short_number(digits: str) -> bytes:
+    """As `_number`; remembered where it has few digits."""
+    key = _number(digits)
+    if len(digits) <= 4:
+        _numbers[digits] = key
+    return key
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a version is numbers with dots between them."""
+    return text.isascii() and text.replace(".", "").isdigit() and text[0] != "." != text[-1] and ".." not in text
 
 
 _FINAL = _RELEASED + b"\x01" + b"\x02"  # no pre-release, no post-release, no development release
@@ -111,9 +94,11 @@ _EPOCH_0 = _number("0")
 
 def _pep440(text: str) -> bytes | None:
     """The key without its local label's end, or None when nothing at the start is a version."""
-    if _PLAIN.match(text):
+    if _is_plain(text):
         return _EPOCH_0 + _release(text.split(".")) + _FINAL
-    found = _PEP440.match(text)
+    from antivenom_client.version_patterns import LABEL_SEPARATOR, PEP440, TOKEN
+
+    found = PEP440.match(text)
     if found is None:
         return None
     key = _number(found["epoch"] or "0") + _release(found["release"].split("."))
@@ -125,8 +110,8 @@ def _pep440(text: str) -> bytes | None:
     key += b"\x02" + _number(found["post_number"] or found["post_implicit"] or "0") if has_post else b"\x01"
     key += b"\x01" + _number(found["dev_number"] or "0") if found["dev"] is not None else b"\x02"
     if found["local"]:
-        key += b"".join(_label(part) for part in re.split(r"[-_.]", found["local"]))
-    return key + b"".join(_label(part) for part in _TOKEN.findall(text[found.end() :]))
+        key += b"".join(_label(part) for part in LABEL_SEPARATOR.split(found["local"]))
+    return key + b"".join(_label(part) for part in TOKEN.findall(text[found.end() :]))
 
 
 def _label(part: str) -> bytes:
@@ -139,15 +124,22 @@ def _python_spelling(text: str) -> str:
     conda allows no `-`, so `1.0-1` became `1.0_1`; NVD's update `NA` (`2.6.0-NA`) and `final` say nothing; dates are
     releases.
     """
-    text = _IDLE_SUFFIX.sub("", text)
-    if _DATE.match(text):
+    from antivenom_client.version_patterns import DATE, IDLE_SUFFIX, UNDERSCORED_POST
+
+    text = IDLE_SUFFIX.sub("", text)
+    if DATE.match(text):
         return text.replace("-", ".")
-    return re.sub(r"(?<=[0-9])_(?=[0-9]+\Z)", "-", text) if "_" in text else text
+    return UNDERSCORED_POST.sub("-", text) if "_" in text else text
 
 
 def _tokens(text: str) -> list[bytes]:
     """Tokens of a generic version, trailing zeros of each run of numbers gone."""
-    words = _TOKEN.findall(text)
+    if _is_plain(text):
+        words = text.split(".")
+    else:
+        from antivenom_client.version_patterns import TOKEN
+
+        words = TOKEN.findall(text)
     found: list[bytes] = []
     zeros = 0
     for position, word in enumerate(words):
@@ -171,21 +163,28 @@ def _tokens(text: str) -> list[bytes]:
 
 def _generic(text: str) -> bytes | None:
     if "!" in text:
-        text = text.split("!", 1)[1]
-    start = re.search(r"[0-9]", text)
-    if start is None:
-        return None
-    return b"".join(_tokens(text[start.start() :])) + _END
+        text = text.partition("!")[2]
+    start = _first_digit(text)
+    return None if start < 0 else b"".join(_tokens(text[start:])) + _END
+
+
+def _first_digit(text: str) -> int:
+    """Where the first digit stands; -1 without any."""
+    return next((place for place, c in enumerate(text) if c in _DIGITS), -1)
 
 
 def _semver(written: str) -> bytes | None:
-    text = written.split("+", 1)[0]
-    found = _DASHED.match(text.removeprefix("V"))
+    if _is_plain(written):
+        return b"".join(_tokens(written)) + _END
+    from antivenom_client.version_patterns import ANNOUNCED, DASHED, TOKEN
+
+    text = written.partition("+")[0]
+    found = DASHED.match(text.removeprefix("V"))
     if found is not None:
         core, announced = found.groups()
         identifiers = announced.split(".") if announced is not None else None
-    elif (conda := _ANNOUNCED.match(text.lower())) is not None:
-        core, identifiers = conda[1], _TOKEN.findall(conda[2])
+    elif (conda := ANNOUNCED.match(text.lower())) is not None:
+        core, identifiers = conda[1], TOKEN.findall(conda[2])
     else:
         return _generic(text.lower())  # Julia's and Bitnami's ranges meet conda's 1.1.1k and 9e
     if identifiers is None:
@@ -208,9 +207,9 @@ def version_key(scheme: str, text: str) -> bytes | None:
         return _semver(clean(text, is_lowered=False))
     text = clean(text)
     if scheme == "pep440":
-        key = _pep440(text if _PLAIN.match(text) else _python_spelling(text))
-        if key is None and (start := re.search(r"[0-9]", text)):
-            key = _pep440(text[start.start() :])  # "Release 1.2", "release-1.2": the number is what counts
+        key = _pep440(text if _is_plain(text) else _python_spelling(text))
+        if key is None and (start := _first_digit(text)) >= 0:
+            key = _pep440(text[start:])  # "Release 1.2", "release-1.2": the number is what counts
         return None if key is None else key + b"\0"
     return _generic(text)
 

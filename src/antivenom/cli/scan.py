@@ -13,13 +13,14 @@ from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.cli.scan_assessing import Ask, assess
 from antivenom.cli.scan_judging import Judging, check_limits, read_judging
 from antivenom.cli.scan_knowledge import choose_knowledge
-from antivenom.cli.scan_output import Format, Progress, Summary, make_report, make_sbom
+from antivenom.cli.scan_output import Format, Progress, SbomFormat, Summary, make_report, make_sbom
 from antivenom.cli.scan_targets import Reading, Target, find_environment, read_target
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.readers.registry import KINDS, check_kind
 from antivenom.core.reports import as_json, as_markdown
 from antivenom.core.reports.changes import Changes, compare
 from antivenom.core.reports.result import FAIL_ON, Report, ScannedSnapshot, component_fails, fails
+from antivenom_client.environments import active_environment
 
 commands = typer.Typer()
 
@@ -43,8 +44,11 @@ def scan(
         bool, typer.Option("--diff", help="Compare two targets, OLD NEW: packages, and findings that came and went.")
     ] = False,
     sbom_out: Annotated[
-        str, typer.Option("--sbom-out", metavar="FILE", help="Also write what was scanned as a CycloneDX document.")
+        str, typer.Option("--sbom-out", metavar="FILE", help="Also write what was scanned as an SBOM.")
     ] = "",
+    sbom_format: Annotated[
+        SbomFormat | None, typer.Option("--sbom-format", help="Of --sbom-out; spdx for *.spdx.json, else cyclonedx.")
+    ] = None,
     advisories: Annotated[
         str, typer.Option("--advisories", metavar="FILE", help="Ask this advisory file, and no server.")
     ] = "",
@@ -71,7 +75,7 @@ def scan(
         return
     judging = read_judging(vex or [], policy, baseline)
     reading = Reading(named, kind)
-    run = Run(ask, make_report(output, limits), make_sbom() if sbom_out else None, judging, limits)
+    run = Run(ask, make_report(output, limits), make_sbom(sbom_out, sbom_format) if sbom_out else None, judging, limits)
     run.stream(reading)
     if sbom_out:
         _write(sbom_out, run.sbom_text)
@@ -83,10 +87,12 @@ def scan(
 
 
 def _named(targets: Sequence[str], name: str, prefix: str) -> list[str]:
-    """The paths of everything that is to be scanned."""
+    """The paths of everything that is to be scanned; the environment that is active where nothing is named."""
     named = [str(find_environment(name))] if name else []
     named += [prefix] if prefix else []
     named += targets
+    if not named and (active := active_environment()):
+        named.append(active)
     if not named:
         raise InvalidInputError(
             "there is nothing to scan",

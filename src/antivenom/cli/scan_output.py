@@ -12,10 +12,13 @@ from antivenom import __version__
 from antivenom.cli.output import Output, count_of, emit, note, risk_text
 from antivenom.core.reports.advice import advise
 from antivenom.core.reports.as_cyclonedx import CycloneDxReport
+from antivenom.core.reports.as_html import HtmlReport
 from antivenom.core.reports.as_json import JsonReport
 from antivenom.core.reports.as_junit import JunitReport
 from antivenom.core.reports.as_markdown import MarkdownReport
+from antivenom.core.reports.as_openvex import OpenVexReport
 from antivenom.core.reports.as_sarif import SarifReport
+from antivenom.core.reports.as_spdx import SpdxReport
 from antivenom.core.reports.result import Hit, Report, ScannedSnapshot, Totals, count_undecided, list_hits, reasons_of
 
 COLUMNS = ("package", "version", "finding", "severity", "risk", "kev", "policy", "fixed", "what to do")
@@ -33,6 +36,16 @@ class Format(StrEnum):
     cyclonedx = "cyclonedx"
     markdown = "markdown"
     junit = "junit"
+    spdx = "spdx"
+    openvex = "openvex"
+    html = "html"
+
+
+class SbomFormat(StrEnum):
+    """How an SBOM is written."""
+
+    cyclonedx = "cyclonedx"
+    spdx = "spdx"
 
 
 class TableReport:
@@ -108,14 +121,22 @@ def make_report(output: Format, limits: Sequence[str]) -> Report:
         Format.cyclonedx: lambda: CycloneDxReport(version=__version__, now=now),
         Format.markdown: MarkdownReport,
         Format.junit: lambda: JunitReport(fail_on=limits or ("any",)),
+        Format.spdx: lambda: SpdxReport(version=__version__, now=now),
+        Format.openvex: lambda: OpenVexReport(version=__version__, now=now),
+        Format.html: lambda: HtmlReport(version=__version__, now=now),
     }
     return makers[output]()
 
 
-def make_sbom() -> Report:
-    """The report of what was scanned, without what is known of it."""
+def make_sbom(path: str, kind: SbomFormat | None) -> Report:
+    """The report of what was scanned, without what is known of it.
+
+    Args:
+        kind: None goes by the file's name.
+    """
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return CycloneDxReport(version=__version__, now=now, with_findings=False)
+    of_spdx = kind is SbomFormat.spdx or (kind is None and path.lower().endswith((".spdx.json", ".spdx")))
+    return (SpdxReport if of_spdx else CycloneDxReport)(version=__version__, now=now, with_findings=False)
 
 
 class Summary:

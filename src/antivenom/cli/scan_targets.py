@@ -15,6 +15,7 @@ from antivenom.core.readers.parsing import FILE_MAX_BYTES
 from antivenom.core.readers.prefix import CondaPackages, Distribution, read_distributions, read_records
 from antivenom.core.readers.registry import kind_of_name, read_file
 from antivenom.core.readers.snapshot import Component, Snapshot
+from antivenom_client import environments
 
 RECORD_MAX_BYTES = 64 << 20
 METADATA_MAX_BYTES = 8 << 20
@@ -124,27 +125,16 @@ def find_environment(name: str) -> Path:
     Raises:
         InvalidInputError: No environment of that name is found.
     """
-    root = os.environ.get("CONDA_ROOT") or _root_of_conda()
-    places = [Path(p) for p in os.environ.get("CONDA_ENVS_PATH", "").split(os.pathsep) if p]
-    places += [Path(root) / "envs"] if root else []
-    places += [Path.home() / ".conda" / "envs"]
-    if name in ("base", "root") and root:
-        return Path(root)
-    for place in places:
-        if is_environment(place / name):
-            return place / name
-    listed = ", ".join(map(str, places))
-    raise InvalidInputError(f"no environment is named {name!r}; looked in {listed}", hint="name its folder with -p")
-
-
-def _root_of_conda() -> str:
-    program = os.environ.get("CONDA_EXE") or os.environ.get("MAMBA_EXE", "")
-    return os.environ.get("MAMBA_ROOT_PREFIX", "") or (str(Path(program).parent.parent) if program else "")
+    try:
+        return Path(environments.find_environment(name))
+    except environments.NoEnvironmentError as error:
+        looked = f"no environment is named {name!r}; looked in {error}"
+        raise InvalidInputError(looked, hint="name its folder with -p") from None
 
 
 def is_environment(path: Path) -> bool:
     """Whether a folder is a conda prefix or a virtual environment."""
-    return (path / "conda-meta").is_dir() or (path / "pyvenv.cfg").is_file()
+    return environments.is_environment(str(path))
 
 
 def read_environment(path: Path) -> Target:

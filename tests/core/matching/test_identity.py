@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antivenom.core.matching.advisories import Confidence
-from antivenom.core.matching.identity import NameMaps, channel_name, identify_conda, identify_purl, normalize_python
+from antivenom.core.matching.identity import NameMaps, identify_conda, identify_purl
 from antivenom.knowledge import built_in
+from antivenom_client.names import channel_name, normalize_python
 
 MAPS = NameMaps(
     {

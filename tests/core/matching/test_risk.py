@@ -13,13 +13,13 @@ from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.core.matching.merging import merge_entries
 from antivenom.core.matching.risk import (
     expect_threats,
-    rank,
     rate_impact,
     risk_score,
     score_vector,
     sum_epss,
     threat_of,
 )
+from antivenom_client.assessing import rank
 
 VECTORS = {
     "critical": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H",  # 9.8

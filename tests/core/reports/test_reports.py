@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
@@ -16,13 +18,17 @@ from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Finding, Severity
 from antivenom.core.readers.registry import read_file
 from antivenom.core.readers.snapshot import Component, Skipped
+from antivenom.core.readers.vex import read_vex
 from antivenom.core.reports import as_json, as_markdown
 from antivenom.core.reports.advice import advise
 from antivenom.core.reports.as_cyclonedx import CycloneDxReport
+from antivenom.core.reports.as_html import HtmlReport
 from antivenom.core.reports.as_json import JsonReport
 from antivenom.core.reports.as_junit import JunitReport
 from antivenom.core.reports.as_markdown import MarkdownReport
+from antivenom.core.reports.as_openvex import OpenVexReport
 from antivenom.core.reports.as_sarif import SarifReport
+from antivenom.core.reports.as_spdx import SpdxReport
 from antivenom.core.reports.baseline import KnownFinding, only_new, read_baseline, without_known_reasons
 from antivenom.core.reports.changes import compare
 from antivenom.core.reports.result import (
@@ -276,7 +282,11 @@ REPORTS: dict[str, Callable[[], Report]] = {
     "cyclonedx": lambda: CycloneDxReport(version="1", now="2026-01-01T00:00:00Z"),
     "junit": JunitReport,
     "markdown": MarkdownReport,
+    "spdx": lambda: SpdxReport(version="1", now="2026-01-01T00:00:00Z"),
+    "openvex": lambda: OpenVexReport(version="1", now="2026-01-01T00:00:00Z"),
+    "html": lambda: HtmlReport(version="1", now="2026-01-01T00:00:00Z"),
 }
+ONLY_COMPONENTS = ("cyclonedx", "spdx", "openvex")  # formats that have no place for what could not be read
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -304,9 +314,11 @@ def test_a_report_without_a_target_is_whole_and_one_of_a_lost_target_says_so(nam
         if name == "junit":
             suites = ElementTree.fromstring(text)
             assert [s.get("errors") for s in suites] == ["1" if one.error else "0" for one in scan]
+        elif name == "html":
+            assert_whole(text)
         elif name != "markdown":
             json.loads(text)
-        assert ("it is no TOML" in text) is (lost in scan and name != "cyclonedx")
+        assert ("it is no TOML" in text) is (lost in scan and name not in ONLY_COMPONENTS)
 
 
 STOP = PolicyReason("cooldown", "metadata", "age", "age+judged-1.0.conda", "stop", "judged-1.0.conda is too young")
@@ -390,6 +402,107 @@ def test_a_reason_that_the_baseline_has_stops_nothing() -> None:
     assert other.components[0].judgement.action == "warn"
 
 
+LICENSED = (
+    Component("conda", "openssl", "3.0.7", "h_2", "linux-64", "https://c.example/conda-forge",
+              url="https://c.example/conda-forge/linux-64/openssl-3.0.7-h_2.conda", md5="a" * 32, license="Apache 2.0"),
+    Component("conda", "python", "3.11.0", license="", depends=("OpenSSL >=3,<4", "tk")),
+    Component("pypi", "odd", "1", license="as in LICENSE.txt"),
+    Component("pypi", "none", "1", license="NONE"),
+)  # fmt: skip
+
+
+def test_spdx_has_what_its_clauses_ask_for() -> None:
+    assessed = tuple(AssessedComponent(c, True, "", (Given(fixed=("2",)).finding(),)) for c in LICENSED)
+    scan = [ScannedSnapshot("a.lock", "x", "e", p, assessed) for p in ("linux-64", "osx-64")]
+    text = render(REPORTS["spdx"](), scan)
+    found = json.loads(text)
+    assert {"spdxVersion", "dataLicense", "SPDXID", "name", "documentNamespace", "creationInfo"} <= found.keys()  # 6
+    ids = [p["SPDXID"] for p in found["packages"]]
+    assert len(ids) == len(set(ids)) == 5
+    assert all(
+        re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", i) and p["downloadLocation"]
+        for i, p in zip(ids, found["packages"], strict=True)
+    )  # 7
+    by_name = {p["name"]: p for p in found["packages"]}
+    licenses = {name: p["licenseDeclared"] for name, p in by_name.items() if name in {c.name for c in LICENSED}}
+    assert licenses == {
+        "openssl": "Apache-2.0", "python": "NOASSERTION", "odd": "LicenseRef-as-in-LICENSE.txt", "none": "NOASSERTION",
+    }  # fmt: skip
+    assert found["hasExtractedLicensingInfos"] == [
+        {"licenseId": "LicenseRef-as-in-LICENSE.txt", "extractedText": "as in LICENSE.txt"}
+    ]  # 10
+    told = {(r["spdxElementId"], r["relationshipType"], r["relatedSpdxElement"]) for r in found["relationships"]}
+    assert {one for one, _, other in told for one in (one, other)} == {"SPDXRef-DOCUMENT", *ids}  # 11
+    assert (by_name["python"]["SPDXID"], "DEPENDS_ON", by_name["openssl"]["SPDXID"]) in told
+    advisory = by_name["openssl"]["externalRefs"][1]
+    assert (advisory["referenceCategory"], advisory["referenceLocator"].rpartition("/")[2]) == (
+        "SECURITY",
+        "CVE-2020-1",
+    )
+    assert render(REPORTS["spdx"](), scan) == text  # its namespace is of its content
+    assert [(c.type, c.name) for c in read_file(text.encode(), "a.spdx.json")[1][0].components] == [
+        ("conda", "openssl"), ("conda", "python"), ("pypi", "odd"), ("pypi", "none")
+    ]  # fmt: skip
+    assert "SECURITY" not in render(SpdxReport(version="1", now="", with_findings=False), scan)
+
+
+def test_openvex_says_what_affects_and_reads_itself_again() -> None:
+    undecided = AssessedComponent(Component("conda", "perhaps", "1"), True, "", (), ("CVE-2020-6",))
+    scan = [*SCAN, *JUDGED, *JUDGED, ScannedSnapshot("x", "x", "", "", (undecided,))]
+    found = json.loads(render(REPORTS["openvex"](), scan))
+    assert {"@context", "@id", "author", "timestamp", "version", "statements"} <= found.keys()
+    by_id = {s["vulnerability"]["name"]: s for s in found["statements"]}
+    assert {name: s["status"] for name, s in by_id.items()} == {
+        "MAL-1": "affected", "CVE-2020-1": "affected", "CVE-2020-3": "affected", "CVE-2020-2": "affected",
+        "CVE-2020-7": "under_investigation", "CVE-2020-8": "not_affected", "CVE-2020-9": "affected",
+        "CVE-2020-6": "under_investigation",
+    }  # fmt: skip
+    for statement in found["statements"]:
+        assert statement["status"] != "affected" or statement["action_statement"]
+        assert statement["status"] != "not_affected" or {"justification", "impact_statement"} & statement.keys()
+        assert len(statement["products"]) == 1  # equal ones once
+    again = read_vex(json.dumps(found).encode(), "a.json")
+    assert (len(again.statements), again.untied) == (8, 0)
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        self.loads += [name for name, _ in attrs if name in ("src", "srcset", "style") or name.startswith("on")]
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def assert_whole(text: str) -> None:
+    """Every tag is closed, and none is anybody else's or loads anything."""
+    tags = _Tags()
+    tags.feed(text)
+    tags.close()
+    known = "html head meta title style body main h1 h2 p ul li b div table caption thead tbody tr th td span a br"
+    assert (tags.open, tags.seen - {*known.split(" ")}, tags.loads) == ([], set(), [])
+
+
+def test_html_has_the_worst_first_and_each_package_once_and_asks_nobody() -> None:
+    other = [one._replace(target=f"{n}/pixi.lock") for one in SCAN for n in range(12)]
+    text = render(REPORTS["html"](), [*SCAN, *JUDGED, *other])
+    assert_whole(text)
+    rows = re.findall(r"<tr><th scope=row>(\w+)<br>", text)
+    assert rows == ["evil", "judged", "bad", "mild"]
+    assert "and 5 more" in text
+    assert "not affected (a.json): component not present: x" in text
+    assert "Unknown is not clean" in text
+    assert "default-src 'none'" in text
+
+
 TEXT = st.one_of(st.just(ODD), st.text(max_size=40))
 
 
@@ -401,6 +514,9 @@ def test_texts_of_others_stay_texts_in_every_format(name: str, summary: str, ide
     json.loads(render(SarifReport(version="1"), scan))
     json.loads(render(CycloneDxReport(version="1", now=""), scan))
     ElementTree.fromstring(render(JunitReport(), scan))
+    for other in ("spdx", "openvex"):
+        json.loads(render(REPORTS[other](), scan))
+    assert_whole(render(REPORTS["html"](), scan))
     lines = render(MarkdownReport(), scan).splitlines()
     rows = [line for line in lines if line.startswith("| ") and not line.startswith("| Package")]
     assert len(rows) == 1

@@ -163,11 +163,6 @@ def kind_of(severity: str) -> Kind:
     return Kind.malware if severity == Severity.malware.name else Kind.vulnerability
 
 
-def is_risk_estimated(severity: str, epss: float | None, *, kev: bool) -> bool:
-    """Whether a risk rests on an estimated threat: known are EPSS, exploitation, and malware, which always harms."""
-    return epss is None and not kev and severity != Severity.malware.name
-
-
 class IgnoredBy(msgspec.Struct, frozen=True, gc=False):
     """The row of knowledge that sets a finding aside: its id, and why as a sentence."""
 

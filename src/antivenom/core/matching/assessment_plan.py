@@ -6,11 +6,9 @@ same cuts lie in the same intervals: they share one Assessment, as far as the sa
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import accumulate
-from operator import attrgetter, xor
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 import msgspec
@@ -25,73 +23,42 @@ from antivenom.core.matching.advisories import (
     IgnoredFinding,
     Severity,
     as_ignored,
-    is_risk_estimated,
     kind_of,
 )
 from antivenom.core.matching.compile_index import CompiledVulnerability
-from antivenom.core.matching.platforms import ANY, is_on
 from antivenom.core.matching.precedence import Hit
-from antivenom.core.matching.risk import rank
-from antivenom_client.version_keys import version_key
+from antivenom_client.assessing import Line, Merged, is_risk_estimated, lowest, no_place, rank, spans_in
+from antivenom_client.platforms import is_on
 
 CONFIDENCE_RANK = {Confidence.exact: 0, Confidence.high: 1, Confidence.medium: 2, Confidence.low: 3}
 
-_LESS_SURE = {
-    Confidence.exact: Confidence.high,
-    Confidence.high: Confidence.medium,
-    Confidence.medium: Confidence.low,
-    Confidence.low: Confidence.low,
-}
-
-T = TypeVar("T")
 Vulnerability = Callable[[int], CompiledVulnerability]
 _Ignored = tuple[IgnoredFinding, ...]
+T = TypeVar("T")
 _Place = tuple[int, ...]  # the spans that a version lies in, line by line
-
-
-class _Axis:
-    """One line of versions, cut by all intervals that lie on it. Bits are counted from `first`."""
-
-    __slots__ = ("_covered", "_cuts", "scheme", "version")
-
-    def __init__(self, scheme: str, version: str, spans: Sequence[Hit], first: int) -> None:
-        self.scheme = scheme
-        self.version = version
-        turned = {b"": 0}  # cut → spans that begin or end there
-        for bit, span in enumerate(spans, first):
-            low, high = span.interval.low, span.interval.high
-            turned[low] = turned.get(low, 0) ^ 1 << bit
-            if high is not None:
-                turned[high] = turned.get(high, 0) ^ 1 << bit
-        self._cuts = sorted(turned)
-        self._covered = list(accumulate((turned[cut] for cut in self._cuts), xor))
-
-    def hits(self, version: str) -> int:
-        """The spans that a version lies in, as bits; -1 when the version has no place."""
-        key = version_key(self.scheme, self.version or version)
-        return -1 if key is None else self._covered[bisect_right(self._cuts, key) - 1]
 
 
 class _Spans:
     """The intervals of one name, on as many lines of versions as its sources have orders."""
 
-    __slots__ = ("_axes", "_known", "_vulnerability", "listed")
+    __slots__ = ("_known", "_lines", "_vulnerability", "listed")
 
     def __init__(self, spans: Sequence[Hit], vulnerability: Vulnerability) -> None:
         self._vulnerability = vulnerability
         lines: dict[tuple[str, str], list[Hit]] = {}
         for span in spans:
             lines.setdefault((span.package.scheme, span.identity.version), []).append(span)
-        self._axes: list[_Axis] = []
+        self._lines: list[Line] = []
         self.listed: list[Hit] = []
         for line, group in sorted(lines.items()):
-            self._axes.append(_Axis(*line, group, len(self.listed)))
+            intervals = ((span.interval.low, span.interval.high) for span in group)
+            self._lines.append(Line(*line, intervals, len(self.listed)))
             self.listed += group
         self._known: dict[int, _Vulnerable] = {}  # by spans, all of one vulnerability
 
     def place(self, version: str) -> _Place:
         """The spans that a version lies in, line by line; -1 where it has no place."""
-        return tuple([axis.hits(version) for axis in self._axes])
+        return tuple([line.hits(version) for line in self._lines])
 
     def masks(self) -> dict[int, list[int]]:
         """The spans of each vulnerability, by its number: all of them, and those that decide."""
@@ -106,17 +73,9 @@ class _Spans:
         """What some of its spans together say of one vulnerability."""
         known = self._known.get(spans)
         if known is None:
-            hits = []
-            left = spans
-            while left:
-                hits.append(self.listed[_lowest(left)])
-                left &= left - 1
+            hits = [self.listed[place] for place in spans_in(spans)]
             known = self._known[spans] = _Vulnerable(self._vulnerability(number), hits)
         return known
-
-
-def _lowest(bits: int) -> int:
-    return (bits & -bits).bit_length() - 1
 
 
 # What is found at one place, and what makes an answer of it for a version.
@@ -173,8 +132,7 @@ class AssessmentPlan:
 
     def _look(self, place: _Place) -> _Found[Assessment]:
         if place and all(hits < 0 for hits in place):
-            told = f"the version of {self._name} has no number, so no affected range can be compared with it"
-            return [], lambda _: Assessment(False, told)
+            return [], lambda _: Assessment(False, no_place(self._name))
         hits = sum(hits for hits in place if hits > 0)
         found = [
             self._spans.vulnerable(number, hits & every) for number, every, decide in self._deciding if hits & decide
@@ -183,7 +141,7 @@ class AssessmentPlan:
             return [], lambda _: self._clean
         found.sort(key=attrgetter("tie"))
         found.sort(key=attrgetter("rank"), reverse=True)
-        reason = self._clean.reason if self._clean.assessed else self._spans.listed[_lowest(hits)].identity.reason
+        reason = self._clean.reason if self._clean.assessed else self._spans.listed[lowest(hits)].identity.reason
 
         def answer(version: str) -> Assessment:
             findings = tuple([one.finding(version) for one in found])
@@ -249,16 +207,12 @@ class _Vulnerable:
     The worst has the highest `rank`. `is_divided`: fixed versions lie among the versions that have all these hits.
     """
 
-    __slots__ = ("_by_cut", "_finding", "_fixed", "_keys", "_scheme", "_version", "is_divided", "rank", "tie")
+    __slots__ = ("_by_cut", "_finding", "_merged", "is_divided", "rank", "tie")
 
     def __init__(self, about: CompiledVulnerability, hits: list[Hit]) -> None:
         self.tie = about.epss is None, about.ids[0]  # what is known before what is estimated
-        self.rank = rank(Severity(about.severity), about.risk, about.published, kev=about.kev)
-        hits.sort(key=lambda h: (not h.decides, CONFIDENCE_RANK[h.confidence], h.package.advisory, h.interval.text))
-        evidence: dict[tuple[str, str], Evidence] = {}  # one product under two vendor names is one piece of evidence
-        for hit in hits:
-            source = f"{hit.package.advisory} ({hit.package.source})"
-            evidence.setdefault((source, hit.interval.text), Evidence(source, hit.identity.reason, hit.interval.text))
+        self.rank = rank(about.severity, about.risk, about.published, kev=about.kev)
+        self._merged = merged = Merged(hits, disputed=about.disputed, only_on=about.platforms)
         severity_name = Severity(about.severity).name
         self._finding = Finding(
             ids=about.ids,
@@ -269,55 +223,34 @@ class _Vulnerable:
             risk=about.risk,
             fixed_versions=(),
             status=FindingStatus.disputed if about.disputed else FindingStatus.reported,
-            confidence=_LESS_SURE[hits[0].confidence] if about.disputed else hits[0].confidence,
-            evidence=tuple(evidence.values()),
+            confidence=merged.confidence,
+            evidence=tuple([Evidence(*said) for said in merged.evidence]),
             published=about.published,
             modified=about.modified,
             summary=about.summary,
             kev_ransomware=about.ransomware,
             kind=kind_of(severity_name),
             risk_estimated=is_risk_estimated(severity_name, about.epss, kev=about.kev),
-            platforms=() if ANY in about.platforms else about.platforms or _platforms(hits),
+            platforms=merged.platforms,
         )
-        self._scheme, self._version, fixed = _fixed(hits)
-        self._keys = sorted(fixed)
-        self._fixed = [fixed[key] for key in self._keys]
-        self._by_cut = {len(self._keys): self._finding}
-        together = [h.interval for h in hits if (h.package.scheme, h.identity.version) == (self._scheme, self._version)]
-        self.is_divided = not self._version and any(
-            all(span.low < key and (span.high is None or key < span.high) for span in together) for key in self._keys
+        self._by_cut = {len(merged.fixed): self._finding}
+        together = [h.interval for h in hits if (h.scheme, h.version) == (merged.scheme, merged.version)]
+        self.is_divided = not merged.version and any(
+            all(span.low < key and (span.high is None or key < span.high) for span in together) for key in merged.keys
         )
 
     def cut(self, version: str) -> int:
         """How many of the fixed versions are not above this one."""
-        return bisect_right(self._keys, version_key(self._scheme, self._version or version) or b"")
+        return self._merged.cut(version)
 
     def finding(self, version: str) -> Finding:
         """The finding of a component of this version: fixed versions are those above its own, ascending."""
-        cut = self.cut(version)
+        cut = self._merged.cut(version)
         found = self._by_cut.get(cut)
         if found is None:
-            fixed = tuple(self._fixed[cut:])
+            fixed = tuple(self._merged.fixed[cut:])
             found = self._by_cut[cut] = msgspec.structs.replace(self._finding, fixed_versions=fixed)
         return found
-
-
-def _platforms(hits: list[Hit]) -> tuple[str, ...]:
-    """Where alone the vulnerability exists, by the first source, those that decide first, that says so throughout."""
-    for hit in hits:  # nearly none is of one platform
-        if hit.package.platforms:
-            break
-    else:
-        return ()
-    sources: dict[tuple[bool, str], list[Hit]] = {}
-    for hit in hits:
-        sources.setdefault((not hit.decides, hit.package.source), []).append(hit)
-    for key in sorted(sources):
-        if all(hit.package.platforms for hit in sources[key]):
-            return tuple(sorted({p for hit in sources[key] for p in hit.package.platforms}))
-        if any(hit.package.platforms for hit in sources[key]):
-            return ()
-    return ()
 
 
 def on_subdir(assessment: Assessment, subdir: str) -> Assessment:
@@ -336,20 +269,3 @@ def of_other_platforms(assessment: Assessment, subdir: str) -> tuple[IgnoredFind
         for finding in assessment.findings
         if finding.platforms and not is_on(finding.platforms, subdir)
     )
-
-
-def _fixed(hits: list[Hit]) -> tuple[str, str, dict[bytes, str]]:
-    """Scheme, the purl's own version, and the fixed versions by key, of the surest source that names any."""
-    naming = [h for h in hits if h.package.fixed]
-    if not naming:
-        return "generic", "", {}
-    best = naming[0]
-    scheme = best.package.scheme
-    found: dict[bytes, str] = {}
-    for hit in naming:
-        if (hit.identity.key, hit.decides, hit.package.scheme) != (best.identity.key, best.decides, scheme):
-            continue
-        for text in hit.package.fixed:
-            if (key := version_key(scheme, text)) is not None:
-                found.setdefault(key, text)
-    return scheme, best.identity.version, found

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import msgspec
 
 from antivenom.core.matching.advisories import Assessment
-from antivenom.core.matching.identity import PURL_MAX_CHARACTERS, channel_name
+from antivenom.core.matching.identity import PURL_MAX_CHARACTERS
 from antivenom.core.matching.match import ComponentKey, MatchIndex
+from antivenom_client.names import channel_name
 
 SUBDIR_MAX_CHARACTERS = 32
 

@@ -18,6 +18,7 @@ from packageurl import PackageURL
 
 from antivenom.core.matching.advisories import Confidence
 from antivenom.core.matching.knowledge import CORRECTIONS, PACKAGING_WORDS, Alias, Knowledge, is_not_id
+from antivenom_client.names import normalize_python, products_of_equal_name
 
 PURL_MAX_CHARACTERS = 1_000
 RENAMED_MAX = 4  # more projects in one record than this are a bundle, and no project that was renamed
@@ -91,11 +92,6 @@ class Identities(msgspec.Struct, frozen=True):
 
     names: tuple[Identity, ...]
     missing: str = ""
-
-
-def normalize_python(name: str) -> str:
-    """A PyPI project name as PEP 503 compares it."""
-    return _SEPARATORS.sub("-", name).lower()
 
 
 def identify_conda(name: str, purls: Sequence[str], channel: str, maps: NameMaps, knowledge: Knowledge) -> Identities:
@@ -241,7 +237,7 @@ def identify_plainly(name: str, channel: str, maps: NameMaps, knowledge: Knowled
     if not mapped[1]:
         if associated:
             return None
-        guessed = (f"conda/{name}", *(f"cpe/{p}" for p in _products_of_equal_name(name)))
+        guessed = (f"conda/{name}", *(f"cpe/{p}" for p in products_of_equal_name(name)))
         return PlainIdentity("", guessed, _missing(name, mapped, maps))
     python = mapped[1][0]
     if python in knowledge.renamed:
@@ -306,7 +302,7 @@ def _guesses(
         python = normalize_python(name)
         guesses.append(Identity("pypi", python, Confidence.low, f"equal name: PyPI {python}", is_guess=True))
     if not is_python:
-        for product in _products_of_equal_name(name):
+        for product in products_of_equal_name(name):
             reason = f"equal name: CPE product {product}"
             guesses.append(Identity("cpe", product, Confidence.low, reason, is_guess=True))
     return guesses
@@ -340,13 +336,6 @@ def _product_rule(product: str, knowledge: Knowledge) -> str:
         if rule.looks_at == "product" and words[-1] in rule.words:
             return row_id
     return ""
-
-
-def _products_of_equal_name(name: str) -> list[str]:
-    texts = [name]
-    if name.startswith("lib") and len(name) > 6:
-        texts.append(name.removeprefix("lib"))
-    return [f"{vendor}:{text}" for text in texts for vendor in (text, f"{text}_project")]
 
 
 def _missing(name: str, mapped: tuple[str, tuple[str, ...]] | None, maps: NameMaps) -> str:
@@ -416,14 +405,3 @@ def _purl_products(
         if not any(i.name == product for i in found):
             found.append(_product_identity(product, reason, version=version, is_fallback=has_own))
     return found
-
-
-def channel_name(channel: str) -> str:
-    """The name by which maps know a channel: `conda-forge` of `https://conda.anaconda.org/conda-forge/linux-64`."""
-    path = channel.split("://", 1)[-1].split("?")[0].rstrip("/")
-    parts = [p for p in path.split("/") if p]
-    while len(parts) > 1 and (
-        parts[-1] == "noarch" or re.fullmatch(r"(linux|osx|win|emscripten|wasi|freebsd|zos)-\w+", parts[-1])
-    ):
-        parts.pop()
-    return parts[-1].lower() if parts else ""

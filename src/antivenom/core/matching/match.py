@@ -37,7 +37,6 @@ from antivenom.core.matching.identity import (
     Identities,
     Identity,
     NameMaps,
-    channel_name,
     identify_conda,
     identify_plainly,
     identify_purl,
@@ -46,6 +45,7 @@ from antivenom.core.matching.identity import (
 from antivenom.core.matching.ignoring import IgnoreRules
 from antivenom.core.matching.knowledge import NOTHING, Knowledge, part_id
 from antivenom.core.matching.precedence import Claim, Hit, best_of, decide, is_heard, judge, priority
+from antivenom_client.names import channel_name
 
 INDEX_MAX_BYTES = 1 << 30
 PLANS_MAX = 200_000  # names kept at once: a channel has fewer, and whoever asks may invent as many as they like

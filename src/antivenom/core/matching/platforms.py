@@ -9,7 +9,6 @@ Source: CEP 26 (subdirs); CPE 2.3 names of operating systems; CVE Record Format 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 
 PLATFORMS = (
     "windows", "linux", "macos", "android", "ios", "freebsd", "solaris", "aix",
@@ -27,12 +26,6 @@ _NAMES = {
     "freebsd": ("freebsd",), "freebsd:freebsd": ("freebsd",), "solaris": ("solaris",), "oracle:solaris": ("solaris",),
     "aix": ("aix",), "ibm:aix": ("aix",), "mips": ("mips",), "powerpc": ("powerpc",), "s390x": ("s390",),
 }  # fmt: skip
-_OF_SUBDIR = {
-    "win": "windows", "linux": "linux", "osx": "macos", "freebsd": "freebsd", "64": "x86", "32": "x86",
-    "aarch64": "arm", "arm64": "arm", "armv6l": "arm", "armv7l": "arm", "ppc64le": "powerpc", "ppc64": "powerpc",
-    "s390x": "s390", "riscv64": "riscv", "riscv32": "riscv",
-}  # fmt: skip
-_OF_32_BITS = {"32", "armv6l", "armv7l", "riscv32"}
 
 
 def read_platforms(names: Iterable[str]) -> tuple[str, ...]:
@@ -48,16 +41,3 @@ def read_platforms(names: Iterable[str]) -> tuple[str, ...]:
             return ()
         found.update(dict.fromkeys(known))
     return tuple(sorted(found))
-
-
-@lru_cache(maxsize=64)  # clients name subdirs
-def _platforms_of(subdir: str) -> frozenset[str]:
-    system, _, processor = subdir.partition("-")
-    found = {_OF_SUBDIR[part] for part in (system, processor) if part in _OF_SUBDIR}
-    return frozenset(found | {"32-bit"} if processor in _OF_32_BITS else found)
-
-
-def is_on(platforms: Iterable[str], subdir: str) -> bool:
-    """Whether what exists on these platforms alone (() is everywhere) may be of a package of a subdir ("" unknown)."""
-    known = _platforms_of(subdir)
-    return not known or not platforms or not known.isdisjoint(platforms)

@@ -56,6 +56,43 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
         is_unsure = self.identity.ecosystem in UNSURE_ECOSYSTEMS and not self.package.is_project
         return Confidence.low if is_vague or is_unsure else self.identity.confidence
 
+    # What `antivenom_client.assessing.Span` names.
+    @property
+    def advisory(self) -> str:
+        return self.package.advisory
+
+    @property
+    def source(self) -> str:
+        return self.package.source
+
+    @property
+    def scheme(self) -> str:
+        return self.package.scheme
+
+    @property
+    def text(self) -> str:
+        return self.interval.text
+
+    @property
+    def reason(self) -> str:
+        return self.identity.reason
+
+    @property
+    def key(self) -> str:
+        return self.identity.key
+
+    @property
+    def version(self) -> str:
+        return self.identity.version
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        return self.package.fixed
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        return self.package.platforms
+
 
 class Claim(NamedTuple):
     """What one package of the index says of one vulnerability, and how the component is tied to it."""

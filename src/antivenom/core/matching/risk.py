@@ -163,12 +163,3 @@ def risk_score(impact: float, threat: float, *, kev: bool, ransomware: bool = Fa
     factor = (RANSOMWARE_FACTOR if ransomware else KEV_FACTOR) if kev else 1.0
     # Not `round`: that decides ties by the decimal text of a float, and PostgreSQL by its binary value.
     return math.floor(min(threat * impact / 10 * factor, 1.0) * 10_000 + 0.5) / 100
-
-
-def rank(severity: Severity, risk: float, published: str, *, kev: bool) -> tuple[bool, float, Severity, str]:
-    """What orders findings, the worst highest: exploited ones and malware, then by risk, severity, and date.
-
-    Args:
-        published: RFC 3339, UTC; "" when unknown.
-    """
-    return kev or severity is Severity.malware, risk, severity, published

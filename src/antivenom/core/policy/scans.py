@@ -13,7 +13,6 @@ import msgspec
 
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
 from antivenom.core.matching.advisories import Assessment, Finding, FindingStatus
-from antivenom.core.matching.identity import normalize_python
 from antivenom.core.policy.compile import Action, CompiledPolicy, Policy, Reason, Verdict, compile_policy
 from antivenom.core.policy.format import AllowlistItem
 from antivenom.core.policy.rules.base import UNDECIDED, Hit
@@ -21,6 +20,7 @@ from antivenom.core.policy.rules.vulnerabilities import GATE as VULNERABILITIES
 from antivenom.core.readers.purls import purl_of
 from antivenom.core.readers.snapshot import Component
 from antivenom.core.reports.result import AssessedComponent, Judgement, PolicyReason, ScannedSnapshot, Statement
+from antivenom_client.names import normalize_python
 
 REMEMBERED_MAX = 20_000
 _NO_CHANNEL = ChannelFacts("", is_mirror=False)

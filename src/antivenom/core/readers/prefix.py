@@ -15,10 +15,10 @@ import msgspec
 
 from antivenom.core.conda.record_fields import timestamp_ms
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.matching.identity import normalize_python
 from antivenom.core.readers.parsing import parse_json, refuse
 from antivenom.core.readers.snapshot import Component, Skipped
 from antivenom.core.redaction import redact_url
+from antivenom_client.names import normalize_python
 
 _FIELD = re.compile(r"(?m)^(Name|Version):[ \t]*(\S+)[ \t]*$")
 _DISTRIBUTION = re.compile(r"([^/\\]+\.(?:dist-info|egg-info))(?:/|$)")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from antivenom.core.matching.identity import normalize_python
 from antivenom.core.readers.snapshot import Component
 from antivenom.core.reports.result import ScannedSnapshot
+from antivenom_client.names import normalize_python
 
 _NAME = re.compile(r"[^\s=<>!~\[;(,]+")
 

@@ -143,12 +143,13 @@ def list_hits(snapshots: Iterable[ScannedSnapshot]) -> Iterator[Hit]:
     """Every finding, snapshot by snapshot: the component with the worst finding first, its findings worst first."""
     for snapshot in snapshots:
         with_findings = [assessed for assessed in snapshot.components if assessed.findings]
-        for assessed in sorted(with_findings, key=lambda a: (*_worst_first(a.findings[0]), a.component.name)):
+        for assessed in sorted(with_findings, key=lambda a: (*worst_first(a.findings[0]), a.component.name)):
             for finding in assessed.findings:
                 yield Hit(snapshot, assessed, finding)
 
 
-def _worst_first(finding: Finding) -> tuple[bool, bool, float, int]:
+def worst_first(finding: Finding) -> tuple[bool, bool, float, int]:
+    """The order of findings: malware, what is exploited, the riskiest, the severest."""
     severity = Severity[finding.severity]
     return severity is not Severity.malware, not finding.kev, -finding.risk, -int(severity)
 

@@ -14,11 +14,11 @@ from urllib.parse import unquote
 from packageurl import PackageURL
 
 from antivenom.core.matching.advisories import Finding
-from antivenom.core.matching.identity import normalize_python
 from antivenom.core.readers.purls import purl_of
 from antivenom.core.readers.snapshot import Component
 from antivenom.core.readers.vex import VexDocument, VexStatement
 from antivenom.core.reports.result import AssessedComponent, ScannedSnapshot, Statement
+from antivenom_client.names import normalize_python
 
 SETS_ASIDE = ("not_affected", "fixed")
 _Key = tuple[str, str, str]

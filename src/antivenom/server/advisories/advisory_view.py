@@ -12,12 +12,12 @@ from antivenom.core.matching.advisories import (
     AffectedRange,
     Kind,
     Severity,
-    is_risk_estimated,
     kind_of,
 )
 from antivenom.core.matching.merging import merge_entries
 from antivenom.server.advisories.models import Exploitation, Vulnerability
 from antivenom.server.advisories.queries import SourcedAdvisory
+from antivenom_client.assessing import is_risk_estimated
 
 REFERENCES_MAX = 100
 VERSIONS_SHOWN = 40

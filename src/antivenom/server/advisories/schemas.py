@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from antivenom.core.feeds.registry import KINDS
-from antivenom.core.matching.advisories import Severity, is_risk_estimated, kind_of
+from antivenom.core.matching.advisories import Severity, kind_of
 from antivenom.server.advisories.advisory_view import AdvisoryView
 from antivenom.server.advisories.feed_state import FeedCounts
 from antivenom.server.advisories.models import Feed, SetAsideEntry, Vulnerability
 from antivenom.server.advisories.service import freshness_of
 from antivenom.server.events.schemas import ProgressView, view_progress
+from antivenom_client.assessing import is_risk_estimated
 
 
 class FeedCreate(BaseModel):

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Self
 
 from antivenom.core.matching.advisories import Finding, Severity
-from antivenom.core.matching.risk import rank
 from antivenom.core.policy.compile import Reason
 from antivenom.server.publications.reasons import ReasonView
 from antivenom.server.web.rows import Row
+from antivenom_client.assessing import rank
 
 
 class FindingEvidence(Row, frozen=True):
@@ -112,8 +112,8 @@ class ChannelFinding(FindingFacts, frozen=True, kw_only=True):
     ignored_by: KnowledgeRule | None = None
 
 
-def rank_of(finding: FindingFacts) -> tuple[bool, float, Severity, str]:
-    """What orders findings by risk: the worst is the highest (core.matching.risk.rank)."""
+def rank_of(finding: FindingFacts) -> tuple[bool, float, int, str]:
+    """What orders findings by risk: the worst is the highest (antivenom_client.assessing.rank)."""
     return rank(Severity[finding.severity], finding.risk, finding.published, kev=finding.kev)
 
 

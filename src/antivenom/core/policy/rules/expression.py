@@ -21,9 +21,9 @@ from antivenom.core.conda.licenses import read_license
 from antivenom.core.conda.records import ChannelFacts, RecordFacts
 from antivenom.core.errors import TooExpensiveError
 from antivenom.core.matching.advisories import Assessment, Finding, Severity
-from antivenom.core.matching.risk import rank
 from antivenom.core.policy.rules.base import NOTHING, Check, Facts, Rule, RuleResult, Trigger
 from antivenom.core.policy.rules.parameters import Parameter, ParameterError, kind_of, nearest
+from antivenom_client.assessing import rank
 
 if TYPE_CHECKING:
     import cel  # at run time imported where it is used: its package loads a terminal prompt, 0.1 s
