@@ -99,7 +99,7 @@ def prepare(area: str) -> Path:
         shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(REPO / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
     shutil.copytree(REPO / "client/src/antivenom_client", folder / "src/antivenom_client")
-    (folder / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)  # which test reaches what, and how long it takes
+    forget_copies(folder / "mutants")
     tests = ", ".join(f'"{test}"' for test in NEAR[area])
     place = place_of(area)
     apart_areas = ", ".join(f'"{place_of(other)}.py"' for other in NEAR if other.startswith(f"{area}/"))
@@ -117,6 +117,15 @@ pytest_add_cli_args_test_selection = [{tests}]
 """
     )
     return folder
+
+
+def forget_copies(mutants: Path) -> None:
+    """Delete all but changed modules and what is known of their mutants: mutmut copies no file that is there already."""
+    for path in mutants.rglob("*"):
+        module = path if path.suffix == ".py" else path.with_suffix("")  # x.py.meta, x.py.spans
+        is_known = module.with_name(f"{module.name}.meta").exists()
+        if path.is_file() and not (is_known and (mutants.parent / module.relative_to(mutants)).exists()):
+            path.unlink()
 
 
 def unnoticed(folder: Path) -> list[str]:
