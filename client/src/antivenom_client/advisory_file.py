@@ -28,12 +28,17 @@ TABLES = {
     "scores": (
         "number INTEGER PRIMARY KEY, risk REAL NOT NULL, epss REAL, kev INTEGER NOT NULL, ransomware INTEGER NOT NULL"
     ),
+    "plans": (
+        "name TEXT NOT NULL, channel TEXT NOT NULL, assessed INTEGER NOT NULL, reason TEXT NOT NULL,"
+        " undecided TEXT NOT NULL, lines TEXT NOT NULL, PRIMARY KEY (name, channel)"
+    ),
+    "spans": "name TEXT NOT NULL, channel TEXT NOT NULL, spans TEXT NOT NULL, PRIMARY KEY (name, channel)",
     "packages": "key TEXT PRIMARY KEY, packages BLOB NOT NULL",
     "conda_names": "name TEXT PRIMARY KEY, names BLOB NOT NULL",
     "products": "purl TEXT PRIMARY KEY, products TEXT NOT NULL",
     "knowledge": "name TEXT PRIMARY KEY, value BLOB NOT NULL",
 }
-"""The columns of each table. The first is the primary key: rows of equal keys are the same thing in two files."""
+"""The columns of each table. Rows of equal primary keys are the same thing in two files."""
 _HEADER_BYTES = 100
 _MAGIC = b"SQLite format 3\0"
 _PAGE_BYTES = 4096
@@ -162,7 +167,8 @@ def _fill(path: str, tables: Mapping[str, Iterable[Sequence[Any]]]) -> None:
         for name, columns in TABLES.items():
             without = "" if columns.startswith("number INTEGER") else " WITHOUT ROWID"
             connection.execute(f"CREATE TABLE {name} ({columns}){without}")
-            places = ", ".join("?" * (columns.count(",") + 1))
+            count = len(connection.execute(f"PRAGMA table_info({name})").fetchall())
+            places = ", ".join("?" * count)
             insert = f"INSERT INTO {name} VALUES ({places})"  # noqa: S608  # a name of `TABLES`
             connection.executemany(insert, tables.get(name, ()))
         connection.execute("COMMIT")

@@ -81,6 +81,40 @@ class Line:
         return -1 if key is None else self._covered[bisect_right(self._cuts, key) - 1]
 
 
+def lay_lines(spans: Iterable[tuple[str, bytes, bytes | None]]) -> str:
+    """Lines of versions as text: for each its scheme, its cuts (hexadecimal keys), and the spans that turn at each cut.
+
+    Args:
+        spans: Scheme, low and high of each span; those of one line follow each other.
+    """
+    lines: dict[str, dict[bytes, list[int]]] = {}
+    for number, (scheme, low, high) in enumerate(spans):
+        turned = lines.setdefault(scheme, {b"": []})
+        turned.setdefault(low, []).append(number)
+        if high is not None:
+            turned.setdefault(high, []).append(number)
+    return "\n".join(
+        f"{scheme}\t{' '.join(cut.hex() for cut in sorted(turned))}"
+        f"\t{' '.join(','.join(map(str, turned[cut])) for cut in sorted(turned))}"
+        for scheme, turned in lines.items()
+    )
+
+
+def place_on_lines(lines: str, version: str) -> int:
+    """The spans that a version lies in, as bits, of lines that are a text; -1 when it has no place on any of them."""
+    found = -1
+    for line in lines.split("\n"):
+        scheme, cuts, turned = line.split("\t")
+        key = version_key(scheme, version)
+        if key is not None:
+            bits = 0
+            for numbers in turned.split(" ")[: bisect_right(cuts.split(" "), key.hex())]:
+                for number in numbers.split(",") if numbers else ():
+                    bits ^= 1 << int(number)
+            found = bits if found < 0 else found | bits
+    return found
+
+
 def lowest(bits: int) -> int:
     """The number of the first span of a set that is not empty."""
     return (bits & -bits).bit_length() - 1

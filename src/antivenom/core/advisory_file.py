@@ -22,6 +22,7 @@ from antivenom.core.matching.compile_index import CompiledPackage, CompiledVulne
 from antivenom.core.matching.identity import NameMaps
 from antivenom.core.matching.knowledge import Knowledge
 from antivenom.core.matching.match import ComponentKey, MatchIndex
+from antivenom.core.matching.plan_rows import make_plan_rows
 from antivenom_client import advisory_file
 from antivenom_client.advisory_file import AdvisoryFile, FilePath, UnusableFile
 
@@ -109,11 +110,15 @@ def tables_of(index: MatchIndex, about: About) -> dict[str, Iterable[tuple[Any, 
     order = sorted(range(len(numbers)), key=numbers.__getitem__)
     meta = {"ecosystems": " ".join(sorted(index.ecosystems)), "engine": about.engine, "made_at": about.made_at}
     maps, knowledge = index.maps, index.knowledge
+    rows = make_plan_rows(index, numbers)
+    meta |= {f"template {name}": text for name, text in rows.templates.items()}
     return {
         "meta": sorted(meta.items()),
         "feeds": sorted(about.feeds),
         "vulnerabilities": (_vulnerability_row(numbers[i], vulnerabilities[i]) for i in order),
         "scores": (_score_row(numbers[i], vulnerabilities[i]) for i in order),
+        "plans": sorted(rows.plans),
+        "spans": ((name, channel, spans.decode()) for name, channel, spans in sorted(rows.spans)),
         "packages": _package_rows(index, numbers),
         "conda_names": ((name, _encode(maps.conda[name])) for name in sorted(maps.conda)),
         "products": ((purl, " ".join(maps.products[purl])) for purl in sorted(maps.products)),

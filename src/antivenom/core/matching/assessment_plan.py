@@ -122,6 +122,16 @@ class AssessmentPlan:
         self._answers: _Answers[Assessment] = _Answers()
         self._known = self._answers.by_place
 
+    @property
+    def clean(self) -> Assessment:
+        """The answer for a version of which nothing is found."""
+        return self._clean
+
+    @property
+    def hits(self) -> list[Hit]:
+        """The spans, line by line."""
+        return self._spans.listed
+
     def assess(self, version: str) -> Assessment:
         """What is known of a component of this version."""
         place = self._spans.place(version)

@@ -219,6 +219,12 @@ class MatchIndex:
             found.append(ignored)
         return found
 
+    def plan(self, component: ComponentKey, channel: str = "") -> AssessmentPlan | Assessment:
+        """All that components of this name, or of this purl, can be assessed to."""
+        key = (channel_name(channel), component.type, component.name, component.purls)
+        known = self._plans.get(key)
+        return self._plan(key, component) if known is None else known
+
     def _plan(self, key: _Key, component: ComponentKey) -> AssessmentPlan | Assessment:
         """How components of this name are assessed; what is set aside of them is kept beside it."""
         channel = key[0]
