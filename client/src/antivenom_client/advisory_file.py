@@ -23,7 +23,8 @@ TABLES = {
     "vulnerabilities": (
         "number INTEGER PRIMARY KEY, ids TEXT NOT NULL, severity INTEGER NOT NULL, cvss REAL,"
         " disputed INTEGER NOT NULL, published TEXT NOT NULL, modified TEXT NOT NULL, summary TEXT NOT NULL,"
-        " ecosystems TEXT NOT NULL, other_parts TEXT NOT NULL, platforms TEXT NOT NULL"
+        " ecosystems TEXT NOT NULL, other_parts TEXT NOT NULL, platforms TEXT NOT NULL,"
+        " told_on TEXT NOT NULL"
     ),
     "scores": (
         "number INTEGER PRIMARY KEY, risk REAL NOT NULL, epss REAL, kev INTEGER NOT NULL, ransomware INTEGER NOT NULL"

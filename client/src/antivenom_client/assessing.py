@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 MALWARE = 5
 SEVERITIES = ("unknown", "low", "medium", "high", "critical", "malware")
 ANY_PLATFORM = "any"
+TOLD = "its words say that it exists on {} alone; a text is no proof, so the confidence is low elsewhere"
 CONFIDENCES = ("exact", "high", "medium", "low")  # the surest first
 _RANK = {confidence: rank for rank, confidence in enumerate(CONFIDENCES)}
 
@@ -137,27 +138,32 @@ def no_place(name: str) -> str:
 class Merged:
     """What one set of spans says of one vulnerability.
 
-    `evidence`: (source, reason, range). `scheme`, `version`, `keys` and `fixed` are of the surest source that
-    names fixed versions.
+    `evidence`: (source, reason, range). `told_on`: where alone it exists by the words of its text. `scheme`, `version`,
+    `keys` and `fixed` are of the surest source that names fixed versions.
     """
 
-    __slots__ = ("confidence", "evidence", "fixed", "keys", "platforms", "scheme", "version")
+    __slots__ = ("confidence", "evidence", "fixed", "keys", "platforms", "scheme", "told_on", "version")
 
-    def __init__(self, spans: Sequence[Span], *, disputed: bool, only_on: Sequence[str]) -> None:
+    def __init__(
+        self, spans: Sequence[Span], *, disputed: bool, only_on: Sequence[str], told_on: Sequence[str] = ()
+    ) -> None:
         """Merge spans.
 
         Args:
             only_on: Where alone the vulnerability exists as far as knowledge says so, or "any" for everywhere.
+            told_on: The same by the words of its text, which counts only where nothing else does.
         """
         spans = sorted(spans, key=lambda s: (not s.decides, _RANK[s.confidence], s.advisory, s.text))
         evidence: dict[tuple[str, str], tuple[str, str, str]] = {}
         for span in spans:  # one product under two vendor names is one piece of evidence
             source = f"{span.advisory} ({span.source})"
             evidence.setdefault((source, span.text), (source, span.reason, span.text))
-        self.evidence = tuple(evidence.values())
         rank = _RANK[spans[0].confidence]
         self.confidence = CONFIDENCES[min(rank + 1, len(CONFIDENCES) - 1)] if disputed else spans[0].confidence
         self.platforms = () if ANY_PLATFORM in only_on else tuple(only_on) or _platforms(spans)
+        self.told_on = () if self.platforms or only_on else tuple(told_on)
+        told = [(f"{spans[0].advisory} (text)", TOLD.format(", ".join(told_on)), "")] if self.told_on else []
+        self.evidence = (*evidence.values(), *told)
         self.scheme, self.version, fixed = _fixed(spans)
         self.keys = sorted(fixed)
         self.fixed = [fixed[key] for key in self.keys]

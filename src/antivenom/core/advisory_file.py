@@ -144,7 +144,7 @@ def stable_number(text: str) -> int:
 
 
 def _vulnerability_row(number: int, v: CompiledVulnerability) -> tuple[Any, ...]:
-    lists = (" ".join(v.ecosystems), " ".join(v.other_parts), " ".join(v.platforms))
+    lists = (" ".join(v.ecosystems), " ".join(v.other_parts), " ".join(v.platforms), " ".join(v.told_on))
     return (number, " ".join(v.ids), v.severity, v.cvss, v.disputed, v.published, v.modified, v.summary, *lists)
 
 
@@ -235,7 +235,8 @@ class _FileIndex:
     def _vulnerability(self, number: int) -> CompiledVulnerability:
         rows = self._file.rows(
             "SELECT ids, severity, cvss, kev, ransomware, epss, risk, disputed, published, modified, summary,"
-            " ecosystems, other_parts, platforms FROM vulnerabilities JOIN scores USING (number) WHERE number = ?",
+            " ecosystems, other_parts, platforms, told_on"
+            " FROM vulnerabilities JOIN scores USING (number) WHERE number = ?",
             (number,),
         )
         if not rows:

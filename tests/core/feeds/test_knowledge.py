@@ -28,6 +28,7 @@ from antivenom.core.matching.knowledge import (
     Release,
     Renamed,
     Speaker,
+    ToldOn,
     VersionRule,
     WordList,
 )
@@ -47,7 +48,9 @@ SPEAKERS = "cna\tspeaks_for\tsource\tchecked\n"
 PARTS = "part\town\tothers\trest\treason\tsource\tchecked\n"
 METAPACKAGES = "metapackage\tdepends_on\tsource\tchecked\n"
 PLATFORMS = "vulnerability\tonly_on\tsource\tchecked\n"
+TOLD = "told\twords\tunless\tonly_on\tsource\tchecked\n"
 REMOVE = "remove\tsource\tchecked\n"
+UNIX = ("linux", "macos", "freebsd", "solaris", "aix")
 FROM = "\tus\t2026-11-28\n"
 
 
@@ -69,7 +72,8 @@ def test_every_table_is_read() -> None:
         f"{RELEASES}acme:foo\t..1.2 2.0..2.1b\tCVE-1-1 CVE-1-2{FROM}"
         f"{IGNORE}mine\tpart\tsummary\tserver, *daemon*\tclient\tIt is of the server.{FROM}"
         f"{VERSIONS}pypi/foo-*\t3{FROM}{WORDS}packaging\tcore, base{FROM}{SPEAKERS}Acme Inc\tacme:*{FROM}"
-        f"{PARTS}libfoo\tlibfoo, foo_*\t-\tother\tIt is of the daemon.{FROM}{METAPACKAGES}foo-all\tfoo{FROM}{PLATFORMS}CVE-1-9\twindows mips{FROM}{REMOVE}names/openssl{FROM}"
+        f"{PARTS}libfoo\tlibfoo, foo_*\t-\tother\tIt is of the daemon.{FROM}{METAPACKAGES}foo-all\tfoo{FROM}{PLATFORMS}CVE-1-9\twindows mips{FROM}CVE-1-10\tunix windows{FROM}"
+        f"{TOLD}mine\ton foo, foo users\tbar\tposix{FROM}{REMOVE}names/openssl{FROM}"
     )
     alias = Alias(("acme:foo",), (("bitnami", "foo"),), ("acme:suite",), True)
     ranges = (AffectedRange("cpe", None, fixed="1.2"), AffectedRange("cpe", "2.0", fixed="2.1b"))
@@ -87,6 +91,8 @@ def test_every_table_is_read() -> None:
         "parts/libfoo": Part(("libfoo", "foo_*"), (), True, "It is of the daemon."),
         "metapackages/foo-all": Metapackage("foo"),
         "platforms/CVE-1-9": OnlyOn(("windows", "mips")),
+        "platforms/CVE-1-10": OnlyOn((*UNIX, "windows")),
+        "platform-words/mine": ToldOn(("on foo", "foo users"), ("bar",), UNIX),
         "names/openssl": None,
     }
 
@@ -126,6 +132,9 @@ def test_a_row_keeps_its_source_and_its_date() -> None:
         (IGNORE, f"mine\tsuggested\trange\tclosed\t-\tWhy.{FROM}", "has the word 'open' alone"),
         (IGNORE, f"mine\tpart\tproduct\tjava\t-\tWhy.{FROM}", "applies to suggested ones"),
         (IGNORE, f"mine\tsuggested\trange\topen\tpython\tWhy.{FROM}", "only a row that looks at the summary"),
+        (TOLD, f"mine\t-\t-\twindows{FROM}", "has no words"),
+        (TOLD, f"mine\ton foo\t-\tany{FROM}", "only_on: 'any' is not"),
+        (PLATFORMS, f"CVE-1-9\tunix any{FROM}", "any stands alone"),
         (VERSIONS, f"pypi/foo\t0{FROM}", "is not a number from 1 to 8"),
         (WORDS, f"other\ta{FROM}", "is not a list that matching looks at"),
         (REMOVE, f"openssl{FROM}", "is not what this column holds"),

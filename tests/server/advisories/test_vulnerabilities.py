@@ -313,3 +313,20 @@ async def test_malware_is_first_and_above_critical_and_follows_the_knowledge(
     assert set(await listed(severity="malware")) == {"MAL-2026-1", "PYSEC-2026-2"}
     async with resources.context(LOCAL) as ctx:
         assert (await service.get_advisory(ctx, "PYSEC-2026-2")).kind == "malware"
+
+
+async def test_a_description_that_mentions_a_platform_reaches_the_match_index(
+    resources: Resources, tmp_path: Path
+) -> None:
+    path = tmp_path / "osv.jsonl"
+    write_lines(
+        path,
+        {**entry(1), "summary": "A flaw", "details": "A demo. It is found on Windows."},
+        {**entry(2), "summary": "A flaw", "details": "A demo. It is found everywhere."},
+    )
+    await sync(resources, await add(resources, "osv", str(path)))
+    async with resources.context(LOCAL) as ctx:
+        index = await compiled(ctx, tmp_path)
+        read = {a.id: a.details for a in export.read_advisories(tmp_path / "advisories")}
+    assert sorted(v.told_on for v in index.values()) == [(), ("windows",)]
+    assert sorted(read.values()) == ["", "A demo. It is found on Windows."]

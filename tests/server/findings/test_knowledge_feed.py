@@ -63,12 +63,12 @@ async def known(resources: Resources, run_jobs: Any) -> Resources:
 async def test_a_feed_extends_overrides_and_switches_off(
     known: Resources, app_client: Any, run_jobs: Any, tmp_path: Path
 ) -> None:
-    assert await found(app_client, "mysql-libs", "8.0") == ([], [("CVE-2024-0001", "ignore/server-side")])
+    assert await found(app_client, "mysql-libs", "8.0") == ([], [("CVE-2024-0001", "parts/mysql-libs")])
     assert await found(app_client, "acme-tool", "1.0") == ([], [])
     assert await found(app_client, "libcurl", "7.88.0") == (["CVE-2024-0003"], [])
     text = (
         f"{NAMES}acme-tool\tacme:widget\t-\t-\t-{FROM}{RELEASES}acme:widget\t..1.5\tCVE-2024-0002{FROM}"
-        f"{REMOVE}ignore/server-side{FROM}names/libcurl{FROM}"
+        f"{REMOVE}ignore/server-side{FROM}parts/mysql-libs{FROM}names/libcurl{FROM}"
     )
     feed = await add(app_client, tmp_path / "ours.tsv", text)
     assert await run_jobs(known) == []
@@ -80,14 +80,18 @@ async def test_a_feed_extends_overrides_and_switches_off(
     )
     assert await found(app_client, "libcurl", "7.88.0") == ([], [])
     shown = (await app_client.get(f"/api/v1/feeds/{feed['id']}")).json()
-    assert (shown["entries"], shown["outcome"], shown["built_in"], shown["version"]) == (4, "4 added", False, "")
+    assert (shown["entries"], shown["outcome"], shown["built_in"], shown["version"]) == (5, "5 added", False, "")
 
 
 async def test_the_feed_that_was_added_last_decides_and_takes_its_rows_along_when_it_goes(
     known: Resources, app_client: Any, run_jobs: Any, tmp_path: Path
 ) -> None:
     row = f"{IGNORE}server-side\tpart\tsummary\t"
-    await add(app_client, tmp_path / "one.tsv", f"{row}optimizer\t-\tThe client has no optimizer.{FROM}")
+    await add(
+        app_client,
+        tmp_path / "one.tsv",
+        f"{row}optimizer\t-\tThe client has no optimizer.{FROM}{REMOVE}parts/mysql-libs{FROM}",
+    )
     last = await add(app_client, tmp_path / "two.tsv", f"{row}innodb\t-\tThe client has no tables.{FROM}")
     await run_jobs(known)
     body = {"components": [conda("mysql-libs", "8.0")], "include_ignored": True}

@@ -143,8 +143,8 @@ async def test_what_a_row_of_knowledge_sets_aside_is_listed_when_asked_for(
     [asked] = answer.json()
     [ignored] = asked.pop("ignored")
     assert (ignored["ids"], ignored["status"], ignored["fixed_versions"]) == (["CVE-2024-0001"], "ignored", ["8.1"])
-    assert ignored["ignored_by"]["rule"] == "ignore/server-side"
-    assert "another component" in ignored["ignored_by"]["reason"]
+    assert ignored["ignored_by"]["rule"] == "parts/mysql-libs"
+    assert "is about the client library" in ignored["ignored_by"]["reason"]
     assert {**asked, "ignored": []} == plain
     async with resources.context(LOCAL) as ctx:
         assert (await service.list_affected(ctx, "CVE-2024-0001")).total == 0

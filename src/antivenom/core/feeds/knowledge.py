@@ -29,6 +29,7 @@ from antivenom.core.matching.knowledge import (
     PYTHON_NAMES,
     RENAMED,
     SPEAKERS,
+    TOLD,
     VERSIONS,
     WORDS,
     Affected,
@@ -47,6 +48,7 @@ from antivenom.core.matching.knowledge import (
     Release,
     Renamed,
     Speaker,
+    ToldOn,
     VersionRule,
     WordList,
     affected_id,
@@ -76,6 +78,7 @@ PACKAGE = re.compile(r"[a-z0-9][a-z0-9.-]{0,60}/\S{1,200}")
 PYTHON_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,199}")
 RULE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 CNA = re.compile(r"[a-z0-9@][a-z0-9@_. -]{0,60}")
+PLATFORM_WORDS = (*platforms.PLATFORMS, *platforms.GROUPS)
 ROW_ID = re.compile(r"[a-z-]{1,20}/\S{1,400}")
 
 Cells = dict[str, str]
@@ -263,10 +266,18 @@ def _malware(row: Cells) -> Made:
 
 
 def _platforms(row: Cells) -> Made:
-    listed = _needed(row, "only_on", re.compile("|".join((*platforms.PLATFORMS, platforms.ANY))))
+    listed = _needed(row, "only_on", re.compile("|".join((*PLATFORM_WORDS, platforms.ANY))))
     if platforms.ANY in listed and len(listed) > 1:
         raise EntryError(f"only_on: {platforms.ANY} stands alone")
-    return [(f"{PLATFORMS}/{i}", OnlyOn(listed)) for i in _needed(row, "vulnerability", ID)]
+    return [(f"{PLATFORMS}/{i}", OnlyOn(platforms.expand(listed))) for i in _needed(row, "vulnerability", ID)]
+
+
+def _told(row: Cells) -> Made:
+    name, words = _one_of(row, "told", RULE_NAME), _words(row, "words")
+    if not words:
+        raise EntryError("has no words")
+    listed = platforms.expand(_needed(row, "only_on", re.compile("|".join(PLATFORM_WORDS))))
+    return [(f"{TOLD}/{name}", ToldOn(words, _words(row, "unless"), listed))]
 
 
 def _is_not(row: Cells) -> Made:
@@ -309,6 +320,7 @@ _TABLES: dict[tuple[str, ...], Callable[[Cells], Made]] = {
     ("metapackage", "depends_on", *_PROVENANCE): _metapackages,
     ("malware", "looks_at", "words", "unless", *_PROVENANCE): _malware,
     ("vulnerability", "only_on", *_PROVENANCE): _platforms,
+    ("told", "words", "unless", "only_on", *_PROVENANCE): _told,
     ("conda", "is_not", "reason", *_PROVENANCE): _is_not,
     ("conda", "vulnerability", "affected", "reason", *_PROVENANCE): _affected,
     ("remove", *_PROVENANCE): _removals,

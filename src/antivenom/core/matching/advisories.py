@@ -135,7 +135,8 @@ class Finding(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     `ids`: non-empty, CVE first, then sorted. `epss` and `cvss` are None when unknown. `risk` is 0-100.
     `risk_estimated`: nobody published how likely it is exploited (risk.py). `published`: RFC 3339 UTC or "".
     `fix_in_channel`: None when no channel was given.
-    `platforms`: where alone it exists; () for everywhere, or nothing known.
+    `platforms`: where alone it exists; () for everywhere, or nothing known. `told_on`: where alone it exists by the
+    words of its text; on other platforms the confidence is low.
     """
 
     ids: tuple[str, ...]
@@ -156,6 +157,7 @@ class Finding(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     kind: str = Kind.vulnerability
     risk_estimated: bool = False
     platforms: tuple[str, ...] = ()
+    told_on: tuple[str, ...] = ()
 
 
 def kind_of(severity: str) -> Kind:

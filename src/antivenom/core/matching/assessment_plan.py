@@ -7,7 +7,7 @@ same cuts lie in the same intervals: they share one Assessment, as far as the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Generic, TypeVar
 
@@ -222,7 +222,7 @@ class _Vulnerable:
     def __init__(self, about: CompiledVulnerability, hits: list[Hit]) -> None:
         self.tie = about.epss is None, about.ids[0]  # what is known before what is estimated
         self.rank = rank(about.severity, about.risk, about.published, kev=about.kev)
-        self._merged = merged = Merged(hits, disputed=about.disputed, only_on=about.platforms)
+        self._merged = merged = Merged(hits, disputed=about.disputed, only_on=about.platforms, told_on=about.told_on)
         severity_name = Severity(about.severity).name
         self._finding = Finding(
             ids=about.ids,
@@ -242,6 +242,7 @@ class _Vulnerable:
             kind=kind_of(severity_name),
             risk_estimated=is_risk_estimated(severity_name, about.epss, kev=about.kev),
             platforms=merged.platforms,
+            told_on=merged.told_on,
         )
         self._by_cut = {len(merged.fixed): self._finding}
         together = [h.interval for h in hits if (h.scheme, h.version) == (merged.scheme, merged.version)]
@@ -264,9 +265,20 @@ class _Vulnerable:
 
 
 def on_subdir(assessment: Assessment, subdir: str) -> Assessment:
-    """What is left of an assessment for packages of a subdir ("" or noarch: all): findings of other platforms go."""
-    left = tuple([f for f in assessment.findings if not f.platforms or is_on(f.platforms, subdir)])
-    return assessment if len(left) == len(assessment.findings) else msgspec.structs.replace(assessment, findings=left)
+    """What is left of an assessment for packages of a subdir ("" or noarch: all).
+
+    Findings of other platforms go; those that only a text tells to be of others have a low confidence.
+    """
+    if not any(f.platforms or f.told_on for f in assessment.findings):
+        return assessment
+    left = [f for f in assessment.findings if not f.platforms or is_on(f.platforms, subdir)]
+    narrowed = tuple([f if not f.told_on or is_on(f.told_on, subdir) else _unsure(f) for f in left])
+    return assessment if narrowed == assessment.findings else msgspec.structs.replace(assessment, findings=narrowed)
+
+
+@lru_cache(maxsize=10_000)
+def _unsure(finding: Finding) -> Finding:
+    return msgspec.structs.replace(finding, confidence=Confidence.low)
 
 
 def of_other_platforms(assessment: Assessment, subdir: str) -> tuple[IgnoredFinding, ...]:

@@ -23,6 +23,7 @@ from antivenom.core.matching.knowledge import CURATED, NOTHING, Knowledge, Versi
 from antivenom.core.matching.malware import MalwareRules
 from antivenom.core.matching.merging import merge_entries
 from antivenom.core.matching.parts import PartsOfProjects
+from antivenom.core.matching.platforms import ToldPlatforms
 from antivenom.core.matching.risk import expect_threats, risk_score, sum_epss, threat_of
 from antivenom_client.version_keys import key_after, packaged_release, version_key
 
@@ -83,6 +84,7 @@ class CompiledVulnerability(msgspec.Struct, frozen=True, array_like=True, gc=Fal
     ecosystems: tuple[str, ...] = ()
     other_parts: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()  # where alone it exists, by knowledge/platforms.tsv
+    told_on: tuple[str, ...] = ()  # where alone it exists by its descriptions, which only lowers confidence elsewhere
 
 
 class CompiledIndex(msgspec.Struct, frozen=True, array_like=True):
@@ -134,8 +136,10 @@ def build_index(
     malware = MalwareRules(knowledge.malware)
     entries: dict[str, list[Advisory]] = {}
     affected_packages = _AffectedPackages(VersionShortener(knowledge.versions), knowledge.is_project)
-    parts = PartsOfProjects(knowledge)
+    parts, told = PartsOfProjects(knowledge), ToldPlatforms(knowledge.told)
     for record, advisory in enumerate(advisories):
+        if not advisory.withdrawn:
+            told.note(advisory.id, advisory.summary, advisory.details)
         entries.setdefault(advisory.id, []).append(_without_packages(advisory, malware))
         for affected in advisory.affected:
             parts.note(advisory, affected_packages.add(advisory, affected, record))
@@ -144,7 +148,7 @@ def build_index(
     _correct(numbers, affected_packages, knowledge)
     packages = list(affected_packages.drain(numbers, _rejected(groups, entries, numbers)))
     exploited = exploitation or {}
-    spoken = _Spoken(affected_packages.speaking, parts, knowledge.platforms)
+    spoken = _Spoken(affected_packages.speaking, parts, knowledge.platforms, told)
     described = [_describe(group, entries, numbers, exploited, spoken, malware) for group in groups]
     expected = expect_threats(sum_epss((Severity(v.severity), v.epss) for v, _ in described if v.epss is not None))
     vulnerabilities = [_encode(_rate(vulnerability, impact, expected)) for vulnerability, impact in described]
@@ -156,18 +160,19 @@ def build_index(
         _ARRAY + len(vulnerabilities).to_bytes(4, "big"),
         *vulnerabilities,
         _encode(maps or NameMaps()),
-        _encode(msgspec.structs.replace(knowledge, releases=(), malware={})),
+        _encode(msgspec.structs.replace(knowledge, releases=(), malware={}, told={})),
     ]
     compressor = zstandard.ZstdCompressor(level=3).compressobj(size=sum(map(len, pieces)))
     return b"".join([*map(compressor.compress, pieces), compressor.flush()])
 
 
 class _Spoken(NamedTuple):
-    """What is told besides affected versions: the ecosystems and platforms of each id, and parts of projects."""
+    """What is told besides affected versions: ecosystems and platforms of each id, parts of projects, and words."""
 
     ecosystems: Mapping[str, Iterable[str]]
     parts: PartsOfProjects
     platforms: Mapping[str, tuple[str, ...]]
+    told: ToldPlatforms
 
 
 # Key, source, advisory, when it was modified, number of the record, whether it tells of versions, and the fields behind
@@ -382,6 +387,7 @@ def _describe(
         tuple(sorted(ecosystems)),
         spoken.parts.other_parts(group.ids, merged.summary),
         platforms,
+        () if platforms else spoken.told.of(a.id for a in (own or shared)),
     )
     return described, merged.impact
 

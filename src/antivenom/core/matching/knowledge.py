@@ -21,7 +21,7 @@ NAMES, PYTHON_NAMES, RENAMED, RELEASES, IGNORE, VERSIONS, WORDS, SPEAKERS, PARTS
     "names", "python-names", "renamed", "releases", "ignore", "versions", "words", "speakers", "parts", "metapackages",
     "malware", "platforms",
 )  # fmt: skip
-IS_NOT, AFFECTED = "is-not", "affected"
+TOLD, IS_NOT, AFFECTED = "platform-words", "is-not", "affected"
 CORRECTIONS = "corrections"  # the ecosystem of what rows of knowledge say of single conda packages
 PACKAGING_WORDS = "packaging"
 
@@ -144,6 +144,14 @@ class OnlyOn(msgspec.Struct, frozen=True, tag="platforms"):
     platforms: tuple[str, ...]
 
 
+class ToldOn(msgspec.Struct, frozen=True, tag="platform-words"):
+    """Words of a text which tell that a vulnerability exists on these platforms alone, `unless` others stand there."""
+
+    words: tuple[str, ...]
+    unless: tuple[str, ...]
+    platforms: tuple[str, ...]
+
+
 class WordList(msgspec.Struct, frozen=True, tag="words"):
     """Words that matching looks for; the id's key is the list's name."""
 
@@ -171,6 +179,7 @@ Fact = (
     | Metapackage
     | MalwareRule
     | OnlyOn
+    | ToldOn
     | IsNot
     | Affected
 )
@@ -191,6 +200,7 @@ class Knowledge(msgspec.Struct, frozen=True):
     metapackages: dict[str, str] = {}
     malware: dict[str, MalwareRule] = {}  # by id
     platforms: dict[str, tuple[str, ...]] = {}
+    told: dict[str, ToldOn] = {}  # by id
     not_names: dict[str, dict[str, str]] = {}  # conda name → "ecosystem/name" → reason
     affected: dict[str, tuple[Affected, ...]] = {}  # by conda name
 
@@ -301,6 +311,7 @@ def assemble(layers: Iterable[Iterable[tuple[str, Fact | None]]]) -> Knowledge:
         metapackages={key: fact.depends_on for key, fact in by_key(Metapackage).items()},
         malware=by_id(MalwareRule),
         platforms={key: fact.platforms for key, fact in by_key(OnlyOn).items()},
+        told=by_id(ToldOn),
         not_names=not_names,
         affected=affected,
     )

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from antivenom.core.feeds.entry import KnowledgeEntry
 from antivenom.core.matching.advisories import Advisory
 from antivenom.core.matching.knowledge import Knowledge, assemble
+from antivenom.core.matching.platforms import MENTIONS, TEXT_MAX_CHARACTERS
 from antivenom.knowledge import entries
 from antivenom.server.advisories.copy_rows import join_prose
 from antivenom.server.advisories.copying import copy_out
@@ -24,10 +25,12 @@ COPY_END = (b"\xff\xff", b"")
 ESCAPE = re.compile(r"\\(.)")
 ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
 
-# With the descriptions of advisories on some packages: what stands behind @ is a CPE name's target software.
+# With the descriptions of advisories on some packages (what stands behind @ is a CPE name's target software), and of
+# those that mention a platform at their beginning.
 ADVISORIES = """COPY (SELECT body, CASE WHEN EXISTS (SELECT FROM unnest(package_keys) AS k
-    WHERE split_part(k, '@', 1) = ANY (ARRAY[{keys}]::text[])) THEN prose ELSE ''::bytea END
-    FROM advisory) TO STDOUT (FORMAT binary)"""
+    WHERE split_part(k, '@', 1) = ANY (ARRAY[{keys}]::text[])) OR {mentions} THEN prose ELSE ''::bytea END
+    FROM advisory, LATERAL (SELECT substring(prose FROM 1 FOR {characters}) AS beginning) AS b)
+    TO STDOUT (FORMAT binary)"""
 # Only the CVE ids that an advisory names: EPSS scores three hundred thousand.
 EXPLOITATION = """COPY (SELECT cve, epss, kev_added IS NOT NULL, kev_ransomware FROM exploitation
     WHERE cve IN (SELECT id FROM advisory UNION SELECT unnest(aliases) FROM advisory)) TO STDOUT"""
@@ -59,7 +62,9 @@ async def export_advisories(session: AsyncSession, folder: Path, told: Iterable[
         told: Packages ("ecosystem/name") whose advisories come with their descriptions.
     """
     keys = ", ".join("'" + key.replace("'", "''") + "'" for key in sorted(told))
-    await copy_out(session, ADVISORIES.format(keys=keys), folder / "advisories")
+    mentions = " OR ".join(rf"position('\x{word.encode().hex()}'::bytea IN beginning) > 0" for word in MENTIONS)
+    statement = ADVISORIES.format(keys=keys, mentions=mentions, characters=TEXT_MAX_CHARACTERS)
+    await copy_out(session, statement, folder / "advisories")
 
 
 def read_advisories(path: Path) -> Iterator[Advisory]:

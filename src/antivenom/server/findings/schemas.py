@@ -47,6 +47,9 @@ class FindingView(BaseModel):
     kev_ransomware: bool
     fix_in_channel: bool | None = None
     platforms: list[str] = Field(default=[], description="Where alone it exists; empty for everywhere.")
+    told_on: list[str] = Field(
+        default=[], description="Where alone it exists by the words of its text; elsewhere the confidence is low."
+    )
 
 
 class IgnoredByView(BaseModel):
