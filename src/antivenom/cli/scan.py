@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from antivenom.cli.arguments import parse_name
+from antivenom.cli.client import Client
 from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.cli.scan_assessing import Ask, assess
+from antivenom.cli.scan_fixes import Fixes, check_channel
 from antivenom.cli.scan_judging import Judging, check_limits, read_judging
-from antivenom.cli.scan_knowledge import choose_knowledge
+from antivenom.cli.scan_knowledge import choose_knowledge, choose_server
 from antivenom.cli.scan_output import Format, Progress, SbomFormat, Summary, make_report, make_sbom
 from antivenom.cli.scan_targets import Reading, Target, find_environment, read_target
 from antivenom.core.errors import InvalidInputError
@@ -52,6 +55,9 @@ def scan(
     advisories: Annotated[
         str, typer.Option("--advisories", metavar="FILE", help="Ask this advisory file, and no server.")
     ] = "",
+    channel: Annotated[
+        str, typer.Option("--channel", "-c", metavar="NAME", help="The server's channel that shall have the fixes.")
+    ] = "",
     server: Annotated[str, typer.Option("--server", metavar="URL", help="Ask this server, and no advisory file.")] = "",
     policy: Annotated[
         str, typer.Option("--policy", metavar="FILE|NAME", help="Judge by a policy: a file, or one of the server's.")
@@ -75,7 +81,9 @@ def scan(
         return
     judging = read_judging(vex or [], policy, baseline)
     reading = Reading(named, kind)
-    run = Run(ask, make_report(output, limits), make_sbom(sbom_out, sbom_format) if sbom_out else None, judging, limits)
+    fixes = _choose_fixes(choose_server(advisories=advisories, server=server), channel)
+    sbom = make_sbom(sbom_out, sbom_format) if sbom_out else None
+    run = Run(ask, fixes, make_report(output, limits), sbom, judging, limits)
     run.stream(reading)
     if sbom_out:
         _write(sbom_out, run.sbom_text)
@@ -84,6 +92,15 @@ def scan(
         raise typer.Exit(1)
     if reading.failed or (strict and run.is_incomplete):
         raise typer.Exit(2)
+
+
+def _choose_fixes(connect: Callable[[], Client] | None, channel: str) -> Fixes | None:
+    """What knows of fixes: the server that answers, if one does."""
+    if channel and connect is None:
+        raise InvalidInputError("--channel is a channel of a server", hint="name the server: --server URL")
+    if channel and connect is not None:
+        check_channel(connect, parse_name(channel))
+    return Fixes(connect, channel) if connect is not None else None
 
 
 def _named(targets: Sequence[str], name: str, prefix: str) -> list[str]:
@@ -107,8 +124,16 @@ class Run:
     `is_failed`: a finding reached a limit, or the policy stops something. `is_incomplete`: something could not be read.
     """
 
-    def __init__(self, ask: Ask, report: Report, sbom: Report | None, judging: Judging, limits: Sequence[str]) -> None:
-        self._ask = ask
+    def __init__(
+        self,
+        ask: Ask,
+        fixes: Fixes | None,
+        report: Report,
+        sbom: Report | None,
+        judging: Judging,
+        limits: Sequence[str],
+    ) -> None:
+        self._ask, self._fixes = ask, fixes
         self._report, self._sbom, self._judging, self._limits = report, sbom, judging, limits
         self._progress = Progress()
         self._summary = Summary()
@@ -145,6 +170,8 @@ class Run:
         if self._sbom is not None:
             self.sbom_text += self._sbom.add(snapshot)
         snapshot = self._judging.judge(snapshot)
+        if self._fixes is not None:
+            snapshot = self._fixes.add(snapshot)
         self.is_incomplete |= bool(snapshot.skipped or snapshot.error)
         self.is_failed |= any(component_fails(assessed, self._limits) for assessed in snapshot.components)
         self._progress.clear()

@@ -6,7 +6,7 @@ Source: docs/guides/scan.md ("What answers").
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
 
@@ -34,12 +34,21 @@ def choose_knowledge(*, advisories: str = "", server: str = "") -> Ask:
     Raises:
         InvalidInputError: The file cannot be read.
     """
-    if advisories:
-        return ask_file(advisories)
+    file = _choose_file(advisories, server)
+    return ask_file(file) if file else ask_server(server)
+
+
+def choose_server(*, advisories: str = "", server: str = "") -> Callable[[], Client] | None:
+    """How the server that answers is reached; None where a file does. Arguments as for `choose_knowledge`."""
+    return None if _choose_file(advisories, server) else partial(_connect, server)
+
+
+def _choose_file(advisories: str, server: str) -> str:
+    """The advisory file that answers; "" where a server does."""
     pulled = default_advisories()
-    if not server and not os.environ.get("ANTIVENOM_URL") and os.path.exists(pulled):
-        return ask_file(pulled)
-    return ask_server(server)
+    if not advisories and not server and not os.environ.get("ANTIVENOM_URL") and os.path.exists(pulled):
+        return pulled
+    return advisories
 
 
 def ask_file(path: str) -> Ask:
@@ -69,11 +78,10 @@ def ask_server(url: str = "") -> Ask:
     Args:
         url: "" for the one that ANTIVENOM_URL names, or this machine's.
     """
-    connect = cache(partial(_connect, url))
 
     def ask(components: Sequence[Component]) -> list[Answer]:
         body = {"components": list(map(request_of, components))}
-        answers: list[JsonObject] = connect().post("/api/v1/match", json=body)
+        answers: list[JsonObject] = _connect(url).post("/api/v1/match", json=body)
         return [
             Answer(
                 found["assessed"],
@@ -87,6 +95,7 @@ def ask_server(url: str = "") -> Ask:
     return ask
 
 
+@cache
 def _connect(url: str) -> Client:
     try:
         return Client(*find_server(url))

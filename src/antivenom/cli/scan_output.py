@@ -10,7 +10,7 @@ from itertools import groupby
 
 from antivenom import __version__
 from antivenom.cli.output import Output, count_of, emit, note, risk_text
-from antivenom.core.reports.advice import advise
+from antivenom.core.reports.advice import advise_component
 from antivenom.core.reports.as_cyclonedx import CycloneDxReport
 from antivenom.core.reports.as_html import HtmlReport
 from antivenom.core.reports.as_json import JsonReport
@@ -84,7 +84,7 @@ def _rows(snapshot: ScannedSnapshot) -> list[dict[str, str]]:
                     "kev": "yes" if finding.kev else "",
                     "policy": _action_on(hit),
                     "fixed": ", ".join(finding.fixed_versions[:2]),
-                    "what to do": " " if number else advise(hit.assessed.findings),
+                    "what to do": " " if number else advise_component(hit.assessed),
                 }
             )
     return rows

@@ -7,7 +7,7 @@ from html import escape
 from typing import NamedTuple
 
 from antivenom.core.matching.advisories import Finding, Kind
-from antivenom.core.reports.advice import advise
+from antivenom.core.reports.advice import advise_component
 from antivenom.core.reports.html_style import STYLE
 from antivenom.core.reports.links import advisory_url
 from antivenom.core.reports.result import (
@@ -162,7 +162,7 @@ def _row(package: _Package) -> str:
     said = dict(of.statements)
     findings = "".join(f"<li>{_finding(finding, said.get(finding.ids[0]))}</li>" for finding in of.findings)
     reasons = "".join(f"<li>{_reason(reason)}</li>" for reason in of.other_reasons)
-    advice = escape(advise(of.findings)) if of.findings else "see the reason"
+    advice = escape(advise_component(of)) or "see the reason"
     places = "".join(f"<li>{escape(place)}</li>" for place in package.places)
     places += f"<li>and {package.more:,} more</li>" if package.more else ""
     return (

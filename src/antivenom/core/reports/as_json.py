@@ -6,7 +6,7 @@ import msgspec
 
 from antivenom.core.matching.advisories import Finding
 from antivenom.core.readers.snapshot import Component, Skipped
-from antivenom.core.reports.advice import advise
+from antivenom.core.reports.advice import advise_component
 from antivenom.core.reports.changes import Changes
 from antivenom.core.reports.result import AssessedComponent, Judgement, ScannedSnapshot, Totals
 
@@ -188,7 +188,7 @@ def _component(assessed: AssessedComponent) -> ComponentResult:
         assessed.assessed,
         assessed.reason,
         assessed.undecided,
-        advise(assessed.findings) if assessed.findings else "",
+        advise_component(assessed),
         assessed.findings,
         tuple(StatementResult(finding, *statement) for finding, statement in assessed.set_aside),
         tuple(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from antivenom.core.reports.advice import advise
+from antivenom.core.reports.advice import advise_component
 from antivenom.core.reports.result import AssessedComponent, ScannedSnapshot, component_fails, fails, reasons_of
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -63,7 +63,7 @@ def _case(assessed: AssessedComponent, fail_on: Sequence[str]) -> Element:
     told += [f"policy: {reason.action}: {reason.message}" for reason in reasons_of(assessed)]
     if component_fails(assessed, fail_on):
         is_of_policy = not any(fails(finding, fail_on) for finding in assessed.findings)
-        message = next((r.message for r in reasons_of(assessed)), "") if is_of_policy else advise(assessed.findings)
+        message = next((r.message for r in reasons_of(assessed)), "") if is_of_policy else advise_component(assessed)
         failure = SubElement(
             case, "failure", type="policy" if is_of_policy else "vulnerability", message=_text(message)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import groupby
 
-from antivenom.core.reports.advice import advise
+from antivenom.core.reports.advice import advise_component
 from antivenom.core.reports.changes import Changes
 from antivenom.core.reports.result import Hit, ScannedSnapshot, Totals, count_undecided, list_hits
 
@@ -113,7 +113,7 @@ def _rows(hits: list[Hit]) -> list[str]:
         package = f"**{_escape(component.name)}** {_escape(component.version)}" if not number else ""
         severity = f"{finding.severity}{' (exploited)' if finding.kev else ''}"
         fixed = ", ".join(map(_escape, finding.fixed_versions[:2])) or "–"
-        advice = _escape(advise([h.finding for h in hits])) if not number else ""
+        advice = _escape(advise_component(hits[0].assessed)) if not number else ""
         rows.append(f"| {package} | {_escape(finding.ids[0])} | {severity} | {fixed} | {advice} |")
     return rows
 

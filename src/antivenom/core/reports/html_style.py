@@ -32,7 +32,7 @@ td { overflow-wrap: break-word; } .places { overflow-wrap: anywhere; max-width: 
 .stop { color: var(--stop); } .warn { color: var(--warn); } .go { color: var(--go); } .kev { color: var(--kev); }
 @media (max-width: 42rem) {
   thead { position: absolute; clip-path: inset(50%); }
-  table, tbody, tr, th, td { display: block; } td { border: 0; padding-top: 0; } .places { max-width: none; } }
+  table, caption, tbody, tr, th, td { display: block; } td { border: 0; padding-top: 0; } .places { max-width: none; } }
 @media print {
   :root { --text: #000; --soft: #333; --back: #fff; --line: #999; --head: #fff; --link: #000; --malware: #000;
     --critical: #000; --high: #000; --medium: #000; --low: #000; --unknown: #000; --stop: #000; --warn: #000;

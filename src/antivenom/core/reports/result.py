@@ -62,7 +62,7 @@ class AssessedComponent(NamedTuple):
     """A component and what is known of it. `assessed` False: no source covers it, and `reason` says why.
 
     `set_aside`: findings that a statement sets aside; they count nowhere. `statements`: what else is said of findings,
-    by their first id. `judgement`: what a policy decides; None without one.
+    by their first id. `judgement`: what a policy decides; None without one. `hints`: what stands in the way of a fix.
     """
 
     component: Component
@@ -73,6 +73,7 @@ class AssessedComponent(NamedTuple):
     set_aside: tuple[tuple[Finding, Statement], ...] = ()
     statements: tuple[tuple[str, Statement], ...] = ()
     judgement: Judgement | None = None
+    hints: tuple[str, ...] = ()
 
     @property
     def other_reasons(self) -> list[PolicyReason]:
