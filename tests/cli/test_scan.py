@@ -239,6 +239,29 @@ def test_an_sbom_is_written_beside_the_result(
     ]  # fmt: skip
 
 
+def test_a_finding_is_explained_as_match_does(knowing: Any, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "requirements.txt").write_text("requests==2.25.0\nflask==2.0\n")
+    done = knowing.cli("scan", tmp_path, "--explain", "cve-2023-32681")
+    assert done.stdout.splitlines()[0] == f"in {tmp_path}/a/requirements.txt, {tmp_path}/b/requirements.txt"
+    assert "pypi requests=2.25.0: 1 finding" in done.stdout
+    assert "Names tried" in done.stdout
+    [found] = json.loads(knowing.cli("scan", tmp_path, "--explain", "CVE-2023-32681", "-o", "json").stdout)
+    [again] = json.loads(
+        knowing.cli(
+            "match", "--explain", "--advisory", "CVE-2023-32681", "pkg:pypi/requests@2.25.0", "-o", "json"
+        ).stdout
+    )
+    assert found == again
+    none = knowing.cli("scan", tmp_path, "--explain", "CVE-1999-1", check=False)
+    assert (none.returncode != 0, "nothing that was scanned has CVE-1999-1" in none.stderr, none.stdout) == (
+        True,
+        True,
+        "",
+    )
+
+
 # -- many targets ------------------------------------------------------------------------------------------------------
 
 

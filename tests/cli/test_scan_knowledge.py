@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from antivenom.cli import scan_knowledge
-from antivenom.cli.scan_knowledge import ask_file, choose_knowledge
+from antivenom.cli.match_explained import explanation_lines
+from antivenom.cli.scan_knowledge import ask_file, choose_explainer, choose_knowledge
 from antivenom.core import advisory_file
 from antivenom.core.errors import InvalidInputError, UnavailableError
 from antivenom.core.readers.snapshot import Component
@@ -141,3 +142,10 @@ def test_the_age_of_a_file_is_told_on_stderr(nothing_here: Path, capsys: pytest.
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.startswith("warning: advisories of 2020-01-01")
+
+
+def test_a_file_explains_a_finding_without_a_server(nothing_here: Path) -> None:
+    explain = choose_explainer(advisories=str(write_file(nothing_here / "some.db")))
+    found = explain(PILLOW, "cve-2026-1")
+    assert [item["ids"][0] for item in found["considered"]] == ["CVE-2026-1"]
+    assert any("CVE-2026-1" in line for line in explanation_lines("pillow=9.5", found))

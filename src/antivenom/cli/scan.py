@@ -13,9 +13,10 @@ from antivenom.cli.arguments import parse_name
 from antivenom.cli.client import Client
 from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.cli.scan_assessing import Ask, assess
+from antivenom.cli.scan_explaining import print_explanations
 from antivenom.cli.scan_fixes import Fixes, check_channel
 from antivenom.cli.scan_judging import Judging, check_limits, read_judging
-from antivenom.cli.scan_knowledge import choose_knowledge, choose_server
+from antivenom.cli.scan_knowledge import choose_explainer, choose_knowledge, choose_server
 from antivenom.cli.scan_output import Format, Progress, SbomFormat, Summary, make_report, make_sbom
 from antivenom.cli.scan_targets import Reading, Target, find_environment, read_target
 from antivenom.core.errors import InvalidInputError
@@ -46,6 +47,9 @@ def scan(
     diff: Annotated[
         bool, typer.Option("--diff", help="Compare two targets, OLD NEW: packages, and findings that came and went.")
     ] = False,
+    explain: Annotated[
+        str, typer.Option("--explain", metavar="ID", help="Instead of the scan: why this vulnerability is found.")
+    ] = "",
     sbom_out: Annotated[
         str, typer.Option("--sbom-out", metavar="FILE", help="Also write what was scanned as an SBOM.")
     ] = "",
@@ -81,6 +85,11 @@ def scan(
         return
     judging = read_judging(vex or [], policy, baseline)
     reading = Reading(named, kind)
+    if explain:
+        found = map(judging.judge, assess(reading, ask))
+        explainer = choose_explainer(advisories=advisories, server=server)
+        print_explanations(found, explain, explainer, Output.json if output is Format.json else Output.table)
+        return
     fixes = _choose_fixes(choose_server(advisories=advisories, server=server), channel)
     sbom = make_sbom(sbom_out, sbom_format) if sbom_out else None
     run = Run(ask, fixes, make_report(output, limits), sbom, judging, limits)

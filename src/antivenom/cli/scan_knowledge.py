@@ -16,9 +16,10 @@ from antivenom.cli.client import Client, JsonObject, find_server
 from antivenom.cli.output import note
 from antivenom.cli.scan_assessing import Answer, Ask, request_of
 from antivenom.core import advisory_file
-from antivenom.core.errors import UnavailableError
+from antivenom.core.errors import InvalidInputError, UnavailableError
 from antivenom.core.matching.advisories import Assessment, Finding
 from antivenom.core.matching.component_request import answer, read_component
+from antivenom.core.matching.explain import explain
 from antivenom.core.readers.snapshot import Component
 from antivenom_client.age import tell_age
 from antivenom_client.places import default_advisories
@@ -40,7 +41,29 @@ def choose_knowledge(*, advisories: str = "", server: str = "") -> Ask:
 
 def choose_server(*, advisories: str = "", server: str = "") -> Callable[[], Client] | None:
     """How the server that answers is reached; None where a file does. Arguments as for `choose_knowledge`."""
-    return None if _choose_file(advisories, server) else partial(_connect, server)
+    return None if _choose_file(advisories, server) else cache(partial(_connect, server))
+
+
+def choose_explainer(*, advisories: str = "", server: str = "") -> Callable[[Component, str], JsonObject]:
+    """What tells how a component is assessed, as far as one vulnerability goes. Arguments as for `choose_knowledge`."""
+    if not (file := _choose_file(advisories, server)):
+        connect = cache(partial(_connect, server))
+        return lambda component, name: connect().post(
+            "/api/v1/match/explain", json={"component": request_of(component), "advisory": name}
+        )
+    index = advisory_file.open(file)
+
+    def tell(component: Component, name: str) -> JsonObject:
+        request = read_component(request_of(component))
+        if request.key is None:
+            raise InvalidInputError(request.error)
+        found = explain(index, request.key, request.channel)
+        wanted = name.casefold()
+        considered = tuple(item for item in found.considered if wanted in map(str.casefold, item.ids))
+        told: JsonObject = msgspec.to_builtins(msgspec.structs.replace(found, considered=considered))
+        return {**told, "feeds": [], "revision": 0}
+
+    return tell
 
 
 def _choose_file(advisories: str, server: str) -> str:
@@ -79,9 +102,11 @@ def ask_server(url: str = "") -> Ask:
         url: "" for the one that ANTIVENOM_URL names, or this machine's.
     """
 
+    connect = cache(partial(_connect, url))
+
     def ask(components: Sequence[Component]) -> list[Answer]:
         body = {"components": list(map(request_of, components))}
-        answers: list[JsonObject] = _connect(url).post("/api/v1/match", json=body)
+        answers: list[JsonObject] = connect().post("/api/v1/match", json=body)
         return [
             Answer(
                 found["assessed"],
@@ -95,7 +120,6 @@ def ask_server(url: str = "") -> Ask:
     return ask
 
 
-@cache
 def _connect(url: str) -> Client:
     try:
         return Client(*find_server(url))
