@@ -5,25 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from antivenom.cli import scan_options as options
 from antivenom.cli.arguments import parse_name
 from antivenom.cli.client import Client
-from antivenom.cli.output import Output, count_of, emit, note
+from antivenom.cli.output import Output
 from antivenom.cli.scan_assessing import Ask, assess
+from antivenom.cli.scan_comparing import compare_targets
 from antivenom.cli.scan_explaining import print_explanations
 from antivenom.cli.scan_fixes import Fixes, check_channel
 from antivenom.cli.scan_judging import Judging, check_limits, read_judging
 from antivenom.cli.scan_knowledge import choose_explainer, choose_knowledge, choose_server
-from antivenom.cli.scan_output import Format, Progress, SbomFormat, Summary, make_report, make_sbom
-from antivenom.cli.scan_targets import Reading, Target, find_environment, read_target
+from antivenom.cli.scan_output import Format, Progress, Summary, make_report, make_sbom
+from antivenom.cli.scan_targets import Reading, Target, find_environment
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.readers.registry import KINDS, check_kind
-from antivenom.core.reports import as_json, as_markdown
-from antivenom.core.reports.changes import Changes, compare
-from antivenom.core.reports.result import FAIL_ON, Report, ScannedSnapshot, component_fails, fails
+from antivenom.core.readers.registry import check_kind
+from antivenom.core.reports.result import Report, ScannedSnapshot, component_fails
 from antivenom_client.environments import active_environment
 
 commands = typer.Typer()
@@ -31,49 +30,23 @@ commands = typer.Typer()
 
 @commands.command("scan")
 def scan(
-    targets: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[TARGET]...", help="Files, environments, folders of them, or - for standard input."),
-    ] = None,
-    name: Annotated[str, typer.Option("--name", "-n", help="A conda environment by its name.")] = "",
-    prefix: Annotated[str, typer.Option("--prefix", "-p", help="An environment by its folder.")] = "",
-    kind: Annotated[str, typer.Option("--as", help=f"What the targets are: {', '.join(KINDS)}.")] = "",
-    fail_on: Annotated[
-        list[str] | None, typer.Option("--fail-on", help=f"Exit with 1 on these findings: {', '.join(FAIL_ON)}.")
-    ] = None,
-    baseline: Annotated[
-        str, typer.Option("--baseline", metavar="FILE", help="Leave out what this earlier scan (json) found already.")
-    ] = "",
-    diff: Annotated[
-        bool, typer.Option("--diff", help="Compare two targets, OLD NEW: packages, and findings that came and went.")
-    ] = False,
-    explain: Annotated[
-        str, typer.Option("--explain", metavar="ID", help="Instead of the scan: why this vulnerability is found.")
-    ] = "",
-    sbom_out: Annotated[
-        str, typer.Option("--sbom-out", metavar="FILE", help="Also write what was scanned as an SBOM.")
-    ] = "",
-    sbom_format: Annotated[
-        SbomFormat | None, typer.Option("--sbom-format", help="Of --sbom-out; spdx for *.spdx.json, else cyclonedx.")
-    ] = None,
-    advisories: Annotated[
-        str, typer.Option("--advisories", metavar="FILE", help="Ask this advisory file, and no server.")
-    ] = "",
-    channel: Annotated[
-        str, typer.Option("--channel", "-c", metavar="NAME", help="The server's channel that shall have the fixes.")
-    ] = "",
-    server: Annotated[str, typer.Option("--server", metavar="URL", help="Ask this server, and no advisory file.")] = "",
-    policy: Annotated[
-        str, typer.Option("--policy", metavar="FILE|NAME", help="Judge by a policy: a file, or one of the server's.")
-    ] = "",
-    vex: Annotated[
-        list[str] | None,
-        typer.Option("--vex", metavar="FILE", help="What is known not to affect: OpenVEX, CycloneDX or CSAF."),
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if anything could not be read.")] = False,
-    output: Annotated[
-        Format, typer.Option("--output", "-o", help="table for people; the others for tools.")
-    ] = Format.table,
+    targets: options.Targets = None,
+    name: options.Name = "",
+    prefix: options.Prefix = "",
+    kind: options.KindOfTargets = "",
+    fail_on: options.FailOn = None,
+    baseline: options.Baseline = "",
+    diff: options.Diff = False,
+    explain: options.Explain = "",
+    sbom_out: options.SbomOut = "",
+    sbom_format: options.SbomKind = None,
+    advisories: options.Advisories = "",
+    channel: options.FixChannel = "",
+    server: options.Server = "",
+    policy: options.PolicyName = "",
+    vex: options.Vex = None,
+    strict: options.Strict = False,
+    output: options.OutputFormat = Format.table,
 ) -> None:
     """List the vulnerabilities of what is installed or locked, worst first."""
     limits = check_limits(fail_on or [], policy)
@@ -81,7 +54,7 @@ def scan(
     named = _named(targets or [], name, prefix)
     ask = choose_knowledge(advisories=advisories, server=server)
     if diff:
-        _compare(named, kind, output, limits, ask)
+        compare_targets(named, kind, output, limits, ask)
         return
     judging = read_judging(vex or [], policy, baseline)
     reading = Reading(named, kind)
@@ -193,52 +166,3 @@ def _write(path: str, text: str) -> None:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be written: {error.strerror}") from None
-
-
-# -- comparing ---------------------------------------------------------------------------------------------------------
-
-
-def _compare(targets: Sequence[str], kind: str, output: Format, limits: Sequence[str], ask: Ask) -> None:
-    """Print what differs between two targets; exit with 1 when a finding came that reaches a limit."""
-    if len(targets) != 2:
-        raise InvalidInputError("--diff compares two targets", hint="antivenom scan --diff old/pixi.lock pixi.lock")
-    if output not in (Format.table, Format.json, Format.markdown):
-        raise InvalidInputError(f"--diff cannot be printed as {output}", hint="one of: table, json, markdown")
-    old, new = (_scan_one(text, kind, ask) for text in targets)
-    changes = compare(old, new)
-    if output is Format.json:
-        sys.stdout.write(as_json.render_changes(changes))
-    elif output is Format.markdown:
-        sys.stdout.write(as_markdown.render_changes(changes))
-    else:
-        _print_changes(changes)
-    if any(fails(change.finding, limits) for change in changes.came):
-        raise typer.Exit(1)
-
-
-def _scan_one(text: str, kind: str, ask: Ask) -> list[ScannedSnapshot]:
-    """A target as a whole; nothing may be missing from it, or it would look as if that had changed."""
-    snapshots = list(assess(read_target(text, kind), ask))
-    for snapshot in snapshots:
-        if snapshot.error:
-            raise InvalidInputError(snapshot.error)
-    return snapshots
-
-
-def _print_changes(changes: Changes) -> None:
-    if changes.packages:
-        rows = [{"package": p.name, "type": p.type, "old": p.old, "new": p.new} for p in changes.packages]
-        emit(rows, ("package", "type", "old", "new"), Output.table)
-        print()
-    rows = [
-        {"": mark, "package": change.name, "version": change.version, "finding": change.finding.ids[0],
-         "severity": change.finding.severity, "fixed": ", ".join(change.finding.fixed_versions[:2])}
-        for mark, found in (("new", changes.came), ("gone", changes.went))
-        for change in found
-    ]  # fmt: skip
-    if rows:
-        emit(rows, ("", "package", "version", "finding", "severity", "fixed"), Output.table)
-    note(
-        f"{count_of(len(changes.packages), 'packages')} changed, {count_of(len(changes.came), 'findings')} came, "
-        f"{count_of(len(changes.went), 'findings')} went"
-    )
