@@ -11,8 +11,8 @@ from antivenom.core.feeds.entry import ExploitedEntry, ExploitScore, NameEntry, 
 from antivenom.core.matching.advisories import Advisory
 from antivenom.core.matching.compile_index import Exploited
 from antivenom.core.matching.identity import NameMaps
+from antivenom.feeds import files as feed_files
 from antivenom.knowledge import built_in
-from antivenom.server.advisories import feed_files
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 READING = Reading(now=datetime(2026, 11, 21, tzinfo=UTC), python_names=built_in().python_names)

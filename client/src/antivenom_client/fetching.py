@@ -137,6 +137,38 @@ def _download_more(
             raise FetchError(f"{shown(url)} broke off after {start:,} of {size:,} bytes", is_passing=True)
 
 
+def save(url: str, to: Path, *, max_bytes: int, limits: Limits = Limits(), progress: Progress | None = None) -> None:
+    """Save what an address answers, whose size and digest nobody knows before; a broken connection starts again.
+
+    Raises:
+        FetchError: It cannot be had, or has more than `max_bytes`.
+    """
+    failures = 0
+    while True:
+        try:
+            _save_once(url, to, max_bytes, limits, progress)
+            return
+        except FetchError as error:
+            failures += 1
+            if not error.is_passing or failures >= limits.tries:
+                raise
+            time.sleep(limits.pause_s * 2 ** (failures - 1))
+
+
+def _save_once(url: str, to: Path, max_bytes: int, limits: Limits, progress: Progress | None) -> None:
+    with _connection(url, "", {}, limits) as response:
+        promised, count = response.headers.get("Content-Length", ""), 0
+        with _disk_errors(to), to.open("wb") as file:
+            for piece in _pieces(response, url, max_bytes + 1, limits):
+                count += len(piece)
+                file.write(piece)
+                if progress is not None:
+                    progress(count, int(promised) if promised.isdigit() else 0)
+        if count > max_bytes:
+            raise FetchError(f"{shown(url)} has more than {max_bytes:,} bytes", "is it the right address?")
+        _check_whole(response, count, url)
+
+
 @contextlib.contextmanager
 def _disk_errors(to: Path) -> Iterator[None]:
     try:

@@ -9,6 +9,7 @@ import typer
 
 from antivenom.cli.arguments import EveryOption, OutputOption, parse_interval
 from antivenom.cli.client import JsonObject, client
+from antivenom.cli.feed_build import build_file
 from antivenom.cli.feed_file import export_file, pull_file
 from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.cli.waiting import WaitOption, wait_for_sync
@@ -18,6 +19,7 @@ commands = typer.Typer(no_args_is_help=True)
 
 commands.command("pull")(pull_file)
 commands.command("export")(export_file)
+commands.command("build")(build_file)
 
 COLUMNS = (
     "id", "kind", "state", "entries", "set_aside", "outcome", "location", "every_s", "last_success_at", "last_error",

@@ -23,9 +23,11 @@ import zstandard
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.feeds import tar, unpack
 from antivenom.core.feeds.registry import KINDS, identify
-from antivenom.server.advisories import feed_files, spool
+from antivenom.feeds import files as feed_files
+from antivenom.feeds.reading import FeedReport
+from antivenom.server.advisories import spool
 from antivenom.server.advisories.service import check_kind
-from antivenom.server.advisories.spool import SpoolReport, spool_feed
+from antivenom.server.advisories.spool import spool_feed
 from tests.server.advisories.test_feed_files import entry, zipped
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC).isoformat()
@@ -195,7 +197,7 @@ def put(tmp_path: Path, name: str, data: Data) -> Path:
     return path
 
 
-def read(tmp_path: Path, kind: str, path: Path) -> SpoolReport:
+def read(tmp_path: Path, kind: str, path: Path) -> FeedReport:
     check_kind(kind, path)
     return spool_feed(kind, str(path), str(tmp_path / "rows"), str(path), NOW)
 

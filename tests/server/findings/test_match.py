@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange, Assessment, Finding
+from antivenom.core.matching.advisory_prose import package_keys, split_prose
 from antivenom.core.matching.component_request import read_component
 from antivenom.core.source.source_map import Component
-from antivenom.server.advisories.copy_rows import package_keys, split_prose
 from antivenom.server.advisories.feed_state import FeedCounts, FeedCursor
 from antivenom.server.advisories.models import AdvisoryRow, Exploitation, Feed, KnowledgeRevision, NameMapping
 from antivenom.server.context import LOCAL, Context, Resources

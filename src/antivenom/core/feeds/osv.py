@@ -44,13 +44,23 @@ from antivenom.core.matching.advisories import REJECTED, Advisory, AffectedPacka
 KIND = "osv"
 TITLE = "OSV advisories"
 TABLE = "advisory"
-USUAL_LOCATION = "https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip"
+BUCKET = "https://osv-vulnerabilities.storage.googleapis.com"
+USUAL_LOCATION = f"{BUCKET}/PyPI/all.zip"
+ECOSYSTEM = re.compile(r"[A-Za-z][A-Za-z0-9 .:_-]*")
 
 SEMVER_ECOSYSTEMS = {"npm", "crates.io", "go", "julia", "bitnami", "hex", "pub", "swifturl", "nuget"}
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])|\n{2,}")
 CWE = re.compile(r"CWE-\d{1,6}")
 RELEASE = re.compile(r"v?\d[0-9A-Za-z.+-]{0,60}")  # entries without a package also list the names of tags: curl-7_10
 LAST_KNOWN = re.compile(r"(?:>=?\s*\S+\s*,\s*)?(<=|<|=)\s*([0-9][^\s,]{0,127})")
+
+
+def location_of(ecosystem: str) -> str:
+    """Where OSV publishes an ecosystem.
+
+    Source: OSV, "Data dumps".
+    """
+    return f"{BUCKET}/{ecosystem.replace(' ', '%20')}/all.zip"
 
 
 def recognizes(beginning: Beginning) -> bool:

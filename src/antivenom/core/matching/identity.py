@@ -10,7 +10,7 @@ Source: package-url specification (types, normalization); PEP 503; docs/concepts
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -85,6 +85,26 @@ class NameMaps(msgspec.Struct, frozen=True):
 
     conda: Mapping[str, dict[str, dict[str, tuple[str, ...]]]] = {}
     products: Mapping[str, tuple[str, ...]] = {}
+
+
+def join_maps(
+    names: Iterable[tuple[str, str, str, Sequence[str]]], products: Iterable[tuple[str, str, Sequence[str]]]
+) -> NameMaps:
+    """The maps of all feeds in one; what several feeds say of a name is put together.
+
+    Args:
+        names: (conda name, channel or "", ecosystem, names there), feed by feed.
+        products: (purl type, namespace and name, CPE products), feed by feed.
+    """
+    conda: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
+    for conda_name, channel, ecosystem, listed in names:
+        by_ecosystem = conda.setdefault(conda_name, {}).setdefault(channel, {})
+        by_ecosystem[ecosystem] = tuple(dict.fromkeys((*by_ecosystem.get(ecosystem, ()), *listed)))
+    joined: dict[str, tuple[str, ...]] = {}
+    for ecosystem, name, listed in products:
+        key = f"{ecosystem}/{name}"
+        joined[key] = tuple(dict.fromkeys((*joined.get(key, ()), *listed)))
+    return NameMaps(conda, joined)
 
 
 class Identities(msgspec.Struct, frozen=True):

@@ -20,14 +20,13 @@ from antivenom.core.feeds.entry import (
     instant,
 )
 from antivenom.core.matching.advisories import Advisory
+from antivenom.core.matching.advisory_prose import package_keys, split_prose
 
 DIGEST_BYTES = 16
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": None})
 ARRAY_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\0": None})
 
 _encoder = msgspec.msgpack.Encoder()
-_body_decoder = msgspec.msgpack.Decoder(Advisory)
-_prose_decoder = msgspec.msgpack.Decoder(tuple[str, tuple[str, ...]])
 
 Value = str | int | float | bool | bytes | None | tuple[str, ...]
 
@@ -51,23 +50,6 @@ def _field(value: Value) -> str:
             return "{}"
         return ("{" + ",".join('"' + v.translate(ARRAY_ESCAPES) + '"' for v in value) + "}").translate(ESCAPES)
     return repr(value)
-
-
-def package_keys(advisory: Advisory) -> tuple[str, ...]:
-    """What the advisory is about, as "ecosystem/name", sorted, without repeats."""
-    return tuple(sorted({f"{p.ecosystem}/{p.name}" for p in advisory.affected}))
-
-
-def split_prose(advisory: Advisory) -> tuple[bytes, bytes]:
-    """(what matching needs, what only people read) of an advisory; `join_prose` puts them together again."""
-    prose = (advisory.details, advisory.references)
-    return _encoder.encode(msgspec.structs.replace(advisory, details="", references=())), _encoder.encode(prose)
-
-
-def join_prose(body: bytes, prose: bytes) -> Advisory:
-    """The whole advisory of what `split_prose` made."""
-    details, references = _prose_decoder.decode(prose)
-    return msgspec.structs.replace(_body_decoder.decode(body), details=details, references=references)
 
 
 def date_or_none(published: str) -> str | None:

@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from antivenom.core.feeds.entry import KnowledgeEntry
 from antivenom.core.matching.advisories import Advisory
+from antivenom.core.matching.advisory_prose import join_prose
 from antivenom.core.matching.knowledge import Knowledge, assemble
 from antivenom.core.matching.platforms import MENTIONS, TEXT_MAX_CHARACTERS
 from antivenom.knowledge import entries
-from antivenom.server.advisories.copy_rows import join_prose
 from antivenom.server.advisories.copying import copy_out
 
 COPY_HEADER_BYTES = 19

@@ -28,7 +28,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from antivenom.core.feeds.entry import READING_RULES
 from antivenom.core.feeds.registry import find_source
 from antivenom.core.matching.advisories import Advisory, Severity
-from antivenom.server.advisories.copy_rows import join_prose
+from antivenom.core.matching.advisory_prose import join_prose
 from antivenom.server.advisories.models import (
     BUILT_IN_ID,
     AdvisoryRow,

@@ -13,7 +13,8 @@ from pathlib import Path
 from antivenom.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 from antivenom.core.feeds.registry import find_source, identify, wrong_kind
 from antivenom.core.matching.advisories import Severity
-from antivenom.server.advisories import feed_files, queries, storing
+from antivenom.feeds import files as feed_files
+from antivenom.server.advisories import queries, storing
 from antivenom.server.advisories.advisory_view import AdvisoryView, view_of_exploitation, view_vulnerability
 from antivenom.server.advisories.feed_state import FeedCounts, FeedCursor, PendingChanges
 from antivenom.server.advisories.fetching import fingerprint

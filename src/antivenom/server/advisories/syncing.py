@@ -15,13 +15,14 @@ from sqlalchemy.dialects.postgresql import insert
 from antivenom.core.errors import AntivenomError, StorageError
 from antivenom.core.feeds.entry import READING_RULES, SetAside
 from antivenom.core.feeds.registry import find_source
+from antivenom.feeds.reading import SET_ASIDE_KEPT, FeedReport
 from antivenom.server.adapters.scratch import scratch_folder
 from antivenom.server.advisories import queries
 from antivenom.server.advisories.feed_state import FeedCounts, FeedCursor, PendingChanges
 from antivenom.server.advisories.fetching import Fetcher, Part
 from antivenom.server.advisories.locations import Location
 from antivenom.server.advisories.models import Feed, KnowledgeRevision, SetAsideEntry
-from antivenom.server.advisories.spool import SET_ASIDE_KEPT, SpoolReport, spool_feed
+from antivenom.server.advisories.spool import spool_feed
 from antivenom.server.advisories.storing import Changes, store_part
 from antivenom.server.context import READ_MAX_S, SYSTEM, Context, Resources
 from antivenom.server.events.freshness import note_change
@@ -127,7 +128,7 @@ async def _run(resources: Resources, sync: _Sync, reporter: ProgressReporter) ->
             sync.counts.unchanged = fetcher.unchanged
 
 
-async def _read(resources: Resources, sync: _Sync, part: Part, rows: Path, reporter: ProgressReporter) -> SpoolReport:
+async def _read(resources: Resources, sync: _Sync, part: Part, rows: Path, reporter: ProgressReporter) -> FeedReport:
     reporter("read", 0, 0)
     return await resources.cpu.run(
         spool_feed,
@@ -143,7 +144,7 @@ async def _read(resources: Resources, sync: _Sync, part: Part, rows: Path, repor
 
 
 async def _store(
-    resources: Resources, sync: _Sync, part: Part, report: SpoolReport, rows: Path, reporter: ProgressReporter
+    resources: Resources, sync: _Sync, part: Part, report: FeedReport, rows: Path, reporter: ProgressReporter
 ) -> None:
     """Store one part with its cursor and what it changed, in one transaction."""
     reporter("store", 0, report.rows)
@@ -188,7 +189,7 @@ def _add_pending(pending: PendingChanges | None, changes: Changes) -> PendingCha
     return (pending or PendingChanges()).plus(changes.keys, changes.removed_examples)
 
 
-def _add_counts(counts: FeedCounts, part: Part, changes: Changes, report: SpoolReport) -> None:
+def _add_counts(counts: FeedCounts, part: Part, changes: Changes, report: FeedReport) -> None:
     counts.added = (counts.added or 0) + changes.added
     counts.changed = (counts.changed or 0) + changes.changed
     counts.removed = (counts.removed or 0) + changes.removed

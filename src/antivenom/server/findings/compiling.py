@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 from antivenom.core.matching.advisories import Assessment
 from antivenom.core.matching.compile_index import Exploited, build_index
-from antivenom.core.matching.identity import NameMaps
+from antivenom.core.matching.identity import join_maps
 from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.core.matching.parts import PartsOfProjects
 from antivenom.core.source.source_map import Component
@@ -90,23 +90,11 @@ def compile_index(store_url: str, folder: str) -> str:
             cve: Exploited(epss, kev, ransomware) for cve, epss, kev, ransomware in export.read_exploitation(source)
         }
         advisories = export.read_advisories(source / "advisories")
-        data = build_index(advisories, exploitation, _read_maps(source), export.assemble_knowledge(source))
+        maps = join_maps(export.read_names(source), export.read_products(source))
+        data = build_index(advisories, exploitation, maps, export.assemble_knowledge(source))
     key = f"knowledge/{hashlib.sha256(data).hexdigest()}"
     BlobStore.open(store_url).put_sync(key, data)
     return key
-
-
-def _read_maps(source: Path) -> NameMaps:
-    """The maps of all feeds in one; the names of several feeds are put together."""
-    conda: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
-    for conda_name, channel, ecosystem, names in export.read_names(source):
-        by_ecosystem = conda.setdefault(conda_name, {}).setdefault(channel, {})
-        by_ecosystem[ecosystem] = tuple(dict.fromkeys((*by_ecosystem.get(ecosystem, ()), *names)))
-    products: dict[str, tuple[str, ...]] = {}
-    for ecosystem, name, listed in export.read_products(source):
-        key = f"{ecosystem}/{name}"
-        products[key] = tuple(dict.fromkeys((*products.get(key, ()), *listed)))
-    return NameMaps(conda, products)
 
 
 def assess_components(
