@@ -28,6 +28,7 @@ SMALL_WORLDS = (
 NEAR = {
     "core/closure": ("tests/core/closure", "tests/core/publishing", *SMALL_WORLDS),
     "core/publishing": ("tests/core/publishing",),
+    "core/publishing/fix_releases": ("tests/core/publishing/test_fix_releases.py",),
     "core/publishing/incremental_closure": ("tests/core/closure", "tests/core/publishing", *SMALL_WORLDS),
     "core/matching": ("tests/core/matching",),
     "client/assessing": ("tests/core/matching",),

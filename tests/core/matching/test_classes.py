@@ -14,6 +14,7 @@ from antivenom.core.feeds.nvd import parse_configurations
 from antivenom.core.feeds.osv import parse_entry
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 from antivenom.core.matching.compile_index import build_index
+from antivenom.core.matching.explain import Outcome, explain
 from antivenom.core.matching.identity import NameMaps
 from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.knowledge import built_in
@@ -140,6 +141,8 @@ def test_an_advisory_for_another_package_leaves_no_fallback_open(
     index = open_index(nvd("CVE-1-1", "pypdf_project:pypdf2"), osv("GHSA-9", "pillow"), *own)
     expected = (ids, {"CVE-1-1": rule} if rule else {})
     assert found(index, "pypdf2") == expected
+    [told] = explain(index, ComponentKey("conda", "pypdf2", "2.0"), "conda-forge").considered
+    assert (told.outcome, told.rule) == ((Outcome.set_aside, rule) if rule else (Outcome.finding, ""))
     assert found(index, "pkg:pypi/pypdf2@2.0") == expected
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
 from antivenom.core.matching.compile_index import build_index
+from antivenom.core.matching.explain import Outcome, explain
 from antivenom.core.matching.identity import NameMaps
 from antivenom.core.matching.knowledge import Affected, Alias, IgnoreRule, Knowledge, Release
 from antivenom.core.matching.match import ComponentKey, MatchIndex
@@ -97,8 +98,14 @@ def both_of(*sources: str) -> int:
 
 
 def cited(index: MatchIndex, version: str) -> set[str] | None:
-    """The sources that the finding cites; None without one."""
-    [assessment] = index.assess([ComponentKey("conda", "pkg", version)])
+    """The sources that the finding cites; None without one. An explanation comes to the same."""
+    key = ComponentKey("conda", "pkg", version)
+    [assessment] = index.assess([key])
+    explained = {outcome: [c for c in explain(index, key).considered if c.outcome is outcome] for outcome in Outcome}
+    assert [c.ids for c in explained[Outcome.finding]] == [f.ids for f in assessment.findings]
+    assert [(c.ids, c.rule) for c in explained[Outcome.set_aside]] == [
+        (f.ids, f.ignored_by.rule) for [found] in [index.list_ignored([key])] for f in found
+    ]
     if not assessment.findings:
         return None
     [finding] = assessment.findings

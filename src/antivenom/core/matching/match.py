@@ -118,6 +118,20 @@ _Key = tuple[str, str, str, tuple[str, ...]]  # channel, and type, name and purl
 _Planned = tuple[AssessmentPlan | Assessment, SetAsidePlan | None]
 
 
+class _WithoutVersion(AssessmentPlan):
+    """The plan of a package URL that names no version: the component has to."""
+
+    __slots__ = ("_plan",)
+
+    def __init__(self, plan: AssessmentPlan | Assessment) -> None:
+        self._plan = plan
+
+    def assess(self, version: str) -> Assessment:
+        if not version:
+            return _NO_VERSION
+        return self._plan.assess(version) if isinstance(self._plan, AssessmentPlan) else self._plan
+
+
 class MatchIndex:
     """The compiled index, opened. Not for two threads at once; answers are shared between equal components."""
 
@@ -251,18 +265,17 @@ class MatchIndex:
         purl = parse_purl(component.name)
         if purl is None:
             return Assessment(False, f"{component.name[:200]!r} is not a package URL"), None
-        version = purl.version or component.version
+        version = purl.version or ""
         if purl.type == "conda":
             qualifiers = purl.qualifiers if isinstance(purl.qualifiers, dict) else {}
             own_channel = channel_name(qualifiers.get("channel", "")) or channel
             plan, set_aside = self._plan_of_conda(purl.name.lower(), (), own_channel)
             if isinstance(plan, AssessmentPlan):
-                plan = plan.assess(version) if version else _NO_VERSION
-            return plan, set_aside.at(version) if set_aside is not None and version else None
-        if not version:
-            return _NO_VERSION, None
+                plan = plan.assess(version) if version else _WithoutVersion(plan)
+            return plan, set_aside.at(version) if set_aside is not None and version else set_aside
         identities = identify_purl(component.name, self.maps, self._knowledge)
-        return self._plan_of(component.name, identities.names, identities.missing)
+        plan, set_aside = self._plan_of(component.name, identities.names, identities.missing)
+        return plan if version else _WithoutVersion(plan), set_aside
 
     def _plan_of_conda(self, name: str, purls: tuple[str, ...], channel: str) -> _Planned:
         if not purls and (clean := self._clean_at_once(name, channel)) is not None:
@@ -408,7 +421,7 @@ class MatchIndex:
 
     def _unread(self, name: str, identities: Sequence[Identity]) -> str:
         """Which feeds would name it; "" when none that is known of would."""
-        own = [i for i in identities if not (i.is_guess or i.is_fallback or i.ignored_by)]
+        own = [i for i in identities if not (i.is_guess or i.is_fallback or i.ignored_by or i.is_correction)]
         unread = sorted({ECOSYSTEM_TITLES.get(i.ecosystem, i.ecosystem) for i in own})
         if not unread:
             return ""

@@ -108,8 +108,8 @@ class Claim(NamedTuple):
 
 
 def is_heard(identity: Identity, package: CompiledPackage) -> bool:
-    """Whether what an advisory says counts at all; what a re-packager withdrew does not, not even as silence."""
-    return not package.is_withdrawn or package.source != "osv" or identity.ecosystem not in PRODUCT_ECOSYSTEMS
+    """Whether what an advisory withdrew counts, as silence; what a re-packager withdrew does not."""
+    return package.source != "osv" or identity.ecosystem not in PRODUCT_ECOSYSTEMS
 
 
 def decide(
