@@ -346,6 +346,32 @@ def test_a_folder_is_searched_without_what_git_ignores(tmp_path: Path) -> None:
     assert paths(tmp_path) == ["a/b/uv.lock", "a/uv.lock", "deep/env"]
 
 
+def test_the_rest_of_a_damaged_environment_is_scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_prefix(tmp_path / "work")
+    (tmp_path / "work" / "conda-meta" / "shut.json").write_text("{}")
+    (tmp_path / "work" / "conda-meta" / "half.json").write_text('{"name": "half", "ver')
+    (tmp_path / "work" / "lib" / "python3.12" / "site-packages" / "shut-1.0.dist-info").mkdir()
+    (tmp_path / "work" / "lib" / "python3.12" / "site-packages" / "shut-1.0.dist-info" / "METADATA").write_text(
+        "Name: a"
+    )
+    opened = Path.open
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> Any:
+        if "shut" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    [target] = read_target(str(tmp_path / "work"))
+    [snapshot] = target.snapshots
+    assert [c.name for c in snapshot.components] == ["requests", "flask"]
+    assert [what for what, _ in snapshot.skipped] == [
+        "conda-meta/shut.json",
+        "conda-meta/half.json",
+        "shut-1.0.dist-info",
+    ]
+
+
 def test_a_virtual_environment_says_which_python_it_has(tmp_path: Path) -> None:
     (tmp_path / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.11.7\n")
     info = tmp_path / "lib" / "python3.11" / "site-packages" / "flask-2.0.dist-info"

@@ -14,7 +14,7 @@ from antivenom.core.errors import InvalidInputError
 from antivenom.core.readers.parsing import FILE_MAX_BYTES
 from antivenom.core.readers.prefix import CondaPackages, Distribution, read_distributions, read_records
 from antivenom.core.readers.registry import kind_of_name, read_file
-from antivenom.core.readers.snapshot import Component, Snapshot
+from antivenom.core.readers.snapshot import Component, Skipped, Snapshot
 from antivenom_client import environments
 
 RECORD_MAX_BYTES = 64 << 20
@@ -150,17 +150,22 @@ def read_environment(path: Path) -> Target:
 
 
 def _read_environment(path: Path) -> Target:
-    records = {}
+    records: dict[str, bytes] = {}
+    lost: list[Skipped] = []
     if (path / "conda-meta").is_dir():
         for entry in os.scandir(path / "conda-meta"):
             if entry.name.endswith(".json") and entry.is_file():
-                records[f"conda-meta/{entry.name}"] = _bytes_of(Path(entry.path), RECORD_MAX_BYTES)
+                label = f"conda-meta/{entry.name}"
+                try:
+                    records[label] = _bytes_of(Path(entry.path), RECORD_MAX_BYTES)
+                except InvalidInputError as error:  # the rest of a damaged environment counts
+                    lost.append(Skipped(label, error.message))
     of_conda = read_records(records)
     of_pip, skipped = read_distributions(_list_distributions(path), of_conda)
     components = (*of_conda.components, *_python_of_venv(path, of_conda), *of_pip)
     subdirs = [c.subdir for c in of_conda.components if c.subdir not in ("", "noarch")]
-    snapshot = Snapshot(path.name, subdirs[0] if subdirs else "", components, (*of_conda.skipped, *skipped))
-    return Target(str(path), "prefix" if records else "venv", [snapshot])
+    snapshot = Snapshot(path.name, subdirs[0] if subdirs else "", components, (*lost, *of_conda.skipped, *skipped))
+    return Target(str(path), "prefix" if (path / "conda-meta").is_dir() else "venv", [snapshot])
 
 
 def _list_distributions(path: Path) -> Iterator[Distribution]:
@@ -170,15 +175,17 @@ def _list_distributions(path: Path) -> Iterator[Distribution]:
         for entry in os.scandir(packages):
             folder = Path(entry.path)
             if entry.name.endswith(".dist-info") and entry.is_dir():
-                url = folder / "direct_url.json"
-                direct = _bytes_of(url, METADATA_MAX_BYTES) if url.is_file() else b""
-                yield Distribution(entry.name, _metadata(folder / "METADATA"), direct)
+                yield Distribution(entry.name, _metadata(folder / "METADATA"), _metadata(folder / "direct_url.json"))
             elif entry.name.endswith(".egg-info"):
                 yield Distribution(entry.name, _metadata(folder / "PKG-INFO" if entry.is_dir() else folder))
 
 
 def _metadata(path: Path) -> bytes:
-    return _bytes_of(path, METADATA_MAX_BYTES) if path.is_file() else b""
+    """What a file says; nothing where it cannot be read: then its project is left out by its folder's name."""
+    try:
+        return _bytes_of(path, METADATA_MAX_BYTES) if path.is_file() else b""
+    except (InvalidInputError, OSError):
+        return b""
 
 
 def _python_of_venv(path: Path, of_conda: CondaPackages) -> list[Component]:

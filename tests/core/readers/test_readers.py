@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -118,6 +120,48 @@ def test_a_lock_file_of_a_later_version_says_which_are_known(version: str) -> No
         pixi_lock.read(samples.PIXI_6.replace("version: 6", f"version: {version}", 1).encode(), "pixi.lock")
     with pytest.raises(InvalidInputError, match=r"known is 1"):
         python_locks.read(samples.PYLOCK.replace('"1.0"', '"2.0"').encode(), "pylock.toml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "known"),
+    [
+        ("python-lock", samples.UV.replace("version = 1\n", "version = 2\n", 1), "known is 1"),
+        ("python-lock", samples.POETRY.replace('"2.1"', '"3.0"'), "known are 1, 2"),
+        ("python-lock", samples.UV.replace("version = 1\n", "", 1) + '[metadata]\nlock_version = "5.0"\n', "known are 1, 2, 3, 4"),
+        ("python-lock", samples.PYLOCK.replace('"1.0"', '"2.0"'), "known is 1"),
+        ("conda-lock", samples.CONDA_LOCK.replace("version: 1", "version: 9", 1), "known are 1, 2, 3"),
+        ("cyclonedx", samples.CYCLONEDX.replace("1.6", "2.0"), "known is 1.0 to 1.7"),
+        ("cyclonedx", samples.CYCLONEDX_XML.replace("bom/1.4", "bom/2.0"), "known is 1.0 to 1.7"),
+        ("spdx", samples.SPDX_2.replace("SPDX-2.3", "SPDX-4.0"), "known are SPDX-2.0"),
+        ("spdx", samples.SPDX_TAGS.replace("SPDX-2.2", "SPDX-4.0"), "known are SPDX-2.0"),
+        ("spdx", samples.SPDX_3.replace('{"type": "SpdxDocument"', '{"type": "CreationInfo", "specVersion": "4.0.0"}, {"type": "SpdxDocument"'), "known is 3.0"),
+    ],
+)  # fmt: skip
+def test_a_file_of_a_later_form_is_refused_and_not_read_as_empty(kind: str, text: str, known: str) -> None:
+    with pytest.raises(InvalidInputError, match=rf"^file: it is of version .*; {re.escape(known)}"):
+        read_file(text.encode(), "file", kind)
+
+
+def test_a_wheel_in_a_conda_channel_is_pypis_wherever_it_is_told_of() -> None:
+    url = "https://conda.example/wheels/noarch/requests-2.25.0-py3-none-any.whl"
+    record = {"name": "requests", "version": "2.25.0", "build": "py3_none_any_0", "url": url, "subdir": "noarch"}
+    of_prefix = read_records({"conda-meta/requests.json": json.dumps(record).encode()}).components
+    of_list = only(json.dumps([record]), "list.json", "conda-list").components
+    of_pixi = only(samples.PIXI_6.replace(samples.URL, url), "pixi.lock").components[:1]
+    of_lock = only(
+        samples.CONDA_LOCK.replace(samples.URL, url).replace("openssl", "requests").replace("3.0.7", "2.25.0"),
+        "conda-lock.yml",
+    ).components[:1]
+    of_explicit = only(f"@EXPLICIT\n{url}\n", "list.txt").components
+    for [component] in (of_prefix, of_list, of_pixi, of_lock, of_explicit):
+        assert component[:3] == ("pypi", "requests", "2.25.0")
+
+
+def test_two_versions_of_one_package_are_two_components() -> None:
+    twice = {f"conda-meta/a-{v}.json": json.dumps({"name": "a", "version": v}).encode() for v in ("1.0", "2.0")}
+    assert [c.version for c in read_records(twice).components] == ["1.0", "2.0"]
+    text = f"@EXPLICIT\n{samples.URL}\n{samples.URL.replace('3.0.7', '3.0.8')}\n"
+    assert [c.version for c in only(text, "list.txt").components] == ["3.0.7", "3.0.8"]
 
 
 def test_what_is_not_resolved_is_wanted_and_nothing_of_it_is_lost() -> None:

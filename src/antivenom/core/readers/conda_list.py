@@ -41,7 +41,7 @@ def read(data: bytes, name: str) -> list[Snapshot]:
 
 
 def _component(package: _Package) -> Component:
-    if package.channel in _OF_PIP or package.platform == "pypi":
+    if package.channel in _OF_PIP or package.platform == "pypi" or (package.url or "").endswith(".whl"):
         return Component("pypi", package.name, package.version)
     channel = package.base_url if package.base_url and package.base_url != "None" else package.channel
     build = package.build_string or package.build or ""

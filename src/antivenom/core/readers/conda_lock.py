@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.readers.parsing import parse_yaml, refuse
+from antivenom.core.readers.parsing import parse_yaml, refuse, unknown_version
 from antivenom.core.readers.snapshot import Component, Skipped, Snapshot, conda_component, pypi_component
 
 TITLE = "conda-lock"
@@ -56,12 +56,6 @@ def read(data: bytes, name: str) -> list[Snapshot]:
                 raise refuse(name, f"package[{number}] ({package.name}): {error.message}", hint=error.hint) from None
             skipped.append(Skipped(package.name, error.message))
     return [Snapshot("", platform, tuple(c), tuple(s)) for platform, (c, s) in sorted(found.items())]
-
-
-def unknown_version(name: str, version: str, known: tuple[str, ...]) -> InvalidInputError:
-    """The error of a lock file that a later release of its tool wrote."""
-    hint = "use a newer Antivenom, or write the file with an older release of its tool"
-    return refuse(name, f"it is of version {version[:20]!r}; known are {', '.join(known)}", hint=hint)
 
 
 def _component(package: _Package) -> Component:

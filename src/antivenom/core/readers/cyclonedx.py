@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import msgspec
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.readers.parsing import decode_text, first_character, parse_json, refuse
+from antivenom.core.readers.parsing import decode_text, first_character, parse_json, refuse, unknown_version
 from antivenom.core.readers.purls import component_of_purl
 from antivenom.core.readers.snapshot import COMPONENTS_MAX, Component, Skipped, Snapshot
 
@@ -42,6 +42,8 @@ class _Metadata(msgspec.Struct):
 
 class _Document(msgspec.Struct, rename="camel"):
     bom_format: str = ""
+    spec_version: str = ""
+    spec_format: str = ""
     components: list[_Component] | None = None
     metadata: _Metadata | None = None
 
@@ -50,9 +52,11 @@ def read(data: bytes, name: str) -> list[Snapshot]:
     """One snapshot, named after what the document is about.
 
     Raises:
-        InvalidInputError: It is no CycloneDX document.
+        InvalidInputError: It is no CycloneDX document, or of a version that is not known.
     """
     document = _read_xml(data, name) if first_character(data, name) == "<" else parse_json(data, name, _Document)
+    if document.spec_format or document.spec_version.partition(".")[0] not in ("", "1"):
+        raise unknown_version(name, document.spec_version, ("1.0 to 1.7",))
     about = document.metadata.component if document.metadata else None
     components: list[Component] = []
     skipped: list[Skipped] = []
@@ -115,6 +119,7 @@ def _read_xml(data: bytes, name: str) -> _Document:
     about = root.find(f"{space}metadata/{space}component")
     listed = root.find(f"{space}components")
     return _Document(
+        spec_version=space.rstrip("}").rpartition("/")[2],
         components=[
             _of_element(child, space) for child in (listed.iter(f"{space}component") if listed is not None else ())
         ],

@@ -31,6 +31,13 @@ def refuse(name: str, reason: str, *, line: int = 0, hint: str = "") -> InvalidI
     return InvalidInputError(f"{place}: {short}", hint=hint, **({"line": line} if line else {}))
 
 
+def unknown_version(name: str, version: str, known: tuple[str, ...]) -> InvalidInputError:
+    """The error of a file in a form that a later release of its tool wrote."""
+    hint = "use a newer Antivenom, or write the file with an older release of its tool"
+    stated = f"known {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
+    return refuse(name, f"it is of version {version[:20]!r}; {stated}", hint=hint)
+
+
 def first_character(data: bytes, name: str) -> str:
     """The first character of a file that is no space; "" of an empty one.
 

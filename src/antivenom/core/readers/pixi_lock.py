@@ -17,8 +17,7 @@ import msgspec
 from antivenom.core.conda.record_fields import timestamp_ms
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.readers import conda_lock
-from antivenom.core.readers.conda_lock import unknown_version
-from antivenom.core.readers.parsing import parse_yaml
+from antivenom.core.readers.parsing import parse_yaml, unknown_version
 from antivenom.core.readers.snapshot import Component, Skipped, Snapshot, conda_component, pypi_component
 from antivenom.core.redaction import redact_url
 

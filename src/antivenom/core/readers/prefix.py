@@ -16,7 +16,7 @@ import msgspec
 from antivenom.core.conda.record_fields import timestamp_ms
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.readers.parsing import parse_json, refuse
-from antivenom.core.readers.snapshot import Component, Skipped
+from antivenom.core.readers.snapshot import Component, Skipped, pypi_component
 from antivenom.core.redaction import redact_url
 from antivenom_client.names import normalize_python
 
@@ -81,6 +81,9 @@ def read_records(records: Mapping[str, bytes]) -> CondaPackages:
 def _component(record: _Record, name: str) -> Component:
     if not record.name or not record.version:
         raise refuse(name, "it names no package and version")
+    if (record.url or "").partition("#")[0].endswith(".whl"):  # a wheel in a conda channel is PyPI's
+        stated = Component("pypi", record.name, record.version, md5=record.md5 or "", sha256=record.sha256 or "")
+        return pypi_component(record.url or "", stated)
     channel = record.channel if isinstance(record.channel, str) else ""
     if record.url and record.subdir and f"/{record.subdir}/" in record.url:
         channel = record.url.rpartition(f"/{record.subdir}/")[0]

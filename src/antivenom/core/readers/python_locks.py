@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from antivenom.core.readers.parsing import parse_toml, refuse
+from antivenom.core.readers.parsing import parse_toml, unknown_version
 from antivenom.core.readers.snapshot import Component, Skipped, Snapshot
 
 TITLE = "Python lock file"
+_OF_UV, _OF_POETRY, _OF_PDM = ("1",), ("1", "2"), ("1", "2", "3", "4")
 _LOCAL_SOURCES = ("virtual", "editable", "directory", "path")
 
 
@@ -44,17 +45,17 @@ class _Lock(msgspec.Struct, rename="kebab"):
     packages: list[_Package] = []  # PEP 751
     lock_version: str | None = None
     version: int | str | None = None
+    metadata: Any = None
 
 
 def read(data: bytes, name: str) -> list[Snapshot]:
     """One snapshot of every package that is locked, whatever its markers say.
 
     Raises:
-        InvalidInputError: It is of another shape, or of a version of PEP 751 that is not known.
+        InvalidInputError: It is of another shape, or of a version that is not known.
     """
     lock = parse_toml(data, name, _Lock)
-    if lock.packages and lock.lock_version and lock.lock_version.partition(".")[0] != "1":
-        raise refuse(name, f"it is of version {lock.lock_version[:20]!r}; known is 1", hint="use a newer Antivenom")
+    _check_version(lock, name)
     components: list[Component] = []
     skipped: list[Skipped] = []
     for package in (*lock.package, *lock.packages):
@@ -63,6 +64,19 @@ def read(data: bytes, name: str) -> list[Snapshot]:
         else:
             components.append(Component("pypi", package.name, package.version or "", depends=_depends(package)))
     return [Snapshot("", "", tuple(dict.fromkeys(components)), tuple(skipped))]
+
+
+def _check_version(lock: _Lock, name: str) -> None:
+    """Refuse what a later release of a tool wrote: PEP 751, Poetry, PDM and uv each count in their own way."""
+    about = lock.metadata if isinstance(lock.metadata, dict) else {}
+    stated = lock.lock_version or about.get("lock-version") or about.get("lock_version")
+    if stated is not None:
+        known = ("1",) if lock.packages else _OF_PDM if "lock_version" in about else _OF_POETRY
+        major = str(stated).partition(".")[0]
+        if major not in known:
+            raise unknown_version(name, str(stated), known)
+    elif lock.version is not None and str(lock.version) not in _OF_UV:
+        raise unknown_version(name, str(lock.version), _OF_UV)
 
 
 def _why_skipped(package: _Package) -> str:

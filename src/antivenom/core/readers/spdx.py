@@ -12,12 +12,13 @@ from typing import Any
 import msgspec
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.readers.parsing import decode_text, first_character, parse_json, refuse
+from antivenom.core.readers.parsing import decode_text, first_character, parse_json, refuse, unknown_version
 from antivenom.core.readers.purls import component_of_purl
 from antivenom.core.readers.snapshot import COMPONENTS_MAX, Component, Skipped, Snapshot
 
 TITLE = "SPDX"
 _TAG = re.compile(r"^\s*(?P<tag>[A-Za-z]+):\s*(?P<value>.*?)\s*$")
+_VERSION = re.compile(r"SPDX-[12]\.\d{1,3}")
 _DIGESTS = {"MD5": "md5", "SHA256": "sha256", "md5": "md5", "sha256": "sha256"}
 _NO_TEXT = ("NOASSERTION", "NONE")
 
@@ -57,11 +58,13 @@ def read(data: bytes, name: str) -> list[Snapshot]:
     if first_character(data, name) == "{":
         document = parse_json(data, name, _Document)
         if document.graph is not None:
-            document = _read_graph(document.graph)
+            document = _read_graph(document.graph, name)
         elif not document.spdx_version:
             raise refuse(name, "it has neither an spdxVersion nor a @graph")
     else:
         document = _read_tags(decode_text(data, name), name)
+    if document.graph is None and _VERSION.fullmatch(document.spdx_version) is None:
+        raise unknown_version(name, document.spdx_version, ("SPDX-2.0 to SPDX-2.3", "3.0 as a @graph"))
     if len(document.packages) > COMPONENTS_MAX:
         raise refuse(name, f"it has more than {COMPONENTS_MAX:,} packages")
     components: list[Component] = []
@@ -134,11 +137,13 @@ def _take_tag(package: _Package, tag: str, value: str) -> None:
             package.external_refs.append(_Reference(parts[1], parts[2]))
 
 
-def _read_graph(graph: list[dict[str, Any]]) -> _Document:
-    """The packages of an SPDX 3.0 document; of its names for things only the last part counts."""
-    document = _Document(packages=[])
+def _read_graph(graph: list[dict[str, Any]], name: str) -> _Document:
+    """The packages of an SPDX 3 document; of its names for things only the last part counts."""
+    document = _Document(packages=[], graph=[])
     for element in graph:
         kind = str(element.get("type") or element.get("@type") or "").rpartition("_")[2].rpartition("/")[2]
+        if kind == "CreationInfo" and not str(element.get("specVersion", "3")).startswith("3"):
+            raise unknown_version(name, str(element["specVersion"]), ("3.0",))
         if kind == "SpdxDocument":
             document.name = str(element.get("name") or "")
         elif kind == "Package":
