@@ -19,12 +19,12 @@ COMPILE := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-
 FRONTEND_SOURCES := $(wildcard frontend/*.js frontend/*.json frontend/.npmrc frontend/src/*) \
 	$(wildcard src/antivenom/server/templates/*.html src/antivenom/server/*/templates/*.html)
 
-.PHONY: help setup up test soak mutate quality compare lint format bench docs reference requirements release-check clean
+.PHONY: help setup up test soak mutate quality compare lint format bench docs reference packages requirements release-check clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-setup: .venv/.project .venv/.frontend ## Build .venv from the hashed requirements, install the project, build the pages
+setup: .venv/.project .venv/.frontend .venv/.packages ## Build .venv from the hashed requirements, install the project, build pages and packages
 
 up: setup ## Set up and start the server with its embedded database; Ctrl-C stops it
 	@exec $(PY) -m antivenom up $(ARGS)
@@ -64,6 +64,9 @@ docs: .venv/.dev ## Build the documentation into docs/_build/html; a warning is 
 reference: .venv/.project ## Write the reference pages that are facts of the code (commands, settings, errors, API)
 	$(PY) docs/ext/reference.py
 
+packages: .venv/.project .venv/.frontend ## Build the conda packages and the channel /antivenom that every server serves
+	@$(PY) packaging/conda/build.py
+
 requirements: .venv/.created ## Resolve pyproject.toml again into requirements/*.txt
 	$(COMPILE) --extra server --extra build --output-file requirements/server.txt pyproject.toml
 	$(COMPILE) --extra server --extra build --extra dev --constraint requirements/server.txt \
@@ -79,7 +82,7 @@ release-check: .venv/.dev ## Say what a release still lacks; ARGS=--tag tags one
 	@exec $(PY) .ci/release_check.py $(ARGS)
 
 clean: ## Remove everything that these targets built
-	rm -rf .venv frontend/node_modules src/antivenom/server/static docs/_build dist build
+	rm -rf .venv frontend/node_modules src/antivenom/server/static src/antivenom/server/packages docs/_build dist build
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src client tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -138,4 +141,11 @@ clean: ## Remove everything that these targets built
 		PATH="$$wheel/bin:$$PATH" && export PATH && npm="$$wheel/lib/node_modules/npm/bin/npm-cli.js" && \
 		cd frontend && node "$$npm" ci --loglevel error && node "$$npm" run --silent build; \
 	fi
+	@touch $@
+
+# Not for each change of the code: only `make packages` is sure to build what is here now.
+.venv/.packages: packaging/conda/build.py $(wildcard packaging/conda/*/recipe.yaml) pyproject.toml client/pyproject.toml .venv/.frontend
+	@echo "Building the conda packages"
+	@$(PY) packaging/conda/build.py >.venv/packages.log 2>&1 || \
+		echo "They were not built, and the channel /antivenom is empty: .venv/packages.log says why. \`make packages\` tries again."
 	@touch $@
