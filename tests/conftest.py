@@ -281,8 +281,11 @@ class RunningServer:
         """For commands of the CLI that shall talk to this server."""
         return {**_clean_environment(), "ANTIVENOM_HOME": str(self.home)}
 
-    def cli(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run([*ANTIVENOM, *map(str, arguments)], env=self.environment, capture_output=True, text=True)
+    def cli(
+        self, *arguments: str | Path, check: bool = True, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        command = [*ANTIVENOM, *map(str, arguments)]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, cwd=cwd)
         if check and done.returncode != 0:
             raise AssertionError(f"antivenom {' '.join(map(str, arguments))} exited {done.returncode}:\n{done.stderr}")
         return done

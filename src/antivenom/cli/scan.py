@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import typer
 
@@ -13,12 +12,13 @@ from antivenom.cli.arguments import parse_name
 from antivenom.cli.client import Client
 from antivenom.cli.output import Output
 from antivenom.cli.scan_assessing import Ask, assess
+from antivenom.cli.scan_changes import find_changed, old_targets
 from antivenom.cli.scan_comparing import compare_targets
 from antivenom.cli.scan_explaining import print_explanations
 from antivenom.cli.scan_fixes import Fixes, check_channel
 from antivenom.cli.scan_judging import Judging, check_limits, read_judging
 from antivenom.cli.scan_knowledge import choose_explainer, choose_knowledge, choose_server
-from antivenom.cli.scan_output import Format, Progress, Summary, make_report, make_sbom
+from antivenom.cli.scan_output import Format, Progress, ReportFile, Summary, make_report, open_files, with_packages
 from antivenom.cli.scan_targets import Reading, Target, find_environment
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.readers.registry import check_kind
@@ -38,6 +38,8 @@ def scan(
     baseline: options.Baseline = "",
     diff: options.Diff = False,
     explain: options.Explain = "",
+    since: options.Since = "",
+    write: options.Write = None,
     sbom_out: options.SbomOut = "",
     sbom_format: options.SbomKind = None,
     advisories: options.Advisories = "",
@@ -51,12 +53,14 @@ def scan(
     """List the vulnerabilities of what is installed or locked, worst first."""
     limits = check_limits(fail_on or [], policy)
     check_kind(kind)
-    named = _named(targets or [], name, prefix)
+    changed = find_changed(_only_files(targets or [], name, prefix), since) if since else None
+    named = _named(targets or [], name, prefix) if changed is None else [file.path for file in changed]
     ask = choose_knowledge(advisories=advisories, server=server)
     if diff:
         compare_targets(named, kind, output, limits, ask)
         return
     judging = read_judging(vex or [], policy, baseline)
+    old = judging.leave_out(assess(old_targets(changed, kind), ask), since) if changed is not None else None
     reading = Reading(named, kind)
     if explain:
         found = map(judging.judge, assess(reading, ask))
@@ -64,16 +68,21 @@ def scan(
         print_explanations(found, explain, explainer, Output.json if output is Format.json else Output.table)
         return
     fixes = _choose_fixes(choose_server(advisories=advisories, server=server), channel)
-    sbom = make_sbom(sbom_out, sbom_format) if sbom_out else None
-    run = Run(ask, fixes, make_report(output, limits), sbom, judging, limits)
+    report = with_packages(make_report(output, limits), old)
+    files = open_files(write or [], sbom_out, sbom_format, limits, old)
+    run = Run(ask, fixes, report, files, judging, limits)
     run.stream(reading)
-    if sbom_out:
-        _write(sbom_out, run.sbom_text)
     judging.show()
     if run.is_failed:
         raise typer.Exit(1)
     if reading.failed or (strict and run.is_incomplete):
         raise typer.Exit(2)
+
+
+def _only_files(targets: Sequence[str], name: str, prefix: str) -> Sequence[str]:
+    if name or prefix or "-" in targets:
+        raise InvalidInputError("--since is for files of a git repository", hint="antivenom scan --since main .")
+    return targets
 
 
 def _choose_fixes(connect: Callable[[], Client] | None, channel: str) -> Fixes | None:
@@ -111,16 +120,15 @@ class Run:
         ask: Ask,
         fixes: Fixes | None,
         report: Report,
-        sbom: Report | None,
+        files: Sequence[ReportFile],
         judging: Judging,
         limits: Sequence[str],
     ) -> None:
         self._ask, self._fixes = ask, fixes
-        self._report, self._sbom, self._judging, self._limits = report, sbom, judging, limits
+        self._report, self._files, self._judging, self._limits = report, files, judging, limits
         self._progress = Progress()
         self._summary = Summary()
         self.is_failed = self.is_incomplete = False
-        self.sbom_text = ""
 
     def stream(self, reading: Reading) -> None:
         """Print the scan of everything that is read.
@@ -135,12 +143,14 @@ class Run:
                     raise reading.failed[0]
                 is_empty = False
                 self._take(snapshot)
+            for report_file in self._files:
+                report_file.end()
         finally:
             self._progress.clear()
+            for report_file in self._files:
+                report_file.discard()
         sys.stdout.write(self._report.end())
         sys.stdout.flush()
-        if self._sbom is not None:
-            self.sbom_text += self._sbom.end()
         self._summary.show()
 
     def _watch(self, reading: Reading) -> Iterator[Target]:
@@ -149,8 +159,6 @@ class Run:
             yield target
 
     def _take(self, snapshot: ScannedSnapshot) -> None:
-        if self._sbom is not None:
-            self.sbom_text += self._sbom.add(snapshot)
         snapshot = self._judging.judge(snapshot)
         if self._fixes is not None:
             snapshot = self._fixes.add(snapshot)
@@ -158,11 +166,6 @@ class Run:
         self.is_failed |= any(component_fails(assessed, self._limits) for assessed in snapshot.components)
         self._progress.clear()
         sys.stdout.write(self._report.add(snapshot))
+        for report_file in self._files:
+            report_file.add(snapshot)
         self._summary.add(snapshot)
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be written: {error.strerror}") from None

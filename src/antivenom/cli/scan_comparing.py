@@ -9,7 +9,7 @@ import typer
 
 from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.cli.scan_assessing import Ask, assess
-from antivenom.cli.scan_output import Format
+from antivenom.cli.scan_output import Format, print_packages
 from antivenom.cli.scan_targets import read_target
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.reports import as_json, as_markdown
@@ -45,10 +45,7 @@ def _scan_one(text: str, kind: str, ask: Ask) -> list[ScannedSnapshot]:
 
 
 def _print_changes(changes: Changes) -> None:
-    if changes.packages:
-        rows = [{"package": p.name, "type": p.type, "old": p.old, "new": p.new} for p in changes.packages]
-        emit(rows, ("package", "type", "old", "new"), Output.table)
-        print()
+    print_packages(changes)
     rows = [
         {"": mark, "package": change.name, "version": change.version, "finding": change.finding.ids[0],
          "severity": change.finding.severity, "fixed": ", ".join(change.finding.fixed_versions[:2])}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from time import time
 
@@ -15,7 +15,13 @@ from antivenom.core.errors import InvalidInputError
 from antivenom.core.policy.compile import Policy, parse_policy
 from antivenom.core.policy.scans import ScanPolicy
 from antivenom.core.readers.vex import VexDocument, read_vex
-from antivenom.core.reports.baseline import KnownFinding, only_new, read_baseline, without_known_reasons
+from antivenom.core.reports.baseline import (
+    KnownFinding,
+    known_findings,
+    only_new,
+    read_baseline,
+    without_known_reasons,
+)
 from antivenom.core.reports.result import FAIL_ON, STOP, ScannedSnapshot
 from antivenom.core.reports.vex import VexStatements
 
@@ -57,6 +63,13 @@ class Judging:
             snapshot = self._policy.judge(snapshot)
             snapshot = without_known_reasons(snapshot, self._known) if self._known else snapshot
         return snapshot
+
+    def leave_out(self, snapshots: Iterable[ScannedSnapshot], source: str) -> list[ScannedSnapshot]:
+        """Leave out from now on what these have already; they are judged for it."""
+        judged = [self.judge(snapshot) for snapshot in snapshots]
+        self._known = known_findings(judged).union(self._known)
+        self._baseline, self._left_out = self._baseline or source, 0
+        return judged
 
     def show(self) -> None:
         """Say what people should know of it."""

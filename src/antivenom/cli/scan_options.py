@@ -29,6 +29,13 @@ Diff = Annotated[
 Explain = Annotated[
     str, typer.Option("--explain", metavar="ID", help="Instead of the scan: why this vulnerability is found.")
 ]
+Since = Annotated[
+    str, typer.Option("--since", metavar="REF", help="Only files that git says changed since then, and what is new.")
+]
+Write = Annotated[
+    list[str] | None,
+    typer.Option("--write", metavar="FORMAT=FILE", help="Also write the scan to a file, in a format of --output."),
+]
 SbomOut = Annotated[str, typer.Option("--sbom-out", metavar="FILE", help="Also write what was scanned as an SBOM.")]
 SbomKind = Annotated[
     SbomFormat | None, typer.Option("--sbom-format", help="Of --sbom-out; spdx for *.spdx.json, else cyclonedx.")

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import groupby
+from pathlib import Path
 
 from antivenom import __version__
 from antivenom.cli.output import Output, count_of, emit, note, risk_text
+from antivenom.core.errors import InvalidInputError
 from antivenom.core.reports.advice import advise_component
 from antivenom.core.reports.as_cyclonedx import CycloneDxReport
 from antivenom.core.reports.as_html import HtmlReport
 from antivenom.core.reports.as_json import JsonReport
 from antivenom.core.reports.as_junit import JunitReport
-from antivenom.core.reports.as_markdown import MarkdownReport
+from antivenom.core.reports.as_markdown import MarkdownReport, render_packages
 from antivenom.core.reports.as_openvex import OpenVexReport
 from antivenom.core.reports.as_sarif import SarifReport
 from antivenom.core.reports.as_spdx import SpdxReport
+from antivenom.core.reports.changes import Changes, compare
 from antivenom.core.reports.result import Hit, Report, ScannedSnapshot, Totals, count_undecided, list_hits, reasons_of
 
 COLUMNS = ("package", "version", "finding", "severity", "risk", "kev", "policy", "fixed", "what to do")
@@ -137,6 +141,106 @@ def make_sbom(path: str, kind: SbomFormat | None) -> Report:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     of_spdx = kind is SbomFormat.spdx or (kind is None and path.lower().endswith((".spdx.json", ".spdx")))
     return (SpdxReport if of_spdx else CycloneDxReport)(version=__version__, now=now, with_findings=False)
+
+
+def print_packages(changes: Changes) -> str:
+    """Print the packages that changed as a table itself."""
+    if changes.packages:
+        rows = [{"package": p.name, "type": p.type, "old": p.old, "new": p.new} for p in changes.packages]
+        emit(rows, ("package", "type", "old", "new"), Output.table)
+        print()
+    return ""
+
+
+class WithPackageChanges:
+    """A report that ends with the packages that changed."""
+
+    def __init__(self, report: Report, old: Sequence[ScannedSnapshot], show: Callable[[Changes], str]) -> None:
+        self._report, self._old, self._show = report, old, show
+        self._new: list[ScannedSnapshot] = []
+
+    def add(self, snapshot: ScannedSnapshot) -> str:
+        self._new.append(snapshot)
+        return self._report.add(snapshot)
+
+    def end(self) -> str:
+        return self._report.end() + self._show(compare(self._old, self._new))
+
+
+def with_packages(report: Report, old: Sequence[ScannedSnapshot] | None) -> Report:
+    """A report for people ends with the packages that changed since `old`, if there is one; others stay as they are."""
+    if old is not None and isinstance(report, TableReport):
+        return WithPackageChanges(report, old, print_packages)
+    if old is not None and isinstance(report, MarkdownReport):
+        return WithPackageChanges(report, old, render_packages)
+    return report
+
+
+class ReportFile:
+    """A report that goes to a file while a scan streams; the file is replaced when it is whole, and not before."""
+
+    def __init__(self, path: str, report: Report) -> None:
+        self._path, self.report = Path(path), report
+        is_special = self._path.exists() and not self._path.is_file()
+        self._part = self._path if is_special else Path(f"{path}.part")
+        try:
+            self._file = self._part.open("w", encoding="utf-8")
+        except OSError as error:
+            raise self._refusal(error) from None
+
+    def add(self, snapshot: ScannedSnapshot) -> None:
+        """Write what a snapshot adds."""
+        self._write(self.report.add(snapshot))
+
+    def end(self) -> None:
+        """Write the rest."""
+        self._write(self.report.end())
+        try:
+            self._file.close()
+            if self._part != self._path:
+                self._part.replace(self._path)
+        except OSError as error:
+            raise self._refusal(error) from None
+
+    def discard(self) -> None:
+        """Let go of what is not whole; does nothing after the end."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        if self._part != self._path:
+            self._part.unlink(missing_ok=True)
+
+    def _write(self, text: str) -> None:
+        try:
+            self._file.write(text)
+        except OSError as error:
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: OSError) -> InvalidInputError:
+        return InvalidInputError(f"{self._path} cannot be written: {error.strerror}")
+
+
+def open_files(
+    written: Sequence[str],
+    sbom_out: str,
+    sbom: SbomFormat | None,
+    limits: Sequence[str],
+    old: Sequence[ScannedSnapshot] | None,
+) -> list[ReportFile]:
+    """The files that a scan also writes: of each FORMAT=FILE, and the SBOM.
+
+    Raises:
+        InvalidInputError: The format is not known, or is for terminals alone; a file cannot be written.
+    """
+    known = [kind for kind in Format if kind is not Format.table]
+    files = []
+    for text in written:
+        name, _, path = text.partition("=")
+        if name not in known or not path:
+            raise InvalidInputError(f"--write {text} is not FORMAT=FILE", hint=f"FORMAT is one of: {', '.join(known)}")
+        files.append((path, with_packages(make_report(Format(name), limits), old)))
+    if sbom_out:
+        files.append((sbom_out, make_sbom(sbom_out, sbom)))
+    return [ReportFile(path, report) for path, report in files]
 
 
 class Summary:

@@ -33,6 +33,11 @@ _FOUND_IN_FOLDERS = (
 )
 
 
+def is_found_in_folders(name: str) -> bool:
+    """Whether a file of this name is scanned where a folder is named."""
+    return kind_of_name(name) in _FOUND_IN_FOLDERS
+
+
 class Target(NamedTuple):
     """One thing that was read: where it is, what it is, and the snapshots in it; `error`: why it could not be read."""
 
@@ -236,7 +241,7 @@ def _find(folder: Path) -> Iterator[tuple[Path, OSError | None]]:
             path = here / name
             if str(path) in ignored:
                 continue
-            if name in environments or (kind_of_name(name) in _FOUND_IN_FOLDERS and _is_plain_file(path)):
+            if name in environments or (is_found_in_folders(name) and _is_plain_file(path)):
                 yield path, None
     yield from ((Path(error.filename), error) for error in closed)
 

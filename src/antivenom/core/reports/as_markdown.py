@@ -96,14 +96,21 @@ def render_changes(changes: Changes) -> str:
                 for change in found[:ROWS_MAX]
             ]
             lines += ["", *([f"… and {len(found) - ROWS_MAX} more.", ""] if len(found) > ROWS_MAX else [])]
-    if changes.packages:
-        lines += ["### Packages", "", "| Package | Old | New |", "|---|---|---|"]
-        lines += [
-            f"| {_escape(change.name)} | {_escape(change.old) or '–'} | {_escape(change.new) or '–'} |"
-            for change in changes.packages[:ROWS_MAX]
-        ]
-        lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines) + ("\n" if changes.packages else "") + render_packages(changes)
+
+
+def render_packages(changes: Changes) -> str:
+    """The packages that changed; "" when none did."""
+    if not changes.packages:
+        return ""
+    lines = ["### Packages that changed", "", "| Package | Old | New |", "|---|---|---|"]
+    lines += [
+        f"| {_escape(change.name)} | {_escape(change.old) or '–'} | {_escape(change.new) or '–'} |"
+        for change in changes.packages[:ROWS_MAX]
+    ]
+    if len(changes.packages) > ROWS_MAX:
+        lines += ["", f"… and {len(changes.packages) - ROWS_MAX} more."]
+    return "\n".join([*lines, ""])
 
 
 def _rows(hits: list[Hit]) -> list[str]:

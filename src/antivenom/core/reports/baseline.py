@@ -12,7 +12,7 @@ import msgspec
 
 from antivenom.core.readers.parsing import parse_json, refuse
 from antivenom.core.reports.as_json import FORM_VERSION
-from antivenom.core.reports.result import ScannedSnapshot
+from antivenom.core.reports.result import ScannedSnapshot, reasons_of
 
 
 class _Finding(msgspec.Struct):
@@ -69,6 +69,19 @@ def read_baseline(data: bytes, name: str) -> frozenset[KnownFinding]:
         for finding_id in (
             *(i for finding in component.findings for i in finding.ids),
             *(reason.trigger_id for reason in (component.policy.reasons if component.policy else ())),
+        )
+    )
+
+
+def known_findings(snapshots: Iterable[ScannedSnapshot]) -> frozenset[KnownFinding]:
+    """The findings of a scan, and what its policy said."""
+    return frozenset(
+        KnownFinding(assessed.component.type, assessed.component.name, known_id)
+        for snapshot in snapshots
+        for assessed in snapshot.components
+        for known_id in (
+            *(i for finding in assessed.findings for i in finding.ids),
+            *(reason.trigger_id for reason in reasons_of(assessed)),
         )
     )
 
