@@ -104,6 +104,26 @@ def test_components_that_we_know_by_heart_are_assessed(bench: Bench) -> None:
             assert [e.via for f in answer.findings for e in f.evidence if "PyPI" in e.via] == []
 
 
+def test_no_fixed_version_has_the_finding_that_it_fixes(bench: Bench) -> None:
+    index = bench.index(held_out=False, curated=True)
+    components = labels.read_components(bench.data)
+    answers = index.assess((ComponentKey("conda", *c) for c in components), "conda-forge")
+    shown: dict[tuple[str, str], set[tuple[str, ...]]] = {}
+    for (name, _), answer in zip(components, answers, strict=True):
+        for finding in answer.findings:
+            for fixed in finding.fixed_versions:
+                shown.setdefault((name, fixed), set()).add(finding.ids)
+    assert sum(map(len, shown.values())) > 9_000
+    at_the_fix = index.assess((ComponentKey("conda", *c) for c in shown), "conda-forge")
+    wrong = [
+        (component, finding.ids[0])
+        for component, answer in zip(shown, at_the_fix, strict=True)
+        for finding in answer.findings
+        if finding.ids in shown[component]
+    ]
+    assert wrong == []
+
+
 def test_withdrawn_and_disputed_entries_of_the_real_feed(bench: Bench) -> None:
     index = bench.compile(("osv-pypi",), curated=True)
     path: Path = bench.data / "advisories" / "osv-pypi.jsonl.zst"

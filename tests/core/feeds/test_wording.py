@@ -195,3 +195,23 @@ def test_a_builders_counter_is_never_a_release_of_the_project(
     index = MatchIndex.load(build_index([Advisory("JLSEC-1", "osv", affected=(found,))], knowledge=built_in()))
     [assessment] = index.assess([ComponentKey("conda", "libssh2", "1.11.0")])
     assert [f.fixed_versions for f in assessment.findings] == [fixed]
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ("2.0.12+0", ["<2.0.14"]),  # the first build of all: nobody knows since when
+        ("2.0.13+0", [">=2.0.13,<2.0.14"]),
+    ],
+)
+def test_the_first_build_of_all_is_no_start(start: str, expected: list[str]) -> None:
+    built = AffectedRange("semver", start, fixed="2.24.2+0")
+    assert rebase("SDL before 2.0.14 writes too far.", built, library="SDL2_jll") == expected
+
+
+@pytest.mark.parametrize(("free", "fixed"), [("1.35.0+0", ()), ("1.36.0+0", ("1.36.0",))])
+def test_a_free_build_that_the_text_calls_affected_is_no_fix(free: str, fixed: tuple[str, ...]) -> None:
+    built = AffectedPackage("julia", "Tar_jll", (AffectedRange("semver", fixed=free),))
+    found = upstream_versions(built, "GNU Tar through 1.35 allows file overwrite.")
+    assert found is not None
+    assert found.fixed_versions == fixed

@@ -65,3 +65,21 @@ def test_the_way_of_a_component_says_so() -> None:
     [tried] = [n for n in explained.names if n.name == "htop:htop"]
     assert tried.outcome is NameOutcome.heard
     assert tried.why == "1 advisory names it; only an equal name suggests it, so silence is no evidence"
+
+
+def test_a_fix_that_the_deciding_source_calls_affected_is_none() -> None:
+    lines = (AffectedRange("cpe", fixed="1.2"), AffectedRange("cpe", "1.2", fixed="1.4"))  # 1.2 brought it back
+    affected = AffectedPackage("cpe", "acme:acme", lines, fixed_versions=("1.2", "1.4"))
+    [answer] = open_index(Advisory("CVE-2024-1", "nvd", affected=(affected,))).assess(
+        [ComponentKey("conda", "acme", "1.0")]
+    )
+    assert answer.findings[0].fixed_versions == ("1.4",)
+
+
+def test_a_fix_that_another_entry_of_the_deciding_source_calls_affected_is_none() -> None:
+    one = AffectedPackage("cpe", "acme:acme", (AffectedRange("cpe", fixed="1.2"),), fixed_versions=("1.2",))
+    other = AffectedPackage("cpe", "acme:other", (AffectedRange("cpe", last_affected="1.3"),))
+    knowledge = assemble([[("names/acme", Alias(("acme:acme", "acme:other")))]])
+    index = open_index(Advisory("CVE-2024-1", "nvd", affected=(one, other)), knowledge=knowledge)
+    [answer] = index.assess([ComponentKey("conda", "acme", "1.0")])
+    assert answer.findings[0].fixed_versions == ()

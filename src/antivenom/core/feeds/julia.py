@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from antivenom.core.feeds.julia_builds import FIRST_BUILDS
 from antivenom.core.feeds.wording import SCHEME, stated_ranges
 from antivenom.core.matching.advisories import AffectedPackage, AffectedRange
 from antivenom_client.version_keys import version_key
@@ -56,15 +57,16 @@ def upstream_versions(affected: AffectedPackage, text: str) -> AffectedPackage |
     free = tuple(r.fixed for r in ranges if r.fixed)
     stated = stated_ranges(text, _stem(affected.name)) if _names(text, affected.name) else ()
     if stated and _may_replace(stated, ranges):
-        ranges = _with_starts(stated, ranges)
+        ranges = _with_starts(stated, ranges, FIRST_BUILDS.get(affected.name, ""))
     else:  # open ones were not rebuilt yet; upstream may long be fixed
         ranges = tuple(r for r in ranges if r.fixed is not None or r.last_affected is not None)
     versions = tuple(v for text in affected.versions if (v := built_from(affected.name, text)))
     if not ranges and not versions:
         return None
     fixed = tuple(dict.fromkeys(r.fixed for r in ranges if r.fixed))
-    if any(r.fixed is None for r in ranges):  # "through 2.7.3": the first free build is the best that is known
-        fixed = tuple(dict.fromkeys((*fixed, *free)))
+    if any(r.fixed is None for r in ranges):  # "through 2.7.3": the first free build above is the best that is known
+        last = max(version_key(SCHEME, r.last_affected or "") or b"" for r in ranges)
+        fixed = tuple(dict.fromkeys((*fixed, *(f for f in free if (version_key(SCHEME, f) or b"") > last))))
     ranges = tuple(map(_counted, ranges))
     return AffectedPackage(ECOSYSTEM, affected.name, ranges, versions, tuple(v for v in fixed if not _COUNTED.match(v)))
 
@@ -119,12 +121,16 @@ def _may_replace(stated: tuple[AffectedRange, ...], built: tuple[AffectedRange, 
     return lowest <= free
 
 
-def _with_starts(stated: tuple[AffectedRange, ...], built: tuple[AffectedRange, ...]) -> tuple[AffectedRange, ...]:
-    """Stated ranges; one that names no start has that of the first affected build."""
+def _with_starts(
+    stated: tuple[AffectedRange, ...], built: tuple[AffectedRange, ...], first_build: str
+) -> tuple[AffectedRange, ...]:
+    """Stated ranges; one that names no start has that of the first affected build, unless there is no earlier build."""
     starts = [r.introduced for r in built if r.introduced]
     if not starts or len(starts) < len(built):
         return stated
     first = min(starts, key=lambda start: version_key(SCHEME, start) or b"")
+    if first_build and (version_key(SCHEME, first) or b"") <= (version_key(SCHEME, first_build) or b""):
+        return stated
     return tuple(
         r if r.introduced is not None else AffectedRange(SCHEME, first, fixed=r.fixed, last_affected=r.last_affected)
         for r in stated

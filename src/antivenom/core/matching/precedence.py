@@ -27,6 +27,7 @@ from antivenom.core.matching.compile_index import (
 from antivenom.core.matching.identity import Identity
 from antivenom.core.matching.ignoring import IgnoreRules
 from antivenom.core.matching.knowledge import affected_id, release_id
+from antivenom_client.version_keys import version_key
 
 CORRECTED_PRIORITY = 0  # a row of knowledge about this very package, and nothing else
 PROJECT_PRIORITY = 3
@@ -140,12 +141,30 @@ def decide(
     if best < 0:
         return [], []
     row_id, next_best = _curated(heard, best) if best in (CORRECTED_PRIORITY, CURATED_PRIORITY) else ("", -1)
+    deciding = [claim.package for claim in heard if claim.decides(best)]
     hits = [
-        Hit(claim.package, interval, claim.identity, claim.decides(best), row_id if claim.priority == next_best else "")
+        Hit(package, interval, claim.identity, claim.decides(best), row_id if claim.priority == next_best else "")
         for claim in heard
-        for interval in claim.package.intervals
+        for package in [_without_affected_fixes(claim.package, deciding)]
+        for interval in package.intervals
     ]
     return hits, hits if next_best >= 0 else []
+
+
+def _without_affected_fixes(package: CompiledPackage, deciding: Sequence[CompiledPackage]) -> CompiledPackage:
+    """The package without fixed versions that those who decide call affected: another range, or another source."""
+    kept = tuple([text for text in package.fixed if not any(_has(other, text) for other in deciding)])
+    return package if len(kept) == len(package.fixed) else msgspec.structs.replace(package, fixed=kept)
+
+
+def _has(package: CompiledPackage, version: str) -> bool:
+    key = version_key(package.scheme, version)
+    if key is None:
+        return False
+    for interval in package.intervals:  # noqa: SIM110  # asked of every fix; a generator would double its cost
+        if interval.low <= key and (interval.high is None or key < interval.high):
+            return True
+    return False
 
 
 def judge(
