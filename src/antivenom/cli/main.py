@@ -24,6 +24,9 @@ GROUPS = {
     "correction": "Corrections: what is wrong about a package, its effect, applying it.",
     "scan": "List the vulnerabilities of environments, lock files and SBOMs.",
     "match": "List the vulnerabilities of packages, without a channel.",
+    "member": "Members: who may sign in, what they may do, and why.",
+    "group": "Groups: members who hold the same roles.",
+    "role": "Roles: what somebody may do, and who holds them.",
     "token": "Tokens: what programs sign in with.",
     "admin": "Passwords, the audit trail, the blob store and the demo.",
 }

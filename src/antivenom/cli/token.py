@@ -19,7 +19,7 @@ COLUMNS = ("name", "role", "created_at", "created_by", "expires_at", "last_used_
 @commands.command("create")
 def create(
     name: Annotated[str, typer.Option("--name", help="What will use it, such as ci or ana-laptop.")],
-    role: Annotated[str, typer.Option(help="reader, author or admin.")] = "reader",
+    role: Annotated[str, typer.Option(help="A role: member, author, admin, one of your own, or none.")] = "member",
     expires: Annotated[
         str, typer.Option(help="After 12h, 30d, 8w, 1y, or on a date such as 2027-01-31. Default: never.")
     ] = "",

@@ -10,6 +10,7 @@ from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from antivenom.core.rights import DEFAULT_ROLES, Rights
 from antivenom.server.adapters.blobs import BlobStore
 from antivenom.server.adapters.cpu import CpuPool
 from antivenom.server.adapters.demo_upstream import DemoOutboundClient
@@ -23,16 +24,26 @@ READ_MAX_S = 1800.0  # of CPU, for one index or one part of a feed; the largest 
 ARCHIVE_MEMORY_BYTES = 2 << 30
 
 ActorKind = Literal["local", "token", "member", "system", "anonymous"]
-Role = Literal["admin", "author", "reader", "none"]
+NO_ROLE = "none"
+_OF_THE_ROLE = Rights()
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts. `role` decides what they may do (members/authorization.py)."""
+    """Who acts, and what they may do: `rights` decide (members/authorization.py).
+
+    `role` is the one of their own, by which they are called ("none" for no such role); others may be granted besides.
+    `rights` come with the session or token from the database; without them, they are those of a default role.
+    """
 
     kind: ActorKind
     name: str
-    role: Role
+    role: str
+    rights: Rights = field(default=_OF_THE_ROLE, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.rights is _OF_THE_ROLE:
+            object.__setattr__(self, "rights", Rights(DEFAULT_ROLES.get(self.role, {})))
 
     @property
     def label(self) -> str:
@@ -42,7 +53,7 @@ class Actor:
 
 SYSTEM = Actor("system", "system", "admin")
 LOCAL = Actor("local", "local", "admin")
-ANONYMOUS = Actor("anonymous", "", "none")
+ANONYMOUS = Actor("anonymous", "", NO_ROLE)
 
 
 def utc_now() -> datetime:

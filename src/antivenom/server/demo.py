@@ -45,7 +45,7 @@ async def add_demo(ctx: Context) -> None:
     Raises:
         ConflictError: A channel or feed of the demo exists already.
     """
-    require(ctx, "admin:manage", subject="demo")
+    require(ctx, "settings:manage", subject="demo")
     for kind, url in demo.FEED_URLS.items():
         await advisories.add_feed(ctx, kind, url, is_demo=True)
     await channels.create_channel(ctx, CHANNEL, description=DESCRIPTION, is_demo=True)
@@ -68,7 +68,7 @@ async def remove_demo(ctx: Context) -> RemovedDemo:
 
     A demo policy that another channel uses stays, and is no longer marked.
     """
-    require(ctx, "admin:manage", subject="demo")
+    require(ctx, "settings:manage", subject="demo")
     names = list(await ctx.session.scalars(select(Channel.name).where(Channel.is_demo)))
     for name in names:
         await channels.delete_channel(ctx, name)

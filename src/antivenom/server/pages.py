@@ -56,7 +56,7 @@ class Concern:
 async def show_dashboard(request: Request, ctx: Context) -> Response:
     channels = list((await publications.list_channel_summaries(ctx, page_size=CHANNELS_COUNTED)).items)
     filled = dict(await mirrors.list_mirrors(ctx))
-    knowledge = await advisories.current_knowledge(ctx)
+    knowledge = await advisories.current_knowledge(ctx) if is_allowed(ctx.actor, "advisories:read") else None
     trends = [
         (c.name, await publications.get_trend(ctx, c.name, days=DAYS_IN_CHART)) for c in channels if c.publication
     ]
@@ -112,7 +112,7 @@ async def _count_served(ctx: Context, channels: list[ChannelSummary], wanted: ca
 
 async def _lost_blobs(ctx: Context) -> list[Concern]:
     """What the blob store has lost, for administrators."""
-    if not is_allowed(ctx.actor, "admin:read"):
+    if not is_allowed(ctx.actor, "settings:read"):
         return []
     lost = await storage.list_lost(ctx)
     if not lost:
@@ -131,7 +131,7 @@ def _concerns(
     ctx: Context,
     channels: list[ChannelSummary],
     filled: dict[str, Mirror],
-    knowledge: advisories.Knowledge,
+    knowledge: advisories.Knowledge | None,
     exploited: dict[str, int],
     malware: dict[str, int],
 ) -> Iterator[Concern]:
@@ -158,7 +158,7 @@ def _concerns(
             text = f"{channel.behind.error} (since {ago(channel.behind.since, ctx.now)})"
             title = f"{channel.name} does not serve what was decided"
             yield Concern("critical", title, text, f"/channels/{channel.name}", "Look")
-    for feed, _ in knowledge.feeds:
+    for feed, _ in knowledge.feeds if knowledge else ():
         if feed.state == "failed":
             yield Concern("critical", f"The feed {feed.kind} fails", feed.last_error, f"/feeds/{feed.id}", "Look")
     for channel in channels:
@@ -167,7 +167,7 @@ def _concerns(
             href = f"/channels/{channel.name}/findings?kev=yes"
             title = f"{channel.name} serves {count(served)} exploited record{'s' if served != 1 else ''}"
             yield Concern("critical", title, text, href, "Show them")
-    if not knowledge.feeds:
+    if knowledge and not knowledge.feeds:
         text = "Without a feed no package can be assessed."
         yield Concern("medium", "No advisory feed", text, "/feeds", "Add a feed")
     yield from _freshness_concerns(ctx, filled, knowledge)
@@ -178,9 +178,12 @@ def _concerns(
             yield Concern("medium", f"No policy on {channel.name}", text, href, "Write one")
 
 
-def _freshness_concerns(ctx: Context, filled: dict[str, Mirror], knowledge: advisories.Knowledge) -> Iterator[Concern]:
+def _freshness_concerns(
+    ctx: Context, filled: dict[str, Mirror], knowledge: advisories.Knowledge | None
+) -> Iterator[Concern]:
     """What is stale or frozen, and does not fail: that is said already."""
-    found = [(f"The feed {feed.kind}", f"/feeds/{feed.id}", feed.state, fresh) for feed, fresh in knowledge.feeds]
+    feeds = knowledge.feeds if knowledge else ()
+    found = [(f"The feed {feed.kind}", f"/feeds/{feed.id}", feed.state, fresh) for feed, fresh in feeds]
     found += [
         (f"The mirror {name}", f"/channels/{name}/mirror", mirror.state, mirrors.freshness_of(mirror, ctx.now))
         for name, mirror in filled.items()
@@ -266,9 +269,10 @@ async def search(request: Request, ctx: Context) -> Response:
             if channel.publication:
                 hits = await catalog.list_packages(ctx, channel.name, q=q, page_size=HITS)
                 packages += [(channel.name, package) for package in hits.items]
-        advisory_page = await advisories.search_advisories(ctx, q=q, page_size=HITS)
-        total = advisory_page.total
-        found = [AdvisorySummary.of(row) for row in advisory_page.items]
+        if is_allowed(ctx.actor, "advisories:read"):
+            advisory_page = await advisories.search_advisories(ctx, q=q, page_size=HITS)
+            total = advisory_page.total
+            found = [AdvisorySummary.of(row) for row in advisory_page.items]
     packages.sort(key=lambda item: (item[1].name != q.lower(), len(item[1].name), item[1].name, item[0]))
     return render(
         request, ctx, "search.html", q=q, packages=packages[: 3 * HITS], advisories=found, advisories_total=total

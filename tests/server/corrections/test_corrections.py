@@ -25,7 +25,7 @@ name: strict
 rules:
   - {id: any, gate: vulnerabilities, trigger: package, action: stop}
 """
-ANA, CI = Actor("member", "ana", "reader"), Actor("token", "ci", "author")
+ANA, CI = Actor("member", "ana", "member"), Actor("token", "ci", "author")
 
 
 def until(fixed: str, scheme: str = "cpe") -> AffectedRange:
@@ -176,7 +176,7 @@ async def test_a_reader_sees_the_effect_an_author_proposes_and_an_administrator_
 ) -> None:
     async with person.resources.context(ANA) as ctx:
         assert (await service.preview_correction(ctx, IGNORED)).row_ids == ["affected/redis/CVE-2026-0003"]
-        with pytest.raises(ForbiddenError, match="reader"):
+        with pytest.raises(ForbiddenError, match="member"):
             await service.propose_correction(ctx, IGNORED)
     async with person.resources.context(CI) as ctx:
         number = (await service.propose_correction(ctx, IGNORED)).id

@@ -16,7 +16,7 @@ from antivenom.core.errors import UnauthenticatedError
 from antivenom.core.publication.client_documents import SubdirKeys
 from antivenom.core.publication.publication_map import Decision
 from antivenom.server.adapters.blobs import BlobStore
-from antivenom.server.context import Actor
+from antivenom.server.context import ANONYMOUS, Actor
 from antivenom.server.distribution import actor_cache, channel_directory
 from antivenom.server.distribution.channel_files import ChannelFiles, WantedArtifact
 from antivenom.server.distribution.queries import ChannelPointer
@@ -139,10 +139,11 @@ class Stand:
 
     async def _authenticate(self, _resources: Any, *, token: str | None, authorization: str | None) -> Actor:
         given = token or (authorization or "").removeprefix("Bearer ")
-        assert given, "nobody has to look for the owner of nothing"
+        if not given:  # what everyone may do is looked up too: a role may be granted to everyone
+            return ANONYMOUS
         if given not in (READER, NOBODY):
             raise UnauthenticatedError("wrong")
-        return Actor("token", given, "reader" if given == READER else "none")
+        return Actor("token", given, "member" if given == READER else "none")
 
     async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.to_thread(function, *arguments)

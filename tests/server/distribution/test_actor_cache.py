@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from antivenom.core.errors import UnauthenticatedError
+from antivenom.core.rights import Level, Rights
 from antivenom.server.context import ANONYMOUS, Actor
 from antivenom.server.distribution import actor_cache
 from antivenom.server.distribution.actor_cache import KEEP_REFUSED_S, KEEP_S, ActorCache, may_read
 
 RIGHT, WRONG = (b"av-right", b""), (b"", b"Bearer av-wrong")
-READER = Actor("token", "ci", "reader")
+READER = Actor("token", "ci", "member")
 
 
 class Door:
@@ -117,12 +119,19 @@ async def test_the_cache_is_bounded_and_the_oldest_goes(
 @pytest.mark.parametrize(
     ("actor", "may"),
     [
-        (None, False), (ANONYMOUS, False), (Actor("anonymous", "", "reader"), False),
-        (Actor("member", "ana", "none"), False), (Actor("member", "ana", "reader"), True), (READER, True),
+        (None, False), (ANONYMOUS, False), (Actor("member", "bob", "nobody"), False),
+        (Actor("member", "ana", "none"), False), (Actor("member", "ana", "member"), True), (READER, True),
     ],
 )  # fmt: skip
 def test_who_may_read_a_closed_channel(actor: Actor | None, may: bool) -> None:
-    assert may_read(actor) is may
+    assert may_read(actor, "main") is may
+
+
+def test_what_is_granted_for_one_channel_opens_that_one_alone() -> None:
+    of_main = Rights(channels={"main": {"channels": Level.read}})
+    actor = Actor("token", "ci", "none", of_main)
+    assert (may_read(actor, "main"), may_read(actor, "mainly")) == (True, False)
+    assert may_read(replace(ANONYMOUS, rights=of_main), "main")
 
 
 async def test_credentials_longer_than_any_real_ones_are_not_kept(cache: ActorCache, door: Door) -> None:

@@ -174,7 +174,7 @@ async def test_token_is_made_used_and_revoked_over_the_api(app_client, anonymous
     value = created.json()["token"]
     headers = {"Authorization": f"Bearer {value}"}
     me = await anonymous_client.get("/api/v1/me", headers=headers)
-    assert (me.json()["kind"], me.json()["name"], me.json()["role"]) == ("token", "ci", "reader")
+    assert (me.json()["kind"], me.json()["name"], me.json()["role"]) == ("token", "ci", "member")
     refused = await anonymous_client.post("/api/v1/tokens", json={"name": "more"}, headers=headers)
     assert refused.status_code == 403
     listed = await app_client.get("/api/v1/tokens")
@@ -203,7 +203,7 @@ async def test_secrets_never_reach_a_log(app_client, anonymous_client, caplog: p
 async def test_audit_trail_says_who_did_what(app_client):
     await app_client.post("/api/v1/tokens", json={"name": "ci"})
     items = (await app_client.get("/api/v1/events", params={"kind": "token.created"})).json()["items"]
-    assert [(i["actor"], i["subject"], i["data"]) for i in items] == [("local", "token:ci", {"role": "reader"})]
+    assert [(i["actor"], i["subject"], i["data"]) for i in items] == [("local", "token:ci", {"role": "member"})]
 
 
 HOSTILE_BODIES = [
@@ -228,7 +228,7 @@ async def test_hostile_body_is_a_problem_document(app_client, body: bytes):
 
 
 async def test_tokens_are_found_and_put_in_order(ctx: Context) -> None:
-    for name, role in (("ci", "author"), ("ana-laptop", "reader"), ("backup", "admin")):
+    for name, role in (("ci", "author"), ("ana-laptop", "member"), ("backup", "admin")):
         await service.create_token(ctx, name, role=role)
     assert [t.name for t in (await service.list_tokens(ctx)).items] == ["ana-laptop", "backup", "ci"]
     assert [t.name for t in (await service.list_tokens(ctx, sort="-role")).items] == ["ana-laptop", "ci", "backup"]

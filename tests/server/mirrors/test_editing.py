@@ -150,7 +150,7 @@ async def test_the_api_changes_what_is_sent_and_keeps_the_rest(
 async def test_a_reader_may_neither_edit_nor_delete(person: Person, upstream: UpstreamServer) -> None:
     write_channel(upstream.folder, small_channel())
     mirror = await person.mirror("main", upstream, subdirs=["linux-64"])
-    async with person.resources.context(Actor("member", "rob", "reader")) as ctx:
+    async with person.resources.context(Actor("member", "rob", "member")) as ctx:
         with pytest.raises(ForbiddenError):
             await mirrors.update_mirror(ctx, "main", mirrors.MirrorSettings(mirror.upstream, "active"))
         with pytest.raises(ForbiddenError):

@@ -23,7 +23,7 @@ from tests.server.mirrors.conftest import Person, ask, person, upstream  # noqa:
 from tests.upstreams import UpstreamServer, make_record, write_channel
 from tests.waiting import until
 
-READER = Actor("member", "rita", "reader")
+READER = Actor("member", "rita", "member")
 EXPRESSION = 'name: loops\nrules:\n  - {{id: three-loops, gate: expression, trigger: cel, action: stop, params: {{expr: "{}"}}}}\n'
 # Quick on the sample that a check tries it on, which has one dependency; for ever on a record with thousands.
 OVER_DEPENDS = EXPRESSION.format(

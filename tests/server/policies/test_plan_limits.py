@@ -10,7 +10,7 @@ from antivenom.core.errors import TooManyRequestsError
 from antivenom.server.channel_policies.plan_limits import PLANS_MAX, count_plan
 from antivenom.server.context import Actor, Resources
 
-READER, OTHER = Actor("member", "rita", "reader"), Actor("member", "otto", "author")
+READER, OTHER = Actor("member", "rita", "member"), Actor("member", "otto", "author")
 ADMIN = Actor("member", "ana", "admin")
 
 

@@ -103,7 +103,7 @@ async def test_what_does_not_exist_is_not_found(ctx: Context) -> None:
 async def test_a_reader_may_look_and_not_save(resources: Resources) -> None:
     async with resources.context(LOCAL) as local:
         await service.save_policy(local, TEXT)
-    async with resources.context(Actor("token", "ci", "reader")) as reader:
+    async with resources.context(Actor("token", "ci", "member")) as reader:
         assert (await service.get_policy(reader, "baseline"))[1].number == 1
         with pytest.raises(ForbiddenError):
             await service.save_policy(reader, TEXT + COOLDOWN)

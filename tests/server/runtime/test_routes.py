@@ -91,7 +91,7 @@ async def test_numbers_and_description_are_public_only_by_setting(
     refused = await anonymous_client.get(path)
     assert (refused.status_code, refused.headers["content-type"]) == (401, "application/problem+json")
     async with resources.context(LOCAL) as ctx:
-        scraper = await create_token(ctx, "prometheus", role="reader")
+        scraper = await create_token(ctx, "prometheus", role="member")
     scraped = await anonymous_client.get(path, headers={"Authorization": f"Bearer {scraper.value}"})
     assert scraped.status_code == 200
     assert (await anonymous_client.get(path, headers={"Authorization": "Bearer av-wrong"})).status_code == 401

@@ -51,7 +51,7 @@ async def add_feed(
         OutboundRefusedError: A URL that the server may not read.
         ConflictError: There is such a feed already.
     """
-    require(ctx, "feeds:write", subject="feed:*")
+    require(ctx, "advisories:write", subject="feed:*")
     source = find_source(kind)
     if every_s is not None and not EVERY_MIN_S <= every_s <= EVERY_MAX_S:
         raise InvalidInputError(f"an interval of {every_s} s is outside one minute to one year", field="every_s")
@@ -145,11 +145,11 @@ async def list_feeds(
     Raises:
         InvalidInputError: An unknown sort, or a page that cannot be.
     """
-    require(ctx, "feeds:read", subject="feed:*")
+    require(ctx, "advisories:read", subject="feed:*")
     return await queries.page_feeds(ctx.session, kind=kind, state=state, q=q, sort=sort, page=page, page_size=page_size)
 
 
-async def get_feed(ctx: Context, feed_id: int, *, permission: str = "feeds:read", lock: bool = False) -> Feed:
+async def get_feed(ctx: Context, feed_id: int, *, permission: str = "advisories:read", lock: bool = False) -> Feed:
     """One feed.
 
     Raises:
@@ -172,7 +172,7 @@ async def request_feed_sync(ctx: Context, feed_id: int | None = None, *, kind: s
     if feed_id is not None:
         feeds = [await _get_own_feed(ctx, feed_id)]
     else:
-        require(ctx, "feeds:write", subject="feed:*")
+        require(ctx, "advisories:write", subject="feed:*")
         if kind is not None:
             find_source(kind)
         feeds = (
@@ -190,7 +190,7 @@ async def _get_own_feed(ctx: Context, feed_id: int) -> Feed:
     Raises:
         ConflictError: It is built in.
     """
-    feed = await get_feed(ctx, feed_id, permission="feeds:write", lock=True)
+    feed = await get_feed(ctx, feed_id, permission="advisories:write", lock=True)
     if feed.is_built_in:
         raise ConflictError(
             f"feed {feed_id} comes with the release: it is neither synced nor removed",
@@ -216,7 +216,7 @@ async def remove_feed(ctx: Context, feed_id: int) -> None:
         NotFoundError: There is none of that number.
         ConflictError: It is built in.
     """
-    require(ctx, "feeds:write", subject=f"feed:{feed_id}")
+    require(ctx, "advisories:write", subject=f"feed:{feed_id}")
     await storing.lock_knowledge(ctx.session)
     feed = await _get_own_feed(ctx, feed_id)
     table = find_source(feed.kind).TABLE

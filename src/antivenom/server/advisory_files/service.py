@@ -86,7 +86,7 @@ async def show_keys(ctx: Context) -> list[KeyFacts]:
 
 async def rotate_key(ctx: Context) -> str:
     """Sign with a new key from now on, which the old one vouches for; its fingerprint."""
-    require(ctx, "admin:manage", subject=SUBJECT)
+    require(ctx, "settings:manage", subject=SUBJECT)
     keys = await signing_keys(ctx)
     fresh = await add_key(ctx, keys[-1])
     old, new = fingerprint(keys[-1].public), fingerprint(fresh.public)

@@ -9,6 +9,7 @@ from limits import RateLimitItemPerMinute
 from antivenom.core.errors import TooManyRequestsError
 from antivenom.server.context import Actor, Resources
 from antivenom.server.events.rate_limits import RateLimits
+from antivenom.server.members.authorization import is_allowed
 
 WINDOW_MIN: Final = 10
 PLANS_MAX: Final = 120  # a form plans for every chosen channel
@@ -21,7 +22,7 @@ async def count_plan(resources: Resources, actor: Actor) -> None:
     Raises:
         TooManyRequestsError: There were too many.
     """
-    if actor.role == "admin":
+    if is_allowed(actor, "settings:manage"):
         return
     if refused := await RateLimits(resources.engine).count(_PLANS, actor.label):
         raise TooManyRequestsError(

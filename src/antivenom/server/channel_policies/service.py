@@ -15,7 +15,7 @@ from antivenom.server.channels.models import Channel
 from antivenom.server.context import Actor, Context, Resources
 from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.events.service import record
-from antivenom.server.members.authorization import require
+from antivenom.server.members.authorization import require, require_somewhere
 from antivenom.server.policies import service as policies
 from antivenom.server.policies.models import Policy, PolicyRevision
 from antivenom.server.publications import queries as publications_queries
@@ -68,7 +68,11 @@ async def set_policy(ctx: Context, channel: str, text: str, *, is_tried: bool = 
 
 
 async def set_policy_everywhere(ctx: Context, text: str) -> tuple[PolicyRevision, list[str]]:
-    """Attach a new revision of a policy to every channel under it. Returns the revision and the channels' names."""
+    """Attach a new revision of a policy to every channel under it.
+
+    Returns:
+        The revision, and the names of those of the channels that the actor may read.
+    """
     require(ctx, "policies:write", subject="policy:*")
     name = (await policies.check_policy(ctx.resources, text)).name
     await try_policy(ctx, await queries.names_under_policy(ctx.session, name), text)
@@ -76,25 +80,27 @@ async def set_policy_everywhere(ctx: Context, text: str) -> tuple[PolicyRevision
     rows = await queries.channels_under_policy(ctx.session, revision.policy_id, lock=True)
     for row in rows:
         await _attach(ctx, row, revision)
-    return revision, sorted(row.name for row in rows)
+    readable = require_somewhere(ctx, "channels:read")
+    return revision, sorted(row.name for row in rows if readable is None or row.name in readable)
 
 
 async def list_channels_under(ctx: Context, policy: str) -> list[ChannelSummary]:
-    """The channels with any revision of a policy attached, by name.
+    """The channels that the actor may read with any revision of a policy attached, by name.
 
     Raises:
         NotFoundError: There is no such policy.
     """
     found, _ = await policies.get_policy(ctx, policy)
-    rows = await queries.channels_under_policy(ctx.session, found.id)
+    readable = require_somewhere(ctx, "channels:read")
+    rows = await queries.channels_under_policy(ctx.session, found.id, among=readable)
     by_id = await publications_queries.list_channel_rows(ctx.session, [row.id for row in rows])
     return [publications.summarize_channel(by_id[row.id]) for row in rows]
 
 
 async def count_channels_by_policy(ctx: Context) -> dict[int, int]:
-    """How many channels are under each policy, by policy id."""
+    """How many of the channels that the actor may read are under each policy, by policy id."""
     require(ctx, "policies:read", subject="policy:*")
-    return await queries.count_channels_by_policy(ctx.session)
+    return await queries.count_channels_by_policy(ctx.session, among=require_somewhere(ctx, "channels:read"))
 
 
 async def _attach(ctx: Context, channel: Channel, revision: PolicyRevision) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError
+from antivenom.core.errors import ConflictError, InvalidInputError
 from antivenom.server.channels import queries
 from antivenom.server.channels.models import Channel
 from antivenom.server.context import Context
 from antivenom.server.events.service import record
-from antivenom.server.members.authorization import require
+from antivenom.server.members.authorization import no_such_channel, require
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 RESERVED = frozenset(("t",))  # conda asks for /conda/t/TOKEN/CHANNEL when somebody writes /t/TOKEN/conda/CHANNEL
@@ -31,7 +31,7 @@ async def create_channel(
         InvalidInputError: The name is not `^[a-z][a-z0-9_-]*$` (64 characters at most) or the privacy is unknown.
         ConflictError: A channel of that name exists.
     """
-    require(ctx, "channels:write", subject=f"channel:{name}")
+    require(ctx, "channels:write", subject="channel:*")  # no grant is for a channel that is not there
     if not NAME.fullmatch(name):
         raise InvalidInputError(
             f"{name!r} cannot name a channel",
@@ -63,12 +63,12 @@ async def get_channel(ctx: Context, name: str, *, permission: str = "channels:re
     """The channel of that name.
 
     Raises:
-        NotFoundError: There is none.
+        NotFoundError: There is none that the actor may read.
     """
     require(ctx, permission, subject=f"channel:{name}")
     channel = await queries.find_channel(ctx.session, name, lock=lock)
     if channel is None:
-        raise NotFoundError(f"there is no channel {name!r}", hint="list them with: antivenom channel list")
+        raise no_such_channel(name)
     return channel
 
 

@@ -125,8 +125,8 @@ async def show_correction(request: Request, ctx: Context) -> Response:
         "corrections/correction.html",
         found=found,
         kinds=KINDS,
-        may_apply=is_allowed(ctx.actor, "findings:manage"),
-        may_decline=is_allowed(ctx.actor, "findings:manage") or found.correction.proposed_by == ctx.actor.label,
+        may_apply=is_allowed(ctx.actor, "advisories:manage"),
+        may_decline=is_allowed(ctx.actor, "advisories:manage") or found.correction.proposed_by == ctx.actor.label,
     )
 
 
@@ -171,8 +171,8 @@ async def _render_form(
         plan=plan,
         shown=_digest(plan) if plan else "",
         error=error,
-        may_propose=is_allowed(ctx.actor, "findings:write"),
-        may_apply=is_allowed(ctx.actor, "findings:manage"),
+        may_propose=is_allowed(ctx.actor, "advisories:write"),
+        may_apply=is_allowed(ctx.actor, "advisories:manage"),
     )
 
 

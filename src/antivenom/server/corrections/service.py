@@ -57,7 +57,7 @@ async def preview_correction(ctx: Context, proposal: Proposal) -> CorrectionPlan
         InvalidInputError: The proposal lacks something, or a row would not be readable.
         NotFoundError: No advisory feed has been compiled yet.
     """
-    require(ctx, "findings:read", subject="correction:*")
+    require(ctx, "advisories:read", subject="correction:*")
     proposal, note = await _with_known_id(ctx, proposal)
     now = await assemble_knowledge(ctx)
     rows = make_rows(proposal, now, ctx.now.date())
@@ -87,7 +87,7 @@ async def propose_correction(ctx: Context, proposal: Proposal) -> Correction:
         InvalidInputError: The proposal lacks something, or a row would not be readable.
         ConflictError: The same rows are proposed or applied already.
     """
-    require(ctx, "findings:write", subject="correction:*")
+    require(ctx, "advisories:write", subject="correction:*")
     proposal, _ = await _with_known_id(ctx, proposal)
     rows = make_rows(proposal, await assemble_knowledge(ctx), ctx.now.date())
     ids = [entry.id for entry in parse_rows(rows)]
@@ -134,7 +134,7 @@ async def list_corrections(
     Raises:
         InvalidInputError: A filter or the order does not exist.
     """
-    require(ctx, "findings:read", subject="correction:*")
+    require(ctx, "advisories:read", subject="correction:*")
     if state and state not in STATES:
         raise InvalidInputError(f"state {state[:40]!r} is not one of {', '.join(STATES)}", field="state")
     if kind:
@@ -162,7 +162,7 @@ async def get_correction(ctx: Context, correction_id: int) -> CorrectionDetails:
     Raises:
         NotFoundError: There is none of that number.
     """
-    require(ctx, "findings:read", subject=f"correction:{correction_id}")
+    require(ctx, "advisories:read", subject=f"correction:{correction_id}")
     found = await _find(ctx, correction_id)
     entries = parse_rows(found.rows)
     return CorrectionDetails(
@@ -214,10 +214,10 @@ async def decline_correction(ctx: Context, correction_id: int) -> Correction:
         NotFoundError: There is none of that number.
         ConflictError: It is not proposed.
     """
-    require(ctx, "findings:write", subject=f"correction:{correction_id}")
+    require(ctx, "advisories:write", subject=f"correction:{correction_id}")
     correction = await _find(ctx, correction_id, lock=True)
     if correction.proposed_by != ctx.actor.label:
-        require(ctx, "findings:manage", subject=f"correction:{correction_id}")
+        require(ctx, "advisories:manage", subject=f"correction:{correction_id}")
     _check_state(correction, "proposed", "declined")
     correction.state, correction.ended_at, correction.ended_by = "declined", ctx.now, ctx.actor.label
     await record(ctx, "correction.declined", subject=_subject(correction), **_facts(correction, []))
@@ -226,7 +226,7 @@ async def decline_correction(ctx: Context, correction_id: int) -> Correction:
 
 async def export_corrections(ctx: Context) -> str:
     """All corrections that count, as one file of kind `knowledge`: for another server, or as a feed of its own."""
-    require(ctx, "findings:read", subject="correction:*")
+    require(ctx, "advisories:read", subject="correction:*")
     applied = await queries.list_applied(ctx.session)
     # Of rows with one id the first of a file counts, and here the last that was applied.
     return rows_text([row for correction in reversed(applied) for row in correction.rows])
@@ -234,7 +234,7 @@ async def export_corrections(ctx: Context) -> str:
 
 async def _take(ctx: Context, correction_id: int, needed: str, wanted: str) -> tuple[Correction, Effect | None]:
     """The correction, locked and in the state that is needed, and what its change to another would change."""
-    require(ctx, "findings:manage", subject=f"correction:{correction_id}")
+    require(ctx, "advisories:manage", subject=f"correction:{correction_id}")
     correction = await _find(ctx, correction_id, lock=True)
     _check_state(correction, needed, wanted)
     return correction, await _effect_of(ctx, correction, parse_rows(correction.rows))

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 
 from antivenom.core.errors import UnauthenticatedError
+from antivenom.core.rights import Level
 from antivenom.server.context import Actor, Resources
 from antivenom.server.members.authentication import authenticate
 
@@ -63,12 +64,12 @@ class ActorCache:
             return None
 
     def forget_all(self) -> None:
-        """Empty the cache: a token was revoked, a member changed, or a notification may have been missed."""
+        """Empty the cache: a token was revoked, somebody's rights changed, or a notification was missed."""
         self._generation += 1
         self._known.clear()
         self._asking.clear()
 
 
-def may_read(actor: Actor | None) -> bool:
-    """Whether the actor may read a channel that is not public."""
-    return actor is not None and actor.kind != "anonymous" and actor.role != "none"
+def may_read(actor: Actor | None, channel: str) -> bool:
+    """Whether the actor may read a channel that is not public. Two look-ups: every answer from the cache asks."""
+    return actor is not None and actor.rights.level("channels", channel) >= Level.read

@@ -141,7 +141,7 @@ class ChannelFiles:
 
     def _on_event(self, kind: str, subject: str) -> None:
         room = kind.partition(".")[0]
-        if room in ("token", "member", "listening"):
+        if room in ("token", "member", "group", "role", "listening") or kind == "channel.deleted":
             self._actors.forget_all()
         if kind in ("channel.deleted", "channel.privacy_changed"):
             self._cache.forget_channel(subject.removeprefix("channel:").encode())
@@ -159,7 +159,7 @@ class ChannelFiles:
             return None
         if not cached.holds_for(channel.publication_id):
             return None
-        if not channel.is_public and not may_read(self._actors.cached((token, request.authorization))):
+        if not channel.is_public and not may_read(self._actors.cached((token, request.authorization)), channel.name):
             return None
         if request.if_none_match and etag_matches(cached.etag, request.if_none_match):
             self.counts[cached.kind, 304] += 1
@@ -228,11 +228,11 @@ class ChannelFiles:
             return problem(404, "there is no such file: channels are at /conda/CHANNEL/SUBDIR/FILE")
         channel = await self._directory.find(parts[0])
         is_public = channel is not None and channel.is_public
-        if not is_public and not await self._is_reader((token, request.authorization)):
-            # One answer for a channel that is closed and for one that is not there: only members learn which exist.
+        if not is_public and not await self._may_read((token, request.authorization), parts[0]):
+            # One answer for a channel that is closed and for one that is not there: only who may read it learns which.
             detail = (
-                f"no channel {parts[0]!r} can be read without a valid token: check its name, or put a token in the URL"
-                f" as /t/TOKEN/conda/{parts[0]}"
+                f"no channel {parts[0]!r} can be read without a token that may: check its name, or put a token in the"
+                f" URL as /t/TOKEN/conda/{parts[0]}"
             )
             return problem(401, detail, code="unauthenticated", headers=list(_CHALLENGES))
         if channel is None:
@@ -245,8 +245,8 @@ class ChannelFiles:
             self._cache_answer(channel, "/".join(parts[1:]), content, answer, lifetime)
         return answer
 
-    async def _is_reader(self, credentials: Credentials) -> bool:
-        return credentials != (b"", b"") and may_read(await self._actors.identify(credentials))
+    async def _may_read(self, credentials: Credentials, channel: str) -> bool:
+        return may_read(await self._actors.identify(credentials), channel)
 
     async def _find_content(self, channel: PublishedChannel, parts: list[str]) -> tuple[Content | None, CacheLifetime]:
         """The content of a path below the channel, and how long its answer may be cached."""

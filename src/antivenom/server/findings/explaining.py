@@ -53,7 +53,7 @@ async def explain_component(ctx: Context, request: MatchRequest, *, advisory: st
         InvalidInputError: It is no component.
         NotFoundError: No source names the advisory for this component; the message says whether any knows it.
     """
-    require(ctx, "findings:read", subject="match")
+    require(ctx, "advisories:read", subject="match")
     if request.key is None:
         raise InvalidInputError(request.error, hint="write conda:openssl=3.0.7 or a purl", field="component")
     await wait_for_new_feeds(ctx.resources)

@@ -25,7 +25,7 @@ ITEMS_SHOWN = 10  # of each outcome
 
 
 async def show_match(request: Request, ctx: Context) -> Response:
-    require(ctx, "findings:read", subject="match")
+    require(ctx, "advisories:read", subject="match")
     state = ListState.read(request, filters=FILTERS)
     found: ComponentExplained | None = None
     problem: AntivenomError | None = None

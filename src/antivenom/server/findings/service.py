@@ -51,7 +51,7 @@ async def current_knowledge(ctx: Context) -> Knowledge:
 
 async def show_knowledge(ctx: Context) -> tuple[int, int]:
     """(revision that matching answers from, newest revision of the feeds); 0 for none."""
-    require(ctx, "findings:read", subject="match")
+    require(ctx, "advisories:read", subject="match")
     newest = await newest_revision(ctx.session)
     return (await current_knowledge(ctx)).revision, newest.id if newest else 0
 
@@ -90,7 +90,7 @@ async def match_components(
     Raises:
         InvalidInputError: More than `MATCH_COMPONENTS_MAX` components.
     """
-    require(ctx, "findings:read", subject="match")
+    require(ctx, "advisories:read", subject="match")
     if len(components) > MATCH_COMPONENTS_MAX:
         raise InvalidInputError(
             f"{len(components):,} components are too many for one request: {MATCH_COMPONENTS_MAX:,} at most",
@@ -111,7 +111,7 @@ async def store_assessments(ctx: Context, revision: int, components: Iterable[tu
     Args:
         revision: The knowledge revision that the assessments come from. Older ones than what is stored change nothing.
     """
-    require(ctx, "findings:write", subject="findings")
+    require(ctx, "advisories:write", subject="findings")
     batch: Assessments = {}
     for component, assessment in components:
         batch[component.name, component.version, "\n".join(sorted(component.purls))] = assessment
@@ -187,7 +187,7 @@ async def list_affected(
     ctx: Context, ids: str | Sequence[str], *, page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
 ) -> Page[AffectedComponent]:
     """The components of published channels that a vulnerability (any of its ids) affects now."""
-    require(ctx, "findings:read", subject="findings")
+    require(ctx, "advisories:read", subject="findings")
     wanted = [ids] if isinstance(ids, str) else list(ids)
     return await queries.page_affected(ctx.session, wanted, page=page, page_size=page_size)
 
@@ -198,7 +198,7 @@ async def store_curation(ctx: Context, *, sha256: bytes, fn: str, document: byte
     Returns:
         The statements, by id in upper case; empty when there are none.
     """
-    require(ctx, "findings:write", subject=f"artifact:{fn}")
+    require(ctx, "artifacts:write", subject=f"artifact:{fn}")
     try:
         statuses = parse_security(document)
     except InvalidInputError:

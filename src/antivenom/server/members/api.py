@@ -1,4 +1,4 @@
-"""/api/v1/tokens, /api/v1/members, /api/v1/me, and the audit trail at /api/v1/events."""
+"""/api/v1/tokens, /api/v1/me, and the audit trail at /api/v1/events. Members, groups and roles are in people_api.py."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from starlette.responses import StreamingResponse
 from antivenom import __version__
 from antivenom.server.events.models import Event
 from antivenom.server.events.schemas import EventView
-from antivenom.server.members import audit, service
+from antivenom.server.members import audit, people_api, service
 from antivenom.server.members.authentication import RequestActor, RequestContext
 from antivenom.server.members.schemas import (
     ActorView,
-    PasswordReset,
-    PasswordView,
     TokenCreate,
     TokenCreated,
     TokenView,
@@ -25,6 +23,7 @@ from antivenom.server.members.schemas import (
 from antivenom.server.web.listing import NDJSON, Listing, streamed
 
 router = APIRouter(tags=["members"])
+router.include_router(people_api.router)
 
 
 @router.get("/me")
@@ -53,12 +52,6 @@ async def list_tokens(
 async def revoke_token(ctx: RequestContext, name: str) -> TokenView:
     """End a token at once."""
     return TokenView.of(await service.revoke_token(ctx, name))
-
-
-@router.post("/members/{name}/password")
-async def reset_password(ctx: RequestContext, name: str, body: PasswordReset) -> PasswordView:
-    """Give a member a new password and end their sessions."""
-    return PasswordView(name=name, password=await service.reset_password(ctx, name, body.password))
 
 
 @dataclass(frozen=True, slots=True)

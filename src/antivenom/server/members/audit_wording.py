@@ -17,6 +17,9 @@ PAGES = {
     "feed": "/feeds/{}",
     "correction": "/corrections/{}",
     "token": "/tokens",
+    "member": "/members/{}",
+    "group": "/groups/{}",
+    "role": "/roles/{}",
 }
 ACTORS = {"local": "command line", "system": "Antivenom"}
 HIDDEN = ("index_key", "feed_kind")  # a blob's key means nothing to people; a feed's kind is in its name

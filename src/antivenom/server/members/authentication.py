@@ -6,7 +6,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated, Final
 
@@ -14,7 +14,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection, Request
 
 from antivenom.core.errors import ForbiddenError, UnauthenticatedError
-from antivenom.server.context import ANONYMOUS, LOCAL, Actor, Context, Resources
+from antivenom.server.context import ANONYMOUS, LOCAL, NO_ROLE, Actor, Context, Resources
 from antivenom.server.home import LOCAL_PREFIX, LOCAL_TOKEN
 from antivenom.server.members import queries
 from antivenom.server.members.authorization import SIGN_IN_HINT
@@ -41,12 +41,21 @@ async def find_token_actor(resources: Resources, value: str) -> Actor | None:
         return None
     now = resources.clock()
     async with resources.context(ANONYMOUS) as ctx:
-        token = await queries.find_token(ctx.session, digest(value))
-        if token is None or token.revoked_at is not None or (token.expires_at is not None and token.expires_at <= now):
+        found = await queries.find_token(ctx.session, digest(value))
+        if found is None:
+            return None
+        token, rights = found
+        if token.revoked_at is not None or (token.expires_at is not None and token.expires_at <= now):
             return None
         if token.last_used_at is None or now - token.last_used_at > USED_PRECISION:
             token.last_used_at = now
-        return Actor("token", token.name, token.role)  # type: ignore[arg-type]  # roles are checked when tokens are made
+        return Actor("token", token.name, token.role or NO_ROLE, rights)
+
+
+async def find_anonymous_actor(resources: Resources) -> Actor:
+    """Who is not signed in, with what everyone may do."""
+    async with resources.context(ANONYMOUS) as ctx:
+        return replace(ANONYMOUS, rights=await queries.find_rights_of_everyone(ctx.session))
 
 
 def _is_local_token(resources: Resources, value: str) -> bool:
@@ -65,8 +74,8 @@ async def find_session_actor(resources: Resources, cookie: str) -> SessionActor 
         found = await queries.find_session(ctx.session, digest(cookie), resources.clock())
     if found is None:
         return None
-    session, member = found
-    return SessionActor(Actor("member", member.name, member.role), session.csrf)  # type: ignore[arg-type]
+    session, member, rights = found
+    return SessionActor(Actor("member", member.name, member.role or NO_ROLE, rights), session.csrf)
 
 
 def read_credential(authorization: str) -> str | None:
@@ -102,7 +111,7 @@ async def authenticate(resources: Resources, *, authorization: str | None, token
             raise UnauthenticatedError(
                 "the Authorization header cannot be read", hint="send: Authorization: Bearer TOKEN"
             )
-        return ANONYMOUS
+        return await find_anonymous_actor(resources)
     actor = await find_token_actor(resources, credential)
     if actor is None:
         raise UnauthenticatedError(
@@ -119,7 +128,7 @@ async def authenticate_request(request: HTTPConnection) -> Actor:
         return await authenticate(resources, authorization=authorization)
     member = await find_session_actor(resources, request.cookies.get(SESSION_COOKIE, ""))
     if member is None:
-        return ANONYMOUS
+        return await find_anonymous_actor(resources)
     if request.scope.get("method") not in ("GET", "HEAD"):
         given = request.headers.get(CSRF_HEADER, "")
         if not hmac.compare_digest(given.encode(), member.csrf.encode()):
@@ -131,13 +140,13 @@ async def authenticate_request(request: HTTPConnection) -> Actor:
 
 
 async def require_anybody(request: HTTPConnection) -> Actor:
-    """The actor of a request for what everybody with a role may see.
+    """The actor of a request for what everybody may see who is signed in.
 
     Raises:
         UnauthenticatedError: Nobody sent it.
     """
     actor = await authenticate_request(request)
-    if actor.role == "none":
+    if actor.kind == "anonymous":
         raise UnauthenticatedError("this needs a sign-in", hint=SIGN_IN_HINT)
     return actor
 

@@ -1,4 +1,4 @@
-"""Sign-in, sign-out, one's own password, and tokens. The audit trail is in audit_pages.py."""
+"""Sign-in, sign-out, one's own password, and tokens. The audit trail and people have files of their own."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from starlette.routing import Route
 
 from antivenom.core.errors import AntivenomError, InvalidInputError
 from antivenom.server.context import Context
-from antivenom.server.members import audit_pages, service
+from antivenom.server.members import audit_pages, people_pages, roles, service
 from antivenom.server.members.authentication import SESSION_COOKIE
 from antivenom.server.web.rendering import ListState, action, page, redirect, render, safe_next
 
-BLANK_TOKEN = {"name": "", "role": "reader", "expires_days": "90"}
+BLANK_TOKEN = {"name": "", "role": "member", "expires_days": "90"}
 
 
 async def show_sign_in(request: Request, ctx: Context) -> Response:
@@ -125,6 +125,7 @@ async def _render_tokens(
         status=error.status if error else 200,
         state=state,
         tokens=await service.list_tokens(ctx, q=state.q, sort=state.sort, page=state.page, page_size=state.page_size),
+        roles=[role.name for role in await roles.list_roles(ctx)],
         form=form,
         created=created,
         error=error,
@@ -147,4 +148,5 @@ routes: list[Route] = [
     action("/tokens", create_token, form=show_refused_token),
     action("/tokens/{name}/revoke", revoke_token),
     *audit_pages.routes,
+    *people_pages.routes,
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from antivenom.server.context import NO_ROLE
 from antivenom.server.members.models import Token
 
 
@@ -14,7 +15,7 @@ class TokenCreate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str
-    role: Literal["reader", "author", "admin"] = "reader"
+    role: Annotated[str, Field(description="The name of a role; none for none of its own.")] = "member"
     expires_at: AwareDatetime | None = None
 
 
@@ -29,7 +30,15 @@ class TokenView(BaseModel):
 
     @classmethod
     def of(cls, token: Token) -> TokenView:
-        return cls.model_validate(token, from_attributes=True)
+        return cls(
+            name=token.name,
+            role=token.role or NO_ROLE,
+            created_at=token.created_at,
+            created_by=token.created_by,
+            expires_at=token.expires_at,
+            last_used_at=token.last_used_at,
+            revoked_at=token.revoked_at,
+        )
 
 
 class TokenCreated(TokenView):

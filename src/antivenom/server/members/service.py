@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import EllipsisType
 
 from sqlalchemy import delete
 
 from antivenom.core.errors import ConflictError, InvalidInputError, NotFoundError, UnauthenticatedError
-from antivenom.server.context import Context
+from antivenom.server.context import NO_ROLE, Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
 from antivenom.server.events.service import record
 from antivenom.server.home import remove_first_password
 from antivenom.server.members import passwords, queries
-from antivenom.server.members.authorization import ROLES, require
+from antivenom.server.members.authorization import require, require_no_less
 from antivenom.server.members.models import Member, MemberSession, Token
+from antivenom.server.members.names import NAME, check_name
+from antivenom.server.members.roles import changing_rights, find_own_role
 from antivenom.server.members.throttle import SLOTS, SignInThrottle
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 TOKEN_LIFE_MAX = timedelta(days=3660)
 ADMIN_NAME = "admin"
 
@@ -47,18 +48,18 @@ class SignedIn:
 
 
 async def create_token(
-    ctx: Context, name: str, *, role: str = "reader", expires_at: datetime | None = None
+    ctx: Context, name: str, *, role: str | None = "member", expires_at: datetime | None = None
 ) -> NewToken:
-    """Create a token with a role of its own.
+    """Create a token with a role of its own; with None, it may do only what it is granted besides.
 
     Raises:
         InvalidInputError: Name, role or expiry are wrong.
+        ForbiddenError: The role has a level that the actor has not.
         ConflictError: The name is taken; revoked tokens keep theirs, for the audit trail.
     """
-    require(ctx, "tokens:manage", subject=f"token:{name}")
-    _check_name(name, "a token")
-    if role not in ROLES:
-        raise InvalidInputError(f"role {role!r} is not one of {', '.join(ROLES)}", field="role")
+    require(ctx, "members:manage", subject=f"token:{name}")
+    check_name(name, "a token")
+    role = await find_own_role(ctx, role, subject=f"token:{name}")
     if expires_at is not None and not ctx.now < expires_at <= ctx.now + TOKEN_LIFE_MAX:
         raise InvalidInputError("the token must expire in the future, within ten years", field="expires_at")
     if known := await queries.find_token_by_name(ctx.session, name):
@@ -81,7 +82,7 @@ async def create_token(
     )
     ctx.session.add(token)
     await ctx.session.flush()
-    await record(ctx, "token.created", subject=f"token:{name}", role=role)
+    await record(ctx, "token.created", subject=f"token:{name}", role=role or NO_ROLE)
     return NewToken(token, value)
 
 
@@ -93,7 +94,7 @@ async def list_tokens(
     Raises:
         InvalidInputError: The sort is unknown, or there is no such page.
     """
-    require(ctx, "tokens:read", subject="token:*")
+    require(ctx, "members:read", subject="token:*")
     return await queries.page_tokens(ctx.session, q=q, sort=sort, page=page, page_size=page_size)
 
 
@@ -103,7 +104,7 @@ async def revoke_token(ctx: Context, name: str) -> Token:
     Raises:
         NotFoundError: There is none of that name.
     """
-    require(ctx, "tokens:manage", subject=f"token:{name}")
+    require(ctx, "members:manage", subject=f"token:{name}")
     token = await queries.find_token_by_name(ctx.session, name)
     if token is None:
         raise NotFoundError(f"there is no token {name!r}", hint="list them with: antivenom token list")
@@ -116,19 +117,17 @@ async def revoke_token(ctx: Context, name: str) -> Token:
 # -- members and their sign-ins ----------------------------------------------------------------------------------------
 
 
-async def create_member(
-    ctx: Context, name: str, password: str, *, role: str, must_change_password: bool = False
-) -> Member:
-    """Create a member who signs in with a password.
+async def create_member(ctx: Context, name: str, password: str, *, role: str | None = "member") -> Member:
+    """Create a member who signs in with a password. With the role None, they may do only what they are granted besides.
 
     Raises:
         InvalidInputError: Name, role or password are wrong.
+        ForbiddenError: The role has a level that the actor has not.
         ConflictError: The name is taken.
     """
     require(ctx, "members:manage", subject=f"member:{name}")
-    _check_name(name, "a member")
-    if role not in ROLES:
-        raise InvalidInputError(f"role {role!r} is not one of {', '.join(ROLES)}", field="role")
+    check_name(name, "a member")
+    role = await find_own_role(ctx, role, subject=f"member:{name}")
     passwords.check_new_password(password)
     if await queries.find_member(ctx.session, name):
         raise ConflictError(f"there is a member {name!r} already", field="name")
@@ -137,12 +136,92 @@ async def create_member(
         password_hash=await asyncio.to_thread(passwords.hash_password, password),
         role=role,
         created_at=ctx.now,
-        must_change_password=must_change_password,
         disabled_at=None,
     )
     ctx.session.add(member)
     await ctx.session.flush()
-    await record(ctx, "member.created", subject=f"member:{name}", role=role)
+    await record(ctx, "member.created", subject=f"member:{name}", role=role or NO_ROLE)
+    return member
+
+
+async def list_members(
+    ctx: Context, *, q: str = "", sort: str = "name", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
+) -> Page[Member]:
+    """Members by name, role or created. `q` is in the name or the role.
+
+    Raises:
+        InvalidInputError: The sort is unknown, or there is no such page.
+    """
+    require(ctx, "members:read", subject="member:*")
+    return await queries.page_members(ctx.session, q=q, sort=sort, page=page, page_size=page_size)
+
+
+async def get_member(ctx: Context, name: str) -> Member:
+    """A member. Everybody may ask for themselves.
+
+    Raises:
+        NotFoundError: There is none of that name.
+    """
+    if ctx.actor.label != f"member:{name}":
+        require(ctx, "members:read", subject=f"member:{name[:80]}")
+    return await _find_member(ctx, name)
+
+
+async def edit_member(
+    ctx: Context, name: str, *, role: str | EllipsisType | None = ..., disabled: bool | None = None
+) -> Member:
+    """Change the member's own role (None: none), or whether they may sign in; what is not given stays.
+
+    Who is disabled is signed out at once. Their grants and groups stay, for when they are enabled again.
+
+    Raises:
+        InvalidInputError: There is no such role.
+        ForbiddenError: They have rights, or would get some, that the actor has not.
+        NotFoundError: There is no such member.
+        ConflictError: Nobody would be an administrator any more.
+    """
+    async with changing_rights(ctx):
+        member = await _find_member_to_change(ctx, name)
+        if not isinstance(role, EllipsisType):
+            role = await find_own_role(ctx, role, subject=f"member:{name}")
+            if role != member.role:
+                facts = {"before": member.role or NO_ROLE, "after": role or NO_ROLE}
+                member.role = role
+                await record(ctx, "member.role_changed", subject=f"member:{name}", **facts)
+        if disabled is not None and disabled != (member.disabled_at is not None):
+            member.disabled_at = ctx.now if disabled else None
+            if disabled:
+                await ctx.session.execute(delete(MemberSession).where(MemberSession.member_id == member.id))
+            await record(ctx, f"member.{'disabled' if disabled else 'enabled'}", subject=f"member:{name}")
+    return member
+
+
+async def remove_member(ctx: Context, name: str) -> None:
+    """Remove a member with their sessions, grants and places in groups; tokens that they made stay.
+
+    Raises:
+        ForbiddenError: They have rights that the actor has not.
+        NotFoundError: There is no such member.
+        ConflictError: Nobody would be an administrator any more.
+    """
+    async with changing_rights(ctx):
+        member = await _find_member_to_change(ctx, name)
+        await ctx.session.delete(member)
+        await record(ctx, "member.removed", subject=f"member:{name}")
+
+
+async def _find_member_to_change(ctx: Context, name: str) -> Member:
+    require(ctx, "members:manage", subject=f"member:{name[:80]}")
+    member = await _find_member(ctx, name)
+    await ctx.session.refresh(member)  # as it is now that nobody else changes it
+    require_no_less(ctx, await queries.find_rights_of_member(ctx.session, member.id), subject=f"member:{name}")
+    return member
+
+
+async def _find_member(ctx: Context, name: str) -> Member:
+    member = await queries.find_member(ctx.session, name)
+    if member is None:
+        raise NotFoundError(f"there is no member {name[:80]!r}", hint="list them with: antivenom member list")
     return member
 
 
@@ -210,12 +289,10 @@ async def reset_password(ctx: Context, name: str, password: str | None = None) -
     """Give a member a new password (a random one if none is given), end their sessions, and return the password.
 
     Raises:
+        ForbiddenError: They have rights that the actor has not.
         NotFoundError: There is no such member.
     """
-    require(ctx, "members:manage", subject=f"member:{name}")
-    member = await queries.find_member(ctx.session, name)
-    if member is None:
-        raise NotFoundError(f"there is no member {name!r}")
+    member = await _find_member_to_change(ctx, name)
     password = password or passwords.make_password()
     await _set_password(ctx, member, password)
     return password
@@ -229,12 +306,3 @@ async def _set_password(ctx: Context, member: Member, password: str) -> None:
     await record(ctx, "member.password_changed", subject=f"member:{member.name}")
     if member.name == ADMIN_NAME:
         remove_first_password(ctx.resources.settings.home)
-
-
-def _check_name(name: str, what: str) -> None:
-    if not NAME.fullmatch(name):
-        raise InvalidInputError(
-            f"{name!r} cannot name {what}",
-            hint="letters, digits and . _ @ -, beginning with a letter or digit",
-            field="name",
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import and_, or_, select, update
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from antivenom.server.channels.models import Channel
+from antivenom.server.channels.queries import is_among
 from antivenom.server.db.schedule import has_ended, is_due
 from antivenom.server.events.progress import JobProgress
 from antivenom.server.mirrors.models import Mirror
@@ -48,10 +50,9 @@ async def set_fetched(
         )
 
 
-async def list_mirrors(session: AsyncSession) -> list[tuple[str, Mirror]]:
-    rows = await session.execute(
-        select(Channel.name, Mirror).join(Channel, Channel.id == Mirror.channel_id).order_by(Channel.name)
-    )
+async def list_mirrors(session: AsyncSession, *, among: Collection[str] | None) -> list[tuple[str, Mirror]]:
+    query = select(Channel.name, Mirror).join(Channel, Channel.id == Mirror.channel_id).where(is_among(among))
+    rows = await session.execute(query.order_by(Channel.name))
     return [(name, mirror) for name, mirror in rows]
 
 

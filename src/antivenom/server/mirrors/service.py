@@ -25,7 +25,7 @@ from antivenom.server.events.freshness import FRESH, Freshness, judge_freshness
 from antivenom.server.events.jobs import defer
 from antivenom.server.events.progress import LEASE, WAITING, JobProgress, has_lapsed
 from antivenom.server.events.service import record
-from antivenom.server.members.authorization import require
+from antivenom.server.members.authorization import require, require_somewhere
 from antivenom.server.mirrors import queries
 from antivenom.server.mirrors.models import Mirror
 from antivenom.server.mirrors.subdir_state import Selection, SubdirState, SubdirStates, UpstreamFile, forget_changed
@@ -203,9 +203,8 @@ def freshness_of(mirror: Mirror, now: datetime) -> Freshness:
 
 
 async def list_mirrors(ctx: Context) -> list[tuple[str, Mirror]]:
-    """(channel name, mirror) of every mirror, by channel name."""
-    require(ctx, "mirrors:read", subject="channel:*")
-    return await queries.list_mirrors(ctx.session)
+    """(channel name, mirror) of every mirror that the actor may read, by channel name."""
+    return await queries.list_mirrors(ctx.session, among=require_somewhere(ctx, "mirrors:read"))
 
 
 async def list_set_aside(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from sqlalchemy.orm import aliased
 from antivenom.core.conda.artifact_index import ArtifactIndex
 from antivenom.core.publication.publication_map import FORMAT
 from antivenom.server.channels.models import Channel
+from antivenom.server.channels.queries import is_among
 from antivenom.server.db.paging import Column, Page, check_paging, order_by
 from antivenom.server.findings.models import Curation
 from antivenom.server.policies.models import Policy, PolicyRevision
@@ -113,10 +114,15 @@ async def list_channel_rows(session: AsyncSession, channel_ids: list[int]) -> di
     return {row[0].id: ChannelRow(*row) for row in rows}
 
 
-async def page_channels(session: AsyncSession, *, q: str, sort: str, page: int, page_size: int) -> Page[ChannelRow]:
-    """Channels in the order of `sort` (one of CHANNEL_SORTS); `q` is searched in their texts and the policy's."""
+async def page_channels(
+    session: AsyncSession, *, among: Collection[str] | None, q: str, sort: str, page: int, page_size: int
+) -> Page[ChannelRow]:
+    """Those channels (None: all) in the order of `sort` (one of CHANNEL_SORTS).
+
+    `q` is searched in their texts and the policy's.
+    """
     offset, limit = check_paging(page, page_size)
-    query = _CHANNEL_ROWS
+    query = _CHANNEL_ROWS.where(is_among(among))
     if q:
         places = (Channel.name, Channel.description, Channel.upstream, Policy.name)
         query = query.where(or_(*(place.icontains(q, autoescape=True) for place in places)))

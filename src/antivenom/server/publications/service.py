@@ -10,7 +10,7 @@ from antivenom.server.channels.models import Channel
 from antivenom.server.context import Context
 from antivenom.server.db.paging import PAGE_SIZE_DEFAULT, Page
 from antivenom.server.events.service import record
-from antivenom.server.members.authorization import require
+from antivenom.server.members.authorization import require_somewhere
 from antivenom.server.publications import queries
 from antivenom.server.publications.models import Publication
 from antivenom.server.publications.publish_channel import defer_republish
@@ -23,15 +23,17 @@ from antivenom.server.publications.summaries import Behind, ChannelSummary, Publ
 async def list_channel_summaries(
     ctx: Context, *, q: str = "", sort: str = "name", page: int = 1, page_size: int = PAGE_SIZE_DEFAULT
 ) -> Page[ChannelSummary]:
-    """Channels with the numbers of their current publications, sorted by `sort` (one of queries.CHANNEL_SORTS).
+    """The channels that the actor may read, with the numbers of their current publications.
+
+    They are sorted by `sort` (one of queries.CHANNEL_SORTS).
 
     `q` is searched in name, description, upstream and policy.
 
     Raises:
         InvalidInputError: An unknown sort, or a page that cannot be.
     """
-    require(ctx, "channels:read", subject="channel:*")
-    found = await queries.page_channels(ctx.session, q=q, sort=sort, page=page, page_size=page_size)
+    readable = require_somewhere(ctx, "channels:read")
+    found = await queries.page_channels(ctx.session, among=readable, q=q, sort=sort, page=page, page_size=page_size)
     return Page([summarize_channel(row) for row in found.items], found.total, page, page_size)
 
 

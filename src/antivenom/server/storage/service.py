@@ -15,7 +15,7 @@ SUBJECT = "storage"
 
 async def request_run(ctx: Context, kind: str, options: RunOptions) -> StorageRun:
     """Queue a collection ("collect") or a verification ("verify"). One runs at a time."""
-    require(ctx, "admin:manage", subject=SUBJECT)
+    require(ctx, "settings:manage", subject=SUBJECT)
     run = StorageRun(
         kind=kind,
         state="queued",
@@ -37,7 +37,7 @@ async def get_run(ctx: Context, run_id: int) -> StorageRun:
     Raises:
         NotFoundError: There is none of that number.
     """
-    require(ctx, "admin:read", subject=SUBJECT)
+    require(ctx, "settings:read", subject=SUBJECT)
     run = await queries.find_run(ctx.session, run_id)
     if run is None:
         raise NotFoundError(f"there is no run {run_id} over the blob store", hint="antivenom admin gc starts one")
@@ -46,11 +46,11 @@ async def get_run(ctx: Context, run_id: int) -> StorageRun:
 
 async def list_runs(ctx: Context) -> list[StorageRun]:
     """The last collections and verifications, the newest first."""
-    require(ctx, "admin:read", subject=SUBJECT)
+    require(ctx, "settings:read", subject=SUBJECT)
     return await queries.list_runs(ctx.session)
 
 
 async def list_lost(ctx: Context) -> list[LostBlob]:
     """Blobs that are missing or damaged and not mended yet, by the time when they were found."""
-    require(ctx, "admin:read", subject=SUBJECT)
+    require(ctx, "settings:read", subject=SUBJECT)
     return await queries.list_lost(ctx.session)
