@@ -640,3 +640,15 @@ def test_time_is_that_of_the_pull(server: FileServer, path: Path, wish: Wish) ->
     before = time.time()
     pull(path, wish)
     assert before <= read_state(path).pulled_at <= time.time()
+
+
+def test_state_of_another_release_is_read(server: FileServer, path: Path, wish: Wish) -> None:
+    pull(path, wish)
+    place = pulling.state_path(path)
+    state = read_state(path)
+    place.write_text(json.dumps({**json.loads(place.read_text()), "more": 7}))
+    assert read_state(path) == state
+    fields = json.loads(place.read_text())
+    del fields["mtime_ns"]
+    place.write_text(json.dumps(fields))
+    assert read_state(path).trusted == state.trusted

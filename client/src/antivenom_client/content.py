@@ -56,12 +56,14 @@ def quoted(name: str) -> str:
 def tables(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
     """The columns of the primary key by table, in the order of the tables' names.
 
+    (SQLite calls its own table sqlite_schema since 3.33; a client's may be older.)
+
     Raises:
         RowError: A table has none: its rows have no order.
     """
     found = {}
     listed = connection.execute(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^'"
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^'"
     )
     for name in sorted(bytes(row[0]).decode() for row in listed):
         columns = connection.execute("SELECT name, pk FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (name,))
@@ -81,7 +83,7 @@ def columns_of(connection: sqlite3.Connection, table: str) -> tuple[str, ...]:
 def schema(connection: sqlite3.Connection) -> bytes:
     """The statements that make the file's tables and indexes, and its format numbers: what a delta never changes."""
     made_by = connection.execute(
-        "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name"
+        "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type, name"
     )
     numbers = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
     return encode_row(numbers) + b"".join(map(encode_row, made_by))

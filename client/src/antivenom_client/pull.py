@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 from antivenom_client.advisory_file import KNOWN_FORMATS, AdvisoryFile, UnusableFile
 from antivenom_client.content import RowError, content_digest
 from antivenom_client.delta import DeltaError, apply_deltas
+from antivenom_client.ed25519 import KEY_BYTES
 from antivenom_client.fetching import (
     DiskError,
     FetchError,
@@ -401,10 +402,10 @@ def read_state(path: Path) -> State:
     try:
         fields: dict[str, Any] = json.loads(state_path(path).read_bytes())
         trusted = {url: Trusted(str(t["key"]), int(t["sequence"])) for url, t in fields.pop("trusted").items()}
-        for known in trusted.values():
-            if len(bytes.fromhex(known.key)) != 32:
-                return State()
-        state = State(**fields, trusted=trusted)
+        if any(len(bytes.fromhex(found.key)) != KEY_BYTES for found in trusted.values()):
+            return State()
+        known = {name: value for name, value in fields.items() if name in State.__dataclass_fields__}  # of any release
+        state = State(**known, trusted=trusted)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return State()
     kinds = {"url": str, "etag": str, "content": str, "made_at": str, "inode": int, "size": int, "mtime_ns": int}
