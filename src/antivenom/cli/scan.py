@@ -19,6 +19,7 @@ from antivenom.cli.scan_fixes import Fixes, check_channel
 from antivenom.cli.scan_judging import Judging, check_limits, read_judging
 from antivenom.cli.scan_knowledge import choose_explainer, choose_knowledge, choose_server
 from antivenom.cli.scan_output import Format, Progress, ReportFile, Summary, make_report, open_files, with_packages
+from antivenom.cli.scan_solving import Solver
 from antivenom.cli.scan_targets import Reading, Target, find_environment
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.readers.registry import check_kind
@@ -34,6 +35,8 @@ def scan(
     name: options.Name = "",
     prefix: options.Prefix = "",
     kind: options.KindOfTargets = "",
+    solve: options.Solve = "",
+    platform: options.Platform = "",
     fail_on: options.FailOn = None,
     baseline: options.Baseline = "",
     diff: options.Diff = False,
@@ -61,7 +64,7 @@ def scan(
         return
     judging = read_judging(vex or [], policy, baseline)
     old = judging.leave_out(assess(old_targets(changed, kind), ask), since) if changed is not None else None
-    reading = Reading(named, kind)
+    reading = Reading(named, kind, Solver(solve, platform).solve if solve else None)
     if explain:
         found = map(judging.judge, assess(reading, ask))
         explainer = choose_explainer(advisories=advisories, server=server)

@@ -17,6 +17,10 @@ Targets = Annotated[
 Name = Annotated[str, typer.Option("--name", "-n", help="A conda environment by its name.")]
 Prefix = Annotated[str, typer.Option("--prefix", "-p", help="An environment by its folder.")]
 KindOfTargets = Annotated[str, typer.Option("--as", help=f"What the targets are: {', '.join(KINDS)}.")]
+Solve = Annotated[
+    str, typer.Option("--solve", metavar="CHANNEL", help="Resolve what is only asked for, from this channel.")
+]
+Platform = Annotated[str, typer.Option("--platform", help="Of --solve, such as linux-64; else this machine's.")]
 FailOn = Annotated[
     list[str] | None, typer.Option("--fail-on", help=f"Exit with 1 on these findings: {', '.join(FAIL_ON)}.")
 ]

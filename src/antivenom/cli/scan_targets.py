@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
@@ -51,10 +51,13 @@ class Reading:
     """Everything that some arguments name, read one after another; what cannot be read is a target with its error.
 
     `failed`: the errors of what was named itself, not found in a folder.
+
+    Args:
+        resolve: Solves what a target asks for.
     """
 
-    def __init__(self, texts: Sequence[str], kind: str = "") -> None:
-        self._texts, self._kind = texts, kind
+    def __init__(self, texts: Sequence[str], kind: str = "", resolve: Callable[[Target], Target] | None = None) -> None:
+        self._texts, self._kind, self._resolve = texts, kind, resolve
         self.failed: list[InvalidInputError] = []
 
     @property
@@ -65,10 +68,22 @@ class Reading:
     def __iter__(self) -> Iterator[Target]:
         for text in self._texts:
             try:
-                yield from read_target(text, self._kind)
+                for target in read_target(text, self._kind):
+                    yield self._resolved(target, text)
             except InvalidInputError as error:
                 self.failed.append(error)
                 yield Target(text, self._kind, [], error.message)
+
+    def _resolved(self, target: Target, text: str) -> Target:
+        """The target with what it asks for resolved; one of a folder that cannot be is told as one that is not read."""
+        if self._resolve is None or target.error:
+            return target
+        try:
+            return self._resolve(target)
+        except InvalidInputError as error:
+            if target.path == text:
+                raise
+            return Target(target.path, target.kind, [], error.message)
 
 
 def read_target(text: str, kind: str = "") -> Iterator[Target]:

@@ -171,7 +171,7 @@ def test_what_is_not_resolved_is_wanted_and_nothing_of_it_is_lost() -> None:
     assert [c.name for c in snapshot.components] == ["flask"]
     assert [what for what, _ in snapshot.skipped] == ["."]
     text = '[workspace]\nname="w"\n[dependencies]\nnumpy="1.*"\n[feature.test.target.linux-64.pypi-dependencies]\nflask={version=">=2"}\n'
-    assert manifests.read(text.encode(), "pixi.toml")[0].wanted == ("numpy 1.*", "flask >=2")
+    assert manifests.read(text.encode(), "pixi.toml")[0].wanted == ("numpy 1.*", "flask >=2 (of pip)")
 
 
 def test_requirements_are_pinned_wanted_or_left_out() -> None:

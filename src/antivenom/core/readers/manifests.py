@@ -40,6 +40,6 @@ def _wanted(table: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
         if key in _TABLES:
             for package, spec in value.items():
                 version = spec if isinstance(spec, str) else spec.get("version", "") if isinstance(spec, dict) else ""
-                yield f"{package} {version}".strip()
+                yield f"{package} {version}".strip() + (" (of pip)" if key == "pypi-dependencies" else "")
         elif key in ("feature", "target") or depth:
             yield from _wanted(value, depth + 1)
