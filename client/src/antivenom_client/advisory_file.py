@@ -9,9 +9,16 @@ Source: docs/reference/advisory-file.md (tables, columns, meaning); SQLite's "Da
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+
+try:  # what is behind `sqlite3`: the module itself imports `datetime` and costs a fast scan as much as all reading
+    from _sqlite3 import Connection, Error, connect
+except ImportError:  # pragma: no cover  # another Python than CPython
+    from sqlite3 import Connection, Error, connect
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 FilePath = str | os.PathLike[str]
 APPLICATION_ID = 0x41764146  # "AvAF"
@@ -57,7 +64,7 @@ class UnusableFile(Exception):
 class AdvisoryFile:
     """An advisory file, opened for reading. Not for two threads at once."""
 
-    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: str, connection: Connection) -> None:
         self.path = path
         self.connection = connection
 
@@ -72,9 +79,9 @@ class AdvisoryFile:
         check_header(text)
         address = "file:" + "".join(_quoted(c) for c in os.path.abspath(text)) + "?mode=ro&immutable=1"
         try:
-            connection = sqlite3.connect(address, uri=True, check_same_thread=False)
+            connection = connect(address, uri=True, check_same_thread=False)
             connection.execute("SELECT key FROM meta LIMIT 1").fetchone()
-        except sqlite3.Error as error:
+        except Error as error:
             raise UnusableFile(f"{text} is damaged: {error}") from None
         return cls(text, connection)
 
@@ -86,7 +93,7 @@ class AdvisoryFile:
         """
         try:
             return self.connection.execute(sql, arguments).fetchall()
-        except (sqlite3.Error, UnicodeDecodeError) as error:
+        except (Error, UnicodeDecodeError) as error:
             raise UnusableFile(f"{self.path} is damaged: {error}") from None
 
     def meta(self) -> dict[str, str]:
@@ -157,7 +164,7 @@ def write(path: FilePath, tables: Mapping[str, Iterable[Sequence[Any]]]) -> None
 
 
 def _fill(path: str, tables: Mapping[str, Iterable[Sequence[Any]]]) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = connect(path, isolation_level=None)
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = OFF")

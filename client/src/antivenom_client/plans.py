@@ -25,8 +25,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from antivenom_client.assessing import Span
+
 PURL, PURL_START, NAME, REST = "\1", "\2", "\3", "\4"
 """In texts of rows: the package URL, the same without its version, the name, and the name without its first part."""
+SECTION, RECORD, FIELD, ITEM = "\x1c", "\x1d", "\x1e", "\x1f"
+"""What separates the parts of `spans`: ASCII's own separators, largest first."""
+BEYOND = 2
+"""In place of `assessed`: the match index knows."""
 TEMPLATES = {"conda/": "", "conda/r-": "r-", "conda/bioconductor-": "bioconductor-", "pypi/": ""}
 _AT_ONCE = 500  # a query may have 999 arguments in an old SQLite
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
@@ -60,11 +66,13 @@ class Finding:
     __slots__ = (
         "confidence", "cvss", "epss", "evidence", "fix_in_channel", "fixed_versions", "ids", "kev", "kev_ransomware",
         "kind", "modified", "platforms", "published", "risk", "risk_estimated", "severity", "status", "summary",
+        "told_on",
     )  # fmt: skip
 
     def __init__(self, row: Sequence[Any], spans: Sequence[_Span], version: str) -> None:
-        _, ids, severity, cvss, disputed, published, modified, summary, platforms, risk, epss, kev, ransomware = row
-        merged = Merged(spans, disputed=bool(disputed), only_on=platforms.split())
+        _, ids, severity, cvss, disputed, published, modified, summary, platforms, told_on, *scores = row
+        risk, epss, kev, ransomware = scores
+        merged = Merged(spans, disputed=bool(disputed), only_on=platforms.split(), told_on=told_on.split())
         self.ids = tuple(ids.split(" "))
         self.severity = SEVERITIES[severity]
         self.cvss = cvss
@@ -83,6 +91,7 @@ class Finding:
         self.kind = "malware" if self.severity == "malware" else "vulnerability"
         self.risk_estimated = is_risk_estimated(self.severity, epss, kev=self.kev)
         self.platforms = merged.platforms
+        self.told_on = merged.told_on
 
 
 class Answer:
@@ -107,15 +116,62 @@ class _Span:
         "version",
     )  # fmt: skip
 
-    def __init__(
-        self, package: Sequence[Any], identity: Sequence[str], text: str, decides: int, confidence: str
-    ) -> None:
-        self.advisory, self.source, self.scheme, self.fixed, self.platforms = package
-        self.key, self.reason = identity
+    def __init__(self, package: str, identity: str, text: str, decides: str, confidence: str) -> None:
+        self.advisory, self.source, self.scheme, fixed, platforms = package.split(FIELD)
+        self.fixed = fixed.split(ITEM) if fixed else []
+        self.platforms = platforms.split(ITEM) if platforms else []
+        self.key, self.reason = identity.split(FIELD)
         self.version = ""
         self.text = text
-        self.decides = bool(decides)
+        self.decides = decides == "1"
         self.confidence = confidence
+
+
+class LaidOut:
+    """The spans of a plan: the vulnerability of each, and whether it decides."""
+
+    def __init__(self, text: str) -> None:
+        vulnerabilities, packages, identities, spans = text.split(SECTION)
+        listed = vulnerabilities.split(" ")
+        self._packages = packages.split(RECORD)
+        self._identities = identities.split(RECORD)
+        self._spans = [span.split(FIELD) for span in spans.split(RECORD)]
+        self.numbers = [int(listed[int(span[0])]) for span in self._spans]
+        self.decide = [span[3] == "1" for span in self._spans]
+
+    def span(self, place: int) -> _Span:
+        """One of them as a whole."""
+        _, package, identity, decides, confidence, text = self._spans[place]
+        return _Span(self._packages[int(package)], self._identities[int(identity)], text, decides, confidence)
+
+
+def write_spans(spans: Iterable[Span], numbers: Iterable[int]) -> str:
+    """The text of `LaidOut`; "" where a text has one of its separators in it.
+
+    Args:
+        numbers: The vulnerability of each span.
+    """
+    vulnerabilities: dict[str, int] = {}
+    packages: dict[str, int] = {}
+    identities: dict[str, int] = {}
+    listed = []
+    for span, number in zip(spans, numbers):  # noqa: B905  # of one length
+        package = [span.advisory, span.source, span.scheme, ITEM.join(span.fixed), ITEM.join(span.platforms)]
+        fields = [
+            str(vulnerabilities.setdefault(str(number), len(vulnerabilities))),
+            str(packages.setdefault(FIELD.join(package), len(packages))),
+            str(identities.setdefault(f"{span.key}{FIELD}{span.reason}", len(identities))),
+            str(int(span.decides)),
+            span.confidence,
+            span.text,
+        ]
+        texts = (*package[:3], *span.fixed, *span.platforms, span.key, span.reason, span.confidence, span.text)
+        if any(separator in text for text in texts for separator in (SECTION, RECORD, FIELD, ITEM)):
+            return ""
+        listed.append(FIELD.join(fields))
+    return SECTION.join(
+        [" ".join(vulnerabilities), RECORD.join(packages), RECORD.join(identities), RECORD.join(listed)]
+    )
 
 
 class Plans:
@@ -124,9 +180,9 @@ class Plans:
     def __init__(self, file: AdvisoryFile) -> None:
         self._file = file
         self._rows: dict[str, dict[str, Any]] = {}  # key → channel → row
-        self._spans: dict[tuple[str, str], dict[str, Any]] = {}
+        self._spans: dict[tuple[str, str], LaidOut] = {}
         self._vulnerabilities: dict[int, Any] = {}
-        self._templates: dict[str, str] = {}
+        self._meta: dict[str, str] = {}
 
     def assess(self, queries: Sequence[Query]) -> list[Answer]:
         """What is known about each component, in order.
@@ -150,6 +206,15 @@ class Plans:
         except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
             raise UnusableFile(f"{self._file.path} is damaged: {error!r}") from None
 
+    def made_at(self) -> str:
+        """When the file was made."""
+        return self._read_meta().get("made_at", "")
+
+    def _read_meta(self) -> dict[str, str]:
+        if not self._meta:
+            self._meta = self._file.meta()
+        return self._meta
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def _select(self, sql: str, wanted: Sequence[Any]) -> Iterable[Any]:
@@ -171,32 +236,24 @@ class Plans:
         guesses = [key for query in missing.values() if not query.purl for key in guessed_keys(query.name)]
         for _ in self._select("SELECT key FROM packages WHERE key IN (?)", guesses):
             raise BeyondPlans
-        if missing and not self._templates:
-            self._templates = {
-                key[len("template ") :]: value
-                for key, value in self._file.meta().items()
-                if key.startswith("template ")
-            }
         for key in missing:
             start = max((start for start in TEMPLATES if key.startswith(start) and key != start), key=len)
-            told = self._templates[start]
+            told = self._read_meta()[f"template {start}"]
             self._rows[key][""] = (key, "", told[0] == "1", _filled(told[2:], key, start), "", "")
 
     def _read_spans(self, places: Iterable[tuple[str, str]]) -> None:
         wanted = [place for place in places if place not in self._spans]
         if not wanted:
             return
-        import json
-
         sql = "SELECT name, channel, spans FROM spans WHERE name IN (?)"
         for name, channel, spans in self._select(sql, list(dict.fromkeys(name for name, _ in wanted))):
             if (name, channel) in wanted:
-                self._spans[name, channel] = json.loads(spans)
+                self._spans[name, channel] = LaidOut(spans)
 
     def _read_vulnerabilities(self, numbers: Iterable[int]) -> None:
         sql = (
-            "SELECT number, ids, severity, cvss, disputed, published, modified, summary, platforms, risk, epss, kev,"
-            " ransomware FROM vulnerabilities JOIN scores USING (number) WHERE number IN (?)"
+            "SELECT number, ids, severity, cvss, disputed, published, modified, summary, platforms, told_on, risk,"
+            " epss, kev, ransomware FROM vulnerabilities JOIN scores USING (number) WHERE number IN (?)"
         )
         for row in self._select(sql, [number for number in numbers if number not in self._vulnerabilities]):
             self._vulnerabilities[row[0]] = row
@@ -207,20 +264,21 @@ class Plans:
         """The row of a component, and the spans that its version lies in."""
         rows = self._rows[key]
         row = rows.get(query.channel) or rows[""]
+        if row[2] == BEYOND:
+            raise BeyondPlans
         return row, place_on_lines(row[5], query.version) if row[5] else 0
 
     def _find(self, row: Any, bits: int) -> dict[int, list[int]]:
         """The spans of every vulnerability that is found, by its number."""
-        packed = self._spans[row[0], row[1]]
+        laid = self._spans[row[0], row[1]]
         found: dict[int, list[int]] = {}
         decided = set()
         for place in spans_in(bits):
-            vulnerability, _, _, _, decides, _ = packed["spans"][place]
-            found.setdefault(vulnerability, []).append(place)
-            if decides:
-                decided.add(vulnerability)
-        numbers = packed["vulnerabilities"]
-        return {numbers[vulnerability]: places for vulnerability, places in found.items() if vulnerability in decided}
+            number = laid.numbers[place]
+            found.setdefault(number, []).append(place)
+            if laid.decide[place]:
+                decided.add(number)
+        return {number: places for number, places in found.items() if number in decided}
 
     def _answer(self, query: Query, row: Any, bits: int, found: dict[int, list[int]]) -> Answer:
         name, channel, assessed, reason, undecided, lines = row
@@ -230,23 +288,23 @@ class Plans:
         reason = _of_purl(reason, query.purl)
         if not found:
             return Answer(bool(assessed), reason, (), undecided)
-        packed = self._spans[name, channel]
+        laid = self._spans[name, channel]
         if not assessed:
-            first = packed["spans"][lowest(bits)]
-            reason = _of_purl(packed["identities"][first[2]][1], query.purl)
+            reason = _of_purl(laid.span(lowest(bits)).reason, query.purl)
         findings = []
         for number, places in found.items():
-            spans = []
-            for place in places:
-                _, package, identity, text, decides, confidence = packed["spans"][place]
-                key, told = packed["identities"][identity]
-                told = _of_purl(told, query.purl)
-                spans.append(_Span(packed["packages"][package], (key, told), text, decides, confidence))
+            spans = [laid.span(place) for place in places]
+            if query.purl:
+                for span in spans:
+                    span.reason = _of_purl(span.reason, query.purl)
             findings.append(Finding(self._vulnerabilities[number], spans, query.version))
         findings.sort(key=lambda finding: (finding.epss is None, finding.ids[0]))
         findings.sort(key=_rank, reverse=True)
         if query.subdir:
             findings = [f for f in findings if not f.platforms or is_on(f.platforms, query.subdir)]
+            for finding in findings:
+                if finding.told_on and not is_on(finding.told_on, query.subdir):
+                    finding.confidence = "low"
         return Answer(True, reason, findings, undecided)
 
 

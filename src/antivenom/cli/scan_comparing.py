@@ -14,7 +14,8 @@ from antivenom.cli.scan_targets import read_target
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.reports import as_json, as_markdown
 from antivenom.core.reports.changes import Changes, compare
-from antivenom.core.reports.result import ScannedSnapshot, fails
+from antivenom.core.reports.result import ScannedSnapshot
+from antivenom_client.report import fails
 
 
 def compare_targets(targets: Sequence[str], kind: str, output: Format, limits: Sequence[str], ask: Ask) -> None:

@@ -22,8 +22,9 @@ from antivenom.core.reports.baseline import (
     read_baseline,
     without_known_reasons,
 )
-from antivenom.core.reports.result import FAIL_ON, STOP, ScannedSnapshot
+from antivenom.core.reports.result import FAIL_ON, ScannedSnapshot
 from antivenom.core.reports.vex import VexStatements
+from antivenom_client.report import STOP
 
 _FILE = re.compile(r"[/\\]|\.(?:ya?ml|json)$|^-$")
 

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import groupby
 from pathlib import Path
 
 from antivenom import __version__
-from antivenom.cli.output import Output, count_of, emit, note, risk_text
+from antivenom.cli.output import Output, count_of, emit, note
 from antivenom.core.errors import InvalidInputError
+from antivenom.core.matching.advisories import Finding
 from antivenom.core.reports.advice import advise_component
 from antivenom.core.reports.as_cyclonedx import CycloneDxReport
 from antivenom.core.reports.as_html import HtmlReport
@@ -23,11 +23,18 @@ from antivenom.core.reports.as_openvex import OpenVexReport
 from antivenom.core.reports.as_sarif import SarifReport
 from antivenom.core.reports.as_spdx import SpdxReport
 from antivenom.core.reports.changes import Changes, compare
-from antivenom.core.reports.result import Hit, Report, ScannedSnapshot, Totals, count_undecided, list_hits, reasons_of
+from antivenom.core.reports.result import (
+    AssessedComponent,
+    Report,
+    ScannedSnapshot,
+    Totals,
+    count_undecided,
+    reasons_of,
+)
+from antivenom_client.report import COLUMNS, SHOWN_NAMES, not_assessed_line, rows_of, totals_line, with_findings
 
-COLUMNS = ("package", "version", "finding", "severity", "risk", "kev", "policy", "fixed", "what to do")
+JUDGED_COLUMNS = (*COLUMNS[:-2], "policy", *COLUMNS[-2:])
 REASON_COLUMNS = ("policy", "package", "version", "rule", "why")
-SHOWN_NAMES = 10
 SHOWN_NOTES = 100
 
 
@@ -62,7 +69,7 @@ class TableReport:
             note(snapshot.title, to_stdout=True)
         if rows:
             is_judged = any(assessed.judgement for assessed in snapshot.components)
-            emit(rows, COLUMNS if is_judged else [name for name in COLUMNS if name != "policy"], Output.table)
+            emit(rows, JUDGED_COLUMNS if is_judged else COLUMNS, Output.table)
             print()
         if reasons:
             emit(reasons, REASON_COLUMNS, Output.table)
@@ -74,31 +81,18 @@ class TableReport:
 
 
 def _rows(snapshot: ScannedSnapshot) -> list[dict[str, str]]:
-    rows = []
-    for _, group in groupby(list_hits([snapshot]), key=lambda hit: id(hit.assessed)):
-        for number, hit in enumerate(group):
-            finding = hit.finding
-            rows.append(
-                {
-                    "package": " " if number else hit.component.name,
-                    "version": " " if number else hit.component.version,
-                    "finding": finding.ids[0],
-                    "severity": finding.severity,
-                    "risk": risk_text({"risk": finding.risk, "risk_estimated": finding.risk_estimated}),
-                    "kev": "yes" if finding.kev else "",
-                    "policy": _action_on(hit),
-                    "fixed": ", ".join(finding.fixed_versions[:2]),
-                    "what to do": " " if number else advise_component(hit.assessed),
-                }
-            )
-    return rows
+    return [
+        row | {"policy": _action_on(assessed, finding)}
+        for assessed in with_findings(snapshot.components)
+        for row, finding in zip(rows_of(assessed, advise_component(assessed)), assessed.findings, strict=True)
+    ]
 
 
-def _action_on(hit: Hit) -> str:
+def _action_on(assessed: AssessedComponent, finding: Finding) -> str:
     """What the policy says of one finding."""
-    ids = {i.casefold() for i in hit.finding.ids}
-    actions = (r.action for r in reasons_of(hit.assessed) if r.trigger_id.partition("+")[0].casefold() in ids)
-    return next(actions, "go") if hit.assessed.judgement else ""
+    ids = {i.casefold() for i in finding.ids}
+    actions = (r.action for r in reasons_of(assessed) if r.trigger_id.partition("+")[0].casefold() in ids)
+    return next(actions, "go") if assessed.judgement else ""
 
 
 def _reason_rows(snapshot: ScannedSnapshot) -> list[dict[str, str]]:
@@ -266,12 +260,9 @@ class Summary:
     def show(self) -> None:
         """Print it."""
         of = self._totals
-        environments = count_of(of.snapshots, "environments")
-        note(f"{count_of(of.findings, 'findings')} in {count_of(of.components, 'components')} of {environments}")
+        note(totals_line(of.findings, of.components, of.snapshots))
         if of.not_assessed:
-            names = sorted(self._not_assessed)
-            shown = ", ".join(names[:SHOWN_NAMES]) + (" …" if len(names) > SHOWN_NAMES else "")
-            note(f"{of.not_assessed:,} not assessed: {shown}")
+            note(not_assessed_line(of.not_assessed, self._not_assessed))
         if of.set_aside:
             note(f"{count_of(of.set_aside, 'findings')} set aside: --output json has them, and why")
         if of.actions:

@@ -195,7 +195,8 @@ def _list_distributions(path: Path) -> Iterator[Distribution]:
         for entry in os.scandir(packages):
             folder = Path(entry.path)
             if entry.name.endswith(".dist-info") and entry.is_dir():
-                yield Distribution(entry.name, _metadata(folder / "METADATA"), _metadata(folder / "direct_url.json"))
+                files = (_metadata(folder / name) for name in ("METADATA", "direct_url.json", "INSTALLER"))
+                yield Distribution(entry.name, *files)
             elif entry.name.endswith(".egg-info"):
                 yield Distribution(entry.name, _metadata(folder / "PKG-INFO" if entry.is_dir() else folder))
 

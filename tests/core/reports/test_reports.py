@@ -20,7 +20,6 @@ from antivenom.core.readers.registry import read_file
 from antivenom.core.readers.snapshot import Component, Skipped
 from antivenom.core.readers.vex import read_vex
 from antivenom.core.reports import as_json, as_markdown
-from antivenom.core.reports.advice import advise
 from antivenom.core.reports.as_cyclonedx import CycloneDxReport
 from antivenom.core.reports.as_html import HtmlReport
 from antivenom.core.reports.as_json import JsonReport
@@ -40,10 +39,10 @@ from antivenom.core.reports.result import (
     ScannedSnapshot,
     Statement,
     Totals,
-    fails,
     list_hits,
     render,
 )
+from antivenom_client.report import advise, fails
 
 ODD = 'a | b `c` <script>alert(1)</script> "\x00\x1b[31m\n# *d* \ud83d\ude00'.encode("utf-8", "surrogatepass").decode(
     "utf-8", "replace"

@@ -11,17 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from antivenom.core.matching.advisories import Assessment
 from antivenom.core.matching.assessment_plan import AssessmentPlan
 from antivenom.core.matching.match import ComponentKey, MatchIndex
-from antivenom.core.matching.precedence import Hit
 from antivenom_client.assessing import lay_lines
-from antivenom_client.plans import NAME, PURL, PURL_START, REST, TEMPLATES
+from antivenom_client.plans import BEYOND, NAME, PURL, PURL_START, REST, TEMPLATES, write_spans
 
 _MARK = "zz0template0zz"  # a name and a version that nothing has
-_encode = msgspec.json.Encoder().encode
 
 
 class PlanRow(NamedTuple):
@@ -32,18 +28,18 @@ class PlanRow(NamedTuple):
 
     name: str
     channel: str
-    assessed: bool
+    assessed: int
     reason: str
     undecided: str
     lines: str
 
 
 class SpansRow(NamedTuple):
-    """The spans that the lines of a plan are cut by: JSON."""
+    """The spans that the lines of a plan are cut by (antivenom_client.plans.LaidOut)."""
 
     name: str
     channel: str
-    spans: bytes
+    spans: str
 
 
 class PlanRows(NamedTuple):
@@ -128,11 +124,13 @@ def _row_of(
     undecided = " ".join(clean.undecided)
     if not isinstance(plan, AssessmentPlan):
         return PlanRow(name, channel, clean.assessed, reason, undecided, ""), None
-    hits = plan.hits
-    lines = lay_lines((hit.scheme, hit.interval.low, hit.interval.high) for hit in hits)
+    lines = lay_lines((hit.scheme, hit.interval.low, hit.interval.high) for hit in plan.hits)
+    spans = write_spans(plan.hits, [numbers[hit.package.vulnerability] for hit in plan.hits])
+    if not spans:
+        return PlanRow(name, channel, BEYOND, "", "", ""), None
     return (
         PlanRow(name, channel, clean.assessed, reason, undecided, lines),
-        SpansRow(name, channel, _spans(hits, name, own, numbers)),
+        SpansRow(name, channel, _template(spans, name, own)),
     )
 
 
@@ -141,31 +139,3 @@ def _template(text: str, name: str, own: str) -> str:
     if name.startswith("pypi/"):
         return text.replace(f"pkg:pypi/{own}@{_MARK}", PURL).replace(f"pkg:pypi/{own}", PURL_START)
     return text.replace(own, NAME).replace(_MARK, REST) if _MARK in own else text
-
-
-def _spans(hits: list[Hit], name: str, own: str, numbers: Sequence[int]) -> bytes:
-    """The spans of a plan; what several of them share stands once."""
-    vulnerabilities: dict[int, int] = {}
-    packages: dict[tuple[object, ...], int] = {}
-    identities: dict[tuple[str, str], int] = {}
-    spans = []
-    for hit in hits:
-        package = (hit.advisory, hit.source, hit.scheme, hit.fixed, hit.platforms)
-        spans.append(
-            (
-                vulnerabilities.setdefault(numbers[hit.package.vulnerability], len(vulnerabilities)),
-                packages.setdefault(package, len(packages)),
-                identities.setdefault((hit.key, _template(hit.reason, name, own)), len(identities)),
-                hit.text,
-                int(hit.decides),
-                hit.confidence,
-            )
-        )
-    return _encode(
-        {
-            "vulnerabilities": list(vulnerabilities),
-            "packages": list(packages),
-            "identities": list(identities),
-            "spans": spans,
-        }
-    )

@@ -45,11 +45,12 @@ class _Record(msgspec.Struct):
 
 
 class Distribution(NamedTuple):
-    """One project in `site-packages`: its metadata folder, and what is in it."""
+    """One project in `site-packages`: its metadata folder, and what is in it. `installer`: the program, by its name."""
 
     folder: str
     metadata: bytes
     direct_url: bytes = b""
+    installer: bytes = b""
 
 
 class CondaPackages(NamedTuple):
@@ -112,8 +113,8 @@ def read_distributions(
     components: list[Component] = []
     skipped: list[Skipped] = []
     conda_names = {normalize_python(c.name): c.version for c in of_conda.components}
-    for found in sorted(distributions):
-        if found.folder in of_conda.distributions:
+    for found in sorted(set(distributions)):  # lib/python3.1 is a link to lib/python3.12
+        if found.folder in of_conda.distributions or found.installer.strip() == b"conda":
             continue
         head = found.metadata.replace(b"\r\n", b"\n").partition(b"\n\n")[0].decode("utf-8", "replace")
         fields = dict(_FIELD.findall(head))

@@ -17,8 +17,8 @@ from antivenom.core.reports.result import (
     Statement,
     Totals,
     count_undecided,
-    worst_first,
 )
+from antivenom_client.report import worst_first
 
 PACKAGES_MAX = 3_000
 PLACES_MAX = 8

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from antivenom.core.reports.advice import advise_component
-from antivenom.core.reports.result import AssessedComponent, ScannedSnapshot, component_fails, fails, reasons_of
+from antivenom.core.reports.result import AssessedComponent, ScannedSnapshot, component_fails, reasons_of
+from antivenom_client.report import fails
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from antivenom.core.matching.advisories import Finding
 from antivenom.core.readers.purls import purl_of
-from antivenom.core.reports.advice import advise
 from antivenom.core.reports.links import advisory_url
 from antivenom.core.reports.result import AssessedComponent, ScannedSnapshot, Statement
+from antivenom_client.report import advise
 
 CONTEXT = "https://openvex.dev/ns/v0.2.0"
 _JUSTIFICATIONS = {

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from antivenom.core.matching.advisories import Finding
-from antivenom.core.reports.advice import advise
 from antivenom.core.reports.result import (
     AssessedComponent,
     Hit,
@@ -20,6 +19,7 @@ from antivenom.core.reports.result import (
     count_undecided,
     list_hits,
 )
+from antivenom_client.report import advise
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 NOTES_MAX = 1000

@@ -14,10 +14,10 @@ from antivenom.core.conda.licenses import read_license
 from antivenom.core.matching.advisories import Finding
 from antivenom.core.readers.purls import purl_of
 from antivenom.core.readers.snapshot import Component
-from antivenom.core.reports.advice import advise
 from antivenom.core.reports.links import advisory_url
 from antivenom.core.reports.needs import add_needs
 from antivenom.core.reports.result import ScannedSnapshot
+from antivenom_client.report import advise
 
 TITLE_CHARACTERS = 500
 _ROOT = "SPDXRef-Scanned"

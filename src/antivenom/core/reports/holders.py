@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from antivenom.core.conda.specs import Dependency, parse_dependency
-from antivenom.core.reports.advice import fixing_release
 from antivenom.core.reports.result import AssessedComponent, ScannedSnapshot
 from antivenom_client.names import normalize_python
+from antivenom_client.report import fixing_release
 
 SHOWN = 3
 _OF_PIP = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*\(?(?P<versions>[^;()@]*)\)?")

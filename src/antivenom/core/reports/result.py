@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from antivenom.core.matching.advisories import Finding, Severity
+from antivenom.core.matching.advisories import Finding
 from antivenom.core.readers.snapshot import Component, Skipped
+from antivenom_client.report import STOP, fails, title_of, with_findings
 
 FAIL_ON = ("low", "medium", "high", "critical", "kev", "malware", "any", "stop")
-STOP = "stop"
 
 
 class PolicyReason(NamedTuple):
@@ -106,8 +106,7 @@ class ScannedSnapshot(NamedTuple):
     @property
     def title(self) -> str:
         """How people call it: the path, and what tells it apart from others in the same file."""
-        parts = ", ".join(part for part in (self.environment, self.platform) if part)
-        return f"{self.target} ({parts})" if parts else self.target
+        return title_of(self.target, self.environment, self.platform)
 
 
 class Hit(NamedTuple):
@@ -143,16 +142,9 @@ def render(report: Report, snapshots: Iterable[ScannedSnapshot]) -> str:
 def list_hits(snapshots: Iterable[ScannedSnapshot]) -> Iterator[Hit]:
     """Every finding, snapshot by snapshot: the component with the worst finding first, its findings worst first."""
     for snapshot in snapshots:
-        with_findings = [assessed for assessed in snapshot.components if assessed.findings]
-        for assessed in sorted(with_findings, key=lambda a: (*worst_first(a.findings[0]), a.component.name)):
+        for assessed in with_findings(snapshot.components):
             for finding in assessed.findings:
                 yield Hit(snapshot, assessed, finding)
-
-
-def worst_first(finding: Finding) -> tuple[bool, bool, float, int]:
-    """The order of findings: malware, what is exploited, the riskiest, the severest."""
-    severity = Severity[finding.severity]
-    return severity is not Severity.malware, not finding.kev, -finding.risk, -int(severity)
 
 
 class Totals:
@@ -196,22 +188,3 @@ def component_fails(assessed: AssessedComponent, limits: Sequence[str]) -> bool:
     """Whether a component is one of those for which a scan fails: by a finding, or because a policy stops it."""
     stopped = assessed.is_stopped and (STOP in limits or "any" in limits)
     return stopped or any(fails(finding, limits) for finding in assessed.findings)
-
-
-def fails(finding: Finding, limits: Sequence[str]) -> bool:
-    """Whether a finding is one of those for which a scan fails.
-
-    Args:
-        limits: Of `FAIL_ON`; a severity also stands for those above it. Malware fails with every limit but "stop": that
-            is for the policy to say.
-    """
-    if not set(limits) - {STOP}:
-        return False
-    severity = Severity[finding.severity]
-    least = [Severity[limit] for limit in limits if limit in Severity.__members__]
-    return (
-        severity is Severity.malware
-        or "any" in limits
-        or ("kev" in limits and finding.kev)
-        or any(severity >= limit for limit in least)
-    )
