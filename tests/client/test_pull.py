@@ -393,6 +393,17 @@ def test_server_without_ranges_sends_all_again(server: FileServer, path: Path, w
     assert pull(path, wish).way == "whole"
 
 
+def test_part_that_is_refused_is_begun_anew(server: FileServer, path: Path, wish: Wish) -> None:
+    place = file_path(server)
+    server.answers[place] = break_off(100, times=1)
+    refuse(path, replace(wish, limits=replace(QUICK, tries=1)), "broke off")
+    server.answers[place] = always(416, b"")
+    refuse(path, wish, "answered 416")
+    del server.answers[place]
+    assert pull(path, wish).way == "whole"
+    assert [asked[1] for asked in server.asked if asked[0] == place] == ["", "bytes=100-", ""]
+
+
 def test_connection_that_always_breaks_is_given_up(server: FileServer, path: Path, wish: Wish) -> None:
     server.answers[file_path(server)] = break_off(0, times=100)
     refuse(path, wish, "broke off after 0")

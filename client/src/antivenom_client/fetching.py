@@ -107,6 +107,8 @@ def download(
             _download_more(url, to, have, size, token, limits, progress)
         except FetchError as error:
             failures = 1 if _size(to) > have else failures + 1
+            if not error.is_passing and have and not isinstance(error, DiskError):
+                to.unlink(missing_ok=True)  # the next try begins anew: perhaps its part is what was refused
             if not error.is_passing or failures >= limits.tries:
                 raise
             time.sleep(limits.pause_s * 2 ** (failures - 1))
