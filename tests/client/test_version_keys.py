@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from antivenom_client.version_keys import SCHEMES, key_after, version_key
+from antivenom_client.version_keys import SCHEMES, is_prerelease, key_after, version_key
 
 NUMBER = st.integers(0, 70_000)
 PEP440 = st.builds(
@@ -110,3 +110,16 @@ def test_every_letter_release_of_openssl_stands_behind_its_release_and_in_order(
         keys = [version_key(scheme, release) for release in releases]
         assert keys == sorted(keys)
         assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("version", "is_pre"),
+    [
+        ("1.2.3", False), ("1.1.1k", False), ("1.0.2b", False), ("9.3p2", False), ("2024-01-01", False),
+        ("1.0.post1", False), ("1.2+cu118", False), ("1.0-final", False), ("", False),
+        ("3.15.0a6", True), ("2.0-rc.1", True), ("2.0rc", True), ("1.0.dev3", True), ("1.0b2", True),
+        ("1.0-beta", True), ("1.0_alpha.2", True), ("V2.0RC1", True),
+    ],
+)  # fmt: skip
+def test_a_pre_release_is_told_from_a_release(version: str, is_pre: bool) -> None:
+    assert is_prerelease(version) is is_pre

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from antivenom_client.assessing import SEVERITIES
 from antivenom_client.terminal import count_of
-from antivenom_client.version_keys import version_key
+from antivenom_client.version_keys import is_prerelease, version_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,14 +60,23 @@ def advise(findings: Sequence[Finding]) -> str:
     target = fixing_release(findings)
     if not target:
         return "no release is known to fix it"
-    left = sum(not finding.fixed_versions for finding in findings)
+    left = sum(_first_fix(finding, is_prerelease(target)) == "" for finding in findings)
     return f"update to {target} or later" + (f"; {left} stay{'s' if left == 1 else ''} open" if left else "")
 
 
 def fixing_release(findings: Sequence[Finding]) -> str:
-    """The first release that ends all findings for which one is known; "" for none."""
-    first_fixes = [finding.fixed_versions[0] for finding in findings if finding.fixed_versions]
-    return max(first_fixes, key=lambda version: version_key("generic", version) or b"", default="")
+    """The first release that ends all findings for which one is known; "" for none.
+
+    A pre-release counts where there is nothing else: nobody is sent to an alpha for one finding of many.
+    """
+    for with_prereleases in (False, True):
+        if fixes := [fix for finding in findings if (fix := _first_fix(finding, with_prereleases))]:
+            return max(fixes, key=lambda version: version_key("generic", version) or b"")
+    return ""
+
+
+def _first_fix(finding: Finding, with_prereleases: bool) -> str:
+    return next((fix for fix in finding.fixed_versions if with_prereleases or not is_prerelease(fix)), "")
 
 
 def worst_first(finding: Finding) -> tuple[bool, bool, float, int]:

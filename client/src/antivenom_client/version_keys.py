@@ -147,6 +147,22 @@ def _words(text: str) -> list[str]:
     return found
 
 
+def _announces(words: list[str], position: int) -> bool:
+    """Whether a word says that the version comes before a release."""
+    word, is_last = words[position], position + 1 == len(words)
+    if word in _SAID_BY_NUMBER_ONLY and (is_last or not words[position + 1].isdigit()):
+        return False
+    return word in _ANNOUNCING
+
+
+def is_prerelease(version: str) -> bool:
+    """Whether a version comes before a release: 3.15.0a6, 2.0-rc.1, 1.0.dev3; OpenSSL's 1.0.2b does not."""
+    if version.replace(".", "").isdigit():
+        return False
+    words = _words(clean(version))
+    return any(_announces(words, position) for position in range(len(words)))
+
+
 def _tokens(text: str) -> list[bytes]:
     """Tokens of a generic version, trailing zeros of each run of numbers gone."""
     words = text.split(".") if _is_plain(text) else _words(text)
@@ -161,9 +177,7 @@ def _tokens(text: str) -> list[bytes]:
             found.append(b"\x04" + _number(word))
         elif word in _NOTHING_WORDS:
             continue
-        elif word in _ANNOUNCING and not (
-            word in _SAID_BY_NUMBER_ONLY and (position + 1 == len(words) or not words[position + 1].isdigit())
-        ):
+        elif _announces(words, position):
             found.append(b"\x01" + bytes((_ANNOUNCING[word],)))
         else:
             found.append(b"\x03" + word.encode() + b"\0")
