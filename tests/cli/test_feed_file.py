@@ -53,6 +53,17 @@ def test_pull_keeps_the_file_and_says_what_it_trusts(server: FileServer, tmp_pat
     assert shown["from"] == f"{server.base}/advisories/manifest.json"
 
 
+def test_file_that_was_built_here_is_nobodys(server: FileServer, tmp_path: Path) -> None:
+    assert antivenom(tmp_path, "feed", "pull", server.base).returncode == 0
+    (tmp_path / "feed.jsonl").write_text(json.dumps(OSV) + "\n")
+    built = antivenom(tmp_path, "feed", "build", "--from", f"osv:{tmp_path}/feed.jsonl")
+    assert built.returncode == 0, built.stderr
+    shown = json.loads(antivenom(tmp_path, "feed", "pull", "--status", "--output", "json").stdout)
+    assert (shown["signed_by"], shown["from"], [feed["kind"] for feed in shown["feeds"]]) == ("", "", ["osv"])
+    again = antivenom(tmp_path, "feed", "pull")
+    assert "got the whole file" in again.stderr
+
+
 def test_refusals_say_what_to_do(server: FileServer, tmp_path: Path) -> None:
     nothing = antivenom(tmp_path, "feed", "pull", "--status")
     assert (nothing.returncode, "hint: get it again: antivenom feed pull" in nothing.stderr) == (2, True)

@@ -141,7 +141,7 @@ def _pull(path: Path, wish: Wish, now: float) -> Pulled:
     url = manifest_url(wish.url or state.url)
     if not url:
         raise PullError("no server is known to pull from", "give its address once: antivenom feed pull URL")
-    is_here = _is_as_left(path, state)
+    is_here = is_as_left(path, state)
     etag = state.etag if url == state.url and url in state.trusted and is_here and not wish.pin else ""
     answer_etag, document = _get_manifest(url, etag, wish)
     if document is None:
@@ -424,7 +424,7 @@ def write_state(path: Path, state: State) -> None:
     os.replace(partial, place)
 
 
-def _is_as_left(path: Path, state: State) -> bool:
+def is_as_left(path: Path, state: State) -> bool:
     """Whether the file is the one of the last pull, by what the file system says of it."""
     try:
         facts = path.stat()

@@ -21,7 +21,19 @@ from antivenom_client.age import tell_age
 from antivenom_client.fetching import origin
 from antivenom_client.manifest import fingerprint
 from antivenom_client.places import default_advisories
-from antivenom_client.pull import PLACE, Pulled, PullError, Wish, export, is_path, manifest_url, pull, read_state
+from antivenom_client.pull import (
+    PLACE,
+    Pulled,
+    PullError,
+    State,
+    Wish,
+    export,
+    is_as_left,
+    is_path,
+    manifest_url,
+    pull,
+    read_state,
+)
 
 KeyOption = Annotated[
     str, typer.Option("--key", metavar="FINGERPRINT", help="Accept this key alone: SHA256:…, as the server shows it.")
@@ -55,7 +67,7 @@ def pull_file(
     """
     path = Path(to).expanduser() if to else Path(default_advisories())
     if status:
-        emit(describe(path), None, output)
+        show(describe(path), output)
         return
     with _showing(Wish(pin=key, may_be_older=allow_older), source or read_state(path).url) as wish:
         done = pull(path, wish)
@@ -80,6 +92,16 @@ def export_file(
     note(f"{file}: {_told(done)}; pull it elsewhere with: antivenom feed pull {file}")
 
 
+def show(described: JsonObject, output: Output) -> None:
+    """Print what is known of a file: for people its feeds as a table of their own."""
+    if output is Output.json:
+        emit(described, None, output)
+        return
+    emit({name: value for name, value in described.items() if name != "feeds"}, None, output)
+    note("", to_stdout=True)
+    emit(described["feeds"], ("name", "entries", "synced_at"), output)
+
+
 def describe(path: Path) -> JsonObject:
     """What is known of the advisory file at a path.
 
@@ -93,6 +115,8 @@ def describe(path: Path) -> JsonObject:
     except UnusableFile as error:
         raise NotFoundError(error.message, hint=error.hint) from None
     state = read_state(path)
+    if not is_as_left(path, state):  # built here, or copied: nobody's signature was checked
+        state = State()
     trusted = state.trusted.get(state.url)
     return {
         "file": str(path),
@@ -104,9 +128,7 @@ def describe(path: Path) -> JsonObject:
         "pulled_at": datetime.fromtimestamp(state.pulled_at, UTC).isoformat() if state.pulled_at > 0 else "",
         "feeds": [
             {"name": name, "kind": kind, "synced_at": at, "entries": entries} for name, kind, at, entries in feeds
-        ]
-        if len(feeds) <= 1_000
-        else count_of(len(feeds), "feeds"),
+        ],
     }
 
 
