@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,6 +18,7 @@ import msgspec
 import pytest
 
 from antivenom.cli.scan_assessing import Answer, assess
+from antivenom.cli.scan_output import Progress
 from antivenom.cli.scan_targets import Target, find_environment, read_target
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.matching.advisories import Finding
@@ -262,6 +265,18 @@ def test_a_finding_is_explained_as_match_does(knowing: Any, tmp_path: Path) -> N
     )
 
 
+def test_a_channel_of_the_server_is_asked_whether_it_has_the_fix(knowing: Any, tmp_path: Path) -> None:
+    knowing.cli("channel", "create", "fixes")
+    listed = f"{knowing.url}/conda/fixes/noarch/requests-2.25.0-py_0.conda"
+    elsewhere = "https://conda.example/main/noarch/requests-2.25.0-py_0.conda"
+    for url, options in ((listed, ()), (elsewhere, ("--channel", "fixes"))):
+        (tmp_path / "explicit.txt").write_text(f"@EXPLICIT\n{url}\n")
+        done = knowing.cli("scan", tmp_path / "explicit.txt", *options)
+        assert "update to 2.31.0 or later; channel fixes does not have the package" in done.stdout
+    wrong = knowing.cli("scan", tmp_path / "explicit.txt", "--channel", "no-such", check=False)
+    assert (wrong.returncode != 0, "no-such" in wrong.stderr, wrong.stdout) == (True, True, "")
+
+
 # -- many targets ------------------------------------------------------------------------------------------------------
 
 
@@ -322,6 +337,21 @@ def test_the_active_environment_is_scanned_where_nothing_is_named(knowing: Any, 
     environment = knowing.environment | {"CONDA_PREFIX": str(write_prefix(tmp_path / "work"))}
     done = subprocess.run([*ANTIVENOM, "scan"], env=environment, capture_output=True, text=True, check=True)
     assert "work (work)" in done.stdout
+
+
+def test_progress_is_shown_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for is_terminal in (False, True):
+        monkeypatch.setattr(sys.stderr, "isatty", partial(bool, is_terminal))
+        progress = Progress()
+        progress.show("a/long/uv.lock")
+        progress.show("b\x1b[31m")
+        progress.clear()
+        shown = capsys.readouterr().err
+        lines = shown.split("\r")
+        expected = ["", "1 read: a/long/uv.lock", "2 read: b?[31m", "", ""] if is_terminal else [""]
+        assert [line.strip() for line in lines] == expected
 
 
 # -- what is found on a disk -------------------------------------------------------------------------------------------
