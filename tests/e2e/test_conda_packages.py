@@ -21,6 +21,8 @@ from rattler.index import index_fs
 from rattler_build import Package as CondaPackage
 from rattler_build import assemble_package
 
+from antivenom.server.distribution.own_channel import PACKAGES
+from tests.conftest import RunningServer
 from tests.e2e.conda_client import CondaClient, find_conda
 from tests.e2e.upstream_channel import Package, make_artifact
 from tests.upstreams import UpstreamServer
@@ -32,6 +34,17 @@ RECIPES = REPOSITORY / "packaging/conda"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ABI = f"cp{PYTHON.replace('.', '')}"
 OURS = ("antivenom", "antivenom-client", "common-expression-language")
+ADVISORY = {
+    "id": "GHSA-xxxx-yyyy-zzzz",
+    "modified": "2026-01-01T00:00:00Z",
+    "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
+    "affected": [
+        {
+            "package": {"ecosystem": "PyPI", "name": "rich"},
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "99"}]}],
+        }
+    ],
+}
 START = """\
 #!/bin/sh
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -40,13 +53,11 @@ PYTHONPATH="$here/lib/python{version}/site-packages" exec "{python}" "$@"
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The channel as `make packages` makes it, in a folder with a space in its name."""
-    folder = tmp_path_factory.mktemp("own packages") / "the channel"
-    command = (sys.executable, str(RECIPES / "build.py"), str(folder))
-    done = subprocess.run(command, capture_output=True, text=True)
+def built() -> Path:
+    """The channel as `make packages` makes it, where servers look for it."""
+    done = subprocess.run((sys.executable, str(RECIPES / "build.py")), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return PACKAGES
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +101,10 @@ def conda(tmp_path: Path) -> CondaClient:
 
 
 @pytest.fixture
-def channels(built: Path, stand_in: Path) -> Iterator[tuple[str, ...]]:
-    """The arguments that name both channels."""
-    with UpstreamServer(built) as ours, UpstreamServer(stand_in) as others:
-        yield ("--override-channels", "-c", ours.url, "-c", others.url)
+def channels(built: Path, stand_in: Path, up_server: RunningServer) -> Iterator[tuple[str, ...]]:
+    """The arguments that name both channels: ours as a server serves it."""
+    with UpstreamServer(stand_in) as others:
+        yield ("--override-channels", "-c", f"{up_server.url}/antivenom", "-c", others.url)
 
 
 def packages_of(channel: Path) -> dict[str, CondaPackage]:
@@ -163,9 +174,13 @@ def test_conda_installs_antivenom_and_it_scans_that_environment(
     assert set(OURS) < set(conda.installed(prefix))
     where = run(prefix / "bin/python", "-c", "import antivenom, cel; print(antivenom.__file__); print(cel.__file__)")
     assert all(Path(line).is_relative_to(prefix) for line in where.stdout.split("\n") if line), where.stderr
-    done = run(prefix / "bin/antivenom", "scan", "--help")
-    assert done.returncode == 0, done.stderr
-    assert "--fail-on" in done.stdout
+    advisories = tmp_path / "advisories.db"
+    (tmp_path / "advisory.json").write_text(json.dumps(ADVISORY))
+    made = run(prefix / "bin/antivenom", "feed", "build", "--from", f"osv:{tmp_path}/advisory.json", "-o", advisories)
+    assert made.returncode == 0, made.stderr
+    scanned = run(prefix / "bin/antivenom", "scan", "-p", prefix, "--advisories", advisories, "--fail-on", "high")
+    assert "GHSA-xxxx-yyyy-zzzz" in scanned.stdout, scanned.stderr
+    assert scanned.returncode == 1
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from antivenom.server.context import LOCAL, Resources
+from antivenom.server.distribution import own_channel
 from antivenom.server.members import service as members
 
 HTML = {"accept": "text/html"}
@@ -193,3 +195,17 @@ async def test_a_changed_password_ends_every_session_and_opens_the_next(member_c
     assert (await member_client.get("/account")).status_code == 303
     again = await member_client.post("/sign-in", data={"name": "ana", "password": new, "next": "/account"})
     assert (again.status_code, again.headers["location"]) == (303, "/account")
+
+
+async def test_the_built_in_channel_is_listed_with_what_it_has(
+    member_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_channel, "PACKAGES", tmp_path)
+    assert "were not built on this server" in (await member_client.get("/channels")).text
+    (tmp_path / "noarch").mkdir()
+    record = {"name": "antivenom-client", "version": "1.2", "subdir": "noarch"}
+    (tmp_path / "noarch/repodata.json").write_text(json.dumps({"packages.conda": {"x.conda": record}}))
+    shown = (await member_client.get("/channels")).text
+    assert "antivenom-client 1.2 (noarch)" in shown
+    assert "-c http://antivenom.test/antivenom -c conda-forge antivenom" in shown
+    assert "were not built on this server" not in shown

@@ -28,6 +28,7 @@ from antivenom.core.errors import AntivenomError, LostBlobError, Unauthenticated
 from antivenom.server import demo, pages, rooms
 from antivenom.server.advisory_files import files as advisory_files
 from antivenom.server.context import Resources
+from antivenom.server.distribution import own_channel
 from antivenom.server.distribution.channel_files import ChannelFiles
 from antivenom.server.events.lost_blobs import tell_lost
 from antivenom.server.members.authentication import (
@@ -110,6 +111,7 @@ def create_site(resources: Resources, metrics: Metrics) -> FastAPI:
     site.include_router(demo.router, prefix="/api/v1")
     site.router.routes.extend(_own_routes(resources, metrics, site))
     site.router.routes.extend(advisory_files.routes)
+    site.router.routes.extend(own_channel.routes)
     site.router.routes.extend(pages.routes)
     for module in rooms.load("pages"):
         site.router.routes.extend(module.routes)

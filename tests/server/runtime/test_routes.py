@@ -16,6 +16,7 @@ OPEN = {
     "/readyz": "says only whether it can work",
     "/api/v1/me": "says who one is, anonymous too",
     "/sign-in": "where one becomes somebody",
+    "/antivenom/x": "the built-in channel: our own packages, which nobody can change",
 }
 """What strangers may use, and why."""
 EXAMPLES = {"name": "x", "channel": "x", "c": "x", "number": "1", "id": "1", "feed_id": "1"}

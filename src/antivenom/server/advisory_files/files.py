@@ -8,30 +8,17 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from antivenom.server.advisory_files import service
 from antivenom.server.context import Resources
 from antivenom.server.members.authentication import authenticate_request
-from antivenom.server.web.answers import JSON, Content, RequestHeaders, answer_content, send_answer
+from antivenom.server.web.answers import JSON, Content
 from antivenom.server.web.blob_content import open_blob
+from antivenom.server.web.content_response import ContentResponse
 
 GZIP: Final = b"application/gzip"
 KEPT: Final = b"private, max-age=31536000, immutable"  # named by its digest
 NOT_KEPT: Final = b"private, no-cache"
-
-
-class ContentResponse(Response):
-    """Answers a request for a content: whole, a range of it, or that it did not change."""
-
-    def __init__(self, content: Content) -> None:
-        super().__init__()
-        self._content = content
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = answer_content(self._content, scope["method"], RequestHeaders.of(scope["headers"]))
-        # Without the server's own way to send files: what lies between does not know it.
-        await send_answer(answer, {**scope, "extensions": {}}, receive, send)
 
 
 async def serve_manifest(request: Request) -> Response:

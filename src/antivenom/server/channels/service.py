@@ -12,7 +12,12 @@ from antivenom.server.events.service import record
 from antivenom.server.members.authorization import no_such_channel, require
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-RESERVED = frozenset(("t",))  # conda asks for /conda/t/TOKEN/CHANNEL when somebody writes /t/TOKEN/conda/CHANNEL
+BUILT_IN = "antivenom"  # distribution/own_channel.py serves it; it is no row, so nothing can change it
+RESERVED = {
+    # conda asks for /conda/t/TOKEN/CHANNEL when somebody writes /t/TOKEN/conda/CHANNEL
+    "t": "/t/ holds tokens in URLs",
+    BUILT_IN: "it is built in, and holds Antivenom's own packages",
+}
 PRIVACIES = ("public", "authenticated")
 
 
@@ -39,7 +44,7 @@ async def create_channel(
             field="name",
         )
     if name in RESERVED:
-        raise InvalidInputError(f"a channel cannot be called {name!r}: /t/ holds tokens in URLs", field="name")
+        raise InvalidInputError(f"a channel cannot be called {name!r}: {RESERVED[name]}", field="name")
     if privacy not in PRIVACIES:
         raise InvalidInputError(f"privacy {privacy!r} is not one of {', '.join(PRIVACIES)}", field="privacy")
     if await queries.find_channel(ctx.session, name):
@@ -64,9 +69,15 @@ async def get_channel(ctx: Context, name: str, *, permission: str = "channels:re
 
     Raises:
         NotFoundError: There is none that the actor may read.
+        ConflictError: It is the built-in one.
     """
     require(ctx, permission, subject=f"channel:{name}")
     channel = await queries.find_channel(ctx.session, name, lock=lock)
+    if channel is None and name == BUILT_IN:
+        raise ConflictError(
+            f"channel {name!r} is built in: it is read-only, and has no policy, publications or settings",
+            hint=f"clients install from URL/{name}",
+        )
     if channel is None:
         raise no_such_channel(name)
     return channel

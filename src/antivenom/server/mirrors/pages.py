@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from antivenom.server.channel_policies import service as channel_policies
 from antivenom.server.channels import service as channels
 from antivenom.server.context import Context
 from antivenom.server.db.paging import Page
+from antivenom.server.distribution import own_channel
 from antivenom.server.events.freshness import FRESH
 from antivenom.server.mirrors import service
 from antivenom.server.mirrors.models import Mirror
@@ -59,6 +61,7 @@ async def show_channels(request: Request, ctx: Context) -> Response:
         found=found,
         mirrors=mirrors,
         freshness=freshness,
+        own_packages=await asyncio.to_thread(own_channel.list_packages),
     )
 
 
