@@ -439,7 +439,8 @@ def depends_on_speed(path: Path) -> Iterator[str]:
 
 def test_no_test_depends_on_how_fast_the_machine_is() -> None:
     """A state is held open by what the test controls; what comes and stays is waited for by `tests/waiting.py`."""
-    apart = {"bench", "soak"}  # one measures time, the other lets time pass; pytest runs neither
+    # They measure time, let it pass, and stop what a mistake makes go on for ever; pytest runs none of them.
+    apart = {"bench", "soak", "mutation"}
     tests = [path for path in (REPO / "tests").rglob("*.py") if path != WAITS and not apart & set(path.parts)]
     assert [found for path in sorted(tests) for found in depends_on_speed(path)] == []
 

@@ -10,10 +10,11 @@ import argparse
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 REPO = Path(__file__).parents[2]
@@ -55,6 +56,13 @@ APART = (
     "tests/core/publishing/test_publish.py::test_order_never_matters_and_more_stops_never_admit_more",
     "tests/core/publishing/test_publish.py::test_judging_one_record_for_all_that_agree_says_the_same_as_judging_each",
 )
+MAKE = """
+from mutmut.__main__ import create_mutants
+from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir
+copy_src_dir()
+copy_also_copy_files()
+create_mutants(1)
+"""
 _STRICT = re.compile(r",\s*(?:strict=\w+)?\)")  # of zip: says what holds anyway
 _NAME = re.compile(r"antivenom(?:\.|_(?=client))(?P<module>.+)\.x(?:ǁ(?P<owner>\w+)ǁ|_)(?P<function>\w+)__mutmut_\d+")
 
@@ -63,10 +71,9 @@ def main() -> int:
     options = read_options()
     folder = prepare(options.area)
     if options.minutes:
-        # mutmut tries again what it is given names of, and without names only what it has not tried.
         module = place_of(options.area).removeprefix("src/").replace("/", ".")
-        names = [f"{module}.{pattern}" for pattern in options.only]
-        run(folder, names or (unnoticed(folder) if options.again else []), options.minutes)
+        patterns = [f"{module}.{pattern}" for pattern in options.only]
+        run(folder, NEAR[options.area], patterns, again=options.again, minutes=options.minutes)
     return report(folder)
 
 
@@ -101,11 +108,9 @@ def prepare(area: str) -> Path:
         shutil.copytree(REPO / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
     shutil.copytree(REPO / "client/src/antivenom_client", folder / "src/antivenom_client")
     forget_copies(folder / "mutants")
-    tests = ", ".join(f'"{test}"' for test in NEAR[area])
     place = place_of(area)
     apart_areas = ", ".join(f'"{place_of(other)}.py"' for other in NEAR if other.startswith(f"{area}/"))
     pattern = f"{place}/*" if (folder / place).is_dir() else f"{place}.py"
-    apart = "".join(f', "--deselect={test}"' for test in APART)
     (folder / "pyproject.toml").write_text(
         f"""{(REPO / "pyproject.toml").read_text()}
 [tool.mutmut]
@@ -113,8 +118,6 @@ source_paths = ["src"]
 only_mutate = ["{pattern}"]
 do_not_mutate = [{apart_areas}]
 also_copy = ["docs", "client"]
-pytest_add_cli_args = ["-p", "no:randomly", "-p", "tests.mutation.quick_first", "--hypothesis-seed=0"{apart}]
-pytest_add_cli_args_test_selection = [{tests}]
 """
     )
     return folder
@@ -129,12 +132,6 @@ def forget_copies(mutants: Path) -> None:
             path.unlink()
 
 
-def unnoticed(folder: Path) -> list[str]:
-    """The mutants that no test has noticed: those that survived, those that no test reaches, those not tried yet."""
-    lines = [line.strip().rpartition(": ") for line in mutmut(folder, "results", "--all", "true").splitlines()]
-    return [name for name, _, status in lines if status in ("survived", "no tests", "not checked")]
-
-
 def mutmut(folder: Path, *arguments: str) -> str:
     """What a command of mutmut prints."""
     command = [sys.executable, "-m", "mutmut", *arguments]
@@ -145,26 +142,22 @@ def environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
 
-def run(folder: Path, names: list[str], minutes: float) -> None:
-    """Try the mutants that were not tried yet, one at a time, with what the machine can spare."""
-    command = ["nice", "-n", "15", sys.executable, "-m", "mutmut", "run", "--max-children", "1", *names]
+def run(folder: Path, tests: Sequence[str], patterns: list[str], *, again: bool, minutes: float) -> None:
+    """Make the changes, and try them one at a time with what the machine can spare (each_change.py)."""
+    nice = ["nice", "-n", "15", sys.executable]
+    make = [*nice, "-c", MAKE]
+    told = {"MUTANT_UNDER_TEST": "mutant_generation"}
+    subprocess.run(make, cwd=folder, env=environment() | told, check=True, stdout=subprocess.DEVNULL)
+    command = [*nice, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+    command += ["--assert=plain", "--tb=native"]  # nobody reads why a test fails
+    command += ["-p", "tests.mutation.each_change", *(f"--deselect={test}" for test in APART), *tests]
+    told = {"CHANGES": " ".join(patterns), "AGAIN": "yes" if again else "", "UNTIL": str(time.time() + 60 * minutes)}
     with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment(), stdout=log, stderr=log, preexec_fn=heed_interrupts
+        done = subprocess.run(
+            command, cwd=folder / "mutants", env=environment() | told, stdout=log, stderr=log, check=False
         )
-        try:
-            process.wait(60 * minutes)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            process.send_signal(signal.SIGINT)
-            process.wait()
-        else:
-            if process.returncode:
-                print((folder / "log.txt").read_text()[-4000:].replace("\r", "\n"))
-
-
-def heed_interrupts() -> None:
-    """A job in the background of a shell ignores SIGINT, and so would what it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if done.returncode:
+        print((folder / "log.txt").read_text()[-4000:])
 
 
 def report(folder: Path) -> int:
