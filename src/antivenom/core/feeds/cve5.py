@@ -41,6 +41,7 @@ from antivenom.core.feeds.severity import assess
 from antivenom.core.feeds.standing import is_disputed, is_rejected, is_tagged_disputed
 from antivenom.core.feeds.wording import stated_ranges
 from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
+from antivenom.core.matching.identity import UNNAMED_VENDOR
 from antivenom.core.matching.platforms import read_platforms
 
 KIND = "cve5"
@@ -71,7 +72,7 @@ RELEASE = re.compile(r"[vV]?\d+(?:\.\d+)+(?:[a-z]|-?(?:rc|beta|alpha)\.?\d+)?")
 LINE = re.compile(r"([1-9])\.(\d{2,})(?:\.|\Z)")
 LINE_OF_RELEASE = re.compile(r"(\d+\.\d+)\.\d")
 WORD = re.compile(r"[\s/]+")
-SAYS_NOTHING = {"", "n/a", "unknown", "*"}
+SAYS_NOTHING = {"", "n_a", "unknown", "*"}  # as `_word` writes them
 # A collection's address names its ecosystem by a part of its host.
 COLLECTIONS = {"pypi": "pypi", "npmjs": "npm", "crates": "crates.io", "rubygems": "rubygems", "packagist": "packagist"}
 COMMIT_TYPES = {"git", "commit", "original_commit_for_fix"}
@@ -262,8 +263,8 @@ def _names(product: JsonObject) -> list[tuple[str, str, str]]:
         found["cpe", cpe.package_of(name), "cpe"] = None
     if not names:
         vendor, title = _word(text(product.get("vendor"), 200)), _word(text(product.get("product"), 200))
-        if vendor not in SAYS_NOTHING and title not in SAYS_NOTHING:
-            found["cpe", f"{vendor}:{title}", "cpe"] = None
+        if title not in SAYS_NOTHING:
+            found["cpe", f"{UNNAMED_VENDOR if vendor in SAYS_NOTHING else vendor}:{title}", "cpe"] = None
     return list(found)
 
 

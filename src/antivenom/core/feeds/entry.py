@@ -17,7 +17,7 @@ import msgspec
 from antivenom.core.matching.advisories import Advisory
 from antivenom.core.matching.knowledge import Fact
 
-READING_RULES = 5  # counts up when entries are read otherwise than before: stored feeds are then read anew
+READING_RULES = 6  # counts up when entries are read otherwise than before: stored feeds are then read anew
 ID_MAX_CHARACTERS = 200
 SUMMARY_MAX_CHARACTERS = 300
 DETAILS_MAX_CHARACTERS = 16_000

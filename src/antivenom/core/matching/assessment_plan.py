@@ -152,10 +152,12 @@ class AssessmentPlan:
         found.sort(key=attrgetter("tie"))
         found.sort(key=attrgetter("rank"), reverse=True)
         reason = self._clean.reason if self._clean.assessed else self._spans.listed[lowest(hits)].identity.reason
+        decided = {one.tie[1] for one in found}  # a source that can be read finds it, though a better one cannot be
+        undecided = tuple([i for i in self._clean.undecided if i not in decided])
 
         def answer(version: str) -> Assessment:
             findings = tuple([one.finding(version) for one in found])
-            return Assessment(True, reason, findings, undecided=self._clean.undecided)
+            return Assessment(True, reason, findings, undecided=undecided)
 
         return found, answer
 

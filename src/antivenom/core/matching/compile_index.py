@@ -17,13 +17,15 @@ import msgspec
 import zstandard
 
 from antivenom.core.matching.advisories import REJECTED, Advisory, AffectedPackage, AffectedRange, Severity
-from antivenom.core.matching.grouping import AliasGroup, group_aliases, index_groups, is_cve
+from antivenom.core.matching.go_majors import GoMajors, clip
+from antivenom.core.matching.grouping import AliasGroup, group_aliases, index_groups
 from antivenom.core.matching.identity import NameMaps, split_target
 from antivenom.core.matching.knowledge import CURATED, NOTHING, Knowledge, VersionShortener
 from antivenom.core.matching.malware import MalwareRules
 from antivenom.core.matching.merging import merge_entries
 from antivenom.core.matching.parts import PartsOfProjects
 from antivenom.core.matching.platforms import ToldPlatforms
+from antivenom.core.matching.rejections import find_rejected
 from antivenom.core.matching.risk import expect_threats, risk_score, sum_epss, threat_of
 from antivenom_client.version_keys import key_after, packaged_release, version_key
 
@@ -146,7 +148,8 @@ def build_index(
     groups = group_aliases((a.id, a.aliases) for listed in entries.values() for a in listed)
     numbers = index_groups(groups)
     _correct(numbers, affected_packages, knowledge)
-    packages = list(affected_packages.drain(numbers, _rejected(groups, entries, numbers)))
+    affected_packages.clip_go_modules()
+    packages = list(affected_packages.drain(numbers, find_rejected(groups, entries, numbers)))
     exploited = exploitation or {}
     spoken = _Spoken(affected_packages.speaking, parts, knowledge.platforms, told)
     described = [_describe(group, entries, numbers, exploited, spoken, malware) for group in groups]
@@ -251,6 +254,15 @@ class _AffectedPackages:
                         listed.append(msgspec.Raw(_HEADER[:1] + _encode(number) + rest))
             yield _encode(key) + _encode(listed)
 
+    def clip_go_modules(self) -> None:
+        """Cut what is said of a path of a Go module to the major versions that it is of."""
+        majors = GoMajors(self._keys)
+        for at, entry in enumerate(self._entries):
+            if entry[0].startswith("go/") and (end := majors.end(entry[0])) is not None:
+                package = msgspec.msgpack.decode(_HEADER + entry[6], type=CompiledPackage)
+                clipped = msgspec.structs.replace(package, intervals=clip(package.intervals, end))
+                self._entries[at] = (*entry[:6], _encode(clipped)[len(_HEADER) :])
+
 
 _SOURCE_AND_ADVISORY = itemgetter(1, 2)
 
@@ -276,34 +288,6 @@ def _taken_back(fields: bytes) -> bytes:
         0, package.advisory, package.source, package.scheme, (), is_withdrawn=True, target=package.target
     )
     return _encode(taken_back)[len(_HEADER) :]
-
-
-def _rejected(
-    groups: Sequence[AliasGroup], entries: Mapping[str, Sequence[Advisory]], numbers: Mapping[str, Sequence[int]]
-) -> set[int]:
-    """The vulnerabilities whose CVE id was rejected: by its record, or in words that another entry quotes.
-
-    NVD and copies of the CVE list say so later, and what re-packagers made of the record may stay for years. A record
-    that is newer than the rejection says that it was taken back.
-    """
-    told = {number for i, listed in entries.items() if any(map(_tells_of_rejection, listed)) for number in numbers[i]}
-    found = set()
-    for number in told:
-        own = [a for i in groups[number].ids if len(numbers[i]) == 1 for a in entries.get(i, ())]
-        rejections = [a.modified for a in own if _tells_of_rejection(a)]
-        records = [a.modified for a in own if _is_record(a) and not a.withdrawn]
-        if rejections and max(rejections) >= max(records, default=""):
-            found.add(number)
-    return found
-
-
-def _tells_of_rejection(advisory: Advisory) -> bool:
-    return bool(advisory.withdrawn) and (REJECTED in advisory.flags or _is_record(advisory))
-
-
-def _is_record(advisory: Advisory) -> bool:
-    """Whether it is the record of a CVE id, or NVD's of it."""
-    return advisory.source in ("nvd", "cve5") and is_cve(advisory.id)
 
 
 def _has_last_release_alone(bounds: AffectedRange) -> bool:

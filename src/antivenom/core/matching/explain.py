@@ -17,7 +17,7 @@ from antivenom.core.matching.advisories import Assessment, Finding, IgnoredFindi
 from antivenom.core.matching.compile_index import PRODUCT_ECOSYSTEMS, CompiledPackage, Interval
 from antivenom.core.matching.identity import Identity
 from antivenom.core.matching.match import ECOSYSTEM_TITLES, ComponentKey, MatchIndex, Traced
-from antivenom.core.matching.precedence import BESIDE, OPEN_RANK, Claim
+from antivenom.core.matching.precedence import BESIDE, GUESS_RANK, OPEN_RANK, Claim
 from antivenom_client.version_keys import version_key
 
 RANGES_SHOWN = 6  # of one source about one vulnerability
@@ -256,7 +256,12 @@ class _Judged:
             told = next(
                 (c.package.undecided for c in self._claims if c.package.undecided), "versions that cannot be read"
             )
-            return Outcome.undecided, "", f"it names {told}, and no other source names releases"
+            others = (
+                "no other source names releases"
+                if all(c.package.undecided or c.ignored_by for c in self._claims)
+                else "the sources that name releases come after that one"
+            )
+            return Outcome.undecided, "", f"it names {told}, and {others}"
         if deciding and all(self._key(c) is None for c in deciding):
             return Outcome.undecided, "", f"{self._version_of(deciding[0])} has no number that could be compared"
         if self._best < 0 and any(c.package.is_withdrawn for c in self._claims):
@@ -338,11 +343,14 @@ class _Judged:
 
 
 def _words_of_rank(claim: Claim) -> str:
-    is_open = claim.package.is_open and claim.priority > max(_RANKS)
-    words = _RANKS.get(claim.priority - OPEN_RANK if is_open else claim.priority, claim.package.source)
+    is_guess = claim.priority > GUESS_RANK
+    rank = claim.priority - GUESS_RANK if is_guess else claim.priority
+    is_open = claim.package.is_open and rank > max(_RANKS)
+    words = _RANKS.get(rank - OPEN_RANK if is_open else rank, claim.package.source)
     if claim.package.source in BESIDE:
         words = f"the list of {claim.package.source}"
-    return f"{words}, without an end" if is_open else words
+    words = f"{words}, without an end" if is_open else words
+    return f"{words}, by an equal name" if is_guess else words
 
 
 def _either(ranges: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ Source: package-url specification (types, normalization); PEP 503; docs/concepts
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +21,7 @@ from antivenom.core.matching.knowledge import CORRECTIONS, PACKAGING_WORDS, Alia
 from antivenom_client.names import normalize_python, products_of_equal_name
 
 PURL_MAX_CHARACTERS = 1_000
+UNNAMED_VENDOR = "n_a"  # of products of CVE records whose vendor is "n/a"
 RENAMED_MAX = 4  # more projects in one record than this are a bundle, and no project that was renamed
 ECOSYSTEM_OF_PURL = {
     "pypi": "pypi",
@@ -303,6 +304,42 @@ def _from_alias(name: str, alias: Alias) -> list[Identity]:
     found += [
         Identity("cpe", p, Confidence.low, f"{reason}a part of CPE product {p}", is_part=True) for p in alias.wholes
     ]
+    return found
+
+
+def spellings(name: str, alias: Alias) -> dict[str, tuple[str, bool]]:
+    """The products of a curated conda package as other sources may spell them: the curated one of each, and whether
+    it is surely that.
+
+    The same vendor with - or _ otherwise, or with the conda name as its product, is the project. A vendor that is not
+    named (n/a), or called like the product, may be another one.
+    """
+    surely: dict[str, tuple[str, bool]] = {}
+    perhaps: dict[str, tuple[str, bool]] = {}
+    for product in alias.products:
+        vendor, _, title = product.partition(":")
+        vendors = dict.fromkeys((vendor, vendor.replace("-", "_"), vendor.replace("_", "-")))
+        titles = (title, title.replace("-", "_"), title.replace("_", "-"), re.sub("[-_]", "", title), name)
+        for key in (f"{v}:{t}" for v in vendors for t in dict.fromkeys(titles)):
+            surely.setdefault(key, (product, True))
+        for key in (f"{v}:{title}" for v in (UNNAMED_VENDOR, title, f"{title}_project")):
+            perhaps.setdefault(key, (product, False))
+    return perhaps | surely
+
+
+def spelt_otherwise(name: str, alias: Alias, is_named: Container[str], curated: Container[str]) -> list[Identity]:
+    """The identities of a curated conda package under other spellings that an advisory names.
+
+    Args:
+        is_named: Keys ("cpe/vendor:product") that advisories name.
+        curated: Products that a row of names names.
+    """
+    found = []
+    for key, (product, is_sure) in spellings(name, alias).items():
+        if key not in curated and f"cpe/{key}" in is_named:
+            reason = f"curated: conda {name} is CPE product {product}, {'also spelt' if is_sure else 'perhaps'} {key}"
+            confidence = Confidence.medium if is_sure else Confidence.low
+            found.append(Identity("cpe", key, confidence, reason, is_guess=not is_sure, is_native=alias.is_native))
     return found
 
 

@@ -29,6 +29,7 @@ from antivenom.core.matching.assessment_plan import (
 )
 from antivenom.core.matching.compile_index import (
     PRODUCT_ECOSYSTEMS,
+    UNREADABLE,
     CompiledIndex,
     CompiledPackage,
     CompiledVulnerability,
@@ -41,6 +42,7 @@ from antivenom.core.matching.identity import (
     identify_plainly,
     identify_purl,
     parse_purl,
+    spelt_otherwise,
 )
 from antivenom.core.matching.ignoring import IgnoreRules
 from antivenom.core.matching.knowledge import NOTHING, Knowledge, part_id
@@ -152,6 +154,7 @@ class MatchIndex:
         self._knowledge = knowledge if index.knowledge is None else index.knowledge
         self._rules = IgnoreRules(self._knowledge.ignore, self._knowledge.reasons())
         self.ecosystems = frozenset(index.ecosystems)
+        self._curated = {p for alias in self._knowledge.names.values() for p in (*alias.products, *alias.wholes)}
         # Plans hold this and not the index: objects in a reference cycle live until the collector finds them.
         self.vulnerability = vulnerability or _decoder_of(self.compiled.vulnerabilities)
         self._plans: dict[_Key, AssessmentPlan | Assessment] = {}
@@ -299,6 +302,9 @@ class MatchIndex:
     def _identify(self, name: str, purls: tuple[str, ...], channel: str) -> Identities:
         """The names of a conda package, and its own name where an advisory is on conda packages."""
         found = identify_conda(name, purls, channel, self.maps, self._knowledge)
+        if (alias := self._knowledge.names.get(name)) is not None:
+            otherwise = spelt_otherwise(name, alias, self._index.packages, self._curated)
+            found = Identities((*found.names, *otherwise), found.missing)
         own = Identity("conda", name, Confidence.exact, f"the advisory is on conda package {name}")
         return found if own.key not in self._index.packages else Identities((own, *found.names), found.missing)
 
@@ -402,13 +408,19 @@ class MatchIndex:
         }
 
     def _with_undecided(self, clean: Assessment, by_number: Mapping[int, Sequence[Claim]]) -> Assessment:
-        """The assessment with what nobody can decide: vulnerabilities of which no claim has a version to compare."""
+        """The assessment with what nobody can decide: vulnerabilities of which no claim has a version to compare.
+
+        Nor does a source decide that is worse than one whose versions cannot be read, unless it finds something.
+        """
         reasons: dict[int, str] = {}
         for number, claims in by_number.items():
-            if all(claim.package.undecided or claim.ignored_by for claim in claims):
-                of = [c for c in claims if not c.ignored_by and not c.identity.is_fallback and not c.identity.is_guess]
-                if of:
-                    reasons[number] = of[0].package.undecided
+            of = [c for c in claims if c.package.undecided and _is_own(c)]
+            if not of:
+                continue
+            best = min((c.priority for c in claims if not (c.package.undecided or c.ignored_by)), default=None)
+            unread = [c for c in of if best is None or (c.package.undecided == UNREADABLE and c.priority < best)]
+            if unread:
+                reasons[number] = unread[0].package.undecided
         if not reasons:
             return clean
         ids = sorted(self.vulnerability(number).ids[0] for number in reasons)
@@ -448,6 +460,10 @@ class MatchIndex:
                 claim = Claim(priority(identity, package), package, identity, row_id)
                 found.setdefault(package.vulnerability, []).append(claim)
         return found
+
+
+def _is_own(claim: Claim) -> bool:
+    return not (claim.ignored_by or claim.identity.is_fallback or claim.identity.is_guess)
 
 
 def _no_evidence(name: str, known: Sequence[Identity], explain: Callable[[str], IgnoredBy]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Set
 
 from antivenom.core.matching.advisories import Advisory
+from antivenom.core.matching.identity import spellings
 from antivenom.core.matching.knowledge import Knowledge, Words
 
 
@@ -23,7 +24,9 @@ class PartsOfProjects:
             alias = knowledge.names.get(name)
             if alias is None:
                 continue
-            keys = [f"cpe/{product}" for product in (*alias.products, *alias.wholes)]
+            keys = [
+                f"cpe/{product}" for product in dict.fromkeys((*alias.products, *alias.wholes, *spellings(name, alias)))
+            ]
             for key in (*keys, *(f"{ecosystem}/{title}" for ecosystem, title in alias.packages)):
                 self._by_key.setdefault(key, []).append(name)
         self._rules = {

@@ -36,6 +36,7 @@ _PRIORITY = {
     "cpe+curated": CURATED_PRIORITY, "cpe+nvd": 5, "cpe+osv": 6, "cpe+cve5": 7,
     "bitnami": 8, "julia-builds": 9, "oss-fuzz": 10, "git": 11,
 }  # fmt: skip
+GUESS_RANK = 30  # by which what only an equal name ties to the component ranks behind: it silences nobody
 OPEN_RANK = 10  # by which a range without an end ranks behind
 BESIDE = {"nodejs"}  # lists that name the release lines of their day: they count beside a database, and silence none
 UNSURE_ECOSYSTEMS = {"oss-fuzz", "git"}
@@ -55,6 +56,8 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
         """That of the identity; low for what names no bound, for a fuzzer's crashes, and for what only a text says."""
         is_vague = self.package.is_unbounded and self.identity.ecosystem in PRODUCT_ECOSYSTEMS
         is_unsure = self.identity.ecosystem in UNSURE_ECOSYSTEMS and not self.package.is_project
+        if self.identity.is_guess and self.package.is_project and not is_vague:
+            return Confidence.medium  # an equal name, and the project itself says it
         return Confidence.low if is_vague or is_unsure else self.identity.confidence
 
     # What `antivenom_client.assessing.Span` names.
@@ -233,4 +236,5 @@ def priority(identity: Identity, package: CompiledPackage) -> int:
     if package.is_project and not package.is_open:
         return PROJECT_PRIORITY
     kind = f"cpe+{package.source}" if identity.ecosystem == "cpe" else identity.ecosystem
-    return _PRIORITY.get(kind, 7) + (OPEN_RANK if package.is_open else 0)
+    behind = (OPEN_RANK if package.is_open else 0) + (GUESS_RANK if identity.is_guess else 0)
+    return _PRIORITY.get(kind, 7) + behind
