@@ -83,37 +83,44 @@ class Line:
 
 
 def lay_lines(spans: Iterable[tuple[str, bytes, bytes | None]]) -> str:
-    """Lines of versions as text: for each its scheme, its cuts (hexadecimal keys), and the spans that turn at each cut.
+    """Lines of versions as text: for each its scheme, its cuts (hexadecimal keys), and what begins and ends there.
 
     Args:
         spans: Scheme, low and high of each span; those of one line follow each other.
     """
-    lines: dict[str, dict[bytes, list[int]]] = {}
+    lines: dict[str, dict[bytes, tuple[list[str], list[str]]]] = {}
     for number, (scheme, low, high) in enumerate(spans):
-        turned = lines.setdefault(scheme, {b"": []})
-        turned.setdefault(low, []).append(number)
+        turned = lines.setdefault(scheme, {b"": ([], [])})
+        turned.setdefault(low, ([], []))[0].append(str(number))
         if high is not None:
-            turned.setdefault(high, []).append(number)
+            turned.setdefault(high, ([], []))[1].append(str(number))
     return "\n".join(
-        f"{scheme}\t{' '.join(cut.hex() for cut in sorted(turned))}"
-        f"\t{' '.join(','.join(map(str, turned[cut])) for cut in sorted(turned))}"
+        "\t".join([scheme, " ".join(cut.hex() for cut in sorted(turned)), *_turns(turned)])
         for scheme, turned in lines.items()
     )
 
 
-def place_on_lines(lines: str, version: str) -> int:
-    """The spans that a version lies in, as bits, of lines that are a text; -1 when it has no place on any of them."""
-    found = -1
+def _turns(turned: dict[bytes, tuple[list[str], list[str]]]) -> list[str]:
+    return [" ".join(",".join(turned[cut][side]) for cut in sorted(turned)) for side in (0, 1)]
+
+
+def place_on_lines(lines: str, version: str) -> list[int] | None:
+    """The spans that a version lies in, of lines that are a text, ascending; None when it has no place on any."""
+    found: list[int] = []
+    is_placed = False
     for line in lines.split("\n"):
-        scheme, cuts, turned = line.split("\t")
+        scheme, cuts, begins, ends = line.split("\t")
         key = version_key(scheme, version)
         if key is not None:
-            bits = 0
-            for numbers in turned.split(" ")[: bisect_right(cuts.split(" "), key.hex())]:
-                for number in numbers.split(",") if numbers else ():
-                    bits ^= 1 << int(number)
-            found = bits if found < 0 else found | bits
-    return found
+            is_placed = True
+            count = bisect_right(cuts.split(" "), key.hex())
+            begun = ",".join(begins.split(" ", count)[:count])
+            ended = ",".join(ends.split(" ", count)[:count])
+            inside = set(begun.split(",")).difference(ended.split(","))
+            inside.discard("")
+            found += map(int, inside)
+    found.sort()
+    return found if is_placed else None
 
 
 def lowest(bits: int) -> int:

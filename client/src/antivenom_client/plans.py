@@ -12,11 +12,9 @@ from antivenom_client.assessing import (
     SEVERITIES,
     Merged,
     is_risk_estimated,
-    lowest,
     no_place,
     place_on_lines,
     rank,
-    spans_in,
 )
 from antivenom_client.names import guessed_keys, normalize_python
 from antivenom_client.platforms import is_on
@@ -128,20 +126,23 @@ class _Span:
 
 
 class LaidOut:
-    """The spans of a plan: the vulnerability of each, and whether it decides."""
+    """The spans of a plan as the file has them; each is read when it is asked for."""
 
     def __init__(self, text: str) -> None:
         vulnerabilities, packages, identities, spans = text.split(SECTION)
-        listed = vulnerabilities.split(" ")
+        self._numbers = vulnerabilities.split(" ")
         self._packages = packages.split(RECORD)
         self._identities = identities.split(RECORD)
-        self._spans = [span.split(FIELD) for span in spans.split(RECORD)]
-        self.numbers = [int(listed[int(span[0])]) for span in self._spans]
-        self.decide = [span[3] == "1" for span in self._spans]
+        self._spans = spans.split(RECORD)
+
+    def of(self, place: int) -> tuple[int, bool]:
+        """The vulnerability of a span, and whether the span decides."""
+        fields = self._spans[place].split(FIELD, 4)
+        return int(self._numbers[int(fields[0])]), fields[3] == "1"
 
     def span(self, place: int) -> _Span:
         """One of them as a whole."""
-        _, package, identity, decides, confidence, text = self._spans[place]
+        _, package, identity, decides, confidence, text = self._spans[place].split(FIELD)
         return _Span(self._packages[int(package)], self._identities[int(identity)], text, decides, confidence)
 
 
@@ -196,12 +197,12 @@ class Plans:
             self._read_rows(dict.fromkeys(keys))
             self._check_guesses(queries)
             placed = [self._place(query, key) for query, key in zip(queries, keys)]  # noqa: B905  # Python 3.9's zip
-            self._read_spans(dict.fromkeys((row[0], row[1]) for row, bits in placed if bits > 0 and row[5]))
-            found = [self._find(row, bits) if bits > 0 and row[5] else {} for row, bits in placed]
+            self._read_spans(dict.fromkeys((row[0], row[1]) for row, places in placed if places))
+            found = [self._find(row, places) if places else {} for row, places in placed]
             self._read_vulnerabilities(dict.fromkeys(number for numbers in found for number in numbers))
             return [
-                self._answer(query, row, bits, numbers)
-                for query, (row, bits), numbers in zip(queries, placed, found)  # noqa: B905
+                self._answer(query, row, places, numbers)
+                for query, (row, places), numbers in zip(queries, placed, found)  # noqa: B905
             ]
         except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
             raise UnusableFile(f"{self._file.path} is damaged: {error!r}") from None
@@ -260,29 +261,29 @@ class Plans:
 
     # -- answering -----------------------------------------------------------------------------------------------------
 
-    def _place(self, query: Query, key: str) -> tuple[Any, int]:
+    def _place(self, query: Query, key: str) -> tuple[Any, list[int] | None]:
         """The row of a component, and the spans that its version lies in."""
         rows = self._rows[key]
         row = rows.get(query.channel) or rows[""]
         if row[2] == BEYOND:
             raise BeyondPlans
-        return row, place_on_lines(row[5], query.version) if row[5] else 0
+        return row, place_on_lines(row[5], query.version) if row[5] else []
 
-    def _find(self, row: Any, bits: int) -> dict[int, list[int]]:
+    def _find(self, row: Any, places: list[int]) -> dict[int, list[int]]:
         """The spans of every vulnerability that is found, by its number."""
         laid = self._spans[row[0], row[1]]
         found: dict[int, list[int]] = {}
         decided = set()
-        for place in spans_in(bits):
-            number = laid.numbers[place]
+        for place in places:
+            number, decides = laid.of(place)
             found.setdefault(number, []).append(place)
-            if laid.decide[place]:
+            if decides:
                 decided.add(number)
-        return {number: places for number, places in found.items() if number in decided}
+        return {number: listed for number, listed in found.items() if number in decided}
 
-    def _answer(self, query: Query, row: Any, bits: int, found: dict[int, list[int]]) -> Answer:
-        name, channel, assessed, reason, undecided, lines = row
-        if lines and bits < 0:
+    def _answer(self, query: Query, row: Any, places: list[int] | None, found: dict[int, list[int]]) -> Answer:
+        name, channel, assessed, reason, undecided, _ = row
+        if places is None:
             return Answer(False, no_place(query.purl or query.name))
         undecided = tuple(undecided.split())
         reason = _of_purl(reason, query.purl)
@@ -290,10 +291,10 @@ class Plans:
             return Answer(bool(assessed), reason, (), undecided)
         laid = self._spans[name, channel]
         if not assessed:
-            reason = _of_purl(laid.span(lowest(bits)).reason, query.purl)
+            reason = _of_purl(laid.span(places[0]).reason, query.purl)
         findings = []
-        for number, places in found.items():
-            spans = [laid.span(place) for place in places]
+        for number, listed in found.items():
+            spans = [laid.span(place) for place in listed]
             if query.purl:
                 for span in spans:
                     span.reason = _of_purl(span.reason, query.purl)

@@ -13,7 +13,8 @@ import os
 
 from antivenom_client.names import normalize_python
 
-HEAD_BYTES, TAIL_BYTES = 4096, 2048
+HEAD_BYTES, TAIL_BYTES = 1024, 512
+MORE_BYTES = 8192  # of each end, where that does not have all
 METADATA_BYTES = 1 << 16
 _URL_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/._-")
 _SECRET_MARKERS = frozenset(("t", "token", "tokens", "auth", "key", "apikey", "api-key", "api_key", "access-token"))
@@ -49,7 +50,7 @@ def read_prefix(path: str) -> list[Package]:
     """
     folder = os.path.join(path, "conda-meta")
     files = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
-    packages = [_read_record(os.path.join(folder, name), name) for name in files]
+    packages = [_read_record(f"{folder}{os.sep}{name}", name) for name in files]
     if not packages:
         raise UnusualPrefix
     return packages + _read_distributions(path, files, {normalize_python(p.name): p.version for p in packages})
@@ -57,26 +58,42 @@ def read_prefix(path: str) -> list[Package]:
 
 def _read_record(path: str, name: str) -> Package:
     parts = name[:-5].rsplit("-", 2)
+    if len(parts) != 3 or len(parts[0]) > _NAME_MAX or len(parts[1]) > _NAME_MAX:
+        raise UnusualPrefix
     file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        data = os.read(file, HEAD_BYTES)
-        if len(data) == HEAD_BYTES:
-            size = os.fstat(file).st_size
-            os.lseek(file, max(HEAD_BYTES, size - TAIL_BYTES), os.SEEK_SET)
-            data += os.read(file, TAIL_BYTES)
+        try:
+            return _package(_ends(file, HEAD_BYTES, TAIL_BYTES), parts)
+        except UnusualPrefix:
+            os.lseek(file, 0, os.SEEK_SET)
+            return _package(_ends(file, MORE_BYTES, MORE_BYTES), parts)
     finally:
         os.close(file)
-    if len(parts) != 3 or not data.startswith(b"{") or not data.rstrip().endswith(b"}"):
+
+
+def _ends(file: int, head_bytes: int, tail_bytes: int) -> bytes:
+    """The beginning and the end of a file."""
+    head = os.read(file, head_bytes)
+    if len(head) < head_bytes:
+        return head
+    start = os.lseek(file, 0, os.SEEK_END) - tail_bytes
+    start = os.lseek(file, max(start, head_bytes), os.SEEK_SET)
+    return head + os.read(file, tail_bytes)
+
+
+def _package(data: bytes, parts: list[str]) -> Package:
+    name, version, build = parts
+    if not data.startswith(b"{") or not data.rstrip().endswith(b"}"):
         raise UnusualPrefix
-    version, build, subdir = _field(data, b'"version":'), _field(data, b'"build":'), _field(data, b'"subdir":')
-    if version != parts[1] or build != parts[2] or len(parts[0]) > _NAME_MAX or len(version) > _NAME_MAX:
+    subdir = _field(data, b'"subdir":')
+    if _field(data, b'"version":') != version or _field(data, b'"build":') != build:
         raise UnusualPrefix
     if not subdir or len(subdir) > _SUBDIR_MAX:
         raise UnusualPrefix
-    url, channel = _field(data, b'"url":', is_optional=True), _field(data, b'"channel":', is_optional=True)
+    url, channel = _field(data, b'"url":'), _field(data, b'"channel":', is_optional=True)
     if f"/{subdir}/" in url:
         channel = url.rpartition(f"/{subdir}/")[0]
-    return Package("conda", parts[0].lower(), version, build, subdir, _plain_channel(channel.rstrip("/")))
+    return Package("conda", name.lower(), version, build, subdir, _plain_channel(channel.rstrip("/")))
 
 
 def _field(data: bytes, key: bytes, *, is_optional: bool = False) -> str:
@@ -86,9 +103,9 @@ def _field(data: bytes, key: bytes, *, is_optional: bool = False) -> str:
         if is_optional:
             return ""
         raise UnusualPrefix
-    if data.find(key, start + 1) >= 0:
-        raise UnusualPrefix
     start += len(key)
+    if data.find(key, start) >= 0:
+        raise UnusualPrefix
     if data[start : start + 1] == b" ":
         start += 1
     end = data.find(b'"', start + 1)
@@ -125,7 +142,7 @@ def _read_distributions(path: str, records: list[str], versions: dict[str, str])
     for site in _list_sites(path):
         for name in os.listdir(site):
             if name.endswith((".dist-info", ".egg-info")):
-                place = os.path.join(site, name)
+                place = f"{site}{os.sep}{name}"
                 if not _is_of_conda(place, name, versions):
                     if name in found and os.path.realpath(found[name]) != os.path.realpath(place):
                         raise UnusualPrefix
@@ -150,7 +167,7 @@ def _is_of_conda(place: str, name: str, versions: dict[str, str]) -> bool:
     is_same = len(parts) > 1 and versions.get(normalize_python(parts[0])) == parts[1]
     if is_egg:
         return is_same
-    if is_same and not os.path.exists(os.path.join(place, "direct_url.json")):
+    if is_same and not os.path.exists(f"{place}{os.sep}direct_url.json"):
         return True
     try:
         with open(os.path.join(place, "INSTALLER"), "rb") as file:
