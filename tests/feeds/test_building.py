@@ -206,6 +206,15 @@ def test_feed_at_an_address_is_read(web: FileServer, tmp_path: Path) -> None:
     assert AdvisoryFile.open(path).rows("SELECT ids FROM vulnerabilities") == [("PYSEC-1",)]
 
 
+@pytest.mark.parametrize("place", ["/PyPI", "/PyPI/all.zip"])
+def test_bucket_that_is_named_without_a_file(web: FileServer, tmp_path: Path, place: str) -> None:
+    web.files[place] = packed(osv("PYSEC-1", "acme", "2.0"))
+    path = tmp_path / "data" / "advisories.db"
+    done = CliRunner().invoke(feed.commands, ["build", "--from", f"osv:{web.base}/PyPI", "-o", str(path)])
+    assert done.exit_code == 0, done.output
+    assert AdvisoryFile.open(path).rows("SELECT ids FROM vulnerabilities") == [("PYSEC-1",)]
+
+
 def test_address_without_a_feed(web: FileServer, tmp_path: Path) -> None:
     web.answers["/down"] = always(500, b"")
     for place, match in (("/nothing", "answered 404"), ("/down", "answered 500")):

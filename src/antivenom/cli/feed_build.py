@@ -17,7 +17,7 @@ import typer
 from antivenom import __version__
 from antivenom.cli.output import ShowProgress, count_of, note, progress, size_of
 from antivenom.core.errors import InvalidInputError, StorageError, UpstreamError
-from antivenom_client.fetching import DiskError, FetchError, check_url, save
+from antivenom_client.fetching import DiskError, FetchError, Progress, check_url, save
 from antivenom_client.places import default_advisories
 from antivenom_client.pull import PullError, locked, sync_folder
 
@@ -150,11 +150,10 @@ def _read(
     if source.is_url:
         place = folder / (urlsplit(source.location).path.rpartition("/")[2] or "feed")
         show({"phase": f"download {source.kind}"})
-        save(
-            source.location,
+        _download(
+            source,
             place,
-            max_bytes=FEED_MAX_BYTES,
-            progress=lambda done, total: show({"phase": f"download {source.kind}", "done": done, "total": total}),
+            lambda done, total: show({"phase": f"download {source.kind}", "done": done, "total": total}),
         )
     report = read_feed(
         source.kind,
@@ -168,6 +167,19 @@ def _read(
         place.unlink()
     note(_told(source, report))
     return FeedDate(f"{source.kind} {number}", source.kind, now.strftime("%Y-%m-%dT%H:%M:%SZ"), report.rows)
+
+
+def _download(source: FeedSource, place: Path, progress: Progress) -> None:
+    """Save a feed; of an address of OSV that names no file, the archive of the bucket, or what else is there."""
+    last = urlsplit(source.location).path.rpartition("/")[2]
+    if source.kind == "osv" and "." not in last:
+        try:
+            save(f"{source.location}/all.zip", place, max_bytes=FEED_MAX_BYTES, progress=progress)
+            return
+        except FetchError as error:
+            if error.is_passing or isinstance(error, DiskError):
+                raise
+    save(source.location, place, max_bytes=FEED_MAX_BYTES, progress=progress)
 
 
 def _told(source: FeedSource, report: FeedReport) -> str:
