@@ -201,6 +201,11 @@ def test_a_policy_of_the_server_is_asked_for_by_its_name(knowing: Any, tmp_path:
     knowing.cli("policy", "set", tmp_path / "team.yml", "--channel", "judged")
     done = knowing.cli("scan", tmp_path / "requirements.txt", "--policy", "team", check=False)
     assert (done.returncode, "policy: 1 stopped" in done.stderr) == (1, True)
+    token = (knowing.home / "local-token").read_text().strip()
+    elsewhere = knowing.environment | {"ANTIVENOM_HOME": str(tmp_path / "other"), "ANTIVENOM_TOKEN": token}
+    command = [*ANTIVENOM, "scan", str(tmp_path / "requirements.txt"), "--policy", "team", "--server", knowing.url]
+    named = subprocess.run(command, env=elsewhere, capture_output=True, text=True, check=False)
+    assert (named.returncode, "policy: 1 stopped" in named.stderr) == (1, True)
 
 
 def test_a_vex_document_sets_aside_what_it_says_is_no_danger(knowing: Any, tmp_path: Path) -> None:

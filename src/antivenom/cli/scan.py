@@ -9,7 +9,7 @@ import typer
 
 from antivenom.cli import scan_options as options
 from antivenom.cli.arguments import parse_name
-from antivenom.cli.client import Client
+from antivenom.cli.client import Client, client
 from antivenom.cli.output import Output
 from antivenom.cli.scan_assessing import Ask, assess
 from antivenom.cli.scan_changes import find_changed, old_targets
@@ -62,7 +62,8 @@ def scan(
     if diff:
         compare_targets(named, kind, output, limits, ask)
         return
-    judging = read_judging(vex or [], policy, baseline)
+    connect = choose_server(advisories=advisories, server=server)
+    judging = read_judging(vex or [], policy, baseline, connect or client)
     old = judging.leave_out(assess(old_targets(changed, kind), ask), since) if changed is not None else None
     reading = Reading(named, kind, Solver(solve, platform).solve if solve else None)
     if explain:
@@ -70,7 +71,7 @@ def scan(
         explainer = choose_explainer(advisories=advisories, server=server)
         print_explanations(found, explain, explainer, Output.json if output is Format.json else Output.table)
         return
-    fixes = _choose_fixes(choose_server(advisories=advisories, server=server), channel)
+    fixes = _choose_fixes(connect, channel)
     report = with_packages(make_report(output, limits), old)
     files = open_files(write or [], sbom_out, sbom_format, limits, old)
     run = Run(ask, fixes, report, files, judging, limits)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from time import time
 
 from antivenom.cli.arguments import parse_name, read_text
-from antivenom.cli.client import client
+from antivenom.cli.client import Client
 from antivenom.cli.output import count_of, note
 from antivenom.cli.scan_targets import read_bytes
 from antivenom.core.errors import InvalidInputError
@@ -82,19 +82,22 @@ class Judging:
             note(f"{count_of(self._left_out, 'findings')} of {self._baseline} are left out")
 
 
-def read_judging(vex: Sequence[str], policy: str, baseline: str) -> Judging:
+def read_judging(vex: Sequence[str], policy: str, baseline: str, connect: Callable[[], Client]) -> Judging:
     """What the options name, read.
+
+    Args:
+        connect: The client of the server whose policies have names.
 
     Raises:
         InvalidInputError: A file cannot be read, or is malformed.
     """
     documents = [read_vex(read_bytes(path), path) for path in vex]
-    judge = ScanPolicy(_read_policy(policy), round(time() * 1000)) if policy else None
+    judge = ScanPolicy(_read_policy(policy, connect), round(time() * 1000)) if policy else None
     known = read_baseline(read_bytes(baseline), baseline) if baseline else frozenset()
     return Judging(documents, judge, known, baseline)
 
 
-def _read_policy(text: str) -> Policy:
+def _read_policy(text: str, connect: Callable[[], Client]) -> Policy:
     """The policy of a file, or the server's of that name."""
     if _FILE.search(text) or Path(text).is_file():
         try:
@@ -104,4 +107,4 @@ def _read_policy(text: str) -> Policy:
             place = f"{text}:{problems[0]['line']}:{problems[0]['column']}" if problems else text
             hint = f"antivenom policy check {text} lists every problem"
             raise InvalidInputError(f"{place}: {error.message}", hint=hint if problems else error.hint) from None
-    return parse_policy(client().get(f"/api/v1/policies/{parse_name(text)}")["text"])
+    return parse_policy(connect().get(f"/api/v1/policies/{parse_name(text)}")["text"])
