@@ -147,5 +147,5 @@ clean: ## Remove everything that these targets built
 .venv/.packages: packaging/conda/build.py $(wildcard packaging/conda/*/recipe.yaml) pyproject.toml client/pyproject.toml .venv/.frontend
 	@echo "Building the conda packages"
 	@$(PY) packaging/conda/build.py >.venv/packages.log 2>&1 || \
-		echo "They were not built, and the channel /antivenom is empty: .venv/packages.log says why. \`make packages\` tries again."
+		echo "They were not built, and the channel /antivenom lacks them: .venv/packages.log says why. \`make packages\` tries again."
 	@touch $@
