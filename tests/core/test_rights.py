@@ -86,3 +86,11 @@ def test_default_roles_grow_from_everyone_to_admin():
     assert admin.include(author)
     assert all(admin.holds(permission) for permission in PERMISSIONS)
     assert not any(everyone.holds(permission) for permission in PERMISSIONS)
+
+
+def test_a_grant_for_a_channel_gives_nothing_that_belongs_to_the_installation():
+    rights = add_up([(DEFAULT_ROLES["admin"], "main")])
+    assert rights.holds("channels:manage", "main")
+    assert not any(rights.holds(f"{category}:read", "main") for category in ("audit", "settings", "advisories"))
+    assert rights.cover(DEFAULT_ROLES["admin"], "main")  # so its owner may give to others what they hold
+    assert not rights.cover({"settings": Level.read})

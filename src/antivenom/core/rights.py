@@ -44,6 +44,8 @@ CATEGORIES: Final = (
     "settings",
 )
 READ_ONLY: Final = frozenset(("audit",))  # nobody changes the audit trail
+OF_CHANNELS: Final = frozenset(("channels", "subchannels", "mirrors", "artifacts", "policies", "exceptions", "members"))
+"""What a grant for one channel is about; the rest belongs to the installation, and such a grant gives nothing of it."""
 PERMISSIONS: Final = frozenset(
     f"{category}:{level.name}"
     for category in CATEGORIES
@@ -95,8 +97,8 @@ class Rights:
         return frozenset(channel for channel in self.channels if self.holds(permission, channel))
 
     def cover(self, levels: Levels, channel: str | None = None) -> bool:
-        """Whether nobody gains by them: whether they include each of the levels, for the channel or everywhere."""
-        return all(self.level(category, channel) >= level for category, level in levels.items())
+        """Whether they include each of the levels that count, for the channel or (None) for the installation."""
+        return all(self.level(category, channel) >= level for category, level in _counting(levels, channel).items())
 
     def include(self, other: Rights) -> bool:
         """Whether they cover everything that the other ones hold."""
@@ -111,9 +113,14 @@ def add_up(grants: Iterable[tuple[Levels, str | None]]) -> Rights:
     channels: dict[str, dict[str, Level]] = {}
     for levels, channel in grants:
         held = everywhere if channel is None else channels.setdefault(channel, {})
-        for category, level in levels.items():
+        for category, level in _counting(levels, channel).items():
             held[category] = max(level, held.get(category, Level.none))
     return Rights(everywhere, channels)
+
+
+def _counting(levels: Levels, channel: str | None) -> Levels:
+    """Those of the levels that a grant for the channel gives; for the installation all."""
+    return {c: level for c, level in levels.items() if channel is None or c in OF_CHANNELS}
 
 
 def read_levels(stored: Mapping[str, str]) -> dict[str, Level]:

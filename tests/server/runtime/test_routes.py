@@ -22,15 +22,17 @@ OPEN = {
 EXAMPLES = {"name": "x", "channel": "x", "c": "x", "number": "1", "id": "1", "feed_id": "1"}
 
 
-def walk(app: Any) -> list[tuple[str, str]]:
-    """(method, address with its parameters filled in) of every route of API and pages."""
+def walk(app: Any, *, fill: bool = True) -> list[tuple[str, str]]:
+    """(method, address) of every route of API and pages; to `fill` in puts an example for each parameter."""
     found = []
     for route in app.site.routes:
         # FastAPI keeps an included router whole and tells its routes' full addresses on request.
         for known in route.effective_route_contexts() if hasattr(route, "effective_route_contexts") else [route]:
             if not hasattr(known, "methods"):
                 continue  # static files
-            path = re.sub(r"\{(\w+)(:\w+)?\}", lambda match: EXAMPLES.get(match[1], "x"), known.path)
+            path = known.path
+            if fill:
+                path = re.sub(r"\{(\w+)(:\w+)?\}", lambda match: EXAMPLES.get(match[1], "x"), path)
             found += [(method, path) for method in sorted(known.methods or {"GET"}) if method != "HEAD"]
     return found
 

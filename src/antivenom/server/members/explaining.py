@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from antivenom.core.errors import InvalidInputError
-from antivenom.core.rights import CATEGORIES, EVERYONE, Level, Levels, add_up
+from antivenom.core.rights import CATEGORIES, EVERYONE, OF_CHANNELS, Level, Levels, add_up
 from antivenom.server.context import Context
 from antivenom.server.members import queries, service
 from antivenom.server.members.roles import levels_of
@@ -64,7 +64,8 @@ async def explain_member(ctx: Context, name: str, *, channel: str | None = None)
 
 
 def _explain(category: str, level: Level, held: list[HeldRole]) -> CategoryRights:
-    because = (one for one in held if level and one.levels.get(category, Level.none) == level)
+    counting = (one for one in held if one.channel is None or category in OF_CHANNELS)
+    because = (one for one in counting if level and one.levels.get(category, Level.none) == level)
     return CategoryRights(category, level, tuple(because))
 
 
