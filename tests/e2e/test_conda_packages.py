@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rattler import Channel, Gateway, SourceConfig, install, solve
 from rattler.index import index_fs
 from rattler_build import Package as CondaPackage
 from rattler_build import assemble_package
@@ -181,6 +182,23 @@ def test_conda_installs_antivenom_and_it_scans_that_environment(
     scanned = run(prefix / "bin/antivenom", "scan", "-p", prefix, "--advisories", advisories, "--fail-on", "high")
     assert "GHSA-xxxx-yyyy-zzzz" in scanned.stdout, scanned.stderr
     assert scanned.returncode == 1
+
+
+@pytest.mark.parametrize("sharded", [True, False])
+async def test_rattler_installs_from_shards_and_from_the_whole_index(
+    channels: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sharded: bool
+) -> None:
+    """pixi and rattler-build solve with this library."""
+    monkeypatch.setenv("RATTLER_CACHE_DIR", str(tmp_path / "rattler-cache"))
+    gateway = Gateway(cache_dir=str(tmp_path / "repodata"), default_config=SourceConfig(sharded_enabled=sharded))
+    sources = [Channel(channels[2]), Channel(channels[4])]
+    records = await solve(sources, ["antivenom"], gateway=gateway, platforms=["linux-64", "noarch"])
+    assert {record.name.normalized for record in records} > set(OURS)
+    assert bool(list(tmp_path.rglob("*shard*"))) is sharded
+    prefix = tmp_path / "env"
+    await install(records, target_prefix=str(prefix), cache_dir=str(tmp_path / "pkgs"), show_progress=False)
+    done = await asyncio.to_thread(run, prefix / "bin/antivenom", "--version")
+    assert done.stdout.startswith("antivenom "), done.stderr
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
