@@ -35,7 +35,7 @@ KNOWN = Knowledge(
     not_names={"wrong": {"pypi/wrong": "another project"}},
     ignore={"ignore/server": IgnoreRule("part", "summary", ("server",), (), "of the server")},
 )
-INDEX = MatchIndex.load(
+COMPILED = MatchIndex.load(
     build_index(
         [
             advisory("FOO", "pypi", "foo"),
@@ -53,7 +53,13 @@ INDEX = MatchIndex.load(
         MAPS,
         KNOWN,
     )
-)
+).compiled
+
+
+@pytest.fixture
+def index() -> MatchIndex:
+    """One that nobody has asked anything yet."""
+    return MatchIndex(COMPILED)
 
 
 def conda(name: str, version: str = "1.0", *purls: str, subdir: str = "") -> ComponentKey:
@@ -122,16 +128,16 @@ KINDS: list[tuple[ComponentKey, str, list[str] | None, list[str]]] = [
 
 @pytest.mark.parametrize(("key", "channel", "findings", "aside"), KINDS)
 def test_what_is_found_and_what_the_explanation_comes_to(
-    key: ComponentKey, channel: str, findings: list[str] | None, aside: list[str]
+    index: MatchIndex, key: ComponentKey, channel: str, findings: list[str] | None, aside: list[str]
 ) -> None:
-    [assessment] = INDEX.assess([key], channel)
+    [assessment] = index.assess([key], channel)
     assert assessment.assessed is (findings is not None)
     assert assessment.reason
     assert sorted(finding.ids[0] for finding in assessment.findings) == (findings or [])
-    [ignored] = INDEX.list_ignored([key], channel)
+    [ignored] = index.list_ignored([key], channel)
     assert sorted(finding.ignored_by.rule for finding in ignored) == aside
     assert all(finding.ignored_by.reason for finding in ignored)
-    found = explain(INDEX, key, channel)
+    found = explain(index, key, channel)
     by_outcome = {outcome: sorted(c.ids for c in found.considered if c.outcome is outcome) for outcome in Outcome}
     assert by_outcome[Outcome.finding] == sorted(f.ids for f in assessment.findings)
     assert sorted(by_outcome[Outcome.set_aside] + by_outcome[Outcome.other_platform]) == sorted(f.ids for f in ignored)
@@ -141,10 +147,10 @@ def test_what_is_found_and_what_the_explanation_comes_to(
 def test_many_at_once_are_what_each_is_alone_in_whatever_order() -> None:
     keys = [key for key, channel, *_ in KINDS if channel in ("", "conda-forge")]
     for order in (keys, keys[::-1], keys[1::2] + keys[::2], [*keys, *keys]):
-        index = MatchIndex(INDEX.compiled)
+        index = MatchIndex(COMPILED)
         together, aside = index.assess(order, "conda-forge"), index.list_ignored(order, "conda-forge")
         for key, one, left in zip(order, together, aside, strict=True):
-            alone = MatchIndex(INDEX.compiled)
+            alone = MatchIndex(COMPILED)
             assert alone.assess([key], "conda-forge") == [one]
             assert alone.list_ignored([key], "conda-forge") == [left]
         assert index.names_set_aside == {"bin", "wrong"}
@@ -166,16 +172,22 @@ def test_many_at_once_are_what_each_is_alone_in_whatever_order() -> None:
         (purl("pkg:cargo/x@1.0"), "", "no feed with advisories for crates.io is synced, and only those would name pkg:cargo/x@1.0"),
     ],
 )  # fmt: skip
-def test_the_reason_tells_why(key: ComponentKey, channel: str, reason: str) -> None:
-    [assessment] = INDEX.assess([key], channel)
+def test_the_reason_tells_why(index: MatchIndex, key: ComponentKey, channel: str, reason: str) -> None:
+    [assessment] = index.assess([key], channel)
     assert assessment.reason == reason
 
 
-def test_what_exists_on_other_platforms_alone_says_on_which() -> None:
-    [[left]] = INDEX.list_ignored([conda("lib", subdir="linux-64")])
+def test_what_exists_on_other_platforms_alone_says_on_which(index: MatchIndex) -> None:
+    [[left]] = index.list_ignored([conda("lib", subdir="linux-64")])
     assert left.ignored_by.reason == "it exists on windows alone, and this is linux-64"
 
 
-def test_what_nobody_can_decide_is_listed_beside_the_answer() -> None:
-    [assessment] = INDEX.assess([conda("led")], "conda-forge")
+def test_what_exists_on_several_platforms_names_all() -> None:
+    found = advisory("BOTH", "conda", "both", platforms=("linux", "windows"))
+    [[left]] = MatchIndex.load(build_index([found])).list_ignored([conda("both", subdir="osx-64")])
+    assert left.ignored_by.reason == "it exists on linux, windows alone, and this is osx-64"
+
+
+def test_what_nobody_can_decide_is_listed_beside_the_answer(index: MatchIndex) -> None:
+    [assessment] = index.assess([conda("led")], "conda-forge")
     assert (assessment.assessed, assessment.undecided, assessment.findings) == (True, ("SHA", "SHA-2"), ())

@@ -203,3 +203,26 @@ def test_fixed_versions_are_those_of_the_surest_source(spans: list[Hit], fixed: 
     plan = AssessmentPlan("foo", CLEAN, spans, VULNERABILITIES.__getitem__)
     found = {version: plan.assess(version).findings for version in fixed}
     assert {v: f[0].fixed_versions if f else () for v, f in found.items()} == fixed
+
+
+def test_versions_between_the_same_fixes_share_one_answer() -> None:
+    spans = [hit(0, None, "7", fixed=("4", "7"))]
+    plan = AssessmentPlan("foo", CLEAN, spans, VULNERABILITIES.__getitem__)
+    aside = SetAsidePlan(
+        [set_aside(span) for span in spans], VULNERABILITIES.__getitem__, lambda row: IgnoredBy(row, "")
+    )
+    for ask in (plan.assess, aside.ignored):
+        first, later = ask("1"), ask("5")
+        assert ask("2.5") is ask("3") is first
+        assert ask("4") is ask("6") is later
+        assert first != later
+
+
+def test_all_that_a_row_sets_aside_of_a_vulnerability_is_listed() -> None:
+    spans = [
+        hit(n, low, high, decides=False, row="ignore/a")
+        for n, low, high in ((0, "1", "2"), (0, "3", "4"), (1, "5", "6"))
+    ]
+    aside = SetAsidePlan(spans, VULNERABILITIES.__getitem__, lambda row: IgnoredBy(row, ""))
+    found = [[finding.ids[0] for finding in aside.ignored(version)] for version in "123456"]
+    assert found == [["CVE-0"], [], ["CVE-0"], [], ["CVE-1"], []]
