@@ -212,6 +212,10 @@ def test_curated_releases_stand_between_the_project_and_nvd() -> None:
         ("openjdk", "oracle:openjdk", "(component: AWT, JavaFX)", ""),
         ("openjdk", "oracle:openjdk", "(component: 2D) ... sandboxed Java Web Start applications", ""),
         ("openjdk", "oracle:openjdk", "", ""),
+        ("xz-gpl-tools", "tukaani:xz", "arbitrary file write in xzgrep", ""),
+        ("xz-gpl-tools", "tukaani:xz", "a use after free in lzma_stream_decoder_mt", "parts/xz-gpl-tools"),
+        ("glib-tools", "gnome:glib", "an overflow in g_string_sized_new", "parts/glib-tools"),
+        ("libgcrypt-tools", "gnupg:libgcrypt", "a side channel in ECDH", "parts/libgcrypt-tools"),
         ("libnghttp2", "nghttp2:nghttp2", "nghttpx forwards an HTTP/1 request", "parts/libnghttp2"),
     ],
 )
@@ -253,6 +257,9 @@ def test_a_metapackage_says_what_it_depends_on_and_repeats_nothing() -> None:
         assert found(index, name) == ([], {})
     [answer] = index.assess([ComponentKey("conda", "python-gil", "2.0")])
     assert (answer.assessed, "depends on python" in answer.reason) == (True, True)
+    headers = open_index(nvd("CVE-1-1", "tukaani:xz"), nvd("CVE-1-2", "xmlsoft:libxml2"))
+    assert [found(headers, n)[0] for n in ("liblzma", "libxml2")] == [["CVE-1-1"], ["CVE-1-2"]]
+    assert [found(headers, n)[0] for n in ("liblzma-devel", "libxml2-devel")] == [[], []]
     [own] = index.assess([ComponentKey("conda", "python-gil", "2.0", purls=("pkg:generic/python",))])
     assert [f.ids[0] for f in own.findings] == ["CVE-1-1"]  # the record itself says what it is
 
