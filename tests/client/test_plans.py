@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from packageurl import PackageURL
 
 from antivenom.core import advisory_file
-from antivenom.core.matching.match import MatchIndex
+from antivenom.core.matching.advisories import Advisory, AffectedPackage, AffectedRange
+from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom_client.advisory_file import AdvisoryFile, UnusableFile
 from antivenom_client.names import channel_name, normalize_python
 from antivenom_client.plans import BeyondPlans, Plans, Query, python_purl
@@ -51,6 +52,21 @@ def test_all_ways_give_the_same_answers(
     three: tuple[MatchIndex, MatchIndex, Plans], items: list[dict[str, str]]
 ) -> None:
     check(*three, items)
+
+
+def test_what_a_readable_source_finds_is_not_undecided(tmp_path: Path) -> None:
+    unreadable = AffectedPackage("pypi", "pillow", (AffectedRange("pep440", None, fixed="none"),))
+    readable = AffectedPackage("cpe", "python:pillow", (AffectedRange("cpe", None, fixed="10.1"),))
+    index = compile_(
+        Advisory("CVE-2026-7", "osv", affected=(unreadable,)),
+        Advisory("CVE-2026-7", "nvd", affected=(readable,)),
+        Advisory("CVE-2026-8", "osv", affected=(unreadable,)),
+    )
+    advisory_file.write(index, tmp_path / "a.db", about=ABOUT)
+    three = index, advisory_file.open(tmp_path / "a.db"), Plans(AdvisoryFile.open(tmp_path / "a.db"))
+    items = [{"type": "conda", "name": "pillow", "version": version} for version in ("9.5", "10.2")]
+    assert check(*three, items)[1] == 0
+    assert any(answer.undecided for answer in three[0].assess([ComponentKey("conda", "pillow", "9.5")]))
 
 
 def test_what_an_advisory_may_mean_by_its_mere_name_is_left_to_the_index(

@@ -299,6 +299,8 @@ class Plans:
                 for span in spans:
                     span.reason = _of_purl(span.reason, query.purl)
             findings.append(Finding(self._vulnerabilities[number], spans, query.version))
+        decided = {finding.ids[0] for finding in findings}  # another source can be read where the better one cannot
+        undecided = tuple(i for i in undecided if i not in decided)
         findings.sort(key=lambda finding: (finding.epss is None, finding.ids[0]))
         findings.sort(key=_rank, reverse=True)
         if query.subdir:
