@@ -460,3 +460,18 @@ def test_a_file_that_never_ends_is_refused(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "uv.lock").symlink_to("/dev/zero")
     with pytest.raises(InvalidInputError, match="files of up to 1,000 are read"):
         list(read_target(str(tmp_path / "uv.lock")))
+
+
+def test_a_folder_without_anything_to_scan_says_so(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.py").write_text("")
+    [target] = read_target(str(tmp_path))
+    assert (target.snapshots, target.error) == ([], f"{tmp_path} has nothing that can be scanned")
+    (tmp_path / "src" / "dev-requirements.txt").write_text("requests==2.25.0\n")
+    [target] = read_target(str(tmp_path))
+    assert target.kind == "requirements"
+
+
+def test_an_empty_target_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="a target is empty"):
+        list(read_target(""))

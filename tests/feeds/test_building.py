@@ -19,7 +19,7 @@ from antivenom.cli import feed
 from antivenom.cli.feed_build import build, parse_source
 from antivenom.core import advisory_file
 from antivenom.core.errors import AntivenomError, InvalidInputError, UpstreamError
-from antivenom.core.matching.match import ComponentKey
+from antivenom.core.matching.match import ComponentKey, MatchIndex
 from antivenom.feeds.building import FeedCollection
 from antivenom.feeds.reading import read_feed
 from antivenom.server.context import SYSTEM, Resources
@@ -61,6 +61,9 @@ FEEDS: list[tuple[str, bytes]] = [
         "osv",
         osv("PYSEC-1", "acme", "9.0", modified="2020-01-01T00:00:00Z") + osv("PYSEC-3", "zope", "1.0", withdrawn="x"),
     ),
+    # What a description tells of platforms counts at its beginning, and only there.
+    ("osv", osv("PYSEC-4", "gadget", "2.0", details="A flaw on Windows lets an attacker in.")),
+    ("osv", osv("PYSEC-5", "gadget", "2.0", details="A flaw. " + "x" * 1_000 + " It only affects Windows.")),
     # The newest date wins, whatever the order.
     ("epss", epss("2026-03-01", n0001=0.9, n0002=0.8)),
     ("epss", epss("2026-02-01", n0001=0.1, n0002=0.2)),
@@ -98,6 +101,12 @@ async def test_index_is_that_of_a_server_with_the_same_feeds(
     async with resources.context(SYSTEM) as ctx:
         key = await ctx.session.scalar(text("SELECT index_key FROM knowledge_revision ORDER BY id DESC LIMIT 1"))
     assert compiled(tmp_path, paths) == await resources.blobs.get(str(key))
+
+
+def test_what_descriptions_tell_of_platforms_is_compiled(tmp_path: Path, paths: list[tuple[str, Path]]) -> None:
+    index = MatchIndex.load(compiled(tmp_path, paths))
+    [found] = index.assess([ComponentKey("conda", "gadget", "1.0", purls=("pkg:pypi/gadget@1.0",))])
+    assert {finding.ids[0]: finding.told_on for finding in found.findings} == {"PYSEC-4": ("windows",), "PYSEC-5": ()}
 
 
 def test_file_answers_what_the_feeds_say(tmp_path: Path, paths: list[tuple[str, Path]]) -> None:

@@ -99,6 +99,8 @@ def read_target(text: str, kind: str = "") -> Iterator[Target]:
     if text == "-":
         yield Target("-", *read_file(sys.stdin.buffer.read(FILE_MAX_BYTES + 1), "standard input", kind))
         return
+    if not text:
+        raise InvalidInputError("a target is empty", hint="is a variable of the pipeline not set? . is this folder")
     path = Path(text)
     try:
         path.stat()
@@ -225,7 +227,11 @@ def _python_of_venv(path: Path, of_conda: CondaPackages) -> list[Component]:
 
 
 def _read_folder(folder: Path, kind: str) -> Iterator[Target]:
-    """Everything below a folder that can be scanned, without what git ignores; links are not followed."""
+    """Everything below a folder that can be scanned, without what git ignores; links are not followed.
+
+    A folder without anything is a target that says so: a misspelled path in a pipeline must not look clean.
+    """
+    seen = -1
     for seen, (path, error) in enumerate(_find(folder)):
         if seen >= FILES_MAX:
             raise InvalidInputError(f"{folder} has more than {FILES_MAX:,} files to scan", hint="scan parts of it")
@@ -238,6 +244,8 @@ def _read_folder(folder: Path, kind: str) -> Iterator[Target]:
                 yield Target(str(path), *read_file(_bytes_of(path, FILE_MAX_BYTES), str(path), kind))
         except InvalidInputError as refused:
             yield Target(str(path), kind or kind_of_name(path.name), [], refused.message)
+    if seen < 0:
+        yield Target(str(folder), kind, [], f"{folder} has nothing that can be scanned")
 
 
 def _find(folder: Path) -> Iterator[tuple[Path, OSError | None]]:

@@ -29,6 +29,7 @@ from antivenom.core.matching.compile_index import Exploited, build_index
 from antivenom.core.matching.identity import join_maps
 from antivenom.core.matching.knowledge import assemble
 from antivenom.core.matching.parts import PartsOfProjects
+from antivenom.core.matching.platforms import mentions_platform
 from antivenom.knowledge import entries
 
 TABLES = """
@@ -128,10 +129,10 @@ class FeedCollection:
             yield value
 
     def _advisories(self, told: Set[str]) -> Iterator[Advisory]:
-        """The advisories; those on packages that are told come with their descriptions."""
+        """The advisories; those on packages that are told, or that mention a platform, come with their descriptions."""
         for keys, body, prose in self._connection.execute("SELECT keys, body, prose FROM advisory"):
             # What stands behind @ is a CPE name's target software.
-            is_told = any(key.partition("@")[0] in told for key in _texts(keys))
+            is_told = mentions_platform(prose) or any(key.partition("@")[0] in told for key in _texts(keys))
             yield join_prose(body, prose) if is_told else _advisory(body)
 
 

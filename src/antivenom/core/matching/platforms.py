@@ -37,6 +37,13 @@ MENTIONS = ("Windows", "DLL", "macOS", "OS X", "Linux", "Unix", "UNIX", "Android
 """Descriptions without any of these tell of no platform; titles are read all the same."""
 TELLING_ROWS = 3
 TEXT_MAX_CHARACTERS = 1_000  # of a description: workarounds and examples stand below
+_MENTIONS = tuple(word.encode() for word in MENTIONS)
+
+
+def mentions_platform(prose: bytes) -> bool:
+    """Whether the stored description of an advisory names a platform at its beginning (advisory_prose.py)."""
+    beginning = prose[:TEXT_MAX_CHARACTERS]
+    return any(word in beginning for word in _MENTIONS)
 
 
 def read_platforms(names: Iterable[str]) -> tuple[str, ...]:

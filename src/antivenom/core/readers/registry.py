@@ -50,7 +50,11 @@ KINDS: dict[str, Kind] = {
         ("environment.yml", "environment.yaml", "environment*.yml", "environment*.yaml"),
     ),
     "pixi-manifest": Kind(manifests.TITLE, manifests.read, ("pixi.toml",)),
-    "requirements": Kind(requirements.TITLE, requirements.read, ("requirements.txt", "requirements*.txt")),
+    "requirements": Kind(
+        requirements.TITLE,
+        requirements.read,
+        ("requirements.txt", "requirements*.txt", "*-requirements.txt", "*_requirements.txt"),
+    ),
     "python-lock": Kind(
         python_locks.TITLE, python_locks.read, ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", "pylock.*.toml")
     ),
