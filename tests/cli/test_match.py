@@ -41,7 +41,7 @@ def knowing(up_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_a_match_right_after_a_feed_was_added_knows_it(knowing: Any) -> None:
     done = knowing.cli(
-        "match", "pkg:pypi/requests@2.25.0", "conda:requests=2.31.0", "conda:no-such=1", "--output", "json"
+        "match", "pkg:pypi/requests@2.25.0", "pkg:pypi/requests@2.31.0", "conda:no-such=1", "--output", "json"
     )
     hit, fixed, unknown = json.loads(done.stdout)
     [finding] = hit["findings"]
@@ -53,10 +53,12 @@ def test_a_match_right_after_a_feed_was_added_knows_it(knowing: Any) -> None:
 
 
 def test_the_table_shows_findings_and_says_of_the_others_why_there_are_none(knowing: Any) -> None:
-    done = knowing.cli("match", "conda:requests=2.25.0", "conda:requests=2.31.0", "conda:no-such=1")
+    components = ("conda:requests=2.25.0", "conda:requests=2.31.0", "pkg:pypi/requests@2.31.0", "conda:no-such=1")
+    done = knowing.cli("match", *components)
     assert "CVE-2023-32681" in done.stdout
     assert "2.31.0" in done.stdout
-    assert "conda:requests=2.31.0: no known vulnerability" in done.stderr
+    assert "pkg:pypi/requests@2.31.0: no known vulnerability" in done.stderr
+    assert "conda:requests=2.31.0: not assessed: only an equal name" in done.stderr  # no name map is loaded
     assert "conda:no-such=1: not assessed: no advisory source knows" in done.stderr
 
 
