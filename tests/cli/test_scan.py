@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+from zipfile import ZipFile
 
 import msgspec
 import pytest
@@ -415,6 +416,32 @@ def test_a_virtual_environment_says_which_python_it_has(tmp_path: Path) -> None:
     [target] = read_target(str(tmp_path))
     found = [(c.type, c.name, c.version) for c in target.snapshots[0].components]
     assert (target.kind, found) == ("venv", [("generic", "python", "3.11.7"), ("pypi", "flask", "2.0")])
+
+
+def test_eggs_and_what_is_developed_are_installed_too(tmp_path: Path) -> None:
+    site = write_prefix(tmp_path / "work").joinpath("lib", "python3.12", "site-packages")
+    (site / "Django-2.1-py3.7.egg" / "EGG-INFO").mkdir(parents=True)
+    (site / "Django-2.1-py3.7.egg" / "EGG-INFO" / "PKG-INFO").write_text("Name: Django\nVersion: 2.1\n")
+    with ZipFile(site / "urllib3-1.23-py3.7.egg", "w") as egg:
+        egg.writestr("EGG-INFO/PKG-INFO", "Name: urllib3\nVersion: 1.23\n")
+    with ZipFile(site / "bare-1.0-py3.7.egg", "w") as egg:
+        egg.writestr("bare.py", "")
+    (site / "torn-1.0-py3.7.egg").write_bytes(b"PK")
+    (tmp_path / "src" / "my_tool.egg-info").mkdir(parents=True)
+    (tmp_path / "src" / "my_tool.egg-info" / "PKG-INFO").write_text("Name: my-tool\nVersion: 3\n")
+    (site / "my-tool.egg-link").write_text(f"{tmp_path / 'src'}\n.")
+    (site / "gone.egg-link").write_text("/no/such/folder\n.")
+    (site / "empty.egg-link").write_text("")
+    (site / "~flask-1.0.dist-info").mkdir()
+    (site / "~flask-1.0.dist-info" / "METADATA").write_text("Name: flask\nVersion: 1.0\n")
+    [target] = read_target(str(tmp_path / "work"))
+    [snapshot] = target.snapshots
+    assert [(c.name, c.version) for c in snapshot.components] == [
+        ("requests", "2.25.0"), ("Django", "2.1"), ("flask", "2.0"), ("my-tool", "3"), ("urllib3", "1.23"),
+    ]  # fmt: skip
+    assert snapshot.components[3].url == (tmp_path / "src").as_uri()
+    unread = ["bare-1.0-py3.7.egg", "empty.egg-link", "gone.egg-link", "torn-1.0-py3.7.egg"]
+    assert [what for what, _ in snapshot.skipped] == unread
 
 
 def test_an_environment_is_found_by_its_name_where_conda_keeps_them(

@@ -159,6 +159,30 @@ def test_what_conda_brought_is_no_package_of_pip(file: Path, tmp_path: Path, bot
     assert "evil" not in text
 
 
+def test_an_egg_is_left_to_the_whole_command_line_but_condas_own(file: Path, tmp_path: Path, both: Both) -> None:
+    listed = record("bundle", "1.0", files=["lib/python3.12/site-packages/evil-1.0-py3.12.egg/EGG-INFO/PKG-INFO"])
+    prefix = write_prefix(tmp_path / "work", as_conda, (*RECORDS, listed))
+    site = prefix / "lib" / "python3.12" / "site-packages"
+    (site / "evil-1.0-py3.12.egg" / "EGG-INFO").mkdir(parents=True)
+    (site / "evil-1.0-py3.12.egg" / "EGG-INFO" / "PKG-INFO").write_text("Name: evil\nVersion: 1.0\n")
+    code, text = both(prefix)
+    assert (code, "evil" in text) == (0, False)
+    for name in ("other-1.0-py3.12.egg", "other.egg-link"):
+        (site / name).touch()
+        assert both(prefix) == (None, "")
+        (site / name).unlink()
+
+
+def test_what_pip_failed_to_remove_is_not_installed(file: Path, tmp_path: Path, both: Both) -> None:
+    prefix = write_prefix(tmp_path / "work")
+    before = both(prefix)
+    (add_project(prefix, "evil", "1.0").parent / "evil-1.0.dist-info").rename(
+        prefix / "lib" / "python3.12" / "site-packages" / "~vil-1.0.dist-info"
+    )
+    assert both(prefix) == before
+    assert before[0] == 0
+
+
 def test_no_finding_prints_no_table(file: Path, tmp_path: Path, both: Both) -> None:
     assert both(write_prefix(tmp_path / "work", as_conda, RECORDS[2:4])) == (0, "")
 

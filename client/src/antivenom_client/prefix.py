@@ -141,7 +141,7 @@ def _read_distributions(path: str, records: list[str], versions: dict[str, str])
     found: dict[str, str] = {}  # folder → its path
     for site in _list_sites(path):
         for name in os.listdir(site):
-            if name.endswith((".dist-info", ".egg-info")):
+            if name.endswith((".dist-info", ".egg-info", ".egg", ".egg-link")) and not is_leftover(name):
                 place = f"{site}{os.sep}{name}"
                 if not _is_of_conda(place, name, versions):
                     if name in found and os.path.realpath(found[name]) != os.path.realpath(place):
@@ -149,8 +149,15 @@ def _read_distributions(path: str, records: list[str], versions: dict[str, str])
                     found[name] = place
     if found:
         found = _without_listed(os.path.join(path, "conda-meta"), records, found)
+    if any(name.endswith((".egg", ".egg-link")) for name in found):  # zip files, and links to elsewhere
+        raise UnusualPrefix
     packages = (_read_metadata(found[name], versions) for name in sorted(found))
     return [package for package in packages if package is not None]
+
+
+def is_leftover(name: str) -> bool:
+    """Whether pip renamed it in `site-packages` to remove it, and could not: it is no longer installed."""
+    return name.startswith("~")
 
 
 def _list_sites(path: str) -> list[str]:
@@ -162,6 +169,8 @@ def _list_sites(path: str) -> list[str]:
 
 def _is_of_conda(place: str, name: str, versions: dict[str, str]) -> bool:
     """Whether a metadata folder surely came with a conda package: conda's name and version, or conda installed it."""
+    if name.endswith((".egg", ".egg-link")):
+        return False
     is_egg = name.endswith(".egg-info")
     parts = name[:-9].split("-") if is_egg else name[:-10].split("-")
     is_same = len(parts) > 1 and versions.get(normalize_python(parts[0])) == parts[1]

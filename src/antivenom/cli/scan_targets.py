@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
+
+import msgspec
 
 from antivenom.core.errors import InvalidInputError
 from antivenom.core.readers.parsing import FILE_MAX_BYTES
@@ -16,6 +20,8 @@ from antivenom.core.readers.prefix import CondaPackages, Distribution, read_dist
 from antivenom.core.readers.registry import kind_of_name, read_file
 from antivenom.core.readers.snapshot import Component, Skipped, Snapshot
 from antivenom_client import environments
+from antivenom_client.names import normalize_python
+from antivenom_client.prefix import is_leftover
 
 RECORD_MAX_BYTES = 64 << 20
 METADATA_MAX_BYTES = 8 << 20
@@ -196,11 +202,42 @@ def _list_distributions(path: Path) -> Iterator[Distribution]:
             continue
         for entry in os.scandir(packages):
             folder = Path(entry.path)
+            if is_leftover(entry.name):
+                continue
             if entry.name.endswith(".dist-info") and entry.is_dir():
                 files = (_metadata(folder / name) for name in ("METADATA", "direct_url.json", "INSTALLER"))
                 yield Distribution(entry.name, *files)
             elif entry.name.endswith(".egg-info"):
                 yield Distribution(entry.name, _metadata(folder / "PKG-INFO" if entry.is_dir() else folder))
+            elif entry.name.endswith(".egg"):
+                info = folder / "EGG-INFO" / "PKG-INFO"
+                yield Distribution(entry.name, _metadata(info) if entry.is_dir() else _metadata_of_zip(folder))
+            elif entry.name.endswith(".egg-link"):
+                yield _read_egg_link(folder)
+
+
+def _metadata_of_zip(path: Path) -> bytes:
+    """What a zipped egg says of itself; nothing where it cannot be read, as for a folder."""
+    try:
+        if not path.is_file():
+            return b""
+        with zipfile.ZipFile(path) as egg, egg.open("EGG-INFO/PKG-INFO") as file:
+            return file.read(METADATA_MAX_BYTES + 1)
+    except (OSError, KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return b""
+
+
+def _read_egg_link(path: Path) -> Distribution:
+    """The project in the folder that `setup.py develop` linked: the first line names it."""
+    lines = _metadata(path).decode("utf-8", "replace").splitlines()
+    folder = path.parent / (lines[0].strip() if lines else "")
+    try:
+        found = sorted(folder.glob("*.egg-info")) if lines else []
+        own = [info for info in found if normalize_python(info.stem) == normalize_python(path.stem)]
+        origin = msgspec.json.encode({"url": folder.absolute().as_uri()})
+    except (OSError, ValueError):  # closed, or no path at all
+        return Distribution(path.name, b"")
+    return Distribution(path.name, _metadata(own[0] / "PKG-INFO") if own else b"", origin)
 
 
 def _metadata(path: Path) -> bytes:

@@ -219,6 +219,15 @@ def test_what_conda_and_pip_both_list_is_one_component() -> None:
     assert [s.what for s in skipped] == ["odd.dist-info"]
 
 
+@pytest.mark.parametrize("name", ["flask-2.0-py3.7.egg", "flask.egg-link"])
+def test_an_egg_of_a_conda_package_is_condas(name: str) -> None:
+    path = f"lib/python3.12/site-packages/{name}".encode()
+    conda = read_records({"r.json": RECORD.replace(b'"files": [', b'"files": ["' + path + b'", ')})
+    egg = Distribution(name, b"Name: flask\nVersion: 2.0\n")
+    assert read_distributions([egg], conda) == ([], [])
+    assert [c.name for c in read_distributions([egg._replace(folder="x" + name)], conda)[0]] == ["flask"]
+
+
 def test_a_newer_one_of_pip_beside_condas_is_another_component() -> None:
     conda = read_records({"r.json": RECORD.replace(b'"files": [', b'"files": [], "x": [')})
     same = Distribution("requests-2.31.0.dist-info", b"Name: requests\nVersion: 2.31.0\n")

@@ -21,7 +21,7 @@ from antivenom.core.redaction import redact_url
 from antivenom_client.names import normalize_python
 
 _FIELD = re.compile(r"(?m)^(Name|Version):[ \t]*(\S+)[ \t]*$")
-_DISTRIBUTION = re.compile(r"([^/\\]+\.(?:dist-info|egg-info))(?:/|$)")
+_DISTRIBUTION = re.compile(r"([^/\\]+\.(?:dist-info|egg-info|egg|egg-link))(?:/|$)")
 
 
 class _Record(msgspec.Struct):
@@ -45,7 +45,10 @@ class _Record(msgspec.Struct):
 
 
 class Distribution(NamedTuple):
-    """One project in `site-packages`: its metadata folder, and what is in it. `installer`: the program, by its name."""
+    """One project in `site-packages`: its metadata folder, egg or link, and what is in it.
+
+    `installer`: the program, by its name.
+    """
 
     folder: str
     metadata: bytes
