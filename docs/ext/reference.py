@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import typer
+from msgspec import UnsetType
 
 from antivenom.cli.main import create_app
 from antivenom.core import errors
+from antivenom.core.matching.advisories import Evidence, Finding
+from antivenom.core.reports import as_json
 from antivenom.server.app import create_site
 from antivenom.server.settings import CLIENT_VARIABLES, list_settings
 from antivenom.server.web.metrics import Metrics
@@ -119,6 +122,56 @@ def api_page() -> str:
     return _page(lines)
 
 
+SCAN_FORMS = (
+    as_json.ScanResult, as_json.SnapshotResult, as_json.ComponentResult, Finding, Evidence, as_json.StatementResult,
+    as_json.PolicyResult, as_json.ReasonResult, as_json.SkippedResult, as_json.ChangesResult, as_json.PackageResult,
+    as_json.ChangeResult,
+)  # fmt: skip
+
+
+def scan_page() -> str:
+    lines = [
+        "# The JSON of a scan",
+        "",
+        "`antivenom scan --output json` writes a *Scan*, `--diff` with it *Changes*.",
+        f"`version` is {as_json.FORM_VERSION} now; it grows when a member goes or means something else.",
+        "Members that come are no new version: pass over those that you do not know.",
+    ]
+    for form in SCAN_FORMS:
+        lines += ["", f"## {_form_name(form)}", "", *_doc_paragraphs(form), "", "| member | |", "|---|---|"]
+        hints = get_type_hints(form)
+        lines += [f"| `{name}` | {_type_name(hints[name])} |" for name in form.__struct_fields__]
+    return _page(lines)
+
+
+def _form_name(form: type) -> str:
+    return form.__name__.removesuffix("Result")
+
+
+def _doc_paragraphs(form: type) -> list[str]:
+    return [_prose(text) for part in (form.__doc__ or "").split("\n\n") for text in ("", part)][1:]
+
+
+def _type_name(hint: Any) -> str:
+    """A type as people say it: text, number, yes or no, a list of something; "absent" for what may not be there."""
+    arguments = get_args(hint)
+    if get_origin(hint) is tuple:
+        return f"list of {_type_name(arguments[0])}"
+    if arguments:
+        return " or ".join(map(_type_name, arguments))
+    plain = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true or false",
+        type(None): "null",
+        UnsetType: "absent",
+    }
+    if hint in plain:
+        return plain[hint]
+    return "text" if issubclass(hint, str) else f"[{_form_name(hint)}](#{_form_name(hint).lower()})"
+
+
 def _page(lines: list[str]) -> str:
     title, *rest = lines
     return "\n".join([title, "", NOTE.strip(), *rest]) + "\n"
@@ -137,6 +190,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "cli.md": commands_page,
     "api.md": api_page,
+    "scan-json.md": scan_page,
 }
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,6 +127,25 @@ def test_a_limit_stands_for_what_is_above_it_and_malware_is_above_all(limit: str
     assert fails(Given("unknown", kev=True).finding(), [limit]) is (limit in ("kev", "any"))
     assert not fails(Given("malware").finding(), [])
     assert not fails(Given("malware").finding(), ["stop"])  # the policy says what it stops
+
+
+def test_json_is_of_the_documented_form() -> None:
+    reason = PolicyReason("banned", "packages", "match_spec", "banned", "stop", "it is banned")
+    finding = Given(name="CVE-2020-9").finding()
+    judged = AssessedComponent(
+        Component("pypi", "odd", "1"),
+        True,
+        "",
+        (finding,),
+        set_aside=((finding, Statement("not_affected", "vex.json")),),
+        statements=(("CVE-2020-9", Statement("affected", "vex.json")),),
+        judgement=Judgement("stop", (reason,), (("item", reason),)),
+    )
+    for scan in (SCAN, [ScannedSnapshot("x", "spdx", "", "", (judged,), wanted=("python",))], []):
+        text = render(JsonReport(), scan)
+        form = msgspec.json.decode(text, type=as_json.ScanResult)
+        assert json.loads(msgspec.json.encode(form)) == json.loads(text)  # no member more, none less
+        assert len(form.snapshots) == len(scan)
 
 
 def test_json_has_everything() -> None:

@@ -91,11 +91,22 @@ class SnapshotResult(msgspec.Struct, frozen=True):
     error: str
 
 
-class JsonReport:
-    """`{"version", "snapshots": […], "components", "not_assessed", "findings", "set_aside"}`: the counts come last.
+class ScanResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole scan. The counts are of all snapshots; those of a policy are there only with one."""
 
-    With a policy, `policy_go`, `policy_warn` and `policy_stop` count what it lets pass, warns of and stops.
-    """
+    version: int
+    snapshots: tuple[SnapshotResult, ...]
+    components: int
+    not_assessed: int
+    findings: int
+    set_aside: int
+    policy_go: int | msgspec.UnsetType = msgspec.UNSET
+    policy_warn: int | msgspec.UnsetType = msgspec.UNSET
+    policy_stop: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class JsonReport:
+    """A `ScanResult` as it comes: the counts stand behind the snapshots."""
 
     def __init__(self) -> None:
         self._totals = Totals()
