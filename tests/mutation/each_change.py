@@ -64,6 +64,8 @@ class Outcomes:
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool:
+    if session.testsfailed:
+        pytest.exit("some tests cannot be collected", returncode=1)
     outcomes, found = Outcomes(), dict[str, int]()
     caches = [one for one in gc.get_objects() if type(one) is functools._lru_cache_wrapper]
     caches = [one for one in caches if one.__module__ in outcomes.modules]
