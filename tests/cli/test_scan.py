@@ -457,6 +457,16 @@ def test_an_environment_is_found_by_its_name_where_conda_keeps_them(
         find_environment("other")
 
 
+def test_base_is_not_found_where_there_is_no_conda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CONDA_ROOT", "CONDA_EXE", "CONDA_PREFIX", "MAMBA_ROOT_PREFIX", "MAMBA_EXE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(InvalidInputError) as refused:
+        find_environment("base")
+    assert refused.value.message == "no environment is named 'base'; no conda or mamba is found here"
+
+
 def test_pipes_and_closed_folders_among_many_files_do_not_hold_up_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,8 +156,8 @@ def find_environment(name: str) -> Path:
     try:
         return Path(environments.find_environment(name))
     except environments.NoEnvironmentError as error:
-        looked = f"no environment is named {name!r}; looked in {error}"
-        raise InvalidInputError(looked, hint="name its folder with -p") from None
+        looked = f"looked in {error}" if error.looked_in else "no conda or mamba is found here"
+        raise InvalidInputError(f"no environment is named {name!r}; {looked}", hint="name its folder with -p") from None
 
 
 def is_environment(path: Path) -> bool:

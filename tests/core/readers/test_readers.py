@@ -174,6 +174,14 @@ def test_what_is_not_resolved_is_wanted_and_nothing_of_it_is_lost() -> None:
     assert manifests.read(text.encode(), "pixi.toml")[0].wanted == ("numpy 1.*", "flask >=2 (of pip)")
 
 
+def test_pixi_installs_what_the_project_itself_depends_on() -> None:
+    text = '[project]\ndependencies=["requests==2.19.0", "a @ https://u:secret@x.example/a.whl"]\n'
+    found = manifests.read(f'{text}[tool.pixi.dependencies]\nopenssl="3.*"\n'.encode(), "pyproject.toml")[0].wanted
+    assert found == ("openssl 3.*", "requests==2.19.0 (of pip)", "a @ https://x.example/a.whl (of pip)")
+    odd = b'[project]\ndependencies="requests"\n[tool.pixi.dependencies]\n'
+    assert manifests.read(odd, "pyproject.toml")[0].wanted == ()
+
+
 def test_requirements_are_pinned_wanted_or_left_out() -> None:
     text = (
         "a==1.0 ; python_version < '3.9'\nB.c ===2!1.0+x  # why\nd>=1\ne\n-r more.txt\n-e git+https://x.example/y#egg=y\n"

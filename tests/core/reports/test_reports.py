@@ -224,6 +224,17 @@ def test_cyclonedx_names_each_package_once_with_what_it_needs_and_what_it_has() 
     assert "vulnerabilities" not in render(CycloneDxReport(version="1.0", now="", with_findings=False), scan)
 
 
+@pytest.mark.parametrize("sha256", ["bb", "z" * 64, "b" * 63, "b" * 63 + "\n", "B" * 64, "٣" * 64])
+def test_a_digest_of_an_sbom_is_hex_of_its_length(sha256: str) -> None:
+    component = Component("conda", "a", "1", md5="a" * 64, sha256=sha256)
+    scan = [ScannedSnapshot("a.lock", "x", "e", "", (AssessedComponent(component, True, "", ()),))]
+    expected = [sha256] if sha256 == "B" * 64 else []
+    [in_cyclonedx] = json.loads(render(CycloneDxReport(version="1.0", now=""), scan))["components"]
+    assert [h["content"] for h in in_cyclonedx.get("hashes", ())] == expected
+    packages = json.loads(render(SpdxReport(version="1.0", now=""), scan))["packages"]
+    assert [c["checksumValue"] for p in packages for c in p.get("checksums", ())] == expected
+
+
 def only_components(text: str) -> tuple[Component, ...]:
     [again] = read_file(text.encode(), "bom.json")[1]
     return again.components

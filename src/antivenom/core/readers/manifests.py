@@ -1,6 +1,7 @@
 """What people ask pixi for: `pixi.toml` and `[tool.pixi]` of `pyproject.toml`. Nothing of it is resolved.
 
-Source: pixi's manifest reference (dependencies, pypi-dependencies, feature, target, environments).
+Source: pixi's manifest reference (dependencies, pypi-dependencies, feature, target, environments; `[project]
+dependencies` of `pyproject.toml`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 from antivenom.core.readers.parsing import parse_toml, refuse
 from antivenom.core.readers.snapshot import Snapshot
+from antivenom.core.redaction import redact_urls
 
 TITLE = "pixi manifest"
 _TABLES = ("dependencies", "host-dependencies", "build-dependencies", "pypi-dependencies")
@@ -29,8 +31,18 @@ def read(data: bytes, name: str) -> list[Snapshot]:
         raise refuse(name, "it has no [tool.pixi]", hint="scan the lock file of the project: uv.lock, poetry.lock …")
     manifest = of_pixi if isinstance(of_pixi, dict) else found
     about = manifest.get("workspace") or manifest.get("project")
+    wanted = [*_wanted(manifest), *(_wanted_of_project(found) if manifest is of_pixi else ())]
     title = str(about.get("name", "")) if isinstance(about, dict) else ""
-    return [Snapshot(title, "", (), (), tuple(dict.fromkeys(_wanted(manifest))))]
+    return [Snapshot(title, "", (), (), tuple(dict.fromkeys(wanted)))]
+
+
+def _wanted_of_project(found: Mapping[str, Any]) -> Iterator[str]:
+    """The dependencies of the project itself: pixi installs them from PyPI."""
+    project = found.get("project")
+    listed = project.get("dependencies") if isinstance(project, dict) else None
+    for line in listed if isinstance(listed, list) else ():
+        if isinstance(line, str):
+            yield f"{redact_urls(line.strip())} (of pip)"
 
 
 def _wanted(table: Mapping[str, Any], depth: int = 0) -> Iterator[str]:

@@ -16,6 +16,9 @@ _WHEEL = re.compile(r"(?P<name>[A-Za-z0-9._]+)-(?P<version>[^-/]+)(?:-[^-/]+)?-[
 _SDIST = re.compile(r"(?P<name>.+)-(?P<version>[^-]+)\.(?:tar\.(?:gz|bz2|xz)|zip|tgz)")
 
 
+_HEX = frozenset("0123456789abcdefABCDEF")
+
+
 class Component(NamedTuple):
     """One package that is installed, or locked for an installation. What the target does not say is empty.
 
@@ -39,6 +42,12 @@ class Component(NamedTuple):
     purl: str = ""
     size_bytes: int = 0
     timestamp_ms: int = 0
+
+
+def list_digests(component: Component) -> list[tuple[str, str]]:
+    """(algorithm, hex) of each digest that is one of its algorithm; a lock may say anything."""
+    stated = (("MD5", component.md5, 32), ("SHA-256", component.sha256, 64))
+    return [(name, digest) for name, digest, size in stated if len(digest) == size and _HEX.issuperset(digest)]
 
 
 class Skipped(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 from antivenom.core.conda.licenses import read_license
 from antivenom.core.matching.advisories import Finding
 from antivenom.core.readers.purls import purl_of
-from antivenom.core.readers.snapshot import Component
+from antivenom.core.readers.snapshot import Component, list_digests
 from antivenom.core.reports.needs import add_needs
 from antivenom.core.reports.result import AssessedComponent, Judgement, ScannedSnapshot, Statement
 from antivenom_client.report import advise
@@ -104,8 +104,7 @@ def _component(component: Component, ref: str) -> dict[str, Any]:
         "version": component.version,
         "purl": purl_of(component),
     }
-    digests = [("MD5", component.md5), ("SHA-256", component.sha256)]
-    if hashes := [{"alg": name, "content": digest} for name, digest in digests if digest]:
+    if hashes := [{"alg": name, "content": digest} for name, digest in list_digests(component)]:
         found["hashes"] = hashes
     if component.license:
         found["licenses"] = [_license(component.license)]

@@ -13,7 +13,7 @@ from uuid import NAMESPACE_URL, uuid5
 from antivenom.core.conda.licenses import read_license
 from antivenom.core.matching.advisories import Finding
 from antivenom.core.readers.purls import purl_of
-from antivenom.core.readers.snapshot import Component
+from antivenom.core.readers.snapshot import Component, list_digests
 from antivenom.core.reports.links import advisory_url
 from antivenom.core.reports.needs import add_needs
 from antivenom.core.reports.result import ScannedSnapshot
@@ -75,8 +75,8 @@ class SpdxReport:
             found["downloadLocation"] = component.url
         if component.license:
             found["licenseDeclared"] = _license(component.license)
-        digests = [("MD5", component.md5), ("SHA256", component.sha256)]
-        if checksums := [{"algorithm": name, "checksumValue": digest} for name, digest in digests if digest]:
+        digests = [(name.replace("-", ""), digest) for name, digest in list_digests(component)]
+        if checksums := [{"algorithm": name, "checksumValue": digest} for name, digest in digests]:
             found["checksums"] = checksums
         purl = {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl_of(component)}
         advisories = self._advisories.get(ref, {}).values()
