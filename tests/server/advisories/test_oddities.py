@@ -14,8 +14,8 @@ from antivenom.core.feeds.entry import NameEntry, Reading
 from antivenom.core.feeds.nvd import parse_configurations
 from antivenom.core.feeds.standing import is_disputed
 from antivenom.core.matching.compile_index import range_text
+from antivenom.feeds import files
 from antivenom.knowledge import built_in
-from antivenom.server.advisories import feed_files
 
 READING = Reading(now=datetime(2026, 11, 21, tzinfo=UTC), python_names=built_in().python_names)
 
@@ -24,7 +24,7 @@ def read_map(path: Path, text: str) -> set[tuple[str, tuple[str, ...]]]:
     path.write_text(text)
     return {
         (row.conda_name, row.names)
-        for member in feed_files.members(path)
+        for member in files.members(path)
         for row in name_map.read(member, READING)
         if isinstance(row, NameEntry)
     }

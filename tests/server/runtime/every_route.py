@@ -120,6 +120,7 @@ GET /advisories                                  advisories:read
 GET /advisories/files/{name}                     advisories:read
 GET /advisories/manifest.json                    advisories:read
 GET /advisories/{advisory}                       advisories:read
+GET /antivenom/{path:path}                       open
 GET /api/openapi.json                            signed-in
 GET /api/v1/advisories                           advisories:read
 GET /api/v1/advisories/{advisory_id}/affected    advisories:read

@@ -47,10 +47,10 @@ def test_processes_on_one_database_make_one_server(empty_database: str, tmp_path
         token = json.loads(run(environment, "token", "create", "--name", "ci", "-o", "json").stdout)["token"]
         remote = _clean_environment() | {"ANTIVENOM_URL": url, "ANTIVENOM_TOKEN": token}
         status = json.loads(run(remote, "admin", "status", "-o", "json").stdout)
-        assert status["you"] == "token (reader)"
+        assert status["you"] == "token (member)"
         refused = run(remote, "token", "list")
         assert refused.returncode == 2
-        assert "role reader" in refused.stderr
+        assert "role member" in refused.stderr
         assert "Traceback" not in refused.stderr
         assert "a password for tests" not in (tmp_path / "log").read_text()
     finally:
