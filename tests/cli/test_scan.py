@@ -280,7 +280,7 @@ def test_a_channel_of_the_server_is_asked_whether_it_has_the_fix(knowing: Any, t
         done = knowing.cli("scan", tmp_path / "explicit.txt", *options)
         assert "update to 2.31.0 or later; channel fixes does not have the package" in done.stdout
     wrong = knowing.cli("scan", tmp_path / "explicit.txt", "--channel", "no-such", check=False)
-    assert (wrong.returncode != 0, "no-such" in wrong.stderr, wrong.stdout) == (True, True, "")
+    assert (wrong.returncode, "no-such" in wrong.stderr, wrong.stdout) == (2, True, "")
 
 
 # -- many targets ------------------------------------------------------------------------------------------------------

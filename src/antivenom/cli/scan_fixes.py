@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from antivenom.cli.arguments import NAME
 from antivenom.cli.client import Client, JsonObject
-from antivenom.core.errors import AntivenomError, NotFoundError
+from antivenom.core.errors import InvalidInputError, NotFoundError
 from antivenom.core.matching.advisories import Finding
 from antivenom.core.matching.fixes import fix_in_channel
 from antivenom.core.readers.snapshot import Component
@@ -100,9 +100,10 @@ def check_channel(connect: Callable[[], Client], channel: str) -> None:
     """Refuse a channel that the server does not have, before anything is scanned.
 
     Raises:
-        AntivenomError: There is none, or the server refuses.
+        InvalidInputError: There is none.
+        AntivenomError: The server refuses.
     """
     try:
         connect().get(f"/api/v1/channels/{channel}")
     except NotFoundError as error:
-        raise AntivenomError(error.message, hint="antivenom channel list") from None
+        raise InvalidInputError(error.message, hint="antivenom channel list") from None
