@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from antivenom.cli.main import create_app
+from antivenom.cli.scan_targets import read_environment
 from antivenom.core import advisory_file
 from antivenom_client.scan import scan
 from tests.core.test_advisory_file import ABOUT, ADVISORIES, compile_
@@ -269,3 +270,14 @@ def test_the_console_script_leaves_all_else_to_the_command_line(file: Path, tmp_
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no none" in done.stderr
+
+
+@pytest.mark.parametrize("fragment", ["", "#sha256=aa"])
+def test_a_wheel_of_a_conda_channel_is_a_project_of_pypi_and_no_conda_package(
+    file: Path, tmp_path: Path, both: Both, fragment: str
+) -> None:
+    url = f"https://there/wheels/noarch/openssl-3.0.7-py3-none-any.whl{fragment}"
+    prefix = write_prefix(tmp_path / "work", as_conda, (record("openssl", "3.0.7", url=url), *RECORDS[2:4]))
+    assert both(prefix) == (None, "")
+    (read,) = read_environment(prefix).snapshots
+    assert ("pypi", "openssl") in {(component.type, component.name) for component in read.components}

@@ -91,6 +91,8 @@ def _package(data: bytes, parts: list[str]) -> Package:
     if not subdir or len(subdir) > _SUBDIR_MAX:
         raise UnusualPrefix
     url, channel = _field(data, b'"url":'), _field(data, b'"channel":', is_optional=True)
+    if url.partition("#")[0].endswith(".whl"):  # a wheel of a conda channel, which is PyPI's
+        raise UnusualPrefix
     if f"/{subdir}/" in url:
         channel = url.rpartition(f"/{subdir}/")[0]
     return Package("conda", name.lower(), version, build, subdir, _plain_channel(channel.rstrip("/")))
