@@ -16,6 +16,8 @@ try:  # what is behind `sqlite3`: the module itself imports `datetime` and costs
 except ImportError:  # pragma: no cover  # another Python than CPython
     from sqlite3 import Connection, Error, connect
 
+from antivenom_client.errors import ClientError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -52,13 +54,11 @@ _MAGIC = b"SQLite format 3\0"
 _PAGE_BYTES = 4096
 
 
-class UnusableFile(Exception):
-    """The advisory file cannot be read: `message` says why, `hint` what to do."""
+class UnusableFile(ClientError):
+    """The advisory file cannot be read."""
 
     def __init__(self, message: str, hint: str = "get it again: antivenom feed pull") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        super().__init__(message, hint)
 
 
 class AdvisoryFile:

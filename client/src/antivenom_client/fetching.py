@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from antivenom_client import __version__
+from antivenom_client.errors import ClientError
 
 TIMEOUT_S = 30.0  # for a connection, and for each piece of an answer
 SLOWEST_BYTES_PER_S = 1_000
@@ -33,13 +34,11 @@ Progress = Callable[[int, int], None]
 """(bytes so far, bytes in all)"""
 
 
-class FetchError(Exception):
-    """Something could not be fetched: `message` says why, `hint` what to do. `is_passing`: it may help to try again."""
+class FetchError(ClientError):
+    """Something could not be fetched. `is_passing`: it may help to try again."""
 
     def __init__(self, message: str, hint: str = "", *, is_passing: bool = False) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        super().__init__(message, hint)
         self.is_passing = is_passing
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from antivenom_client.ed25519 import KEY_BYTES, SIGNATURE_BYTES, verify
+from antivenom_client.errors import ClientError
 
 FORMAT = 1
 KNOWN_FORMATS = (1,)
@@ -31,13 +32,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
-class ManifestError(ValueError):
-    """The document is no manifest, or not one that may be trusted: `message` says why, `hint` what to do."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+class ManifestError(ClientError):
+    """The document is no manifest, or not one that may be trusted."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from antivenom_client.advisory_file import KNOWN_FORMATS, AdvisoryFile, Unusable
 from antivenom_client.content import RowError, content_digest
 from antivenom_client.delta import DeltaError, apply_deltas
 from antivenom_client.ed25519 import KEY_BYTES
+from antivenom_client.errors import ClientError
 from antivenom_client.fetching import (
     DiskError,
     FetchError,
@@ -58,13 +59,8 @@ CHUNK_BYTES = 1 << 20
 Say = Callable[[str], None]
 
 
-class PullError(Exception):
+class PullError(ClientError):
     """The file could not be brought up to date; the one that is there was not touched."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 @dataclass(frozen=True)

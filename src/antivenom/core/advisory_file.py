@@ -9,7 +9,7 @@ Source: docs/reference/advisory-file.md; docs/adr/0025-knowledge-as-one-file.md.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -165,21 +165,18 @@ def _package_rows(index: MatchIndex, numbers: list[int]) -> Iterator[tuple[str, 
 class _Table(Mapping[str, V]):
     """One table as a mapping that looks up what it is asked for."""
 
-    def __init__(self, file: AdvisoryFile, table: str, key: str, value: str) -> None:
-        self._file = file
+    def __init__(self, file: AdvisoryFile, table: str, key: str, value: str, read: Callable[[Any], V]) -> None:
+        self._file, self._read = file, read
         self._one = f"SELECT {value} FROM {table} WHERE {key} = ?"  # noqa: S608  # names of this module
         self._has = f"SELECT 1 FROM {table} WHERE {key} = ?"  # noqa: S608
         self._all = f"SELECT {key} FROM {table} ORDER BY {key}"  # noqa: S608
         self._rows = _Count(file, table)
 
-    def read(self, value: Any) -> V:
-        raise NotImplementedError
-
     def __getitem__(self, key: str) -> V:
         rows = self._file.rows(self._one, (key,))
         if not rows:
             raise KeyError(key)
-        return self.read(rows[0][0])
+        return self._read(rows[0][0])
 
     def __contains__(self, key: object) -> bool:
         return bool(self._file.rows(self._has, (key,)))
@@ -200,30 +197,16 @@ class _Count:
         return int(count)
 
 
-class _Packages(_Table[msgspec.Raw]):
-    def read(self, value: Any) -> msgspec.Raw:
-        return msgspec.Raw(value)
-
-
-class _CondaNames(_Table[dict[str, dict[str, tuple[str, ...]]]]):
-    def read(self, value: Any) -> dict[str, dict[str, tuple[str, ...]]]:
-        return _names.decode(value)
-
-
-class _Products(_Table[tuple[str, ...]]):
-    def read(self, value: Any) -> tuple[str, ...]:
-        return tuple(value.split(" "))
-
-
 class _FileIndex:
     """An open file in the form of a compiled index."""
 
     def __init__(self, file: AdvisoryFile) -> None:
         self._file = file
         self.ecosystems = tuple(file.meta().get("ecosystems", "").split())
-        self.packages: Mapping[str, msgspec.Raw] = _Packages(file, "packages", "key", "packages")
-        conda = _CondaNames(file, "conda_names", "name", "names")
-        self.maps = NameMaps(conda, _Products(file, "products", "purl", "products"))
+        self.packages: Mapping[str, msgspec.Raw] = _Table(file, "packages", "key", "packages", msgspec.Raw)
+        conda: Any = _Table(file, "conda_names", "name", "names", _names.decode)
+        products: Any = _Table(file, "products", "purl", "products", lambda text: tuple(text.split(" ")))
+        self.maps = NameMaps(conda, products)
         self.knowledge = self._read_knowledge()
         self.vulnerabilities = _Count(file, "vulnerabilities")
         self.vulnerability = cache(self._vulnerability)
